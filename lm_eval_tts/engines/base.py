@@ -1,0 +1,48 @@
+"""The protocol between the scheduler and whatever continues token sequences.
+
+An engine gets token ids and gives token ids. It finds shared prefixes by itself: *continue* is the
+same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice.
+"""
+
+from typing import NamedTuple, Protocol
+
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Completion, Generate
+
+
+class Output(NamedTuple):
+    """A finished request: its completions (`n` of them), or why it could not be served."""
+
+    request_id: int
+    result: tuple[Completion, ...] | RequestError
+
+
+class Engine(Protocol):
+    """What answers `Generate` ops; requests come and go at any step.
+
+    max_length: context window in tokens. max_num_seqs: sequences worth having under way at once.
+    """
+
+    max_length: int
+    max_num_seqs: int
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+
+    def step(self) -> list[Output]:
+        """Advance the requests under way and return those that finished."""
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+
+
+def check_fits(op: Generate, max_length: int) -> None:
+    """Raise RequestError unless the op's prompt leaves room for at least one token."""
+    if len(op.token_ids) >= max_length:
+        raise RequestError(
+            f"prompt of {len(op.token_ids)} tokens leaves no room in a context of {max_length}"
+        )

@@ -1,0 +1,10 @@
+"""One uniform number per sampled token, so that a request samples the same in any company."""
+
+import hashlib
+import struct
+
+
+def uniform(seed: int, step: int) -> float:
+    """Return the number in [0, 1) that decides token `step` of the sample with this seed."""
+    digest = hashlib.blake2b(struct.pack("<qq", seed, step), digest_size=8).digest()
+    return float(int.from_bytes(digest, "big") >> 11) / float(1 << 53)

@@ -1,0 +1,90 @@
+"""The one rule for stop strings, the same for every engine.
+
+A stop string is searched in the text of what was sampled, so it may span tokens and may begin or
+end inside one. The completion is cut exactly before it: whole tokens are kept as sampled, and only
+the remainder of a token that runs into the stop string is encoded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.program import Completion, FinishReason, TokenIds
+
+
+class StopMatch(NamedTuple):
+    """The first stop string in a text: where it begins, and which it is."""
+
+    start: int
+    stop: str
+
+
+def find_stop(text: str, stops: Sequence[str]) -> StopMatch | None:
+    """Return the earliest stop string in `text`; of those that begin together, the longest."""
+    matches = [StopMatch(start, s) for s in stops if s and (start := text.find(s)) >= 0]
+    return min(matches, key=lambda m: (m.start, -len(m.stop)), default=None)
+
+
+def num_tokens_within(token_ids: Sequence[int], text: str, end: int, tokenizer: Tokenizer) -> int:
+    """Return how many leading tokens have a text that lies wholly within `text[:end]`.
+
+    text: the decoded `token_ids`. Decoded length never shrinks as tokens are added, except where
+    a character is incomplete, so a bisection is settled by a short walk to the left.
+    """
+    low, high = 0, len(token_ids)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(tokenizer.decode(token_ids[:middle])) <= end:
+            low = middle
+        else:
+            high = middle - 1
+    while low and not text.startswith(tokenizer.decode(token_ids[:low])):
+        low -= 1
+    return low
+
+
+def cut_before(token_ids: Sequence[int], text: str, end: int, tokenizer: Tokenizer) -> TokenIds:
+    """Return ids whose text is exactly `text[:end]`, keeping whole tokens as they are."""
+    kept = tuple(token_ids[: num_tokens_within(token_ids, text, end, tokenizer)])
+    rest = text[len(tokenizer.decode(kept)) : end]
+    return kept + tokenizer.encode(rest) if rest else kept
+
+
+def window(stops: Sequence[str]) -> int:
+    """Return how many last tokens to decode to see whether the newest one completed a stop.
+
+    A token carries at least one byte, and a character that began further left at most four.
+    """
+    return max((len(s.encode()) for s in stops), default=0) + 4
+
+
+def ends_with_stop(token_ids: Sequence[int], stops: Sequence[str], tokenizer: Tokenizer) -> bool:
+    """Whether a stop string may have been completed by the newest of `token_ids`."""
+    if not stops:
+        return False
+    tail = tokenizer.decode(token_ids[-window(stops) :])
+    return any(stop in tail for stop in stops)
+
+
+def complete(
+    sampled_ids: TokenIds,
+    stops: Sequence[str],
+    eos_token_ids: frozenset[int],
+    tokenizer: Tokenizer,
+) -> Completion:
+    """Make the completion of what was sampled, ending included.
+
+    A stop string wins over an end of turn behind it. Tokens sampled behind the one that completed
+    the stop string are not part of the completion and must not be passed in.
+    """
+    ended = bool(sampled_ids) and sampled_ids[-1] in eos_token_ids
+    body = sampled_ids[:-1] if ended else sampled_ids
+    if stops:
+        text = tokenizer.decode(body)
+        if match := find_stop(text, stops):
+            kept = cut_before(body, text, match.start, tokenizer)
+            return Completion(kept, sampled_ids, "stop", match.stop)
+    reason: FinishReason = "eos" if ended else "length"
+    return Completion(body, sampled_ids, reason)

@@ -1,0 +1,34 @@
+"""Every error this package raises on purpose.
+
+LmEvalTTSError
+├── SettingsError    a wrong argument of the user's: says what was given and what is allowed
+├── DataError        benchmark data that is missing or malformed
+└── RequestError     one request that cannot be served; recorded as a failure, the run goes on
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LmEvalTTSError(Exception):
+    """Base of all errors of this package."""
+
+
+class SettingsError(LmEvalTTSError, ValueError):
+    """A setting with an unknown name or a value out of range."""
+
+
+class DataError(LmEvalTTSError, ValueError):
+    """Benchmark data that cannot be found or read."""
+
+
+class RequestError(LmEvalTTSError, RuntimeError):
+    """One request that cannot be served, for example a prompt that does not fit the context."""
+
+
+def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> SettingsError:
+    """Return the error for a name that is not among the allowed ones, with the nearest of them."""
+    names = sorted(allowed)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")

@@ -1,0 +1,255 @@
+"""`generate_until` for any engine: requests to programs, programs to responses.
+
+    context --prompt style, chat template--> token ids --strategy--> program --scheduler--> trace
+
+A model class mixes this in and says how to render and encode a prompt and what its engine is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from tqdm import tqdm
+
+from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.stopping import num_tokens_within
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.models.chat import ChatPrompt, history_of
+from lm_eval_tts.program import Delimiters, Request, TokenIds, Trace
+from lm_eval_tts.prompts import Message, build_messages
+from lm_eval_tts.response import Details, Response, Usage
+from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
+from lm_eval_tts.settings import Settings, parse_settings
+
+logger = logging.getLogger(__name__)
+
+
+class Instance(Protocol):
+    """What is used of lm_eval.api.instance.Instance."""
+
+    args: tuple[Any, ...]
+    doc: Any
+    repeats: int | None
+
+
+class _Key(NamedTuple):
+    """One answer to one instance; `repeat` counts from 0."""
+
+    instance_id: int
+    repeat: int
+
+    def original(self, instance: Instance) -> _Key:
+        """Return the key that a padding copy repeats."""
+        return self._replace(repeat=self.repeat % (instance.repeats or 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A request that was checked and encoded, ready to run."""
+
+    settings: Settings
+    request: Request
+    seed: int
+
+
+class StrategyLM:
+    """Mixin for lm_eval model classes: runs the strategy that the generation kwargs name.
+
+    A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
+    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`.
+    """
+
+    strategy_defaults: dict[str, Any]
+    text_tokenizer: Tokenizer
+    cache_hook: Any
+    rank: int
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made at first use."""
+        raise NotImplementedError
+
+    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
+        """Return the prompt text of a chat, and whether it came from a chat template."""
+        raise NotImplementedError
+
+    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
+        """Return the ids of a whole prompt; a template has written its special tokens itself."""
+        raise NotImplementedError
+
+    def run_seed(self) -> int:
+        """Return the seed of the run, for when the settings have none."""
+        raise NotImplementedError
+
+    def generate_until(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[Response]:
+        """Answer each request by its strategy; a request that cannot be served is a failure.
+
+        lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
+        those extra ones get a copy that is marked as padding.
+        """
+        numbered = _number_repeats(requests)
+        unique = {
+            key: instance for key, instance in numbered if key.repeat < (instance.repeats or 1)
+        }
+        settings_of = self._settings_reader()
+        plans = [self._plan(i, key.repeat, settings_of(i.args[1])) for key, i in unique.items()]
+        made = self._run(plans, disable_tqdm or self.rank != 0)
+        responses = dict(zip(unique, made, strict=True))
+        for key, instance in unique.items():
+            self.cache_hook.add_partial("generate_until", instance.args, responses[key])
+        return [
+            responses[key] if key in responses else _padding(responses[key.original(instance)])
+            for key, instance in numbered
+        ]
+
+    def _settings_reader(self) -> Callable[[Mapping[str, Any]], Settings]:
+        """Return a function that reads generation kwargs, once for equal ones."""
+        seen: dict[str, Settings] = {}
+
+        def read(kwargs: Mapping[str, Any]) -> Settings:
+            key = repr(sorted(kwargs.items()))
+            if key not in seen:
+                seen[key] = parse_settings({**self.strategy_defaults, **kwargs})
+            return seen[key]
+
+        return read
+
+    def _plan(self, instance: Instance, repeat: int, settings: Settings) -> _Plan:
+        context = instance.args[0]
+        text, templated = self._prompt_text(context, settings)
+        prompt = self.encode_prompt(text, templated)
+        left = self.engine.max_length - len(prompt)
+        asked = left if settings.max_gen_toks is None else settings.max_gen_toks
+        start = settings.delimiters.thinking_start.strip()
+        request = Request(
+            prompt=prompt,
+            max_tokens=min(left, asked),
+            encode=self.text_tokenizer.encode,
+            delimiters=settings.delimiters,
+            sampling=settings.sampling,
+            until=settings.until,
+            context_limited=left <= asked,
+            thinking_opened=bool(start) and text.rstrip().endswith(start),
+        )
+        seed = self.run_seed() if settings.seed is None else settings.seed
+        return _Plan(settings, request, derive_seed(seed, document_key(instance), repeat))
+
+    def _prompt_text(self, context: str, settings: Settings) -> tuple[str, bool]:
+        if settings.style is None:
+            return str(context), isinstance(context, ChatPrompt)
+        messages = build_messages(
+            history_of(context), settings.style, settings.instruction, settings.instruction_role
+        )
+        return self.render(messages)
+
+    def _run(self, plans: list[_Plan], disable_tqdm: bool) -> list[Response]:
+        responses: list[Response | None] = [None] * len(plans)
+        jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
+        bar = tqdm(total=len(plans), disable=disable_tqdm, desc="Running generate_until requests")
+        with bar:
+            for result in run(jobs, self.engine):
+                responses[result.job] = self._respond(plans[result.job], result)
+                bar.update()
+        return [response for response in responses if response is not None]
+
+    def _respond(self, plan: _Plan, result: Result[Trace]) -> Response:
+        if isinstance(result.value, RequestError):
+            logger.warning("a request could not be served: %s", result.value)
+            return _failed(plan, str(result.value))
+        trace = result.value
+        points = {label: self._response(plan, point) for label, point in trace.points}
+        return self._response(plan, trace, result.cost, points)
+
+    def _response(
+        self,
+        plan: _Plan,
+        trace: Trace,
+        cost: Cost | None = None,
+        points: Mapping[str, Response] = MappingProxyType({}),
+    ) -> Response:
+        """Return a trace's text; a tag that the template opened is shown as part of it."""
+        marks = plan.settings.delimiters
+        text = self.text_tokenizer.decode(trace.response_ids)
+        thinking, answer = self._phases(trace, text, plan)
+        cost = cost or Cost()
+        usage = Usage(
+            thinking=thinking,
+            answer=answer,
+            forced=trace.num_tokens(forced=True),
+            total=trace.num_tokens(),
+            sampled=cost.num_sampled_tokens,
+            engine_calls=cost.num_engine_calls,
+            waits=trace.num_waits,
+            tries=trace.tries,
+            truncated=trace.truncated("answer"),
+            thinking_truncated=trace.truncated("thinking"),
+            out_of_context=trace.out_of_context,
+        )
+        opened = marks.thinking_start if plan.request.thinking_opened else ""
+        return Response(opened + text, Details(usage, _tags(marks), points=dict(points)))
+
+    def _phases(self, trace: Trace, text: str, plan: _Plan) -> tuple[int, int]:
+        """Count thinking and answer tokens; where nothing was forced, the text's tags tell."""
+        if trace.num_tokens("thinking") or trace.num_tokens(forced=True):
+            return trace.num_tokens("thinking"), trace.num_tokens("answer")
+        marks, ids = plan.settings.delimiters, trace.response_ids
+        start, end = marks.thinking_start.strip(), marks.thinking_end.strip()
+        opens = 0 if plan.request.thinking_opened else text.find(start) if start else -1
+        closes = text.find(end) if end else -1
+        if opens < 0 and closes < 0:
+            return 0, len(ids)
+        before = 0 if plan.request.thinking_opened or opens < 0 else opens + len(start)
+        until = closes if closes >= 0 else len(text)
+        first = num_tokens_within(ids, text, before, self.text_tokenizer)
+        last = num_tokens_within(ids, text, until, self.text_tokenizer)
+        behind = num_tokens_within(ids, text, min(until + len(end), len(text)), self.text_tokenizer)
+        return last - first, len(ids) - behind
+
+
+def document_key(instance: Instance) -> str:
+    """Return what seeds a document: its text and its id, not its place in a run.
+
+    So a problem samples the same with --limit, --samples, or on another rank.
+    """
+    doc = instance.doc if isinstance(instance.doc, dict) else {}
+    return f"{instance.args[0]}\x1f{doc.get('id', '')}"
+
+
+def _number_repeats(requests: list[Instance]) -> list[tuple[_Key, Instance]]:
+    seen: Counter[int] = Counter()
+    numbered = []
+    for instance in requests:
+        numbered.append((_Key(id(instance), seen[id(instance)]), instance))
+        seen[id(instance)] += 1
+    return numbered
+
+
+def _tags(marks: Delimiters) -> tuple[str, str, str, str]:
+    return (
+        marks.thinking_start.strip(),
+        marks.thinking_end.strip(),
+        marks.answer_start.strip(),
+        marks.answer_end.strip(),
+    )
+
+
+def _failed(plan: _Plan, reason: str) -> Response:
+    """Return an empty response that has the points of a whole one, so metrics keep their names."""
+    tags = _tags(plan.settings.delimiters)
+    points = {
+        label: Response("", Details(tags=tags, failure=reason))
+        for label in plan.settings.strategy.point_labels
+    }
+    return Response("", Details(tags=tags, failure=reason, points=points))
+
+
+def _padding(response: Response) -> Response:
+    return Response(str(response), replace(response.details, padding=True))

@@ -1,0 +1,129 @@
+"""`tts-hf`: lm-eval's `hf` model with test-time strategies around it.
+
+Every argument of `--model hf` works as it does there, and log-likelihood tasks run unchanged; only
+`generate_until` is ours. Strategy settings given as model arguments are the defaults of all tasks.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import jinja2
+import torch
+from lm_eval.models.huggingface import HFLM
+
+from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.base import StrategyLM
+from lm_eval_tts.models.chat import ChatPrompt
+from lm_eval_tts.program import TokenIds
+from lm_eval_tts.prompts import Message, plain_prompt, without_system
+from lm_eval_tts.settings import parse_settings, setting_names
+
+
+class TTSHF(StrategyLM, HFLM):
+    """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM."""
+
+    def __init__(self, pretrained: Any = None, **kwargs: Any) -> None:
+        """Load the checkpoint. Raises SettingsError for wrong strategy settings, before loading."""
+        if pretrained is None:
+            raise SettingsError(
+                "tts-hf needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
+            )
+        self.strategy_defaults = take_settings(kwargs)
+        HFLM.__init__(self, pretrained=pretrained, **kwargs)
+        self._join_ranks()
+        if isinstance(self.think_end_token, str):
+            self.strategy_defaults.setdefault("thinking_end", self.think_end_token)
+        self.text_tokenizer = HFTokenizer(self.tokenizer)
+
+    def _join_ranks(self) -> None:
+        """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
+        if accelerator := getattr(self, "accelerator", None):
+            self._rank = accelerator.process_index
+            self._world_size = accelerator.num_processes
+
+    @cached_property
+    def engine(self) -> HFEngine:
+        """The engine; `--batch_size` is its number of sequences, `auto` as HFLM finds it."""
+        if self.backend != "causal":
+            raise SettingsError(
+                "tts-hf strategies continue a response, so they need a decoder-only model; "
+                f"this one is {self.backend}"
+            )
+        auto = str(self.batch_size).startswith("auto")
+        return HFEngine(
+            self.model,
+            self.text_tokenizer,
+            eos_token_ids=self._eos_token_ids(),
+            max_length=self.max_length,
+            max_num_seqs=self._detect_batch_size() if auto else int(self.batch_size),
+        )
+
+    def _eos_token_ids(self) -> list[int]:
+        """Return the ids that end a turn: the tokenizer's and those of the generation config."""
+        config = getattr(self.model, "generation_config", None)
+        declared = getattr(config, "eos_token_id", None)
+        several = declared if isinstance(declared, list) else [declared]
+        ids = {self.tokenizer.eos_token_id, *several} - {None}
+        return sorted(ids)
+
+    def apply_chat_template(
+        self, chat_history: list[Message], add_generation_prompt: bool = True
+    ) -> ChatPrompt:
+        """Render a chat, keeping its messages for `generate_until` to put a style around."""
+        text = self._render_chat(chat_history, add_generation_prompt)
+        return ChatPrompt(text, chat_history)
+
+    def _render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """Render a chat; where the template refuses a system message, it goes to the user turn."""
+
+        def render(history: Sequence[Message]) -> str:
+            text: str = self.tokenizer.apply_chat_template(
+                list(history),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **self.chat_template_args,
+            )
+            return text
+
+        try:
+            return render(messages)
+        except jinja2.exceptions.TemplateError:
+            return render(without_system(messages))
+
+    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
+        """Return the prompt text of a chat, and whether it came from a chat template."""
+        if self.tokenizer.chat_template is None:
+            return plain_prompt(messages), False
+        return self._render_chat(messages), True
+
+    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
+        """Return the ids of a whole prompt; a template has written its special tokens itself."""
+        return tuple(self.tok_encode(text, add_special_tokens=False if templated else None))
+
+    def run_seed(self) -> int:
+        """Return torch's seed, which lm-eval's --seed sets before the model is made."""
+        return int(torch.initial_seed())
+
+
+def take_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Take the strategy settings out of model arguments and check them.
+
+    Raises SettingsError for a name that is nearly, but not quite, one of ours: the loader of the
+    checkpoint would only say that its keyword is unexpected.
+    """
+    names = setting_names()
+    taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
+    for name in kwargs:
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+        if nearest:
+            raise SettingsError(f"unknown model argument {name!r}: did you mean {nearest[0]!r}?")
+    if taken:
+        parse_settings(taken)
+    return taken

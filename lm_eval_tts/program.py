@@ -1,0 +1,216 @@
+"""What a strategy is made of: the ops it yields, what comes back, and the trace it builds.
+
+Everything here is in token ids. This module knows no engine, no tokenizer, no benchmark and no
+reference answer, and imports nothing of this package.
+
+A strategy's program is a generator. It yields an op, the scheduler sends back its result:
+
+    completion = yield from generate(prompt, max_tokens=100, stop=("</think>",))
+    traces = yield from gather([branch(prompt, i) for i in range(4)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+TokenIds = tuple[int, ...]
+FinishReason = Literal["stop", "length", "eos"]
+Phase = Literal["thinking", "answer", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn; the defaults are greedy decoding.
+
+    temperature: 0 is greedy, otherwise > 0. top_p, min_p: in [0, 1]; 1 and 0 are off.
+    top_k: 0 is off. repetition_penalty: > 0, 1 is off (Keskar et al. 2019, CTRL).
+    Applied in the order of transformers: penalty, temperature, top_k, top_p, min_p.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Continue `token_ids` until a stop string, the end of the turn, or `max_tokens` (>= 1).
+
+    Sample k of `n` draws from the op's seed plus k, so n samples equal n requests one by one.
+    """
+
+    token_ids: TokenIds
+    max_tokens: int
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = Sampling()
+    n: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine made of a `Generate`.
+
+    token_ids: the text before the stop string or the end of the turn, cut exactly there.
+    sampled_ids: everything the model sampled, with the tokens of the ending; this is the cost.
+    finish_reason: "stop" (a stop string, named by `stop`), "eos" (end of turn) or "length".
+    """
+
+    token_ids: TokenIds
+    sampled_ids: TokenIds
+    finish_reason: FinishReason
+    stop: str | None = None
+
+    def within(self, max_tokens: int, ending: int) -> Completion:
+        """Return what a limit of `max_tokens` leaves of it, ending not counted.
+
+        ending: tokens that the ending may take behind the limit, so that a closing tag which the
+        model has begun is seen to its end and not left as half a tag. A limit within a limit is
+        the smaller limit alone.
+        """
+        fits = len(self.token_ids) <= max_tokens and len(self.sampled_ids) <= max_tokens + ending
+        if fits and self.finish_reason != "length":
+            return self
+        kept = self.sampled_ids[:max_tokens]
+        return Completion(kept, kept, "length")
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Run programs side by side; the result is the list of their values, in order."""
+
+    programs: tuple[Program[Any], ...]
+
+
+Op = Generate | Gather
+Program = Generator[Op, Any, T]
+
+
+def generate(
+    token_ids: TokenIds,
+    *,
+    max_tokens: int,
+    stop: tuple[str, ...] = (),
+    sampling: Sampling = Sampling(),
+) -> Program[Completion]:
+    """Yield one `Generate` and return its completion."""
+    (completion,) = yield Generate(token_ids, max_tokens, stop, sampling)
+    return completion  # type: ignore[no-any-return]  # what `yield` gives back is untyped
+
+
+def gather(programs: Iterable[Program[T]]) -> Program[list[T]]:
+    """Yield one `Gather` and return the values of its programs, in order."""
+    values: list[T] = yield Gather(tuple(programs))
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """The strings around thinking and answer; an empty string means there is none.
+
+    They may span several tokens. White space around `thinking_end` and `answer_end` is written
+    when the string is forced and ignored when the model's text is searched for it.
+    """
+
+    thinking_start: str = ""
+    thinking_end: str = ""
+    answer_start: str = ""
+    answer_end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a strategy starts from.
+
+    prompt: token ids. max_tokens: room for the response in tokens, whatever is in it.
+    context_limited: the room is what the context window leaves, not what the user asked for.
+    encode: text to ids as it stands in the middle of a sequence (no bos). until: stop strings
+    of the answer. thinking_opened: the chat template has already written `thinking_start`.
+    """
+
+    prompt: TokenIds
+    max_tokens: int
+    encode: Callable[[str], TokenIds]
+    delimiters: Delimiters = Delimiters()
+    sampling: Sampling = Sampling()
+    until: tuple[str, ...] = ()
+    context_limited: bool = False
+    thinking_opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a response: sampled (it has a finish reason) or forced (it has none)."""
+
+    token_ids: TokenIds
+    phase: Phase
+    finish_reason: FinishReason | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A prompt and its response so far, never changed in place.
+
+    out_of_context: the context window ended before the budget that was asked for.
+    tries: completions of thinking that were sampled for this trace (rejection sampling).
+    points: (label, trace) for each point of an anytime run, smallest budget first.
+    """
+
+    prompt: TokenIds
+    segments: tuple[Segment, ...] = ()
+    out_of_context: bool = False
+    tries: int = 1
+    points: tuple[tuple[str, Trace], ...] = ()
+
+    def add(self, completion: Completion, phase: Phase) -> Trace:
+        """Append what was sampled."""
+        return self._append(Segment(completion.token_ids, phase, completion.finish_reason))
+
+    def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
+        """Append what the strategy puts in."""
+        return self._append(Segment(token_ids, phase, forced=True))
+
+    def close(self, token_ids: TokenIds, *, sampled: bool) -> Trace:
+        """Append a delimiter: the model's own, cut off as its stop string, or a forced one."""
+        return self._append(Segment(token_ids, "tag", forced=not sampled))
+
+    def _append(self, segment: Segment) -> Trace:
+        return (
+            replace(self, segments=(*self.segments, segment))
+            if segment.token_ids or (segment.finish_reason)
+            else self
+        )
+
+    @property
+    def response_ids(self) -> TokenIds:
+        """Token ids after the prompt."""
+        return tuple(token for segment in self.segments for token in segment.token_ids)
+
+    @property
+    def token_ids(self) -> TokenIds:
+        """Prompt and response."""
+        return self.prompt + self.response_ids
+
+    def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
+        """Count response tokens, of one phase and of forced or sampled ones if given."""
+        return sum(
+            len(segment.token_ids)
+            for segment in self.segments
+            if (phase is None or segment.phase == phase)
+            and (forced is None or segment.forced == forced)
+        )
+
+    @property
+    def num_waits(self) -> int:
+        """How often the end of thinking was replaced by the wait text."""
+        return sum(s.phase == "thinking" and s.forced for s in self.segments)
+
+    def truncated(self, phase: Phase) -> bool:
+        """Whether the last sampled segment of a phase was cut by its token limit."""
+        reasons = [s.finish_reason for s in self.segments if s.phase == phase and s.finish_reason]
+        return bool(reasons) and reasons[-1] == "length"

@@ -1,0 +1,153 @@
+"""Prompt styles and delimiters, read from YAML, and the chat messages made of them.
+
+The texts are data (`prompts.yaml`, and a user's own file of the same form). This module knows
+nothing of tokens, models or benchmarks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.program import Delimiters
+
+Message = dict[str, str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStyle:
+    """How a question is put; see the head of `prompts.yaml` for the fields."""
+
+    instruction: str = ""
+    question: str = "{question}"
+    delimiters: str = "none"
+
+    def __post_init__(self) -> None:
+        if "{question}" not in self.question:
+            raise SettingsError(f"question text {self.question!r} has no {{question}} in it")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The styles and delimiter presets at hand, by name."""
+
+    styles: Mapping[str, PromptStyle]
+    delimiters: Mapping[str, Delimiters]
+
+    def style(self, name: str) -> PromptStyle:
+        """Return a style. Raises SettingsError for an unknown name."""
+        if name not in self.styles:
+            raise unknown_name("prompt_style", name, self.styles)
+        return self.styles[name]
+
+    def preset(self, name: str) -> Delimiters:
+        """Return a delimiter preset. Raises SettingsError for an unknown name."""
+        if name not in self.delimiters:
+            raise unknown_name("delimiters", name, self.delimiters)
+        return self.delimiters[name]
+
+
+@cache
+def load_prompts(prompt_file: str | None = None) -> Prompts:
+    """Return the package's prompts, with those of a user's YAML file over them.
+
+    Raises SettingsError if the file cannot be read or has an unknown section or field.
+    """
+    built_in = _read(Path(__file__).with_name("prompts.yaml"))
+    own = _read(Path(prompt_file).expanduser()) if prompt_file else Prompts({}, {})
+    return Prompts({**built_in.styles, **own.styles}, {**built_in.delimiters, **own.delimiters})
+
+
+def _read(path: Path) -> Prompts:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"prompt_file {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"prompt_file {path}: expected the sections styles and delimiters")
+    for section in content:
+        if section not in ("styles", "delimiters"):
+            raise unknown_name(f"section of {path}", str(section), ("styles", "delimiters"))
+    return Prompts(
+        {n: _make(PromptStyle, n, v, path) for n, v in (content.get("styles") or {}).items()},
+        {n: _make(Delimiters, n, v, path) for n, v in (content.get("delimiters") or {}).items()},
+    )
+
+
+def _make(kind: type[T], name: str, values: Any, path: Path) -> T:
+    allowed = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # both dataclasses
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: {name!r} must have some of the fields {', '.join(allowed)}")
+    for key, value in values.items():
+        if key not in allowed:
+            raise unknown_name(f"field of {name!r} in {path}", str(key), allowed)
+        if not isinstance(value, str):
+            raise SettingsError(f"{path}: {name}.{key} must be a text, not {value!r}")
+    return kind(**values)
+
+
+def fill_instruction(
+    style: PromptStyle, delimiters: Delimiters, values: Mapping[str, object]
+) -> str:
+    """Return a style's instruction with its placeholders filled; other braces stay as they are.
+
+    Raises SettingsError for a placeholder whose setting was not given.
+    """
+    marks = {name: text.strip() for name, text in asdict(delimiters).items()}
+    known = marks | {name: values.get(name) for name in PLACEHOLDERS}
+
+    def fill(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if known[name] in (None, ""):
+            raise SettingsError(
+                f"the prompt style needs {name}: set {name}= in gen_kwargs or model_args"
+            )
+        return str(known[name])
+
+    return re.sub("{(" + "|".join(known) + ")}", fill, style.instruction)
+
+
+PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
+
+
+def build_messages(
+    history: Sequence[Message], style: PromptStyle, instruction: str, role: str
+) -> list[Message]:
+    """Put a style around a chat history that ends with the question.
+
+    role: "system" or "user", where the instruction goes. A system message that is already there
+    is kept, in front.
+    """
+    messages = [dict(message) for message in history]
+    last = messages[-1]
+    last["content"] = style.question.replace("{question}", last["content"])
+    if not instruction:
+        return messages
+    if role == "user":
+        last["content"] = f"{instruction}\n\n{last['content']}"
+        return messages
+    if messages[0]["role"] == "system":
+        messages[0]["content"] = f"{messages[0]['content']}\n\n{instruction}"
+        return messages
+    return [{"role": "system", "content": instruction}, *messages]
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    """Move a system message in front of the first user turn, for templates that refuse it."""
+    if messages[0]["role"] != "system":
+        return list(messages)
+    system, first, *rest = messages
+    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+
+def plain_prompt(messages: Sequence[Message]) -> str:
+    """Return a prompt for a model without a chat template."""
+    return "\n\n".join(message["content"] for message in messages) + "\n\n"

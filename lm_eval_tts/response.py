@@ -1,0 +1,68 @@
+"""The text lm-eval sees and logs, with what is known of its making.
+
+A `Response` is a str, so filters, caches and other tools take it as one; it can be pickled and
+keeps its counts on the way from `generate_until` to the task's metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts of one response, in tokens unless said otherwise.
+
+    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was forced,
+    the text's own tags tell, and all behind the thinking is the answer. forced: put in by the
+    strategy, in any phase or as a delimiter. total: all of the response. sampled: by the model for
+    this problem, with branches and tokens behind a cut; the cost. engine_calls: requests to the engine.
+    waits: times "Wait" replaced an ending. tries: of rejection sampling. truncated: the answer was
+    cut by its limit. thinking_truncated: the thinking was. out_of_context: the context window, not
+    the budget, cut the thinking.
+    """
+
+    thinking: int = 0
+    answer: int = 0
+    forced: int = 0
+    total: int = 0
+    sampled: int = 0
+    engine_calls: int = 0
+    waits: int = 0
+    tries: int = 1
+    truncated: bool = False
+    thinking_truncated: bool = False
+    out_of_context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is known of a response beside its text.
+
+    tags: the opening and closing strings that were asked for, stripped, in the order thinking,
+    answer. failure: why the request could not be served. points: the responses of an anytime run
+    by label. padding: a copy that only evens out the work of several ranks.
+    """
+
+    usage: Usage = Usage()
+    tags: tuple[str, str, str, str] = ("", "", "", "")
+    failure: str | None = None
+    points: Mapping[str, Response] = field(default_factory=dict)
+    padding: bool = False
+
+
+class Response(str):
+    """A response text with its details."""
+
+    details: Details
+
+    def __new__(cls, text: str, details: Details) -> Response:
+        """Return the text with details attached."""
+        response = super().__new__(cls, text)
+        response.details = details
+        return response
+
+    def __getnewargs__(self) -> tuple[str, Details]:  # type: ignore[override]
+        """Say how to rebuild this when it is unpickled or copied."""
+        return str(self), self.details

@@ -1,0 +1,200 @@
+"""The one driver: runs many programs over one engine, each resumed as soon as its own op is done.
+
+There are no rounds, so a straggler delays only itself. Programs are started when the engine has
+room, so a run of any size holds only the unfinished ones in memory. Knows the ops and the engine
+protocol; nothing of strategies, tokens or text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Gather, Generate, Op, Program
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a program spent: requests to the engine, prompt tokens sent, tokens sampled."""
+
+    num_engine_calls: int = 0
+    num_prompt_tokens: int = 0
+    num_sampled_tokens: int = 0
+
+
+class Job(NamedTuple, Generic[T]):
+    """A program to run. `seed` fixes everything it samples, whatever runs beside it."""
+
+    program: Program[T]
+    seed: int
+
+
+class Result(NamedTuple, Generic[T]):
+    """The value of a program, or the error that ended it, and what it cost.
+
+    job: the number of its job, in the order they were given.
+    """
+
+    job: int
+    value: T | RequestError
+    cost: Cost
+
+
+def derive_seed(seed: int, *path: int | str) -> int:
+    """Return a 63-bit seed for a place below `seed`, the same on every machine and run."""
+    text = "\x1f".join(map(str, (seed, *path)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(slots=True, eq=False)
+class _Frame:
+    """A running program: where its value goes, and what it is waiting for."""
+
+    program: Program[Any]
+    seed: int
+    cost: Cost
+    deliver: Callable[[Any], None]
+    num_ops: int = 0
+    request_id: int | None = None
+    children: list[_Frame] = field(default_factory=list)
+
+
+class _Scheduler:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: dict[int, _Frame] = {}
+        self._ready: deque[Callable[[], None]] = deque()
+        self._next_id = 0
+
+    def start(self, frame: _Frame) -> None:
+        self._ready.append(lambda: self._resume(frame, None))
+        self._drain()
+
+    def step(self) -> None:
+        for request_id, result in self._engine.step():
+            frame = self._waiting.pop(request_id)
+            frame.request_id = None
+            if not isinstance(result, RequestError):
+                frame.cost.num_sampled_tokens += sum(len(c.sampled_ids) for c in result)
+            self._resume_later(frame, result)
+        self._drain()
+
+    def _drain(self) -> None:
+        """Run what is ready in a loop, not by recursion: programs may nest deeply."""
+        while self._ready:
+            self._ready.popleft()()
+
+    def _resume_later(self, frame: _Frame, value: Any) -> None:
+        self._ready.append(lambda: self._resume(frame, value))
+
+    def _resume(self, frame: _Frame, value: Any) -> None:
+        try:
+            if isinstance(value, RequestError):
+                op = frame.program.throw(value)
+            else:
+                op = frame.program.send(value)
+        except StopIteration as stop:
+            frame.deliver(stop.value)
+        except RequestError as error:
+            frame.deliver(error)
+        else:
+            self._dispatch(frame, op)
+
+    def _dispatch(self, frame: _Frame, op: Op) -> None:
+        seed = derive_seed(frame.seed, frame.num_ops)
+        frame.num_ops += 1
+        if isinstance(op, Gather):
+            self._gather(frame, op, seed)
+        else:
+            self._generate(frame, op, seed)
+
+    def _generate(self, frame: _Frame, op: Generate, seed: int) -> None:
+        request_id = self._next_id
+        self._next_id += 1
+        try:
+            self._engine.add_request(request_id, op, seed)
+        except RequestError as error:
+            self._resume_later(frame, error)
+            return
+        frame.cost.num_engine_calls += 1
+        frame.cost.num_prompt_tokens += len(op.token_ids)
+        frame.request_id = request_id
+        self._waiting[request_id] = frame
+
+    def _gather(self, frame: _Frame, op: Gather, seed: int) -> None:
+        if not op.programs:
+            self._resume_later(frame, [])
+            return
+        values: list[Any] = [None] * len(op.programs)
+        pending = set(range(len(op.programs)))
+
+        def deliver(index: int, value: Any) -> None:
+            if not pending:
+                return
+            values[index] = value
+            pending.discard(index)
+            if isinstance(value, RequestError):
+                pending.clear()
+                self._cancel_children(frame)
+                self._resume_later(frame, value)
+            elif not pending:
+                frame.children = []
+                self._resume_later(frame, values)
+
+        def child(index: int, program: Program[Any]) -> _Frame:
+            receive = lambda value: deliver(index, value)  # noqa: E731
+            return _Frame(program, derive_seed(seed, index), frame.cost, receive)
+
+        frame.children = [child(i, program) for i, program in enumerate(op.programs)]
+        for started in frame.children:
+            self._resume_later(started, None)
+
+    def _cancel_children(self, frame: _Frame) -> None:
+        for child in frame.children:
+            if child.request_id is not None:
+                self._engine.abort(child.request_id)
+                self._waiting.pop(child.request_id, None)
+            self._cancel_children(child)
+            child.program.close()
+        frame.children = []
+
+
+def run(jobs: Iterable[Job[T]], engine: Engine) -> Iterator[Result[T]]:
+    """Run programs over an engine and yield their results as they finish.
+
+    A program whose request cannot be served may catch the RequestError where it yielded the op;
+    if it does not, the error is its result and the others go on.
+    """
+    scheduler = _Scheduler(engine)
+    finished: deque[Result[T]] = deque()
+    waiting = enumerate(jobs)
+    num_running = 0
+    while True:
+        while engine.num_unfinished < engine.max_num_seqs:
+            if (numbered := next(waiting, None)) is None:
+                break
+            scheduler.start(_root(*numbered, finished))
+            num_running += 1
+        while finished:
+            num_running -= 1
+            yield finished.popleft()
+        if not engine.num_unfinished:
+            assert not num_running, "a program waits, but the engine has nothing under way"
+            return
+        scheduler.step()
+
+
+def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
+    cost = Cost()
+
+    def deliver(value: Any) -> None:
+        finished.append(Result(number, value, cost))
+
+    return _Frame(job.program, job.seed, cost, deliver)

@@ -1,0 +1,212 @@
+"""What users type, checked: generation_kwargs, --gen_kwargs and --model_args to typed settings.
+
+lm-eval lays --gen_kwargs over a task's generation_kwargs; both lie over the model's own defaults
+(--model_args). Names are lm-eval's and transformers' where they have one.
+"""
+
+from __future__ import annotations
+
+import logging
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.program import Delimiters, Sampling
+from lm_eval_tts.prompts import PLACEHOLDERS, PromptStyle, fill_instruction, load_prompts
+from lm_eval_tts.strategies import STRATEGIES, Strategy
+
+logger = logging.getLogger(__name__)
+
+MAX_TOKENS_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """The settings that every strategy has.
+
+    strategy: a name of STRATEGIES. prompt_style: a name of prompts.yaml or of `prompt_file`;
+    None leaves the task's own prompt as it is. instruction_role: "system" or "user".
+    delimiters: a preset's name; thinking_start ... answer_end replace single ones of it.
+    thinking_tokens, thinking_steps, thinking_length ("short" or "long"): what the styles token,
+    step and class ask for. max_gen_toks: most tokens of a response. seed: of the whole run.
+    """
+
+    strategy: str = "single"
+    prompt_style: str | None = None
+    prompt_file: str | None = None
+    instruction_role: str = "system"
+    delimiters: str | None = None
+    thinking_start: str | None = None
+    thinking_end: str | None = None
+    answer_start: str | None = None
+    answer_end: str | None = None
+    thinking_tokens: int | None = None
+    thinking_steps: int | None = None
+    thinking_length: str | None = None
+    until: tuple[str, ...] = ()
+    max_gen_toks: int | None = None
+    do_sample: bool | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides how one request is answered.
+
+    style: None leaves the prompt alone. max_gen_toks, seed: None where the user gave none.
+    """
+
+    strategy: Strategy
+    style: PromptStyle | None
+    instruction: str
+    instruction_role: str
+    delimiters: Delimiters
+    sampling: Sampling
+    until: tuple[str, ...]
+    max_gen_toks: int | None
+    seed: int | None
+
+
+def setting_names() -> frozenset[str]:
+    """Return every name that some strategy accepts."""
+    kinds: list[type] = [Common, *STRATEGIES.values()]
+    return frozenset(f.name for kind in kinds for f in fields(kind)).union(MAX_TOKENS_ALIASES)
+
+
+def parse_settings(given: Mapping[str, Any]) -> Settings:
+    """Check what the user gave and return the settings.
+
+    A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
+    are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
+    what was given and what is allowed.
+    """
+    given = _one_max_tokens(given)
+    name = str(given.get("strategy", "single"))
+    if name not in STRATEGIES:
+        raise unknown_name("strategy", name, STRATEGIES)
+    own = {field.name for field in fields(STRATEGIES[name])}  # type: ignore[arg-type]
+    shared = {field.name for field in fields(Common)}
+    for key in given.keys() - own - shared:
+        if key not in setting_names():
+            raise unknown_name(f"setting of strategy {name!r}", key, own | shared)
+        logger.warning("%s=%s has no effect with strategy %r", key, given[key], name)
+    common = coerce(Common, {k: v for k, v in given.items() if k in shared and k not in own})
+    strategy = coerce(STRATEGIES[name], {k: v for k, v in given.items() if k in own})
+    settings = _settings(common, strategy)
+    strategy.check(settings.delimiters, settings.sampling)
+    return settings
+
+
+def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read lm-eval's aliases of max_gen_toks, in its order of precedence."""
+    rest = {k: v for k, v in given.items() if k not in MAX_TOKENS_ALIASES}
+    values = [given[alias] for alias in MAX_TOKENS_ALIASES if given.get(alias) is not None]
+    return rest | ({"max_gen_toks": values[0]} if values else {})
+
+
+def _settings(common: Common, strategy: Strategy) -> Settings:
+    if common.max_gen_toks is not None and common.max_gen_toks < 1:
+        raise SettingsError(f"max_gen_toks={common.max_gen_toks}: allowed is a number >= 1")
+    if common.instruction_role not in ("system", "user"):
+        raise SettingsError(
+            f"instruction_role={common.instruction_role!r}: allowed are 'system' and 'user'"
+        )
+    if common.thinking_length not in (None, "short", "long"):
+        raise SettingsError(
+            f"thinking_length={common.thinking_length!r}: allowed are 'short' and 'long'"
+        )
+    prompts = load_prompts(common.prompt_file)
+    style = prompts.style(common.prompt_style) if common.prompt_style else None
+    preset = prompts.preset(common.delimiters or (style.delimiters if style else "none"))
+    marks = [field.name for field in fields(Delimiters)]
+    given = {m: getattr(common, m) for m in marks if getattr(common, m) is not None}
+    delimiters = replace(preset, **given)
+    values = {name: getattr(common, name) for name in PLACEHOLDERS}
+    return Settings(
+        strategy=strategy,
+        style=style,
+        instruction=fill_instruction(style, delimiters, values) if style else "",
+        instruction_role=common.instruction_role,
+        delimiters=delimiters,
+        sampling=_sampling(common),
+        until=tuple(text for text in common.until if text),
+        max_gen_toks=common.max_gen_toks,
+        seed=common.seed,
+    )
+
+
+def _sampling(common: Common) -> Sampling:
+    """Return the sampling; as in lm-eval, do_sample=False is greedy whatever the temperature."""
+    allowed = {
+        "temperature": (common.temperature >= 0, "a number >= 0"),
+        "top_p": (0 < common.top_p <= 1, "a number in (0, 1]"),
+        "top_k": (common.top_k >= 0, "a number >= 0 (0 is off)"),
+        "min_p": (0 <= common.min_p <= 1, "a number in [0, 1]"),
+        "repetition_penalty": (common.repetition_penalty > 0, "a number > 0 (1 is off)"),
+    }
+    for name, (good, what) in allowed.items():
+        if not good:
+            raise SettingsError(f"{name}={getattr(common, name)}: allowed is {what}")
+    if common.do_sample and common.temperature == 0:
+        raise SettingsError("do_sample=True with temperature=0: set temperature > 0")
+    return Sampling(
+        temperature=common.temperature if common.do_sample is not False else 0.0,
+        top_p=common.top_p,
+        top_k=common.top_k,
+        min_p=common.min_p,
+        repetition_penalty=common.repetition_penalty,
+    )
+
+
+def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:
+    """Make a dataclass of values as the command line gives them: text, numbers, lists.
+
+    Raises SettingsError for a value that is not of its field's type.
+    """
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(name, value, hints[name]) for name, value in given.items()})
+
+
+def _value(name: str, value: Any, hint: Any) -> Any:
+    if get_origin(hint) in (Union, types.UnionType):
+        if value is None or value == "None":
+            return None
+        (hint,) = [arg for arg in get_args(hint) if arg is not type(None)]
+    if get_origin(hint) is tuple:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_value(name, item, get_args(hint)[0]) for item in items if item is not None)
+    if (converted := _scalar(value, hint)) is None:
+        raise SettingsError(f"{name}={value!r}: allowed is {_NAMES[hint]}")
+    return converted
+
+
+_NAMES: dict[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
+
+
+def _scalar(value: Any, hint: Any) -> Any:
+    """Return the value as `hint`, or None if it is not one."""
+    if hint is str:
+        return value if isinstance(value, str) else str(value)
+    if hint is bool:
+        return {"true": True, "false": False}.get(str(value).lower())
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    if hint is float:
+        return number
+    return int(number) if number.is_integer() else None

@@ -1,0 +1,66 @@
+"""Progressive reasoning expansion: one thought, and an answer branched off before every wait.
+
+The opening tag is forced, so the format always holds. One run yields the answer after 0, 1, 2 ...
+waits: the same thinking as budget forcing with that many waits (see `budget`). The idea, with one
+pass per level, is from github.com/yash9439/Test-time-compute-SLMs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.strategies.budget import (
+    answer_each,
+    check_budget,
+    check_thinking_end,
+    think_with_waits,
+    with_points,
+)
+from lm_eval_tts.strategies.thinking import note_context, open_thinking, share_room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressive:
+    """Think, and answer after 0, 1 ... `num_waits` waits; points are named wait0, wait1 ...
+
+    max_thinking_tokens: one budget for all levels. A level that the budget does not reach has the
+    answer of the last level before it. Other settings as for budget forcing.
+    """
+
+    num_waits: int = 3
+    max_thinking_tokens: int = 2048
+    wait_text: str = "Wait"
+    max_answer_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        check_budget((self.max_thinking_tokens,), self.num_waits, self.max_answer_tokens)
+
+    @property
+    def point_labels(self) -> tuple[str, ...]:
+        """One point a level."""
+        return tuple(f"wait{level}" for level in range(self.num_waits + 1))
+
+    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
+        """Raise SettingsError if the delimiters cannot end a thought."""
+        check_thinking_end(delimiters, "progressive")
+
+    def run(self, request: Request) -> Program[Trace]:
+        """Return the trace of the last level, with all levels as its points."""
+        start = open_thinking(request)
+        room = share_room(request, start, self.max_answer_tokens)
+        rounds = yield from think_with_waits(
+            request,
+            start,
+            max_tokens=min(self.max_thinking_tokens, room.thinking),
+            min_tokens=0,
+            num_waits=self.num_waits,
+            wait_text=self.wait_text,
+        )
+        reached = [
+            note_context(request, trace, self.max_thinking_tokens, room)
+            for trace in [round_.trace for round_ in rounds] or [start]
+        ]
+        levels = reached + [reached[-1]] * (self.num_waits + 1 - len(reached))
+        answers = yield from answer_each(request, levels, room)
+        return with_points(answers, self.point_labels)

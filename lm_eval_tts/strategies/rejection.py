@@ -1,0 +1,58 @@
+"""Rejection sampling on length: think anew until a thought ends within the budget.
+
+Muennighoff et al. 2025 (arXiv:2501.19393), section 3.1; there without a limit on tries, with 655
+tries on average for the smallest budget. Here the last try is cut and answered as it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
+from lm_eval_tts.strategies.thinking import answer, note_context, open_thinking, share_room, think
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Sample thoughts until one ends within `max_thinking_tokens` (>= 1), `max_tries` at most."""
+
+    max_thinking_tokens: int = 2048
+    max_tries: int = 8
+    max_answer_tokens: int = 512
+
+    def __post_init__(self) -> None:
+        check_budget((self.max_thinking_tokens,), 0, self.max_answer_tokens)
+        if self.max_thinking_tokens < 1 or self.max_tries < 1:
+            raise SettingsError(
+                f"max_thinking_tokens={self.max_thinking_tokens}, max_tries={self.max_tries}: "
+                "allowed are numbers >= 1"
+            )
+
+    @property
+    def point_labels(self) -> tuple[str, ...]:
+        """No points: there is one answer."""
+        return ()
+
+    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
+        """Raise SettingsError without a thinking_end, or if every try would be the same."""
+        check_thinking_end(delimiters, "rejection")
+        if sampling.temperature == 0 and self.max_tries > 1:
+            raise SettingsError(
+                "strategy 'rejection' needs sampling: set temperature > 0 (and do_sample=True)"
+            )
+
+    def run(self, request: Request) -> Program[Trace]:
+        """Return the trace of the first thought that ends in time, or of the last one, cut."""
+        start = open_thinking(request)
+        room = share_room(request, start, self.max_answer_tokens)
+        limit = min(self.max_thinking_tokens, room.thinking)
+        trace = start
+        for attempt in range(self.max_tries if limit else 0):
+            thought = yield from think(request, start, limit)
+            trace = replace(start.add(thought, "thinking"), tries=attempt + 1)
+            if thought.finish_reason != "length":
+                break
+        trace = note_context(request, trace, self.max_thinking_tokens, room)
+        return (yield from answer(request, trace, room.answer))

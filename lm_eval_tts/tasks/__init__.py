@@ -1,0 +1,1 @@
+"""What the task YAML files call: loading benchmarks, grading responses, counting metrics."""

@@ -1,0 +1,132 @@
+"""Benchmark rows to documents: from a local folder of JSONL files, or from the Hugging Face Hub.
+
+A document has `id`, `question`, `answer`, and for multiple choice `options` (letter to text) with
+the right letter as its answer. The local folder is named by --metadata '{"data_dir": ...}' or the
+environment variable LM_EVAL_TTS_DATA and holds `<benchmark>.jsonl` in the Hub's columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from lm_eval_tts.errors import DataError
+
+DATA_VARIABLE = "LM_EVAL_TTS_DATA"
+LETTERS = "ABCDEFGHIJ"
+Row = Mapping[str, Any]
+
+
+def load_benchmark(
+    benchmark: str,
+    hub: Mapping[str, str],
+    columns: Mapping[str, str],
+    answer_after: str | None = None,
+    wrong_answers: Sequence[str] = (),
+    data_dir: str | None = None,
+    **unused: Any,
+) -> dict[str, datasets.Dataset]:
+    """Return the documents of a benchmark as the split `test`.
+
+    columns: document field to column. answer_after: the answer is what follows this mark.
+    wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
+    Raises DataError if the data cannot be had or a row lacks a column.
+    """
+    folder = data_dir or os.environ.get(DATA_VARIABLE)
+    local = _local_rows(benchmark, folder) if folder else None
+    origin = hub["path"] if local is None else f"{folder}/{benchmark}.jsonl"
+    rows = _hub_rows(benchmark, hub, folder) if local is None else local
+    docs = [
+        _document(index, row, columns, answer_after, wrong_answers, origin)
+        for index, row in enumerate(rows)
+    ]
+    _check(docs, origin)
+    return {"test": datasets.Dataset.from_list(docs)}
+
+
+def _local_rows(benchmark: str, folder: str) -> list[Row] | None:
+    """Return the rows of a folder's file, or None if the folder has no such file."""
+    path = Path(folder).expanduser() / f"{benchmark}.jsonl"
+    if not path.parent.is_dir():
+        raise DataError(
+            f"data folder {folder!r} does not exist: set {DATA_VARIABLE} or data_dir to a folder "
+            f"with {path.name}"
+        )
+    if not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8") as lines:  # not splitlines: texts may have U+2028
+            return [json.loads(line) for line in lines if line.strip()]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} is not JSON lines in UTF-8: {error}") from error
+
+
+def _hub_rows(benchmark: str, hub: Mapping[str, str], folder: str | None) -> Iterable[Row]:
+    try:
+        rows: Iterable[Row] = datasets.load_dataset(**hub)
+        return rows
+    except Exception as error:  # the Hub's libraries raise many kinds
+        searched = f" ({folder} has no {benchmark}.jsonl)" if folder else ""
+        raise DataError(
+            f"{hub['path']} cannot be had from the Hub{searched}: {_reason(hub['path'], error)} "
+            f"Without a network, name a folder that has {benchmark}.jsonl by {DATA_VARIABLE}=... "
+            """or --metadata '{"data_dir": "..."}'."""
+        ) from error
+
+
+def _reason(path: str, error: Exception) -> str:
+    """Say what to do; a gated set needs a licence click, other errors speak for themselves."""
+    page = f"https://huggingface.co/datasets/{path}"
+    if "gated" in str(error).lower() or path == "Idavidrein/gpqa":
+        return f"accept its licence at {page} and log in with `hf auth login`."
+    return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."
+
+
+def _document(
+    index: int,
+    row: Row,
+    columns: Mapping[str, str],
+    answer_after: str | None,
+    wrong_answers: Sequence[str],
+    origin: str,
+) -> dict[str, Any]:
+    missing = [c for c in (*columns.values(), *wrong_answers) if c not in row]
+    if missing:
+        raise DataError(f"{origin}, row {index + 1}: no column {missing[0]!r}; has {sorted(row)}")
+    doc = {field: row[column] for field, column in columns.items()}
+    doc = {"id": index, **doc, "answer": str(doc["answer"])}
+    doc["id"] = str(doc["id"])
+    if answer_after:
+        doc["answer"] = doc["answer"].rpartition(answer_after)[2].strip().replace(",", "")
+    if wrong_answers:
+        texts = [doc["answer"], *(str(row[column]) for column in wrong_answers)]
+        doc |= choices(doc["id"], [text.strip() for text in texts])
+    return doc
+
+
+def choices(record_id: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return options in an order that depends on the record alone, and the right letter.
+
+    texts: the right one first. The order is that of a hash of record and text, so it is the same
+    in every run, on every machine, and whatever other records there are.
+    """
+    order = sorted(
+        texts, key=lambda text: hashlib.sha256(f"{record_id}\x1f{text}".encode()).digest()
+    )
+    options = dict(zip(LETTERS, order, strict=False))
+    return {"options": options, "answer": LETTERS[order.index(texts[0])]}
+
+
+def _check(docs: Sequence[Mapping[str, Any]], origin: str) -> None:
+    if not docs:
+        raise DataError(f"{origin} has no rows")
+    (doc_id, count), *_ = Counter(doc["id"] for doc in docs).most_common(1)
+    if count > 1:
+        raise DataError(f"{origin}: the id {doc_id!r} occurs {count} times")

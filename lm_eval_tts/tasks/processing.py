@@ -1,0 +1,144 @@
+"""Responses to metrics: what lm_eval calls after generation.
+
+The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
+extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
+responses of any model: what a plain text cannot tell (token counts, say) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.filter import Filter
+from lm_eval.api.registry import register_filter
+
+from lm_eval_tts.grading import THINK_TAGS, Item, Kind, Verdict, format_adherence, grade_many
+from lm_eval_tts.response import Response, Usage
+
+NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
+Doc = Mapping[str, Any]
+
+
+class Graded(str):
+    """An extracted answer, with the response it is from and the verdicts on it."""
+
+    response: str
+    verdict: Verdict
+    points: dict[str, Verdict]
+
+    def __new__(cls, response: str, verdict: Verdict, points: dict[str, Verdict]) -> Graded:
+        """Return the answer's text, or lm_eval's mark for an invalid one."""
+        graded = super().__new__(cls, NO_ANSWER if verdict.answer is None else verdict.answer)
+        graded.response, graded.verdict, graded.points = response, verdict, points
+        return graded
+
+
+@register_filter("tts_grade")
+class GradeFilter(Filter):
+    """Grades every response; repeats of a document stay a list."""
+
+    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[Any]:
+        """Return for each document its graded answer, or the list of them if there are several."""
+        per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
+        docs = list(docs)
+        items = [
+            _item(text, doc)
+            for some, doc in zip(per_doc, docs, strict=True)
+            for response in some
+            for text in (response, *_points(response).values())
+        ]
+        verdicts = iter(grade_many(items, progress=True))
+        graded = [[_take(response, verdicts) for response in some] for some in per_doc]
+        return [some[0] if len(some) == 1 else some for some in graded]
+
+
+def _is_padding(response: str) -> bool:
+    return isinstance(response, Response) and response.details.padding
+
+
+def _points(response: str) -> Mapping[str, Response]:
+    return response.details.points if isinstance(response, Response) else {}
+
+
+def _tags(response: str) -> tuple[str, str, str, str]:
+    return response.details.tags if isinstance(response, Response) else THINK_TAGS
+
+
+def _item(response: str, doc: Doc) -> Item:
+    options = doc.get("options")
+    kind: Kind = "choice" if options else "math"
+    return Item(str(response), doc["answer"], kind, options, _tags(response))
+
+
+def _take(response: str, verdicts: Any) -> Graded:
+    verdict = next(verdicts)
+    return Graded(response, verdict, {label: next(verdicts) for label in _points(response)})
+
+
+def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
+    """Return the metrics of one document, averaged over its repeats."""
+    graded = results[0] if isinstance(results[0], list) else [results[0]]
+    each = [_metrics(answer) for answer in graded]
+    means = {name: sum(metrics[name] for metrics in each) / len(each) for name in each[0]}
+    records = [_record(answer) for answer in graded]
+    return {**means, "answered": records[0] if len(records) == 1 else records}
+
+
+def _metrics(graded: Graded) -> dict[str, float]:
+    verdict = graded.verdict
+    metrics = {
+        "exact_match": float(verdict.correct),
+        "answer_in_thinking": float(verdict.source == "thinking"),
+        "loop": float(verdict.loop),
+    }
+    tags = _tags(graded.response)
+    if any(tags):
+        adherence = format_adherence(str(graded.response), tags)
+        metrics |= {
+            "format_strict": float(adherence.strict),
+            "format_soft": float(adherence.soft),
+        }
+    if isinstance(graded.response, Response):
+        details = graded.response.details
+        metrics |= _usage_metrics(details.usage) | {"failed": float(details.failure is not None)}
+        for label, point in details.points.items():
+            metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
+            metrics[f"thinking_tokens@{label}"] = float(point.details.usage.thinking)
+    return metrics
+
+
+def _usage_metrics(usage: Usage) -> dict[str, float]:
+    return {
+        "thinking_tokens": float(usage.thinking),
+        "answer_tokens": float(usage.answer),
+        "forced_tokens": float(usage.forced),
+        "total_tokens": float(usage.total),
+        "sampled_tokens": float(usage.sampled),
+        "engine_calls": float(usage.engine_calls),
+        "waits": float(usage.waits),
+        "truncated": float(usage.truncated),
+        "thinking_truncated": float(usage.thinking_truncated),
+        "out_of_context": float(usage.out_of_context),
+    }
+
+
+def _record(graded: Graded) -> dict[str, Any]:
+    """Return what is to be read in the samples file about one answer."""
+    verdict = graded.verdict
+    record: dict[str, Any] = {
+        "answer": verdict.answer,
+        "source": verdict.source,
+        "state": verdict.state,
+    }
+    if graded.points:
+        record["points"] = {label: point.answer for label, point in graded.points.items()}
+    if isinstance(graded.response, Response) and graded.response.details.failure:
+        record["failure"] = graded.response.details.failure
+    return record
+
+
+def share_answered(records: Sequence[Any]) -> float:
+    """Aggregate `answered`: the share of responses from which an answer could be read."""
+    each = [r for some in records for r in (some if isinstance(some, list) else [some])]
+    return sum(record["answer"] is not None for record in each) / len(each)

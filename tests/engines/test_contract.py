@@ -1,0 +1,170 @@
+"""What every engine keeps to: the same tests over all of them, `have` against `want`."""
+
+import pytest
+
+from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.scripted import ScriptedEngine
+from lm_eval_tts.engines.stopping import find_stop
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Completion, Generate, Sampling, TokenIds
+
+HOT = Sampling(temperature=1.0)
+
+
+@pytest.fixture(params=["scripted", "hf"])
+def make_engine(request: pytest.FixtureRequest):
+    """A function that makes a new engine of each kind; its tokenizer is `engine_tokenizer`."""
+    if request.param == "scripted":
+        return lambda **kw: ScriptedEngine(eos=False, **{"max_length": 400, **kw})
+    from lm_eval_tts.engines.hf import HFEngine
+    from lm_eval_tts.engines.tokenizer import HFTokenizer
+
+    model = request.getfixturevalue("tiny_model")
+    tokenizer = HFTokenizer(request.getfixturevalue("tiny_tokenizer"))
+
+    def make(max_length: int = 400, max_num_seqs: int = 8) -> Engine:
+        engine = HFEngine(
+            model, tokenizer, eos_token_ids=[0], max_length=max_length, max_num_seqs=max_num_seqs
+        )
+        engine.tokenizer = tokenizer
+        return engine
+
+    return make
+
+
+def complete_all(engine: Engine, *ops: Generate, seeds: list[int] | None = None):
+    """Add all ops at once, step to the end, and return their results in order."""
+    for index, op in enumerate(ops):
+        engine.add_request(index, op, (seeds or [7] * len(ops))[index])
+    results = {}
+    while engine.num_unfinished:
+        results.update({output.request_id: output.result for output in engine.step()})
+    return [results[index] for index in range(len(ops))]
+
+
+def one(engine: Engine, op: Generate, seed: int = 7) -> Completion:
+    ((completion,),) = complete_all(engine, op, seeds=[seed])
+    return completion
+
+
+def prompt_of(engine, text: str = "Question: what is 2+2?") -> TokenIds:
+    return engine.tokenizer.encode(text)
+
+
+def test_a_continuation_in_one_piece_equals_one_token_at_a_time(make_engine):
+    engine = make_engine()
+    prompt = prompt_of(engine)
+    want = one(engine, Generate(prompt, 12)).token_ids
+    have: TokenIds = ()
+    for _ in range(12):
+        have += one(engine, Generate(prompt + have, 1)).token_ids
+    assert have == want
+
+
+def test_a_length_limit_is_exact_and_named(make_engine):
+    engine = make_engine()
+    completion = one(engine, Generate(prompt_of(engine), 9))
+    assert len(completion.token_ids) == 9
+    assert completion.finish_reason == "length"
+    assert completion.sampled_ids == completion.token_ids
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_a_stop_string_cuts_exactly_wherever_token_boundaries_are(make_engine, width):
+    engine = make_engine()
+    prompt = prompt_of(engine)
+    text = engine.tokenizer.decode(one(engine, Generate(prompt, 30)).token_ids)
+    for start in range(4, 12):
+        stop = text[start : start + width]
+        if "�" in text[: start + width]:
+            continue
+        match = find_stop(text, [stop])
+        assert match is not None
+        completion = one(engine, Generate(prompt, 60, stop=(stop, "never there")))
+        assert engine.tokenizer.decode(completion.token_ids) == text[: match.start]
+        assert (completion.finish_reason, completion.stop) == ("stop", stop)
+
+
+def test_a_request_does_not_sample_behind_its_stop_string(make_engine):
+    engine = make_engine()
+    prompt = prompt_of(engine)
+    free = one(engine, Generate(prompt, 30))
+    stop = engine.tokenizer.decode(free.token_ids)[5:8]
+    stopped = one(engine, Generate(prompt, 30, stop=(stop,)))
+    assert stopped.sampled_ids == free.token_ids[: len(stopped.sampled_ids)]
+    before_last = engine.tokenizer.decode(stopped.sampled_ids[:-1])
+    assert stop not in before_last
+
+
+def test_forced_tokens_are_a_longer_prompt(make_engine):
+    engine = make_engine()
+    prompt = prompt_of(engine)
+    thought = one(engine, Generate(prompt, 5)).token_ids
+    forced = prompt + thought + engine.tokenizer.encode("Wait")
+    want = one(make_engine(), Generate(forced, 8))
+    assert one(engine, Generate(forced, 8)) == want
+
+
+def test_retracting_and_forking_equal_fresh_requests(make_engine):
+    engine = make_engine()
+    prompt = prompt_of(engine)
+    longer = prompt + one(engine, Generate(prompt, 20)).token_ids
+    ops = [Generate(longer[: len(prompt) + k], 6) for k in (3, 11, 20, 20)]
+    have = complete_all(engine, *ops)
+    want = [complete_all(make_engine(), op)[0] for op in ops]
+    assert have == want
+
+
+def test_the_seed_decides_what_is_sampled(make_engine):
+    op = Generate(prompt_of(make_engine()), 16, sampling=HOT)
+    assert one(make_engine(), op, seed=1) == one(make_engine(), op, seed=1)
+    assert one(make_engine(), op, seed=1) != one(make_engine(), op, seed=2)
+
+
+def test_a_request_samples_the_same_in_any_company_order_and_batch_size(make_engine):
+    engine = make_engine()
+    prompts = [prompt_of(engine, text) for text in ("a", "Which number?", "x" * 30, "is it 7?")]
+    ops = [Generate(p, 10 + i, sampling=HOT) for i, p in enumerate(prompts)]
+    seeds = [11, 12, 13, 14]
+    want = [one(make_engine(), op, seed) for op, seed in zip(ops, seeds, strict=True)]
+    for max_num_seqs in (1, 2, 8):
+        have = complete_all(
+            make_engine(max_num_seqs=max_num_seqs), *reversed(ops), seeds=seeds[::-1]
+        )
+        assert [completion for (completion,) in reversed(have)] == want
+
+
+def test_n_samples_equal_n_requests_with_consecutive_seeds(make_engine):
+    op = Generate(prompt_of(make_engine()), 8, sampling=HOT, n=3)
+    (have,) = complete_all(make_engine(), op, seeds=[5])
+    alone = Generate(op.token_ids, 8, sampling=HOT)
+    assert list(have) == [one(make_engine(), alone, seed) for seed in (5, 6, 7)]
+
+
+def test_a_prompt_that_does_not_fit_is_refused_and_the_engine_goes_on(make_engine):
+    engine = make_engine(max_length=40)
+    prompt = prompt_of(engine, "word " * 40)
+    assert len(prompt) >= 40
+    with pytest.raises(RequestError, match="leaves no room in a context of 40"):
+        engine.add_request(0, Generate(prompt, 5), 7)
+    assert one(engine, Generate(prompt[:10], 5)).token_ids
+
+
+def test_the_context_window_ends_a_completion_as_its_length_does(make_engine):
+    engine = make_engine(max_length=40)
+    completion = one(engine, Generate(prompt_of(engine, "word " * 40)[:30], 500))
+    assert len(completion.token_ids) == 10
+    assert completion.finish_reason == "length"
+
+
+def test_an_aborted_request_is_never_returned(make_engine):
+    engine = make_engine()
+    engine.add_request(0, Generate(prompt_of(engine), 5, n=2), 7)
+    engine.add_request(1, Generate(prompt_of(engine), 5), 7)
+    engine.abort(0)
+    engine.abort(99)
+    assert engine.num_unfinished == 1
+    returned = []
+    while engine.num_unfinished:
+        returned += [output.request_id for output in engine.step()]
+    assert returned == [1]

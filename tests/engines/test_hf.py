@@ -1,0 +1,190 @@
+"""The transformers engine: equal, token for token, to a plain loop over model.generate."""
+
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.engines.sampling import uniform
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.program import Delimiters, Generate, Request, Sampling, TokenIds
+from lm_eval_tts.scheduler import Job, run
+from lm_eval_tts.strategies import Budget, Progressive
+
+QUESTIONS = ["Question: what is 2+2?", "Wait", "First we add the two numbers, then?", "x"]
+
+
+@pytest.fixture
+def engine(tiny_model, tiny_tokenizer) -> HFEngine:
+    return HFEngine(
+        tiny_model,
+        HFTokenizer(tiny_tokenizer),
+        eos_token_ids=[0],
+        max_length=512,
+        max_num_seqs=4,
+    )
+
+
+def generate_alone(model, ids: TokenIds, max_new_tokens: int) -> TokenIds:
+    """Plain greedy `generate` of one unpadded row, its end of turn included."""
+    config = GenerationConfig(
+        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=0, pad_token_id=0
+    )
+    with torch.inference_mode():
+        out = model.generate(
+            torch.tensor([ids]), generation_config=config, attention_mask=torch.ones(1, len(ids))
+        )
+    return tuple(out[0, len(ids) :].tolist())
+
+
+def cut_at(text: str, ids: TokenIds, stop: str, tokenizer) -> TokenIds:
+    """Whole tokens before the stop string, and what is left of one, encoded anew."""
+    before = text[: text.index(stop)]
+    keep = max(k for k in range(len(ids)) if before.startswith(tokenizer.decode(ids[:k])))
+    return ids[:keep] + tokenizer.encode(before[len(tokenizer.decode(ids[:keep])) :])
+
+
+def plain_budget_forcing(model, tokenizer, prompt, stop, budget, num_waits, answer_tokens):
+    """Budget forcing written as its paper tells it: generate, cut, append "Wait", go on."""
+    ids, waits = prompt, 0
+    while True:
+        left = budget - (len(ids) - len(prompt))
+        tag = len(tokenizer.encode(stop))  # a closing tag begun in time is seen to its end
+        thought = generate_alone(model, ids, left + tag)
+        turn_ended = thought[-1] == 0
+        thought = thought[:-1] if turn_ended else thought
+        text = tokenizer.decode(thought)
+        ended = (stop in text or turn_ended) and len(thought) <= left + tag
+        thought = cut_at(text, thought, stop, tokenizer) if stop in text else thought
+        if not ended or len(thought) > left:
+            ids += generate_alone(model, ids, left)
+            break
+        ids += thought
+        wait = tokenizer.encode("Wait")
+        if waits == num_waits or len(ids) - len(prompt) + len(wait) >= budget:
+            break
+        ids += wait
+        waits += 1
+    ids += tokenizer.encode(stop) + tokenizer.encode("A:")
+    answer = generate_alone(model, ids, answer_tokens)
+    return ids + (answer[:-1] if answer[-1] == 0 else answer), waits
+
+
+@pytest.mark.parametrize("num_waits", [0, 1, 3])
+def test_budget_forcing_equals_a_plain_loop_over_generate(
+    engine, tiny_model, tiny_tokenizer, num_waits
+):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    seen = []
+    for prompt in map(tokenizer.encode, QUESTIONS):
+        text = tokenizer.decode(generate_alone(tiny_model, prompt, 40))
+        # Stop strings that the model does write, wherever they lie in its tokens.
+        pairs = {text[i : i + 2] for i in range(3, 40, 6)}
+        for stop in sorted(p for p in pairs if len(p.strip()) == 2 and "�" not in p):
+            request = Request(prompt, 400, tokenizer.encode, Delimiters("", stop, "A:", ""))
+            strategy = Budget(max_thinking_tokens=(40,), num_waits=num_waits, max_answer_tokens=12)
+            (result,) = run([Job(strategy.run(request), 0)], engine)
+            want, waits = plain_budget_forcing(
+                tiny_model, tokenizer, prompt, stop, 40, num_waits, 12
+            )
+            assert result.value.token_ids == want
+            assert result.value.num_waits == waits
+            seen.append(waits)
+    assert len(seen) > 10
+    assert max(seen) == num_waits
+
+
+def test_points_of_several_budgets_equal_separate_runs(engine, tiny_tokenizer):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    delimiters = Delimiters("<think>", "</think>", "<answer>", "</answer>")
+
+    def traces(*budgets: int):
+        strategy = Budget(max_thinking_tokens=budgets, num_waits=1, max_answer_tokens=6)
+        requests = [
+            Request(tokenizer.encode(q), 300, tokenizer.encode, delimiters) for q in QUESTIONS
+        ]
+        results = run([Job(strategy.run(r), i) for i, r in enumerate(requests)], engine)
+        return [r.value for r in sorted(results, key=lambda r: r.job)]
+
+    for budget in (4, 11, 30):
+        want = [trace.token_ids for trace in traces(budget)]
+        have = [dict(trace.points)[str(budget)].token_ids for trace in traces(4, 11, 30)]
+        assert have == want
+
+
+def test_progressive_levels_come_from_one_thought(engine, tiny_tokenizer):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    request = Request(
+        tokenizer.encode(QUESTIONS[0]), 400, tokenizer.encode, Delimiters("", " ", "A:", "")
+    )
+    strategy = Progressive(num_waits=2, max_thinking_tokens=60, max_answer_tokens=5)
+    (result,) = run([Job(strategy.run(request), 0)], engine)
+    levels = [point.num_tokens("thinking") for _, point in result.value.points]
+    assert levels == sorted(levels)
+    assert len(levels) == 3
+
+
+def test_a_checkpoints_generation_config_does_not_leak_into_the_measurement(engine, tiny_model):
+    prompt = tuple(range(10, 30))
+    want = generate_alone(tiny_model, prompt, 20)
+    saved = tiny_model.generation_config
+    tiny_model.generation_config = GenerationConfig(
+        repetition_penalty=5.0, temperature=0.6, do_sample=True, no_repeat_ngram_size=1
+    )
+    try:
+        engine.add_request(0, Generate(prompt, 20), 0)
+        (output,) = engine.step()
+        assert output.result[0].sampled_ids == want
+        assert tiny_model.generation_config.repetition_penalty == 5.0
+    finally:
+        tiny_model.generation_config = saved
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0.7),
+        Sampling(temperature=1.3, top_k=5),
+        Sampling(temperature=1.0, top_p=0.7),
+        Sampling(temperature=1.0, min_p=0.2),
+        Sampling(temperature=0.9, top_p=0.9, top_k=20, repetition_penalty=1.3),
+    ],
+)
+def test_tokens_are_drawn_from_the_distribution_of_transformers(engine, tiny_model, sampling):
+    """The share of each token among 800 draws, against the probabilities of the warpers."""
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    prompt = tuple(range(40, 60))
+    warpers = [
+        RepetitionPenaltyLogitsProcessor(float(sampling.repetition_penalty)),
+        TemperatureLogitsWarper(sampling.temperature),
+        *([TopKLogitsWarper(sampling.top_k)] if sampling.top_k else []),
+        TopPLogitsWarper(float(sampling.top_p)),
+        *([MinPLogitsWarper(sampling.min_p)] if sampling.min_p else []),
+    ]
+    ids = torch.tensor([prompt])
+    with torch.inference_mode():
+        logits = tiny_model(ids).logits[:, -1].float()
+        want = LogitsProcessorList(warpers)(ids, logits).softmax(-1)[0]
+    draws = 800
+    engine.max_num_seqs = draws
+    engine.add_request(0, Generate(prompt, 1, sampling=sampling, n=draws), 99)
+    (output,) = engine.step()
+    tokens = torch.tensor([completion.sampled_ids[0] for completion in output.result])
+    have = torch.bincount(tokens, minlength=len(want)) / draws
+    assert (want[tokens] > 0).all()
+    assert 0.5 * (have - want).abs().sum() < 0.5 * (len(want[want > 1e-3]) / draws) ** 0.5 + 0.03
+
+
+def test_the_uniform_numbers_are_uniform_and_fixed():
+    numbers = [uniform(3, step) for step in range(4000)]
+    assert abs(sum(numbers) / 4000 - 0.5) < 0.02
+    assert 0 <= min(numbers) < max(numbers) < 1
+    assert uniform(3, 1) == numbers[1] != uniform(4, 1)

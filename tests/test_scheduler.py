@@ -1,0 +1,151 @@
+"""The driver: programs over an engine, each resumed when its own op is done."""
+
+import pytest
+from helpers import ids, run_one
+
+from lm_eval_tts.engines.scripted import ScriptedEngine, failing
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Generate, Program, Sampling, gather, generate
+from lm_eval_tts.scheduler import Job, derive_seed, run
+
+HOT = Sampling(temperature=1.0)
+
+
+def say(prompt: str, max_tokens: int = 100) -> Program[str]:
+    completion = yield from generate(ids(prompt), max_tokens=max_tokens)
+    return bytes(completion.token_ids).decode()
+
+
+def draw(prompt: str) -> Program[bytes]:
+    completion = yield from generate(ids(prompt), max_tokens=12, sampling=HOT)
+    return bytes(completion.token_ids)
+
+
+def test_a_program_gets_its_completion_and_returns_a_value():
+    result = run_one(say("hi"), ScriptedEngine(lambda text, seed: text.upper()))
+    assert result.value == "HI"
+    assert (result.cost.num_engine_calls, result.cost.num_sampled_tokens) == (1, 3)
+
+
+def test_gathered_values_come_in_order_however_their_lengths():
+    def parent() -> Program[list[str]]:
+        return (yield from gather([say("a" * 9), say("b"), say("c" * 4)]))
+
+    engine = ScriptedEngine(lambda text, seed: text)
+    assert run_one(parent(), engine).value == ["a" * 9, "b", "c" * 4]
+
+
+def test_an_empty_gather_is_an_empty_list():
+    def parent() -> Program[list[str]]:
+        return (yield from gather([]))
+
+    assert run_one(parent(), ScriptedEngine()).value == []
+
+
+def test_gathers_may_nest_a_thousand_deep():
+    def nested(depth: int) -> Program[int]:
+        if depth == 0:
+            yield from say("x")
+            return 0
+        (value,) = yield from gather([nested(depth - 1)])
+        return value + 1
+
+    engine = ScriptedEngine(lambda text, seed: "y")
+    assert run_one(nested(1000), engine).value == 1000
+
+
+def test_a_straggler_delays_only_itself():
+    order = [
+        result.job
+        for result in run(
+            [Job(say("z" * 50), 0), Job(say("a"), 1), Job(say("bb"), 2)],
+            ScriptedEngine(lambda text, seed: text, max_num_seqs=3),
+        )
+    ]
+    assert order == [1, 2, 0]
+
+
+def test_programs_start_only_when_the_engine_has_room():
+    started = []
+
+    def noted(index: int) -> Program[None]:
+        started.append(index)
+        yield from say("abc")
+
+    results = run(
+        [Job(noted(i), i) for i in range(10)],
+        ScriptedEngine(lambda text, seed: text, max_num_seqs=2),
+    )
+    next(results)
+    assert len(started) <= 4
+    assert len(list(results)) == 9
+
+
+def test_a_program_samples_the_same_in_any_company():
+    def several(prompt: str) -> Program[list[bytes]]:
+        first = yield from draw(prompt)
+        return [first, *(yield from gather([draw(prompt), draw(prompt)]))]
+
+    prompts = ["p", "q", "r" * 20, "s"]
+    want = {
+        p: run_one(several(p), ScriptedEngine(eos=False), seed=derive_seed(3, p)).value
+        for p in prompts
+    }
+    for size in (1, 3, 8):
+        jobs = [Job(several(p), derive_seed(3, p)) for p in reversed(prompts)]
+        for result in run(jobs, ScriptedEngine(eos=False, max_num_seqs=size)):
+            assert result.value == want[prompts[::-1][result.job]]
+    assert len({tuple(values) for values in want.values()}) == len(prompts)
+    assert all(len(set(values)) == 3 for values in want.values())
+
+
+def test_a_failed_request_ends_its_own_program_only():
+    def write(text: str, seed: int | None) -> str:
+        return failing("too hot")(text, seed) if "bad" in text else "fine"
+
+    jobs = [Job(say("good"), 0), Job(say("bad"), 1), Job(say("good too"), 2)]
+    values = {r.job: r.value for r in run(jobs, ScriptedEngine(write))}
+    assert values[0] == values[2] == "fine"
+    assert isinstance(values[1], RequestError)
+    assert "too hot" in str(values[1])
+
+
+def test_a_program_may_catch_a_failure_and_go_on():
+    def careful() -> Program[str]:
+        try:
+            return (yield from say("x" * 99))
+        except RequestError:
+            return (yield from say("x"))
+
+    engine = ScriptedEngine(lambda text, seed: "ok", max_length=50)
+    assert run_one(careful(), engine).value == "ok"
+
+
+def test_a_failed_child_ends_its_siblings_and_reaches_the_parent():
+    engine = ScriptedEngine(
+        lambda text, seed: failing("no")(text, seed) if "bad" in text else text * 40
+    )
+
+    def parent() -> Program[str]:
+        try:
+            yield from gather([say("long"), gather([say("deep"), say("bad")])])
+        except RequestError as error:
+            return f"caught {error}"
+        return "not reached"
+
+    assert run_one(parent(), engine).value == "caught no"
+    assert engine.num_unfinished == 0
+
+
+def test_an_error_that_is_not_a_failed_request_is_not_hidden():
+    def broken() -> Program[None]:
+        yield Generate(ids("x"), 1)
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError, match="bug"):
+        run_one(broken(), ScriptedEngine())
+
+
+def test_seeds_of_different_paths_differ_and_stay_the_same_for_ever():
+    assert derive_seed(0, "doc", 1) != derive_seed(0, "doc", 2) != derive_seed(1, "doc", 2)
+    assert derive_seed(1234, "doc", 0) == 4044437464581524134
