@@ -29,7 +29,8 @@ def task_configs() -> str:
     """Return the folder of task YAML files, in an installed package or in a checkout."""
     here = os.path.dirname(os.path.abspath(__file__))
     packaged = os.path.join(here, "task_configs")
-    return packaged if os.path.isdir(packaged) else os.path.join(here, os.pardir, "task_configs")
+    checkout = os.path.join(os.path.dirname(here), "task_configs")
+    return packaged if os.path.isdir(packaged) else checkout
 
 
 def register_models(models_module: ModuleType) -> None:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 class Usage:
     """Counts of one response, in tokens unless said otherwise.
 
-    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was forced,
-    the text's own tags tell, and all behind the thinking is the answer. forced: put in by the
-    strategy, in any phase or as a delimiter. total: all of the response. sampled: by the model for
-    this problem, with branches and tokens behind a cut; the cost. engine_calls: requests to the engine.
-    waits: times "Wait" replaced an ending. tries: of rejection sampling. truncated: the answer was
-    cut by its limit. thinking_truncated: the thinking was. out_of_context: the context window, not
-    the budget, cut the thinking.
+    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was
+    forced, the text's own tags tell, and all behind the thinking is the answer.
+    forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
+    sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
+    engine_calls: requests to the engine. waits: times a wait text replaced an ending.
+    tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
+    thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
 
     thinking: int = 0

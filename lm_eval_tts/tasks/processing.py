@@ -36,10 +36,10 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response; repeats of a document stay a list."""
+    """Grades every response of a task at once."""
 
-    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[Any]:
-        """Return for each document its graded answer, or the list of them if there are several."""
+    def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
+        """Return for each document the graded answers of its repeats."""
         per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
         docs = list(docs)
         items = [
@@ -49,8 +49,7 @@ class GradeFilter(Filter):
             for text in (response, *_points(response).values())
         ]
         verdicts = iter(grade_many(items, progress=True))
-        graded = [[_take(response, verdicts) for response in some] for some in per_doc]
-        return [some[0] if len(some) == 1 else some for some in graded]
+        return [[_take(response, verdicts) for response in some] for some in per_doc]
 
 
 def _is_padding(response: str) -> bool:
@@ -77,12 +76,15 @@ def _take(response: str, verdicts: Any) -> Graded:
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
-    """Return the metrics of one document, averaged over its repeats."""
-    graded = results[0] if isinstance(results[0], list) else [results[0]]
+    """Return the metrics of one document, averaged over its repeats.
+
+    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
+    """
+    graded = results[0] if isinstance(results[0], list) else results
     each = [_metrics(answer) for answer in graded]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in each[0]}
     records = [_record(answer) for answer in graded]
-    return {**means, "answered": records[0] if len(records) == 1 else records}
+    return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -138,7 +140,7 @@ def _record(graded: Graded) -> dict[str, Any]:
     return record
 
 
-def share_answered(records: Sequence[Any]) -> float:
+def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
     """Aggregate `answered`: the share of responses from which an answer could be read."""
-    each = [r for some in records for r in (some if isinstance(some, list) else [some])]
+    each = [record for some in records for record in some.get("repeats", [some])]
     return sum(record["answer"] is not None for record in each) / len(each)

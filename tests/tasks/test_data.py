@@ -58,7 +58,7 @@ TEXTS = ["right", "wrong", "worse", "worst"]
 def test_options_are_shuffled_by_the_record_alone():
     assert choices("rec7", TEXTS) == choices("rec7", [TEXTS[0], *TEXTS[:0:-1]])
     assert choices("rec7", TEXTS) == {
-        "options": {"A": "worse", "B": "worst", "C": "wrong", "D": "right"},
+        "options": {"A": "worst", "B": "wrong", "C": "worse", "D": "right"},
         "answer": "D",
     }
 
@@ -95,7 +95,7 @@ def test_a_missing_folder_is_named():
 
 
 def test_without_data_the_error_says_both_ways_to_get_it(tmp_path):
-    with pytest.raises(DataError, match="LM_EVAL_TTS_DATA=.*data_dir"):
+    with pytest.raises(DataError, match=r"LM_EVAL_TTS_DATA=.*data_dir"):
         load(str(tmp_path))
 
 

@@ -1,0 +1,123 @@
+"""Whole runs of the stock lm_eval command, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PROBLEMS = ["What is 2+2?", "Find the sum of 3 and 9.", "How many?", "x", "The last one"]
+SMALL = "max_thinking_tokens=24,max_answer_tokens=8,max_gen_toks=40"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder in the Hub's columns, with five made-up problems in each benchmark."""
+    folder = tmp_path_factory.mktemp("data")
+    rows = {
+        "aime24": [{"id": i, "problem": p, "answer": i} for i, p in enumerate(PROBLEMS)],
+        "gpqa_main": [
+            {"Record ID": f"r{i}", "Question": p, "Correct Answer": "one", "Subdomain": "s"}
+            | {f"Incorrect Answer {k}": f"wrong {k}" for k in (1, 2, 3)}
+            for i, p in enumerate(PROBLEMS)
+        ],
+    }
+    for name, some in rows.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    return folder
+
+
+def command(*arguments: str, data: Path, check: bool = True, **env: str):
+    result = subprocess.run(
+        [str(a) for a in arguments],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env={**os.environ, "LM_EVAL_TTS_DATA": str(data), "HF_HUB_OFFLINE": "1", **env},
+    )
+    if check:
+        assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def samples_of(output: Path, task: str) -> list[dict]:
+    (path,) = output.glob(f"**/samples_{task}_*.jsonl")
+    samples = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return sorted(samples, key=lambda sample: sample["doc_id"])
+
+
+def results_of(output: Path) -> dict:
+    (path,) = output.glob("**/results_*.json")
+    return json.loads(path.read_text())["results"]
+
+
+def evaluate(launcher: list[str], checkpoint: Path, tasks: str, output: Path, data: Path, *more):
+    """Run `lm_eval --model tts-hf` and return its standard output."""
+    arguments = ["--model", "tts-hf", "--model_args", f"pretrained={checkpoint}", "--tasks", tasks]
+    arguments += ["--output_path", output, "--log_samples", "--device", "cpu", *more]
+    return command(*launcher, *arguments, data=data).stdout
+
+
+LM_EVAL = [sys.executable, "-m", "lm_eval"]
+
+
+def test_tasks_are_listed_and_valid(data):
+    listed = command(*LM_EVAL, "ls", "tasks", data=data).stdout
+    for name in ("aime24_budget", "math500_progressive", "tts_gpqa_main", "tts_budget"):
+        assert name in listed
+    valid = command(*LM_EVAL, "validate", "--tasks", "aime24_budget", data=data)
+    assert "All tasks found and valid" in valid.stdout
+
+
+def test_the_bare_command_ends_with_lm_evals_table_and_files(tiny_checkpoint, data, tmp_path):
+    tasks = "aime24_budget,aime24_progressive,gpqa_main_cod"
+    table = evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path, data, "--gen_kwargs", SMALL)
+    assert "|aime24_budget" in table
+    assert "exact_match" in table
+    results = results_of(tmp_path)
+    assert results["aime24_budget"]["sample_len"] == 5
+    for sample in samples_of(tmp_path, "aime24_budget"):
+        text = sample["resps"][0][0]
+        assert text.startswith("<think>\n")
+        assert text.endswith("</answer>")
+        assert text.count("Wait") >= sample["waits"]
+        assert sample["thinking_tokens"] <= 24
+    (sample, *_) = samples_of(tmp_path, "gpqa_main_cod")
+    assert sample["doc"]["options"][sample["target"]] == "one"
+
+
+def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    accelerate += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    accelerate += ["--dynamo_backend", "no", "-m", "lm_eval"]
+    more = ["--gen_kwargs", f"{SMALL},do_sample=True,temperature=1.0"]
+    tasks = "aime24_budget,aime24_r1"
+    evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path / "one", data, *more)
+    evaluate(accelerate, tiny_checkpoint, tasks, tmp_path / "two", data, *more)
+    for task in tasks.split(","):
+        one, two = samples_of(tmp_path / "one", task), samples_of(tmp_path / "two", task)
+        assert [s["resps"][0][0] for s in one] == [s["resps"][0][0] for s in two]
+        assert [s["filtered_resps"] for s in one] == [s["filtered_resps"] for s in two]
+        have, want = results_of(tmp_path / "two")[task], results_of(tmp_path / "one")[task]
+        assert have["total_tokens,none"] == pytest.approx(want["total_tokens,none"])
+
+
+def test_the_explicit_command_works_where_the_hook_is_off(data):
+    own = Path(sys.executable).with_name("lm-eval-tts")
+    run = [own, "run", "validate", "--tasks", "aime24_cot"]
+    off = {"LM_EVAL_TTS_DISABLE": "1"}
+    assert "found and valid" in command(*run, data=data, **off).stdout
+    plain = command(*LM_EVAL, "validate", "--tasks", "aime24_cot", data=data, check=False, **off)
+    assert plain.returncode == 1
+
+
+def test_a_wrong_setting_ends_the_run_before_the_model_is_loaded(tiny_checkpoint, data):
+    arguments = ["--model", "tts-hf", "--tasks", "aime24_budget", "--model_args"]
+    model_args = f"pretrained={tiny_checkpoint},wait_tex=Hmm"
+    result = command(*LM_EVAL, *arguments, model_args, data=data, check=False)
+    assert result.returncode != 0
+    assert "did you mean 'wait_text'" in result.stderr
