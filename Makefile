@@ -2,15 +2,14 @@
 PYTHON ?= python
 TORCH ?= torch==2.13.0
 SMOLLM2 ?= models/smollm2-135m-instruct
-DEMO_DATA ?= $(LM_EVAL_TTS_DATA)
 
 .PHONY: demo test check install smollm2
 
 # Installs everything and runs budget forcing on SmolLM2-135M-Instruct.
 demo: smollm2
-	LM_EVAL_TTS_DATA="$(DEMO_DATA)" $(PYTHON) -m lm_eval --model tts-hf \
-	  --model_args pretrained=$(SMOLLM2) --tasks aime24_budget --limit 8 --batch_size 8 \
-	  --gen_kwargs max_thinking_tokens=256 --output_path results --log_samples
+	lm_eval --model tts-hf --model_args pretrained=$(SMOLLM2) --tasks aime24_budget \
+	  --limit 8 --batch_size 8 --gen_kwargs max_thinking_tokens=256 \
+	  --output_path results --log_samples
 
 # Installs everything and passes all tests and checks.
 test: smollm2

@@ -106,6 +106,16 @@ def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
         assert have["total_tokens,none"] == pytest.approx(want["total_tokens,none"])
 
 
+def test_simple_evaluate_knows_the_model_by_its_name(tiny_checkpoint, data):
+    code = (
+        "import lm_eval\n"
+        "r = lm_eval.simple_evaluate(model='tts-hf', tasks=['aime24_standard'], limit=2,\n"
+        f"    model_args='pretrained={tiny_checkpoint},device=cpu', gen_kwargs='max_gen_toks=9')\n"
+        "print(r['results']['aime24_standard']['answer_tokens,none'])"
+    )
+    assert float(command(sys.executable, "-c", code, data=data).stdout.split()[-1]) <= 9
+
+
 def test_the_explicit_command_works_where_the_hook_is_off(data):
     own = Path(sys.executable).with_name("lm-eval-tts")
     run = [own, "run", "validate", "--tasks", "aime24_cot"]

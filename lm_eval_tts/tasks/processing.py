@@ -13,7 +13,7 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
-from lm_eval_tts.grading import THINK_TAGS, Item, Kind, Verdict, format_adherence, grade_many
+from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Verdict, format_adherence, grade_many
 from lm_eval_tts.response import Response, Usage
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
@@ -61,7 +61,7 @@ def _points(response: str) -> Mapping[str, Response]:
 
 
 def _tags(response: str) -> tuple[str, str, str, str]:
-    return response.details.tags if isinstance(response, Response) else THINK_TAGS
+    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
 
 
 def _item(response: str, doc: Doc) -> Item:
