@@ -22,7 +22,10 @@ if TYPE_CHECKING:  # importing typing would cost start-up time
     from types import ModuleType
     from typing import Any
 
-MODELS = {"tts-hf": "lm_eval_tts.models.hf:TTSHF"}
+MODELS = {
+    "tts-hf": "lm_eval_tts.models.hf:TTSHF",
+    "tts-replay": "lm_eval_tts.models.replay:TTSReplay",
+}
 
 
 def task_configs() -> str:

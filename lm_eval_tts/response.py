@@ -36,16 +36,32 @@ class Usage:
     out_of_context: bool = False
 
 
+# Field of Usage to the name of its metric; `tries` is told by engine_calls.
+USAGE_METRICS = {
+    "thinking": "thinking_tokens",
+    "answer": "answer_tokens",
+    "forced": "forced_tokens",
+    "total": "total_tokens",
+    "sampled": "sampled_tokens",
+    "engine_calls": "engine_calls",
+    "waits": "waits",
+    "truncated": "truncated",
+    "thinking_truncated": "thinking_truncated",
+    "out_of_context": "out_of_context",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """What is known of a response beside its text.
 
-    tags: the opening and closing strings that were asked for, stripped, in the order thinking,
-    answer. failure: why the request could not be served. points: the responses of an anytime run
-    by label. padding: a copy that only evens out the work of several ranks.
+    usage: None where nothing was counted. tags: the opening and closing strings that were asked
+    for, stripped, in the order thinking, answer. failure: why the request could not be served.
+    points: the responses of an anytime run by label. padding: a copy that only evens out the work
+    of several ranks.
     """
 
-    usage: Usage = Usage()
+    usage: Usage | None = Usage()
     tags: tuple[str, str, str, str] = ("", "", "", "")
     failure: str | None = None
     points: Mapping[str, Response] = field(default_factory=dict)

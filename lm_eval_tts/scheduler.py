@@ -11,7 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.errors import RequestError
@@ -29,14 +29,16 @@ class Cost:
     num_sampled_tokens: int = 0
 
 
-class Job(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
     """A program to run. `seed` fixes everything it samples, whatever runs beside it."""
 
     program: Program[T]
     seed: int
 
 
-class Result(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class Result(Generic[T]):
     """The value of a program, or the error that ended it, and what it cost.
 
     job: the number of its job, in the order they were given.

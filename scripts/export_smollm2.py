@@ -8,6 +8,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name)
     tokenizer.save_pretrained(target)
-    model.save_pretrained(target)
+    model.to(torch.bfloat16).save_pretrained(target)  # the dtype of the published checkpoint
     print(f"SmolLM2-135M-Instruct saved to {target}")
 
 

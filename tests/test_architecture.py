@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "strategies": {"errors", "program", "strategies"},
     "engines": {"errors", "program", "engines"},
     "scheduler": {"errors", "program", "engines"},
+    "results": {"errors", "results"},
     "settings": {"errors", "program", "prompts", "strategies"},
     "grading": {"errors", "grading"},
     "tasks": {"errors", "grading", "response", "tasks"},
@@ -31,13 +32,14 @@ MAY_IMPORT = {
         "program",
         "prompts",
         "response",
+        "results",
         "scheduler",
         "settings",
     },
 }
 HEAVY = {
     "torch": {"engines", "models"},
-    "transformers": {"engines"},
+    "transformers": {"engines", "models"},
     "lm_eval": {"models", "tasks", "cli"},
 }
 

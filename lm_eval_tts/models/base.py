@@ -35,16 +35,17 @@ class Instance(Protocol):
 
     args: tuple[Any, ...]
     doc: Any
+    task_name: str | None
     repeats: int | None
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
     """One answer to one instance; `repeat` counts from 0."""
 
     instance_id: int
     repeat: int
 
-    def original(self, instance: Instance) -> _Key:
+    def original(self, instance: Instance) -> Key:
         """Return the key that a padding copy repeats."""
         return self._replace(repeat=self.repeat % (instance.repeats or 1))
 
@@ -95,7 +96,7 @@ class StrategyLM:
         lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
         those extra ones get a copy that is marked as padding.
         """
-        numbered = _number_repeats(requests)
+        numbered = number_repeats(requests)
         unique = {
             key: instance for key, instance in numbered if key.repeat < (instance.repeats or 1)
         }
@@ -194,7 +195,7 @@ class StrategyLM:
             out_of_context=trace.out_of_context,
         )
         opened = marks.thinking_start if plan.request.thinking_opened else ""
-        return Response(opened + text, Details(usage, _tags(marks), points=dict(points)))
+        return Response(opened + text, Details(usage, tags_of(marks), points=dict(points)))
 
     def _phases(self, trace: Trace, text: str, plan: _Plan) -> tuple[int, int]:
         """Count thinking and answer tokens; where nothing was forced, the text's tags tell."""
@@ -223,16 +224,18 @@ def document_key(instance: Instance) -> str:
     return f"{instance.args[0]}\x1f{doc.get('id', '')}"
 
 
-def _number_repeats(requests: list[Instance]) -> list[tuple[_Key, Instance]]:
+def number_repeats(requests: list[Instance]) -> list[tuple[Key, Instance]]:
+    """Pair each request with its key; lm_eval repeats the same instance for each repeat."""
     seen: Counter[int] = Counter()
     numbered = []
     for instance in requests:
-        numbered.append((_Key(id(instance), seen[id(instance)]), instance))
+        numbered.append((Key(id(instance), seen[id(instance)]), instance))
         seen[id(instance)] += 1
     return numbered
 
 
-def _tags(marks: Delimiters) -> tuple[str, str, str, str]:
+def tags_of(marks: Delimiters) -> tuple[str, str, str, str]:
+    """Return the delimiters as the tags that format adherence and extraction look for."""
     return (
         marks.thinking_start.strip(),
         marks.thinking_end.strip(),
@@ -243,7 +246,7 @@ def _tags(marks: Delimiters) -> tuple[str, str, str, str]:
 
 def _failed(plan: _Plan, reason: str) -> Response:
     """Return an empty response that has the points of a whole one, so metrics keep their names."""
-    tags = _tags(plan.settings.delimiters)
+    tags = tags_of(plan.settings.delimiters)
     points = {
         label: Response("", Details(tags=tags, failure=reason))
         for label in plan.settings.strategy.point_labels

@@ -14,7 +14,7 @@ from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
 from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Verdict, format_adherence, grade_many
-from lm_eval_tts.response import Response, Usage
+from lm_eval_tts.response import USAGE_METRICS, Response, Usage
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 Doc = Mapping[str, Any]
@@ -106,23 +106,15 @@ def _metrics(graded: Graded) -> dict[str, float]:
         metrics |= _usage_metrics(details.usage) | {"failed": float(details.failure is not None)}
         for label, point in details.points.items():
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            metrics[f"thinking_tokens@{label}"] = float(point.details.usage.thinking)
+            thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
+            metrics[f"thinking_tokens@{label}"] = thinking
     return metrics
 
 
-def _usage_metrics(usage: Usage) -> dict[str, float]:
-    return {
-        "thinking_tokens": float(usage.thinking),
-        "answer_tokens": float(usage.answer),
-        "forced_tokens": float(usage.forced),
-        "total_tokens": float(usage.total),
-        "sampled_tokens": float(usage.sampled),
-        "engine_calls": float(usage.engine_calls),
-        "waits": float(usage.waits),
-        "truncated": float(usage.truncated),
-        "thinking_truncated": float(usage.thinking_truncated),
-        "out_of_context": float(usage.out_of_context),
-    }
+def _usage_metrics(usage: Usage | None) -> dict[str, float]:
+    if usage is None:
+        return {}
+    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def _record(graded: Graded) -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""`tts-replay`: recorded generations instead of a network, through the standard harness.
+
+    lm_eval --model tts-replay --model_args path=samples.jsonl --tasks math500_cot
+
+Old logs are graded by today's rules, without a GPU. A response belongs to a document by the text
+of its question (or its id), not by its place in the file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from lm_eval_tts.errors import DataError, SettingsError, unknown_name
+from lm_eval_tts.models.base import Instance, number_repeats, tags_of
+from lm_eval_tts.response import USAGE_METRICS, Details, Response, Usage
+from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
+from lm_eval_tts.settings import parse_settings
+
+logger = logging.getLogger(__name__)
+
+
+ARGUMENTS = ("path", "response_column", "tokenizer")
+Library = dict[str, list[Recording]]
+
+
+class TTSReplay(LM):
+    """Serves the responses of a file or folder; repeats are served in the file's order.
+
+    path: a samples file of lm-eval, a JSONL or CSV file with a response column, or a folder of
+    them. response_column: its name. tokenizer: a Hub name or folder, to count tokens where the
+    recording has no counts.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        response_column: str = "response",
+        tokenizer: str | None = None,
+        batch_size: Any = None,
+        max_batch_size: Any = None,
+        device: Any = None,
+        **unknown: Any,
+    ) -> None:
+        """Note where the recordings are; they are read when a task asks for them.
+
+        batch_size, max_batch_size and device are given by lm_eval and have no meaning here.
+        """
+        super().__init__()
+        for name in unknown:
+            raise unknown_name("argument of tts-replay", name, ARGUMENTS)
+        if path is None:
+            raise SettingsError("tts-replay needs recordings: --model_args path=<file or folder>")
+        if not Path(path).expanduser().exists():
+            raise DataError(f"path={path!r}: there is no such file or folder")
+        self._path = path
+        self._response_column = response_column
+        self._count_tokens = token_counter(tokenizer) if tokenizer else None
+        self._library: dict[str | None, Library] = {}
+
+    def generate_until(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[Response]:
+        """Return the recorded response of each request; a missing one is a failure."""
+        responses = [self._respond(i, key.repeat) for key, i in number_repeats(requests)]
+        missing = [response for response in responses if response.details.failure]
+        if missing:
+            logger.warning(
+                "%d of %d responses are not in the recording: %s",
+                len(missing),
+                len(requests),
+                missing[0].details.failure,
+            )
+        return responses
+
+    def _respond(self, instance: Instance, repeat: int) -> Response:
+        tags = tags_of(parse_settings(instance.args[1]).delimiters)
+        found = self._recordings_of(instance)
+        options = instance.doc.get("options")
+        if repeat >= len(found):
+            what = f"repeat {repeat + 1} of " if repeat else ""
+            failure = f"{what}{instance.doc.get('id', instance.args[0][:60])!r} is not recorded"
+            return Response("", Details(tags=tags, failure=failure))
+        recording = found[repeat]
+        if options and recording.options and dict(recording.options) != dict(options):
+            failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
+            return Response("", Details(tags=tags, failure=failure))
+        return Response(recording.response, Details(self._usage(recording), tags))
+
+    def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
+        task = instance.task_name
+        if task not in self._library:
+            self._library[task] = index(
+                recording
+                for path in recording_files(self._path, task)
+                for recording in load_recordings(path, self._response_column)
+            )
+        keys = keys_of(instance.doc.get("question"), instance.doc.get("id"))
+        return next((self._library[task][key] for key in keys if key in self._library[task]), [])
+
+    def _usage(self, recording: Recording) -> Usage | None:
+        """Return the recorded counts, else those of the tokenizer, else nothing."""
+        row = recording.metrics
+        if all(name in row for name in USAGE_METRICS.values()):
+            return Usage(**{field: row[name] for field, name in USAGE_METRICS.items()})
+        if self._count_tokens is None:
+            return None
+        total = self._count_tokens(recording.response)
+        return Usage(answer=total, total=total, sampled=total, engine_calls=1)
+
+    def loglikelihood(self, requests: Any, **unused: Any) -> Any:
+        """Not recorded. Raises DataError."""
+        raise DataError("tts-replay has recorded texts only: log-likelihood tasks cannot run on it")
+
+    loglikelihood_rolling = loglikelihood
+
+
+def index(recordings: Iterable[Recording]) -> Library:
+    """Return the recordings by every key that tells their document."""
+    library: Library = defaultdict(list)
+    for recording in recordings:
+        for key in keys_of(recording.question, recording.doc_id):
+            library[key].append(recording)
+    return dict(library)
+
+
+def keys_of(question: str | None, doc_id: str | None) -> list[str]:
+    """Return what a document is known by: its question whatever the white space, then its id."""
+    keys = [f"question {' '.join(question.split())}"] if question else []
+    return [*keys, f"id {doc_id}"] if doc_id else keys
+
+
+def token_counter(tokenizer: str) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text."""
+    from transformers import AutoTokenizer
+
+    encode = AutoTokenizer.from_pretrained(tokenizer).encode
+    return lambda text: len(encode(text, add_special_tokens=False))
