@@ -1,0 +1,132 @@
+"""Recorded generations: lm-eval's samples files, and JSONL or CSV files with a response column.
+
+Rows are read as they come; nothing is known here of tasks, grading or models.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval_tts.errors import DataError
+
+QUESTION_COLUMNS = ("question", "problem", "Question", "Problem", "prompt", "input")
+ID_COLUMNS = ("id", "unique_id", "Record ID", "problem_id")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recorded response, and what tells which document it answers.
+
+    options: of a multiple-choice question, by letter as they stood then; None where not recorded.
+    metrics: further fields of the row, such as the token counts of our own samples files.
+    """
+
+    response: str
+    question: str | None
+    doc_id: str | None
+    options: Mapping[str, str] | None
+    metrics: Mapping[str, Any]
+
+
+def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
+    """Return the files to read: `path` itself, or in a folder the newest samples of `task`.
+
+    A folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
+    nothing to read.
+    """
+    root = Path(path).expanduser()
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise DataError(f"path={str(path)!r}: there is no such file or folder")
+    samples = sorted(root.glob("**/samples_*.jsonl"))
+    if samples:
+        # The date begins with a year, so that math500_cot does not match math500_cot_long.
+        own = [p for p in samples if p.match(f"samples_{task}_[0-9]*.jsonl")]
+        if not own:
+            names = ", ".join(sorted({p.name for p in samples})[:5])
+            raise DataError(f"path={str(path)!r} has no samples of task {task!r}; it has {names}")
+        return [max(own, key=lambda p: p.name)]
+    found = sorted(p for kind in ("jsonl", "csv") for p in root.glob(f"**/*.{kind}"))
+    if not found:
+        raise DataError(f"path={str(path)!r} has no .jsonl or .csv files")
+    return found
+
+
+def load_recordings(path: Path, response_column: str = "response") -> list[Recording]:
+    """Return the recordings of a file in its order, repeats of a document one after the other.
+
+    Raises DataError if the file cannot be read, or a row has no response.
+    """
+    rows = list(_rows(path))
+    if not rows:
+        raise DataError(f"{path} has no rows")
+    first_filter = rows[0].get("filter")
+    return [
+        recording
+        for number, row in enumerate(rows, 1)
+        if row.get("filter") == first_filter  # lm-eval logs the same responses for each filter
+        for recording in _recordings(row, response_column, f"{path}, row {number}")
+    ]
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            if path.suffix == ".csv":
+                csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+                yield from csv.DictReader(lines)
+            else:
+                yield from (
+                    _object(line, path, n) for n, line in enumerate(lines, 1) if line.strip()
+                )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _object(line: str, path: Path, number: int) -> Row:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {number}: not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number}: not a JSON object")
+    return row
+
+
+def _recordings(row: Row, response_column: str, place: str) -> Iterator[Recording]:
+    doc = row["doc"] if isinstance(row.get("doc"), dict) else row
+    options = doc.get("options")
+    for response in _responses(row, response_column, place):
+        yield Recording(
+            response=response,
+            question=_first(doc, QUESTION_COLUMNS),
+            doc_id=_first(doc, ID_COLUMNS),
+            options=options if isinstance(options, dict) else None,
+            metrics=row,
+        )
+
+
+def _responses(row: Row, response_column: str, place: str) -> Sequence[str]:
+    """Return the responses of a row: lm-eval's `resps`, or the one in the response column."""
+    if row.get(response_column) is not None:
+        return [str(row[response_column])]
+    if isinstance(row.get("resps"), list):
+        return [
+            str(r) for some in row["resps"] for r in (some if isinstance(some, list) else [some])
+        ]
+    raise DataError(
+        f"{place}: no column {response_column!r}; name it by response_column=, "
+        f"the row has {', '.join(map(str, row))}"
+    )
+
+
+def _first(doc: Row, columns: Sequence[str]) -> str | None:
+    return next((str(doc[c]) for c in columns if doc.get(c) not in (None, "")), None)
