@@ -1,62 +1,80 @@
-"""Runs a transformers model by `model.generate`: exact for every decoder, one static batch a step.
+"""Continuous batching over a transformers model, with every prefix kept and found again.
 
-A step takes the requests that wait, up to `max_num_seqs` sequences, and decodes them to their ends.
-Prompts are padded on the left and prefilled anew each time. What a row samples depends on its own
-ids and seed alone, up to the floating-point differences of batched kernels.
+Requests come and go at any step. Each sequence owns a slot of one cache (`slot_cache`). A request
+takes over the slot with the longest prefix of its ids: to continue costs nothing, to retract is to
+go on from an earlier place, to fork copies the common part. Finished prefixes stay while there is
+room; the least recently used one goes first.
+
+A step feeds one token to every active sequence. Those that have much to catch up (a prompt, a long
+forced text) are first brought to their last token in chunks; a few forced tokens ride along.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
-from lm_eval_tts.engines.base import Output, check_fits
-from lm_eval_tts.engines.sampling import uniform
+from lm_eval_tts.engines.attention import LongRope, Masks
+from lm_eval_tts.engines.base import Engine, Output, check_fits
+from lm_eval_tts.engines.hf_generate import GenerateEngine
+from lm_eval_tts.engines.sampler import Draw, draw_tokens
+from lm_eval_tts.engines.slot_cache import SlotCache, Window
 from lm_eval_tts.engines.stopping import complete, ends_with_stop
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, Generate, Sampling
+from lm_eval_tts.program import Generate
+
+logger = logging.getLogger(__name__)
+
+RIDE_ALONG = 8  # tokens to catch up that are fed one a step; more go in a chunk of their own
+CHUNK_TOKENS = 512  # of one row in one forward
+FORWARD_TOKENS = 1024  # of all rows in one forward, padding included
+WORTH_COPYING = 8  # a shorter common prefix is computed anew
+WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
+TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half precision
 
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """One sequence of a batch."""
+    """A sequence under way; `ids` are its prompt and all it has sampled."""
 
     op: Generate
     seed: int
     max_tokens: int
+    ids: list[int]
     sampled: list[int] = field(default_factory=list)
     done: bool = False
 
 
-@dataclass(slots=True)
-class _Pending:
-    """The rows of one request."""
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A place in the cache. It holds the keys of the first `cached` of its `ids`.
 
-    rows: list[_Row]
+    row: the sequence at work in it, whose `ids` it shares; None while it only keeps a prefix.
+    long: its keys are rotated by the long factors of "longrope".
+    """
+
+    ids: list[int] = field(default_factory=list)
+    cached: int = 0
+    row: _Row | None = None
+    long: bool = False
+    last_used: int = 0
+
+    @property
+    def behind(self) -> int:
+        """Tokens to feed before the next one can be sampled."""
+        return len(self.ids) - self.cached
 
 
 class HFEngine:
     """The engine of `tts-hf`.
 
     model: a decoder-only transformers (or PEFT) model. max_length: its context in tokens.
-    max_num_seqs: rows in a batch. eos_token_ids: ids that end the turn.
+    max_num_seqs: sequences under way at once. eos_token_ids: ids that end the turn.
     """
 
     def __init__(
@@ -71,144 +89,312 @@ class HFEngine:
         self.max_length = max_length
         self.max_num_seqs = max_num_seqs
         self._model = model
+        self._device = model.device
+        self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self._tokenizer = tokenizer
         self._eos = frozenset(eos_token_ids)
-        self._pad = next(iter(self._eos), 0)
-        self._pending: dict[int, _Pending] = {}
+        self._masks = Masks(model.config)
+        self._rope = LongRope(model)
+        self._requests: dict[int, list[_Row]] = {}
         self._queue: deque[_Row] = deque()
+        self._clock = 0
+        self._bytes_per_token = 0.0
+        self._start_cache()
+
+    def _start_cache(self) -> None:
+        """Make the slots: one for each sequence, and some in which idle prefixes survive."""
+        num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
+        self._cache = SlotCache(num_slots, self.max_length)
+        self._slots = [_Slot() for _ in range(num_slots)]
+        self._num_active = 0
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        return sum(len(pending.rows) for pending in self._pending.values())
+        return sum(len(rows) for rows in self._requests.values())
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
         limit = min(op.max_tokens, self.max_length - len(op.token_ids))
-        rows = [_Row(op, seed + k, limit) for k in range(op.n)]
-        self._pending[request_id] = _Pending(rows)
+        rows = [_Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
+        self._requests[request_id] = rows
         self._queue.extend(rows)
+
+    def probe(self) -> float:
+        """Return how far logits of ragged rows are from lone forwards, relative to the largest.
+
+        Rows of different lengths, in a chunk and then one token at a time: what a wrong mask,
+        position or cache would change. To be called before any request.
+        """
+        vocabulary = self._model.get_input_embeddings().num_embeddings
+        lengths = [5, 12, 23][: len(self._slots)]
+        texts = [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]
+        indices = list(range(len(texts)))
+        worst = 0.0
+        with torch.inference_mode():
+            for slot, ids in zip(self._slots, texts, strict=False):
+                slot.ids = ids
+            self._forward(indices, [len(ids) - 3 for ids in texts])
+            for unseen in (2, 1, 0):
+                have = self._forward(indices, [1] * len(texts))
+                for logits, ids in zip(have, texts, strict=True):
+                    seen = self._tensor([ids[: len(ids) - unseen]])
+                    alone = self._model(seen, use_cache=False).logits[0, -1]
+                    worst = max(worst, float((logits - alone).abs().max() / alone.abs().max()))
+        self._bytes_per_token = (
+            self._cache.num_bytes / (len(self._slots) + 1) / self._cache.capacity
+        )
+        self._start_cache()
+        return worst
+
+    def memory(self) -> str:
+        """Say how much memory keys and values may take; known after `probe`."""
+        most = self._bytes_per_token * (len(self._slots) + 1) * self.max_length
+        return (
+            f"KV cache: {len(self._slots)} slots, {self._bytes_per_token / 1024:.0f} KiB a token, "
+            f"growing with the longest sequence to at most {most / 2**30:.1f} GiB "
+            f"({self.max_length} tokens)"
+        )
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        if pending := self._pending.pop(request_id, None):
-            dropped = set(map(id, pending.rows))
-            self._queue = deque(row for row in self._queue if id(row) not in dropped)
+        for row in self._requests.pop(request_id, ()):
+            row.done = True
 
     def step(self) -> list[Output]:
-        """Decode one batch to its end and return the requests that finished with it."""
-        batch = [self._queue.popleft() for _ in range(min(self.max_num_seqs, len(self._queue)))]
-        if batch:
-            self._decode(batch)
-        done = [i for i, pending in self._pending.items() if all(r.done for r in pending.rows)]
-        return [Output(i, self._completions(self._pending.pop(i).rows)) for i in done]
+        """Sample a token for every sequence that is ready, and return the finished requests."""
+        self._clock += 1
+        try:
+            with torch.inference_mode():
+                self._admit()
+                self._catch_up()
+                self._decode()
+        except torch.OutOfMemoryError:
+            if self.max_num_seqs == 1:
+                raise
+            self._halve()
+        done = [i for i, rows in self._requests.items() if all(row.done for row in rows)]
+        return [Output(i, self._completions(self._requests.pop(i))) for i in done]
 
-    def _completions(self, rows: list[_Row]) -> tuple[Completion, ...]:
+    def _completions(self, rows: list[_Row]) -> tuple[Any, ...]:
         return tuple(
             complete(tuple(r.sampled), r.op.stop, self._eos, self._tokenizer) for r in rows
         )
 
-    def _decode(self, batch: list[_Row]) -> None:
-        input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)
-        device = self._model.device
-        with torch.inference_mode(), _own_generation_config(self._model, self._pad):
-            self._model.generate(
-                input_ids=input_ids.to(device),
-                attention_mask=attention_mask.to(device),
-                max_new_tokens=max(row.max_tokens for row in batch),
-                do_sample=False,  # _RowSampler has drawn: only its choice is left to pick
-                logits_processor=LogitsProcessorList([_RowSampler(batch, input_ids.shape[1])]),
-                stopping_criteria=StoppingCriteriaList(
-                    [_RowStops(batch, input_ids.shape[1], self._is_done)]
-                ),
-            )
+    # Slots. The active ones are the first, so that a forward reads them without copying.
 
-    def _is_done(self, row: _Row) -> bool:
-        return (
-            row.sampled[-1] in self._eos
+    def _admit(self) -> None:
+        """Give waiting rows a slot while there is one, then move the active slots together."""
+        for slot in self._slots:
+            if slot.row is not None and slot.row.done:
+                slot.row = None
+        free = self.max_num_seqs - sum(slot.row is not None for slot in self._slots)
+        waiting: list[_Row] = []
+        while self._queue and len(waiting) < free:
+            row = self._queue.popleft()
+            if not row.done:  # not aborted
+                waiting.append(row)
+        placed: list[_Row] = []
+        later: list[_Row] = []
+        for row in sorted(waiting, key=lambda row: -self._longest_prefix(row)[1]):
+            best, length = self._longest_prefix(row)
+            if any(common_prefix(r.ids, row.ids) > length + WORTH_WAITING for r in placed):
+                later.append(row)  # a step later it can copy what that one computes now
+            else:
+                self._place(row, best, length)
+                placed.append(row)
+        self._queue.extendleft(reversed(later))
+        self._compact()
+
+    def _place(self, row: _Row, best: int, length: int) -> None:
+        """Go on in the slot `best` if its whole content is a prefix, else copy from it.
+
+        So a prefix survives those who retract from it, and others can still branch off.
+        """
+        source = self._slots[best]
+        others = [i for i, slot in enumerate(self._slots) if slot.row is None and i != best]
+        continues = length == source.cached or not others
+        if source.row is None and length and continues:
+            target = best
+        else:
+            target = min(others, key=self._recency)
+            length = length if length >= WORTH_COPYING else 0
+            self._cache.copy(best, target, length)
+        slot = self._slots[target]
+        slot.ids, slot.cached, slot.row = row.ids, length, row
+        slot.long = self._rope.is_long(len(row.ids))
+        slot.last_used = self._clock
+
+    def _recency(self, index: int) -> tuple[bool, int]:
+        """Sort empty slots first, then the least recently used."""
+        return self._slots[index].cached > 0, self._slots[index].last_used
+
+    def _longest_prefix(self, row: _Row) -> tuple[int, int]:
+        """Return the slot that shares most with a row, and how many tokens of it are of use.
+
+        At least one token must be fed to get logits.
+        """
+        long = self._rope.is_long(len(row.ids))
+        best, longest = 0, 0
+        for index, slot in enumerate(self._slots):
+            if slot.cached <= longest or slot.long != long:
+                continue
+            length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
+            if length > longest:
+                best, longest = index, length
+        return best, longest
+
+    def _compact(self) -> None:
+        """Fill holes among the active slots with the last active ones."""
+        active = [index for index, slot in enumerate(self._slots) if slot.row is not None]
+        self._num_active = len(active)
+        holes = [i for i in range(len(active)) if self._slots[i].row is None]
+        for hole, last in zip(holes, reversed(active), strict=False):
+            a, b = self._slots[hole], self._slots[last]
+            self._cache.swap(hole, last, max(a.cached, b.cached))
+            self._slots[hole], self._slots[last] = b, a
+
+    def _halve(self) -> None:
+        """Start again with half the slots; what was sampled so far is kept."""
+        rows = [slot.row for slot in self._slots if slot.row is not None]
+        self._queue.extendleft(reversed(rows))
+        self.max_num_seqs //= 2
+        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
+        self._start_cache()
+
+    # Forwards.
+
+    def _catch_up(self) -> None:
+        """Feed all but the last token of slots that are far behind, in chunks."""
+        active = range(self._num_active)
+        for slot in self._slots[: self._num_active]:
+            long = self._rope.is_long(len(slot.ids))
+            if long != slot.long:  # it has crossed the boundary: all its keys change
+                slot.long, slot.cached = long, 0
+        while far := [i for i in active if self._slots[i].behind > RIDE_ALONG]:
+            far.sort(key=lambda i: self._slots[i].behind)
+            counts = [min(self._slots[i].behind - 1, CHUNK_TOKENS) for i in far]
+            size = max(1, sum(c * n <= FORWARD_TOKENS for n, c in enumerate(counts, 1)))
+            self._forward(far[:size], counts[:size])
+
+    def _decode(self) -> None:
+        """Feed one token to every active slot and sample where it has caught up."""
+        active = list(range(self._num_active))
+        if not active:
+            return
+        logits = self._forward(active, [1] * len(active))
+        ready = [i for i in active if not self._slots[i].behind]
+        if not ready:
+            return
+        if len(ready) < len(active):
+            logits = logits[self._tensor(ready)]
+        rows = [row for i in ready if (row := self._slots[i].row) is not None]
+        draws = [Draw(row.op.sampling, row.seed, len(row.sampled), row.ids) for row in rows]
+        tokens: list[int] = draw_tokens(logits, draws).tolist()  # the one transfer of a step
+        for row, token in zip(rows, tokens, strict=True):
+            self._sampled(row, token)
+
+    def _sampled(self, row: _Row, token: int) -> None:
+        row.sampled.append(token)
+        row.ids.append(token)
+        row.done = (
+            token in self._eos
             or len(row.sampled) >= row.max_tokens
             or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
         )
 
+    def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
+        """Feed `counts` tokens to each of these slots; return the logits of the last column.
 
-def _pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and mask, both [batch, longest prompt]."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    return ids, mask
+        Shorter rows are padded on the right; the padding is written to scratch, at position 0.
+        """
+        slots = [self._slots[i] for i in indices]
+        width = max(counts)
+        tokens, places, positions = [], [], []
+        for index, slot, count in zip(indices, slots, counts, strict=True):
+            start, pad = slot.cached, [0] * (width - count)
+            tokens.append(slot.ids[start : start + count] + pad)
+            places.append([index] * count + [self._cache.scratch] * len(pad))
+            positions.append([*range(start, start + count), *pad])
+            slot.cached += count
+        longest = max(slot.cached for slot in slots)
+        at = self._tensor(positions)
+        first = indices == list(range(len(indices)))
+        self._cache.reserve(longest)
+        self._cache.window = Window(
+            rows=slice(0, len(indices)) if first else self._tensor(indices),
+            slots=self._tensor(places),
+            positions=at,
+            width=longest,
+        )
+        if self._rope.boundary:
+            self._rope.long_rows = self._tensor([slot.long for slot in slots])
+        try:
+            logits: torch.Tensor = self._model(
+                input_ids=self._tensor(tokens),
+                position_ids=at,
+                attention_mask=self._masks.make(at, longest, self.dtype),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits
+        finally:
+            self._rope.long_rows = None  # others use this model too
+        return logits[:, -1]
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.tensor(values, device=self._device)
 
 
-@contextmanager
-def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
-    """Keep a checkpoint's generation_config.json (penalties, top_p ...) out of the measurement."""
-    saved = model.generation_config
-    model.generation_config = GenerationConfig(pad_token_id=pad, use_cache=True)
+def fit_engine(
+    model: Any,
+    tokenizer: Tokenizer,
+    *,
+    eos_token_ids: Sequence[int],
+    max_length: int,
+    max_num_seqs: int,
+) -> Engine:
+    """Return a slot engine if its logits are those of the model alone, else the exact path.
+
+    Recurrent states, ALiBi from a 2-D mask or flash attention cannot run on slots.
+    """
     try:
-        yield
-    finally:
-        model.generation_config = saved
+        engine = HFEngine(
+            model,
+            tokenizer,
+            eos_token_ids=eos_token_ids,
+            max_length=max_length,
+            max_num_seqs=max_num_seqs,
+        )
+        difference = engine.probe()
+        if difference < TOLERANCE[engine.dtype == torch.float32]:
+            logger.info("%s", engine.memory())
+            return engine
+        reason = f"logits differ by {difference:.1%}"
+    except Exception as error:  # whatever a model's code raises
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    logger.warning(
+        "%s cannot share a cache of slots (%s): using generate, which is exact but slower",
+        type(model).__name__,
+        reason,
+    )
+    return GenerateEngine(
+        model,
+        tokenizer,
+        eos_token_ids=eos_token_ids,
+        max_length=max_length,
+        max_num_seqs=max_num_seqs,
+    )
 
 
-class _RowSampler(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped
-    """Draws each row's token by its own settings, seed and step, and leaves only that one."""
-
-    def __init__(self, batch: list[_Row], prompt_width: int) -> None:
-        self._batch = batch
-        self._prompt_width = prompt_width
-        self._warpers = {row.op.sampling: _warpers(row.op.sampling) for row in batch}
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        step = input_ids.shape[1] - self._prompt_width
-        for index, row in enumerate(self._batch):
-            if not row.done:
-                scores[index] = self._draw(row, scores[index : index + 1], step)
-        return scores
-
-    def _draw(self, row: _Row, scores: torch.Tensor, step: int) -> torch.Tensor:
-        """scores: [1, vocabulary] of one row, in float32."""
-        sampling = row.op.sampling
-        if sampling.repetition_penalty != 1.0:
-            seen = torch.tensor([[*row.op.token_ids, *row.sampled]], device=scores.device)
-            scores = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(seen, scores)
-        if sampling.temperature == 0:
-            return scores
-        for warper in self._warpers[sampling]:
-            scores = warper(None, scores)
-        cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)
-        target = uniform(row.seed, step) * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, target, right=True)
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
-
-
-def _warpers(sampling: Sampling) -> list[LogitsProcessor]:
-    """Return transformers' own warpers, in transformers' order."""
-    if sampling.temperature == 0:
-        return []
-    warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_k:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    if sampling.min_p > 0:
-        warpers.append(MinPLogitsWarper(sampling.min_p))
-    return warpers
-
-
-class _RowStops(StoppingCriteria):  # type: ignore[misc]  # transformers is untyped
-    """Ends each row for itself and notes what it sampled until then."""
-
-    def __init__(self, batch: list[_Row], prompt_width: int, is_done: Any) -> None:
-        self._batch = batch
-        self._prompt_width = prompt_width
-        self._is_done = is_done
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        for row, ids in zip(self._batch, input_ids[:, self._prompt_width :].tolist(), strict=True):
-            for token in ids[len(row.sampled) :]:
-                if row.done:
-                    break
-                row.sampled.append(token)
-                row.done = self._is_done(row)
-        return torch.tensor([row.done for row in self._batch], device=input_ids.device)
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many leading items two lists share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

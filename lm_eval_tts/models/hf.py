@@ -15,7 +15,8 @@ import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.base import StrategyLM
@@ -48,7 +49,7 @@ class TTSHF(StrategyLM, HFLM):
             self._world_size = accelerator.num_processes
 
     @cached_property
-    def engine(self) -> HFEngine:
+    def engine(self) -> Engine:
         """The engine; `--batch_size` is its number of sequences, `auto` as HFLM finds it."""
         if self.backend != "causal":
             raise SettingsError(
@@ -56,7 +57,7 @@ class TTSHF(StrategyLM, HFLM):
                 f"this one is {self.backend}"
             )
         auto = str(self.batch_size).startswith("auto")
-        return HFEngine(
+        return fit_engine(
             self.model,
             self.text_tokenizer,
             eos_token_ids=self._eos_token_ids(),

@@ -11,19 +11,21 @@ from lm_eval_tts.program import Completion, Generate, Sampling, TokenIds
 HOT = Sampling(temperature=1.0)
 
 
-@pytest.fixture(params=["scripted", "hf"])
+@pytest.fixture(params=["scripted", "hf", "generate"])
 def make_engine(request: pytest.FixtureRequest):
     """A function that makes a new engine of each kind; its tokenizer is `engine_tokenizer`."""
     if request.param == "scripted":
         return lambda **kw: ScriptedEngine(eos=False, **{"max_length": 400, **kw})
     from lm_eval_tts.engines.hf import HFEngine
+    from lm_eval_tts.engines.hf_generate import GenerateEngine
     from lm_eval_tts.engines.tokenizer import HFTokenizer
 
+    kind = {"hf": HFEngine, "generate": GenerateEngine}[request.param]
     model = request.getfixturevalue("tiny_model")
     tokenizer = HFTokenizer(request.getfixturevalue("tiny_tokenizer"))
 
     def make(max_length: int = 400, max_num_seqs: int = 8) -> Engine:
-        engine = HFEngine(
+        engine = kind(
             model, tokenizer, eos_token_ids=[0], max_length=max_length, max_num_seqs=max_num_seqs
         )
         engine.tokenizer = tokenizer

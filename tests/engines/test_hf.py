@@ -1,10 +1,12 @@
-"""The transformers engine: equal, token for token, to a plain loop over model.generate."""
+"""The transformers engines: equal, token for token, to a plain loop over model.generate."""
 
 import pytest
 import torch
+from hf_helpers import complete_all, generate_alone
 from transformers import GenerationConfig
 
 from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.engines.hf_generate import GenerateEngine
 from lm_eval_tts.engines.sampling import uniform
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.program import Delimiters, Generate, Request, Sampling, TokenIds
@@ -14,27 +16,15 @@ from lm_eval_tts.strategies import Budget, Progressive
 QUESTIONS = ["Question: what is 2+2?", "Wait", "First we add the two numbers, then?", "x"]
 
 
-@pytest.fixture
-def engine(tiny_model, tiny_tokenizer) -> HFEngine:
-    return HFEngine(
+@pytest.fixture(params=[HFEngine, GenerateEngine])
+def engine(request, tiny_model, tiny_tokenizer) -> HFEngine | GenerateEngine:
+    return request.param(
         tiny_model,
         HFTokenizer(tiny_tokenizer),
         eos_token_ids=[0],
         max_length=512,
-        max_num_seqs=4,
+        max_num_seqs=40,
     )
-
-
-def generate_alone(model, ids: TokenIds, max_new_tokens: int) -> TokenIds:
-    """Plain greedy `generate` of one unpadded row, its end of turn included."""
-    config = GenerationConfig(
-        do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=0, pad_token_id=0
-    )
-    with torch.inference_mode():
-        out = model.generate(
-            torch.tensor([ids]), generation_config=config, attention_mask=torch.ones(1, len(ids))
-        )
-    return tuple(out[0, len(ids) :].tolist())
 
 
 def cut_at(text: str, ids: TokenIds, stop: str, tokenizer) -> TokenIds:
@@ -132,9 +122,8 @@ def test_a_checkpoints_generation_config_does_not_leak_into_the_measurement(engi
         repetition_penalty=5.0, temperature=0.6, do_sample=True, no_repeat_ngram_size=1
     )
     try:
-        engine.add_request(0, Generate(prompt, 20), 0)
-        (output,) = engine.step()
-        assert output.result[0].sampled_ids == want
+        ((completion,),) = complete_all(engine, [Generate(prompt, 20)])
+        assert completion.sampled_ids == want
         assert tiny_model.generation_config.repetition_penalty == 5.0
     finally:
         tiny_model.generation_config = saved
@@ -174,10 +163,8 @@ def test_tokens_are_drawn_from_the_distribution_of_transformers(engine, tiny_mod
         logits = tiny_model(ids).logits[:, -1].float()
         want = LogitsProcessorList(warpers)(ids, logits).softmax(-1)[0]
     draws = 800
-    engine.max_num_seqs = draws
-    engine.add_request(0, Generate(prompt, 1, sampling=sampling, n=draws), 99)
-    (output,) = engine.step()
-    tokens = torch.tensor([completion.sampled_ids[0] for completion in output.result])
+    (completions,) = complete_all(engine, [Generate(prompt, 1, sampling=sampling, n=draws)])
+    tokens = torch.tensor([completion.sampled_ids[0] for completion in completions])
     have = torch.bincount(tokens, minlength=len(want)) / draws
     assert (want[tokens] > 0).all()
     assert 0.5 * (have - want).abs().sum() < 0.5 * (len(want[want > 1e-3]) / draws) ** 0.5 + 0.03

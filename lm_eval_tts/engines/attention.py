@@ -1,0 +1,106 @@
+"""What a batch of ragged rows needs of a model: masks for its layer types, and honest RoPE.
+
+Positions are always explicit, so most models need one additive mask. Layers with a sliding window
+or with chunks need one each. Models with "longrope" choose their factors once for a whole batch;
+here each row chooses for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import torch
+
+Allowed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # query and key positions
+
+
+def _causal(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    return key <= query
+
+
+def _sliding(window: int) -> Allowed:
+    return lambda query, key: (key <= query) & (key > query - window)
+
+
+def _chunked(size: int) -> Allowed:
+    """Llama 4: a token sees its own chunk of the sequence only."""
+    return lambda query, key: (key <= query) & (key // size == query // size)
+
+
+class Masks:
+    """Makes the masks of one model from positions."""
+
+    def __init__(self, config: Any) -> None:
+        text = config.get_text_config(decoder=True)
+        window = getattr(text, "sliding_window", None)
+        kinds = set(getattr(text, "layer_types", None) or ())
+        self._rules: dict[str, Allowed] = {"full_attention": _causal}
+        if "sliding_attention" in kinds and window:
+            self._rules["sliding_attention"] = _sliding(window)
+        if "chunked_attention" in kinds:
+            self._rules["chunked_attention"] = _chunked(text.attention_chunk_size)
+        self._by_type = len(self._rules) > 1
+        if not kinds and window and getattr(text, "use_sliding_window", True):
+            self._rules = {"full_attention": _sliding(window)}  # Mistral, Phi-3: every layer
+
+    def make(self, positions: torch.Tensor, width: int, dtype: torch.dtype) -> Any:
+        """Return additive masks [batch, 1, tokens, width], by layer type if there are several.
+
+        positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets.
+        """
+        keys = torch.arange(width, device=positions.device)
+        query = positions[:, None, :, None]
+        masks = {
+            name: torch.zeros(
+                (*positions.shape[:1], 1, positions.shape[1], width),
+                dtype=dtype,
+                device=positions.device,
+            ).masked_fill_(~allowed(query, keys), torch.finfo(dtype).min)
+            for name, allowed in self._rules.items()
+        }
+        return masks if self._by_type else masks["full_attention"]
+
+
+class LongRope:
+    """Lets each row of a batch choose its own factors where a model has "longrope" (Phi-3, Phi-4).
+
+    transformers asks whether the largest position of the batch is past the original context, and
+    then rotates all rows by the long factors.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.boundary = 0  # original context in tokens; 0 where there is no longrope
+        self.long_rows: torch.Tensor | None = None
+        for module in model.modules():
+            if getattr(module, "rope_type", None) == "longrope":
+                config = module.config
+                parameters = getattr(config, "rope_parameters", None) or {}
+                self.boundary = int(
+                    parameters.get("original_max_position_embeddings")
+                    or config.original_max_position_embeddings
+                )
+                module.forward = MethodType(self._split(module.forward), module)
+
+    def is_long(self, num_tokens: int) -> bool:
+        """Whether a sequence of this length is rotated by the long factors."""
+        return 0 < self.boundary < num_tokens
+
+    def _split(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def by_rows(
+            module: Any, x: torch.Tensor, position_ids: torch.Tensor, *args: Any, **kwargs: Any
+        ) -> Any:
+            if self.long_rows is None or not bool(self.long_rows.any()):
+                return forward(x, position_ids, *args, **kwargs)
+            # One more position, past the boundary, makes the whole call choose the long factors.
+            past = torch.full_like(position_ids[:, :1], self.boundary)
+            far = torch.cat([position_ids, past], dim=1)
+            long = [t[:, :-1] for t in forward(x, far, *args, **kwargs)]
+            if bool(self.long_rows.all()):
+                return tuple(long)
+            short = forward(x, position_ids.clamp(max=self.boundary - 1), *args, **kwargs)
+            rows = self.long_rows[:, None, None]
+            return tuple(torch.where(rows, a, b) for a, b in zip(long, short, strict=True))
+
+        return by_rows

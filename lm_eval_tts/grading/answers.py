@@ -1,0 +1,256 @@
+"""The form of an answer: a value, a list, an interval, a matrix, an equation, a base, a name.
+
+Reads cleaned text into a small tree. Knows nothing of how two answers compare.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from lm_eval_tts.grading import expressions, values
+from lm_eval_tts.grading.normalize import clean
+from lm_eval_tts.grading.values import TooLarge, Value
+
+Form = Literal["value", "list", "bracketed", "matrix", "base", "words", "formula", "huge"]
+MAX_PARTS = 100
+
+_MATRIX = re.compile(
+    r"^(.{0,200}?)\\begin\{([pbvBV]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\2\}"
+    r"(?:\^\{?(?:T|\\top)\}?)?$",
+    re.S,
+)
+_BASE = re.compile(r"^([0-9A-Za-z]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?$")
+_BASE_WORDS = re.compile(r"^([0-9A-Za-z]+) (?:in )?base (\d{1,2})$")
+_MEMBER = re.compile(r"^[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\\in(?![A-Za-z])\s*")
+_APPROXIMATE = re.compile(r"\\(?:approx|simeq|sim|doteq)(?![A-Za-z])|~=")
+_BREAK = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|=>")
+_RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)$")
+_COMPARISON = re.compile(r"\\(le|ge|lt|gt|ne)(?![A-Za-z])|(<=|>=|<|>)")
+_COMPARISON_SIGNS = {"le": "<=", "ge": ">=", "lt": "<", "gt": ">"}
+_NAME = re.compile(
+    r"^(?:[A-Za-z]{1,3}'*|\\[A-Za-z]+)(?:_(?:\{[^{}]*\}|\w))?(?:\^\{-1\})?\s*(?:\([^()]*\))?$"
+)
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+class Answer(NamedTuple):
+    """A node. text: as cleaned. mark: its brackets ("" for a bare list), base or unit. left: the
+    left side, of an equation whose right side this is."""
+
+    form: Form
+    text: str
+    mark: str = ""
+    parts: tuple[Answer, ...] = ()
+    value: Value | None = None
+    left: str = ""
+
+
+@lru_cache(maxsize=20_000)
+def read(text: str) -> Answer:
+    """Return the form of a raw answer."""
+    cleaned = clean(text)
+    return _read(cleaned.text, cleaned.unit)
+
+
+def _read(text: str, unit: str = "", depth: int = 0) -> Answer:
+    if depth > 4:
+        return Answer("huge", text)
+    text = text.strip()
+    text = _MEMBER.sub("", _APPROXIMATE.split(text, maxsplit=1)[0].strip() or text)
+    text = _BREAK.split(text)[-1].strip() or text
+    sides = split_top(text, "=")
+    is_single = len(split_top(text, ",", ";", " or ", " and ")) == 1
+    if len(sides) > 1 and is_single and all(s.strip() for s in sides):
+        return _read_equation(sides, unit, depth)
+    return (
+        _read_matrix(text, depth)
+        or _read_comparison(text, depth)
+        or _read_list(text, unit, depth)
+        or _read_base(text)
+        or _read_value(text, unit)
+    )
+
+
+def _read_equation(sides: list[str], unit: str, depth: int) -> Answer:
+    """What an equation says: its last side. An equation between two formulas stays one."""
+    left, right = sides[-2].strip(), sides[-1].strip()
+    if re.fullmatch(r"[a-zA-Z]", right) and not re.fullmatch(r"[a-zA-Z]", left):
+        left, right = right, left  # 17 = x
+    answer = _read(right, unit, depth + 1)
+    if len(sides) > 2:
+        return answer
+    return answer._replace(left=left)
+
+
+def is_name(text: str) -> bool:
+    """Say whether the left side of an equation only names what the right side is."""
+    return bool(_NAME.match(text)) or len(re.findall(r"[A-Za-z]{3,}", text)) > 2
+
+
+def _read_matrix(text: str, depth: int) -> Answer | None:
+    match = _MATRIX.match(text)
+    if not match or "\\begin" in match.group(3):
+        return None
+    factor = _value(match.group(1).strip().rstrip("*")) if match.group(1).strip() else None
+    if match.group(1).strip() and factor is None:
+        return None
+    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", match.group(3))]
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    if len(rows) * max(map(len, rows), default=0) > MAX_PARTS:
+        return Answer("huge", text)
+    table = tuple(
+        Answer("bracketed", "", "()", tuple(_scale(_read(c, "", depth + 1), factor) for c in row))
+        for row in rows
+    )
+    if all(len(row.parts) == 1 for row in table):
+        return Answer("bracketed", text, "()", tuple(row.parts[0] for row in table))
+    return Answer("matrix", text, parts=table) if len(table) > 1 else table[0]
+
+
+def _scale(answer: Answer, factor: Value | None) -> Answer:
+    if factor is None or answer.value is None:
+        return answer if factor is None else Answer("formula", answer.text)
+    return answer._replace(value=values.multiply(answer.value, factor), text="")
+
+
+def _read_comparison(text: str, depth: int) -> Answer | None:
+    """An inequality of one variable as the interval it is."""
+    parts = _COMPARISON.split(text)
+    if len(parts) not in (4, 7) or "ne" in parts:
+        return None
+    sides = [side.strip() for side in parts[::3]]
+    signs = [parts[i] or parts[i + 1] for i in range(1, len(parts), 3)]
+    signs = [_COMPARISON_SIGNS.get(sign, sign) for sign in signs]
+    if signs[0][0] == ">":
+        sides, signs = sides[::-1], [s.replace(">", "<") for s in signs[::-1]]
+    if any(sign[0] != "<" for sign in signs):
+        return None
+    if len(sides) == 2:
+        if re.fullmatch(r"[a-z]", sides[1]):
+            sides, signs = [*sides, "\\infty"], [*signs, "<"]
+        elif re.fullmatch(r"[a-z]", sides[0]):
+            sides, signs = ["-\\infty", *sides], ["<", *signs]
+    if len(sides) != 3 or not re.fullmatch(r"[a-z]|\\[a-z]+", sides[1]):
+        return None
+    mark = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
+    ends = (_read(sides[0], "", depth + 1), _read(sides[2], "", depth + 1))
+    return Answer("bracketed", text, mark, ends)
+
+
+def _read_list(text: str, unit: str, depth: int) -> Answer | None:
+    for opening, closing, mark in (
+        ("\\{", "\\}", "{}"), ("\\lbrace", "\\rbrace", "{}"), ("{", "}", "{}"),
+        ("\\langle", "\\rangle", "()"), ("(", ")", "()"), ("[", "]", "[]"), ("(", "]", "(]"),
+        ("[", ")", "[)"),
+    ):  # fmt: skip
+        if not (text.startswith(opening) and text.endswith(closing)):
+            continue
+        inner = text[len(opening) : len(text) - len(closing)]
+        if not _balanced(inner):
+            continue
+        pieces = split_top(inner, ",")
+        if mark == "{}" and (len(pieces) > 1 or opening != "{"):
+            return _parts("list", text, pieces, depth, mark)
+        if len(pieces) > 1:
+            return _parts("bracketed", text, pieces, depth, mark)
+    pieces = [p for comma in split_top(text, ",", ";") for p in re.split(r" (?:and|or) ", comma)]
+    pieces = [re.sub(r"^\s*(?:and|or)\s", "", piece) for piece in pieces]
+    if len(pieces) > 1 and not _is_prose(text):
+        return _parts("list", text, pieces, depth)
+    if len(pieces := split_top(text, "\\cup")) > 1:
+        return _parts("list", text, pieces, depth, "{}")
+    if "\\pm" in text or "\\mp" in text:
+        upper, lower = text.replace("\\mp", "\\pm"), text.replace("\\mp", "\\pm")
+        return _parts("list", text, [upper.replace("\\pm", "+"), lower.replace("\\pm", "-")], depth)
+    return None
+
+
+def _parts(form: Form, text: str, pieces: list[str], depth: int, mark: str = "") -> Answer:
+    if len(pieces) > MAX_PARTS:
+        return Answer("huge", text)
+    read_parts: list[Answer] = []
+    for piece in pieces:
+        part = clean(piece)
+        answer = _read(part.text, part.unit, depth + 1)
+        read_parts += answer.parts if form == answer.form == "list" else (answer,)
+    if form == "list" and len(read_parts) == 1:
+        return read_parts[0]
+    return Answer(form, text, mark, tuple(read_parts))
+
+
+def _read_base(text: str) -> Answer | None:
+    match = _BASE.match(text) or _BASE_WORDS.match(text)
+    if not match or not match.group(1)[0].isalnum() or not any(map(str.isdigit, match.group(1))):
+        return None
+    return Answer("base", match.group(1).upper(), match.group(2))
+
+
+def _read_value(text: str, unit: str) -> Answer:
+    if (match := _RANGE.match(text)) and float(match.group(1)) < float(match.group(2)):
+        return Answer("words", text)  # 3-7 is a range, not a difference
+    try:
+        value = _value(text)
+    except TooLarge:
+        return Answer("huge", text)
+    if re.fullmatch(r"[A-Za-z]{2,}", text):
+        return Answer("words", text, value=value)  # a word, or a product of variables
+    if value is not None:
+        return Answer("value", text, unit, value=value)
+    return Answer("words" if _is_prose(text) else "formula", text, unit)
+
+
+def _value(text: str) -> Value | None:
+    return expressions.read_value(text)
+
+
+def _is_prose(text: str) -> bool:
+    """Whether there are words in it that are no names of functions."""
+    bare = re.sub(r"\\[A-Za-z]+", " ", text)
+    words = re.findall(r"[A-Za-z]{2,}", bare)
+    known = {*expressions.WORDS, "mod", "gcd", "lcm", "max", "min", "and", "or"}
+    return any(w.lower() not in known and len(w) > 3 for w in words) or (
+        bool(words) and not re.search(r"\d|\\|[-+*/^=]", text)
+    )
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def split_top(text: str, *separators: str) -> list[str]:
+    """Split at separators outside of brackets."""
+    pieces, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        character = text[at]
+        if character in _OPENING:
+            depth += 1
+        elif character in _CLOSING:
+            depth = max(0, depth - 1)
+        elif depth == 0 and (token := _separator(text, at, separators)):
+            pieces.append(text[start:at])
+            at += len(token)
+            start = at
+            continue
+        at += 1
+    return [*pieces, text[start:]]
+
+
+def _separator(text: str, at: int, separators: tuple[str, ...]) -> str | None:
+    for token in separators:
+        if not text.startswith(token, at):
+            continue
+        if token == "=" and (
+            text[at - 1 : at] in ("<", ">", "!", "~") or text[at + 1 : at + 2] == ">"
+        ):
+            continue
+        if token[-1].isalpha() and text[at + len(token) : at + len(token) + 1].isalpha():
+            continue
+        return token
+    return None

@@ -1,0 +1,212 @@
+"""The parts of a response: thinking, answers between tags, and the text outside of both.
+
+Knows tags only, those asked for and the usual families; it does not know what an answer is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+State = Literal["both", "end_only", "start_only", "none"]
+Tags = tuple[str, str, str, str]
+DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
+
+# Families: <think>, <|think|>, <|begin_of_thought|>, [THINK], `< /reasoning>`, and a closing tag
+# cut off at the end of the response. s1: arXiv:2501.19393; the channels: the harmony format of
+# gpt-oss; <|begin_of_thought|>: Sky-T1 and OpenThinker.
+_THINKING = "think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis"
+_ANSWER = "(?:final[_ -]?)?answer|solution"
+_OPENING = r"(?:begin_of_|start_of_)?"
+_START = r"[<\[]\|?\s{{0,2}}" + _OPENING + r"(?:{0})(?:_start)?\s{{0,2}}\|?[>\]]"
+_END = (
+    r"(?:<\|?\s{{0,2}}[/\\]\s{{0,2}}(?:{0})\s{{0,2}}(?:\|?>|\Z)"
+    r"|<\|(?:end_of_(?:{0})|(?:{0})_end)\|>|\[/(?:{0})\]|\\end\{{(?:{0})[>}}])"
+)
+_FAMILIES = (
+    r"(?P<thinking_end><\|im_start\|>answer\b|<\|channel\|>final<\|message\|>|◁/think▷|"
+    + _END.format(_THINKING)
+    + r")|(?P<thinking_start><\|im_start\|>think\b|<\|channel\|>analysis<\|message\|>|◁think▷|"
+    + _START.format(_THINKING)
+    + r")|(?P<answer_end>"
+    + _END.format(_ANSWER)
+    + r")|(?P<answer_start>"
+    + _START.format(_ANSWER)
+    + ")"
+)
+# What chat templates leave behind, and where they start the user's next turn.
+_TURN = re.compile(
+    r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user|\[INST\]"
+    r"|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
+)
+_RESIDUE = re.compile(
+    r"<\|start_header_id\|>[a-z]*<\|end_header_id\|>|<\|im_start\|>\s*(?:assistant\b)?"
+    r"|<\|(?:im_end|im_sep|endoftext|eot_id|eom_id|end|start|begin_of_text|assistant|channel|"
+    r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>"
+)
+NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
+
+
+class Parts(NamedTuple):
+    """state: the thinking tags found. thinking: in tags that were closed. open_thinking: in one
+    that was not. answers: what stood between answer tags. before, after: the text outside of both,
+    before and after the first answer that is not empty."""
+
+    state: State
+    thinking: str
+    open_thinking: str
+    answers: tuple[str, ...]
+    before: str
+    after: str
+
+
+class Format(NamedTuple):
+    """How well a response keeps to its tags; NaN where there are no tags to keep to.
+
+    strict: all of them in order, each once, and nothing but white space outside. soft: in order,
+    with anything around. tag_count: the share of the tags that occur exactly once.
+    """
+
+    strict: float
+    soft: float
+    tag_count: float
+
+
+@lru_cache(maxsize=64)
+def _pattern(tags: Tags) -> re.Pattern[str]:
+    own = "".join(
+        f"(?P<own_{name}>{re.escape(tag)})|"
+        for tag, name in sorted(zip(tags, NAMES, strict=True), key=lambda pair: -len(pair[0]))
+        if tag
+    )
+    return re.compile(own + _FAMILIES, re.I)
+
+
+def without_residue(text: str) -> str:
+    """Return the text without the special tokens of chat templates."""
+    return _RESIDUE.sub("\n", text)
+
+
+def first_turn(text: str) -> tuple[str, str]:
+    """Split a response at the first place where it goes on to write a user's turn."""
+    for match in _TURN.finditer(text):
+        if text[: match.start()].strip():
+            return text[: match.start()], text[match.start() :]
+    return text, ""
+
+
+def split_parts(response: str, tags: Tags) -> Parts:
+    """Take a response apart at its tags."""
+    events = [
+        ((match.lastgroup or "").removeprefix("own_"), match.start(), match.end())
+        for match in _pattern(tuple(tags)).finditer(response)
+    ]
+    names = [name for name, _, _ in events]
+    ends = [i for i, name in enumerate(names) if name == "thinking_end"]
+    last_end = ends[-1] if ends else -1
+    reader = _Reader()
+    at = 0
+    for index, (name, start, end) in enumerate(events):
+        reader.text(response[at:start])
+        reader.tag(name, closes_later=last_end > index)
+        at = end
+    reader.text(response[at:])
+    return reader.finish(_state("thinking_start" in names, bool(ends)))
+
+
+def _state(start: bool, end: bool) -> State:
+    if start:
+        return "both" if end else "start_only"
+    return "end_only" if end else "none"
+
+
+class _Reader:
+    """Walks over texts and tags, knowing which part it is in."""
+
+    def __init__(self) -> None:
+        self.part = "outside"
+        self.thinking: list[str] = []
+        self.open: list[str] = []
+        self.answers: list[str] = []
+        self.before: list[str] = []
+        self.after: list[str] = []
+        self.has_thought = False
+
+    def text(self, text: str) -> None:
+        if self.part == "thinking":
+            self.open.append(text)
+        elif self.part == "answer":
+            self.answers[-1] += text
+        elif self.answers and any(answer.strip() for answer in self.answers):
+            self.after.append(text)
+        else:
+            self.before.append(text)
+
+    def tag(self, name: str, closes_later: bool) -> None:
+        if name == "thinking_start":
+            self.part = "thinking"
+        elif name == "thinking_end":
+            self.end_thinking()
+        elif name == "answer_start" and not (self.part == "thinking" and closes_later):
+            self.close_thought()
+            self.part = "answer"
+            self.answers.append("")
+        elif name == "answer_end" and self.part == "answer":
+            self.part = "outside"
+        elif name == "answer_end":
+            if self.part == "thinking" and not closes_later:
+                self.close_thought()
+                self.part = "outside"
+            self.text("\n\n")
+
+    def end_thinking(self) -> None:
+        if self.part == "outside" and not self.has_thought and not self.answers:
+            self.thinking, self.before = self.before, []  # the start was in the prompt
+            self.has_thought = True
+        self.close_thought()
+        self.part = "outside"
+
+    def close_thought(self) -> None:
+        if self.part == "thinking":
+            self.thinking += [*self.open, "\n\n"]
+            self.open, self.has_thought = [], True
+
+    def finish(self, state: State) -> Parts:
+        return Parts(
+            state,
+            thinking="".join(self.thinking),
+            open_thinking="".join(self.open),
+            answers=tuple(self.answers),
+            before="\n\n".join(filter(str.strip, self.before)),
+            after="\n\n".join(filter(str.strip, self.after)),
+        )
+
+
+def format_adherence(response: str, tags: Sequence[str]) -> Format:
+    """Say how well a response keeps to four tags; empty ones are not asked for."""
+    wanted = [tag.strip() for tag in tags if tag.strip()]
+    if not wanted:
+        return Format(float("nan"), float("nan"), float("nan"))
+    counts = [response.count(tag) for tag in wanted]
+    positions, at = [], 0
+    for tag in wanted:
+        at = response.find(tag, at)
+        if at < 0:
+            break
+        positions.append(at)
+        at += len(tag)
+    soft = len(positions) == len(wanted)
+    strict = soft and all(n == 1 for n in counts) and not _outside(response, tags)
+    return Format(float(strict), float(soft), sum(n == 1 for n in counts) / len(wanted))
+
+
+def _outside(response: str, tags: Sequence[str]) -> str:
+    """The text that is in no part: before the first tag, between the pairs, after the last."""
+    first, thinking_end, answer_start, last = (tag.strip() for tag in tags)
+    outside = response.partition(first)[0] if first else ""
+    outside += response.rpartition(last)[2] if last else ""
+    if thinking_end and answer_start:
+        outside += response.partition(thinking_end)[2].partition(answer_start)[0]
+    return outside.strip()

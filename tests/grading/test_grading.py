@@ -1,0 +1,228 @@
+"""What is extracted from a response and whether it is right; the cases are data."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from grading.equivalence_cases import DIFFERENT, EQUAL
+from grading.response_cases import CHOICE, MATH, OPTIONS
+
+from lm_eval_tts.grading import (
+    SOURCES,
+    Item,
+    equivalent,
+    format_adherence,
+    grade,
+    grade_many,
+    has_loop,
+)
+
+THINK = ("<think>", "</think>", "<answer>", "</answer>")
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "correct", "source"),
+    [case[1:] for case in MATH],
+    ids=[case[0] for case in MATH],
+)
+def test_a_response_is_graded_by_the_answer_it_commits_to(
+    response: str, reference: str, correct: bool, source: str | None
+) -> None:
+    verdict = grade(response, reference)
+    assert (verdict.correct, verdict.source) == (correct, source), verdict
+    assert source is None or source in SOURCES
+    assert (verdict.answer is None) == (source is None)
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"), [case[1:] for case in CHOICE], ids=[case[0] for case in CHOICE]
+)
+def test_a_letter_counts_only_where_it_is_committed_to(response: str, letter: str | None) -> None:
+    verdict = grade(response, letter or "A", "choice", OPTIONS)
+    assert verdict.answer == letter
+    assert verdict.correct == (letter is not None)
+
+
+def test_one_option_text_is_enough_to_recognise_it() -> None:
+    assert grade("<answer>42 km</answer>", "B", "choice", {"B": "42 km"}).correct
+    assert not grade("<answer>41 km</answer>", "B", "choice", {"B": "42 km"}).correct
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match='"math" or "choice"'):
+        grade("4", "4", "essay")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("a", "b"), EQUAL)
+def test_equal_answers_are_equal_in_both_directions(a: str, b: str) -> None:
+    assert equivalent(a, b)
+    assert equivalent(b, a)
+
+
+@pytest.mark.parametrize(("a", "b"), DIFFERENT)
+def test_different_answers_differ_in_both_directions(a: str, b: str) -> None:
+    assert not equivalent(a, b)
+    assert not equivalent(b, a)
+
+
+@pytest.mark.parametrize(
+    ("response", "state"),
+    [
+        ("<think>a</think>b", "both"),
+        ("a</think>b", "end_only"),
+        ("<think>a", "start_only"),
+        ("a", "none"),
+        ("<reasoning>a< /reasoning>b", "both"),
+        ("<|begin_of_thought|>a<|end_of_thought|>b", "both"),
+    ],
+)
+def test_four_states_are_told_apart(response: str, state: str) -> None:
+    assert grade(response, "1").state == state
+
+
+def test_tags_that_are_given_come_before_the_usual_families() -> None:
+    tags = ("<|im_start|>think", "<|im_start|>answer", "", "")
+    verdict = grade("<|im_start|>think\n\\boxed{3}<|im_start|>answer\n4", "4", tags=tags)
+    assert (verdict.correct, verdict.state) == (True, "both")
+    own = ("[[work]]", "[[/work]]", "[[result]]", "[[/result]]")
+    text = "[[work]]1+1 = 2[[/work]] [[result]]2[[/result]]"
+    assert grade(text, "2", tags=own).source == "answer_tag"
+    final = ("", "Final Answer:", "", "")
+    assert grade("1 + 1 is 2, so\n\nFinal Answer: 2", "2", tags=final).state == "end_only"
+
+
+@pytest.mark.parametrize(
+    ("response", "tags", "want"),
+    [
+        ("<think>a</think>\n<answer>b</answer>\n", THINK, (1, 1, 1)),
+        ("Well. <think>a</think>\n<answer>b</answer>", THINK, (0, 1, 1)),
+        ("<think>a</think> so <answer>b</answer>", THINK, (0, 1, 1)),
+        ("<think>a</think><think>a</think><answer>b</answer>", THINK, (0, 1, 0.5)),
+        ("<answer>b</answer><think>a</think>", THINK, (0, 0, 1)),
+        ("<think>a", THINK, (0, 0, 0.25)),
+        ("<think>a</think>b", ("<think>", "</think>", "", ""), (1, 1, 1)),
+        ("hm <think>a</think>b", ("<think>", "</think>", "", ""), (0, 1, 1)),
+        ("a</think>b", ("", "</think>", "", ""), (1, 1, 1)),
+    ],
+)
+def test_format_is_strict_soft_or_counted(
+    response: str, tags: tuple[str, str, str, str], want: tuple[float, float, float]
+) -> None:
+    assert tuple(format_adherence(response, tags)) == want
+
+
+def test_format_without_tags_is_undefined() -> None:
+    assert all(math.isnan(figure) for figure in format_adherence("a", ("", "", "", "")))
+
+
+@pytest.mark.parametrize(
+    ("text", "loop"),
+    [
+        ("So x = 1. " * 50, True),
+        ("We count. " + "= \\sqrt{\\frac{2}{3}} " * 60 + "= \\sqrt{\\fr", True),
+        ("ab" * 60, False),  # too short to say
+        (" ".join(f"Step {i}: {i} times {i + 7} is {i * (i + 7)}." for i in range(9)), False),
+        ("1000000", False),
+        ("", False),
+    ],
+)
+def test_a_loop_repeats_up_to_the_end(text: str, loop: bool) -> None:
+    assert has_loop(text) is loop
+
+
+def _items() -> list[Item]:
+    items = [Item(response, reference) for _, response, reference, _, _ in MATH]
+    items += [Item(response, "C", "choice", OPTIONS) for _, response, _ in CHOICE]
+    hard = [
+        Item(f"\\boxed{{\\sqrt{{{n + 1}+2\\sqrt{{{n}}}}}}}", f"1+\\sqrt{{{n}}}") for n in (2, 3)
+    ]
+    return [*items, *hard]
+
+
+def test_many_items_get_the_verdicts_of_one_in_any_order() -> None:
+    items = _items()
+    want = [grade(*item) for item in items]
+    assert all(verdict.correct for verdict in want[-2:])
+    assert grade_many(items) == want
+    assert grade_many(items[::-1]) == want[::-1]
+    assert grade_many([]) == []
+
+
+def test_the_process_pool_gives_the_same_verdicts() -> None:
+    items = [
+        item._replace(response=f"{'Well. ' * n}{item.response}")
+        for n in range(4)
+        for item in _items()
+    ]
+    assert len(items) > 200
+    assert grade_many(items, num_workers=2) == grade_many(items, num_workers=1)
+
+
+def test_the_pool_survives_a_killed_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval_tts.grading import pool
+    from lm_eval_tts.grading.processes import Worker
+
+    items = [Item(f"<answer>{n}</answer>", str(n)) for n in range(300)]
+    killed = threading.Event()
+    send = Worker._send
+
+    def kill_once(worker: Worker, request: list[object]) -> None:
+        send(worker, request)
+        if not killed.is_set() and worker._process:
+            killed.set()
+            worker._process.kill()
+
+    monkeypatch.setattr(Worker, "_send", kill_once)
+    assert all(verdict.correct for verdict in pool.grade_many(items, num_workers=2))
+    assert killed.is_set()
+
+
+def test_a_killed_worker_is_replaced_for_one_pair() -> None:
+    from lm_eval_tts.grading.processes import worker
+
+    assert equivalent("\\sqrt{7+2\\sqrt{6}}", "1+\\sqrt{6}")
+    with worker() as process:
+        assert process._process
+        process._process.kill()
+        process._process.wait()
+    assert equivalent("\\sqrt{8+2\\sqrt{7}}", "1+\\sqrt{7}")
+
+
+def test_a_call_that_takes_too_long_is_ended() -> None:
+    from lm_eval_tts.grading.processes import worker
+
+    with worker() as process:
+        process.call("warm", seconds=60)
+        with pytest.raises(TimeoutError):
+            process.call("verify", "\\sqrt{2}", "x", seconds=0.0)
+        assert process.pid is None
+        assert process.call("warm", seconds=60)
+
+
+def test_it_works_in_any_thread() -> None:
+    results: list[bool] = []
+
+    def run() -> None:
+        results.append(equivalent("\\sqrt{11+2\\sqrt{10}}", "1+\\sqrt{10}"))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True, True]
+
+
+def test_no_process_is_started_for_what_exact_rules_settle() -> None:
+    script = (
+        "import sys; from lm_eval_tts.grading import grade, processes; "
+        "assert grade('<answer>1/2</answer>', '0.5').correct; "
+        "assert not processes._idle.workers; assert 'math_verify' not in sys.modules"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=60)
