@@ -1,0 +1,193 @@
+"""Tokens per second of budget forcing on a transformers checkpoint, beside what people do today.
+
+One run, the same requests, the methods in turn:
+
+    stock     model.generate in static batches, one segment, nothing forced
+    batching  transformers' own continuous batching, one segment
+    slots     our engine, one segment
+    rounds    2 waits and an answer at each level by rounds: all rows wait for the slowest, and
+              every round computes its prompts anew
+    single    the same, one request at a time (of the first few requests)
+    forcing   the same by our engine
+    anytime   our engine, one thought to the largest budget with answers at 5 budgets, and
+    longest   only the longest of them
+
+Rates are of the tokens that were sampled; greedy decoding, so that all do the same work up to
+floating-point differences.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.engines.hf_generate import GenerateEngine
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.program import Delimiters, Request
+from lm_eval_tts.scheduler import Job, run
+from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
+
+QUESTIONS = [
+    "A train leaves at 9 and arrives at 17 after two stops. How long is it under way?",
+    "What is 17 times 23?",
+    "List the prime numbers below 50 and add them up, explaining each step of your work.",
+    "Simplify (x + 2)(x - 2) + 4.",
+    "Which is larger, 3/7 or 5/12? Show how you know.",
+    "How many ways are there to choose 3 of 8 books if two of them must not be taken together?",
+    "Explain why the sum of two odd numbers is even.",
+    "A rectangle is twice as long as it is wide and has a perimeter of 36. Find its area.",
+    "Solve 3x - 7 = 2x + 5.",
+    "What is the probability of two sixes with two dice? Give the reasoning first.",
+]
+DELIMITERS = Delimiters("<think>\n", "</think>", "\n<answer>", "</answer>")
+
+
+class Bench:
+    """A checkpoint and the requests that all methods answer."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
+        self.model = AutoModelForCausalLM.from_pretrained(
+            args.checkpoint, dtype=getattr(torch, args.dtype)
+        ).eval()
+        self.codec = HFTokenizer(self.tokenizer)
+        self.eos = [self.tokenizer.eos_token_id]
+        self.prompts = [self._prompt(i) for i in range(args.requests)]
+        # Varied lengths: from a quarter of the cap to the cap, in an order that mixes them.
+        self.caps = [args.cap * (1 + 7 * i % 4) // 4 for i in range(args.requests)]
+
+    def _prompt(self, number: int) -> tuple[int, ...]:
+        question = f"({number}) {QUESTIONS[number % len(QUESTIONS)]}"
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+        )
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def engine(self, kind: type, num_seqs: int) -> Engine:
+        """Return a new engine, with nothing in its cache."""
+        return kind(
+            self.model, self.codec, eos_token_ids=self.eos, max_length=2048, max_num_seqs=num_seqs
+        )
+
+    def run(self, engine: Engine, make: Callable[[int], Strategy], requests: int) -> int:
+        """Run a strategy for each request and return how many tokens were sampled."""
+        jobs = (
+            Job(make(self.caps[i]).run(Request(p, 1500, self.codec.encode, DELIMITERS)), i)
+            for i, p in enumerate(self.prompts[:requests])
+        )
+        return sum(result.cost.num_sampled_tokens for result in run(jobs, engine))
+
+    def stock(self) -> int:
+        """Static batches of `generate`, as the stock hf model runs them, one cap a batch."""
+        total = 0
+        size = self.args.slots
+        for start in range(0, len(self.prompts), size):
+            prompts, caps = self.prompts[start : start + size], self.caps[start : start + size]
+            width = max(map(len, prompts))
+            ids = torch.tensor([[self.eos[0]] * (width - len(p)) + list(p) for p in prompts])
+            mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+            config = GenerationConfig(
+                max_new_tokens=max(caps), eos_token_id=self.eos, pad_token_id=self.eos[0]
+            )
+            with torch.inference_mode():
+                out = self.model.generate(ids, attention_mask=mask, generation_config=config)
+            for row, cap in zip(out[:, width:].tolist(), caps, strict=True):
+                ended = row.index(self.eos[0]) + 1 if self.eos[0] in row else len(row)
+                total += min(ended, cap)  # what lies behind a row's own cap is of no use
+        return total
+
+    def batching(self) -> int:
+        """Transformers' continuous batching; it knows one cap for all."""
+        config = GenerationConfig(
+            max_new_tokens=self.args.cap,
+            eos_token_id=self.eos[0],
+            pad_token_id=self.eos[0],
+            do_sample=False,
+        )
+        outputs = self.model.generate_batch(
+            inputs=[list(p) for p in self.prompts], generation_config=config, progress_bar=False
+        )
+        lengths = [len(output.generated_tokens) for output in outputs.values()]
+        return sum(map(min, lengths, self.caps))
+
+    def methods(self) -> dict[str, Callable[[], int]]:
+        """Return the methods by name, in the order they run; each returns its sampled tokens."""
+        slots, count = self.args.slots, self.args.requests
+        few = min(self.args.single, count)
+
+        def progressive(cap: int) -> Strategy:
+            return Progressive(num_waits=2, max_thinking_tokens=3 * cap, max_answer_tokens=16)
+
+        def budgets(cap: int) -> Strategy:
+            points = tuple(3 * cap * k // 5 for k in range(1, 6))
+            return Budget(max_thinking_tokens=points, max_answer_tokens=16)
+
+        def longest(cap: int) -> Strategy:
+            return Budget(max_thinking_tokens=(3 * cap,), max_answer_tokens=16)
+
+        def one(cap: int) -> Strategy:
+            return Single(max_gen_toks=cap)
+
+        return {
+            "stock": self.stock,
+            "batching": self.batching,
+            "slots": lambda: self.run(self.engine(HFEngine, slots), one, count),
+            "slots_x2": lambda: self.run(self.engine(HFEngine, 2 * slots), one, count),
+            "rounds": lambda: self.run(self.engine(GenerateEngine, slots), progressive, count),
+            "single": lambda: self.run(self.engine(GenerateEngine, 1), progressive, few),
+            "forcing": lambda: self.run(self.engine(HFEngine, slots), progressive, count),
+            "anytime": lambda: self.run(self.engine(HFEngine, slots), budgets, count),
+            "longest": lambda: self.run(self.engine(HFEngine, slots), longest, count),
+        }
+
+
+RATIOS = [
+    ("slots", "stock", "rate", "ours one segment / stock"),
+    ("slots_x2", "stock", "rate", "ours with twice the slots / stock"),
+    ("slots", "batching", "rate", "ours one segment / transformers' batching"),
+    ("forcing", "rounds", "rate", "ours with forcing / rounds"),
+    ("forcing", "single", "rate", "ours with forcing / one at a time"),
+    ("forcing", "stock", "rate", "ours with forcing / stock one segment"),
+    ("anytime", "longest", "seconds", "time of 5 budgets / of the longest alone"),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", help="Hub name or folder")
+    parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=32, help="sequences at once, for all methods")
+    parser.add_argument("--cap", type=int, default=100, help="longest segment in tokens")
+    parser.add_argument("--single", type=int, default=3, help="requests of the method `single`")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
+    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    args = parser.parse_args()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    bench = Bench(args)
+    rows = {}
+    for name, method in bench.methods().items():
+        if name in args.skip:
+            continue
+        start = time.perf_counter()
+        tokens = method()
+        seconds = time.perf_counter() - start
+        rows[name] = {"tokens": tokens, "seconds": seconds, "rate": tokens / seconds}
+        print(f"{name:10} {tokens:6d} tokens {seconds:7.1f} s {tokens / seconds:7.1f} tokens/s")
+    for ours, other, figure, label in RATIOS:
+        if ours in rows and other in rows:
+            print(f"{rows[ours][figure] / rows[other][figure]:6.2f}  {label}")
+    if args.json:
+        args.json.write_text(json.dumps({"settings": vars(args), "rows": rows}, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()
