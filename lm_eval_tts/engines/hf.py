@@ -1,20 +1,17 @@
-"""Continuous batching over a transformers model, with every prefix kept and found again.
+"""Continuous batching over a transformers model: requests come and go at any step.
 
-Requests come and go at any step. Each sequence owns a slot of one cache (`slot_cache`). A request
-takes over the slot with the longest prefix of its ids: to continue costs nothing, to retract is to
-go on from an earlier place, to fork copies the common part. Finished prefixes stay while there is
-room; the least recently used one goes first.
-
-A step feeds one token to every active sequence. Those that have much to catch up (a prompt, a long
-forced text) are first brought to their last token in chunks; a few forced tokens ride along.
+Each sequence has a slot (`slots`) of one cache (`slot_cache`), where it finds the longest prefix
+of its ids already computed. A step feeds one token to every active sequence. Those that have much
+to catch up (a prompt, a long forced text) are first brought to their last token in chunks; a few
+forced tokens ride along.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +21,7 @@ from lm_eval_tts.engines.base import Engine, Output, check_fits
 from lm_eval_tts.engines.hf_generate import GenerateEngine
 from lm_eval_tts.engines.sampler import Draw, draw_tokens
 from lm_eval_tts.engines.slot_cache import SlotCache, Window
+from lm_eval_tts.engines.slots import Row, SlotTable
 from lm_eval_tts.engines.stopping import complete, ends_with_stop
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.program import Generate
@@ -33,41 +31,7 @@ logger = logging.getLogger(__name__)
 RIDE_ALONG = 8  # tokens to catch up that are fed one a step; more go in a chunk of their own
 CHUNK_TOKENS = 512  # of one row in one forward
 FORWARD_TOKENS = 1024  # of all rows in one forward, padding included
-WORTH_COPYING = 8  # a shorter common prefix is computed anew
-WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
 TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half precision
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """A sequence under way; `ids` are its prompt and all it has sampled."""
-
-    op: Generate
-    seed: int
-    max_tokens: int
-    ids: list[int]
-    sampled: list[int] = field(default_factory=list)
-    done: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """A place in the cache. It holds the keys of the first `cached` of its `ids`.
-
-    row: the sequence at work in it, whose `ids` it shares; None while it only keeps a prefix.
-    long: its keys are rotated by the long factors of "longrope".
-    """
-
-    ids: list[int] = field(default_factory=list)
-    cached: int = 0
-    row: _Row | None = None
-    long: bool = False
-    last_used: int = 0
-
-    @property
-    def behind(self) -> int:
-        """Tokens to feed before the next one can be sampled."""
-        return len(self.ids) - self.cached
 
 
 class HFEngine:
@@ -95,9 +59,8 @@ class HFEngine:
         self._eos = frozenset(eos_token_ids)
         self._masks = Masks(model.config)
         self._rope = LongRope(model)
-        self._requests: dict[int, list[_Row]] = {}
-        self._queue: deque[_Row] = deque()
-        self._clock = 0
+        self._requests: dict[int, list[Row]] = {}
+        self._queue: deque[Row] = deque()
         self._bytes_per_token = 0.0
         self._start_cache()
 
@@ -105,8 +68,7 @@ class HFEngine:
         """Make the slots: one for each sequence, and some in which idle prefixes survive."""
         num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
         self._cache = SlotCache(num_slots, self.max_length)
-        self._slots = [_Slot() for _ in range(num_slots)]
-        self._num_active = 0
+        self._table = SlotTable(num_slots, self.max_num_seqs, self._cache, self._rope.is_long)
 
     @property
     def num_unfinished(self) -> int:
@@ -117,7 +79,7 @@ class HFEngine:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
         limit = min(op.max_tokens, self.max_length - len(op.token_ids))
-        rows = [_Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
+        rows = [Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
         self._requests[request_id] = rows
         self._queue.extend(rows)
 
@@ -128,12 +90,11 @@ class HFEngine:
         position or cache would change. To be called before any request.
         """
         vocabulary = self._model.get_input_embeddings().num_embeddings
-        lengths = [5, 12, 23][: len(self._slots)]
-        texts = [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]
+        texts = [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in (5, 12, 23)]
         indices = list(range(len(texts)))
-        worst = 0.0
+        differences = []
         with torch.inference_mode():
-            for slot, ids in zip(self._slots, texts, strict=False):
+            for slot, ids in zip(self._table.slots, texts, strict=False):
                 slot.ids = ids
             self._forward(indices, [len(ids) - 3 for ids in texts])
             for unseen in (2, 1, 0):
@@ -141,18 +102,17 @@ class HFEngine:
                 for logits, ids in zip(have, texts, strict=True):
                     seen = self._tensor([ids[: len(ids) - unseen]])
                     alone = self._model(seen, use_cache=False).logits[0, -1]
-                    worst = max(worst, float((logits - alone).abs().max() / alone.abs().max()))
-        self._bytes_per_token = (
-            self._cache.num_bytes / (len(self._slots) + 1) / self._cache.capacity
-        )
+                    differences.append(float((logits - alone).abs().max() / alone.abs().max()))
+        num_tokens = (len(self._table) + 1) * self._cache.capacity
+        self._bytes_per_token = self._cache.num_bytes / num_tokens
         self._start_cache()
-        return worst
+        return max(math.inf if math.isnan(d) else d for d in differences)
 
     def memory(self) -> str:
         """Say how much memory keys and values may take; known after `probe`."""
-        most = self._bytes_per_token * (len(self._slots) + 1) * self.max_length
+        most = self._bytes_per_token * (len(self._table) + 1) * self.max_length
         return (
-            f"KV cache: {len(self._slots)} slots, {self._bytes_per_token / 1024:.0f} KiB a token, "
+            f"KV cache: {len(self._table)} slots, {self._bytes_per_token / 1024:.0f} KiB a token, "
             f"growing with the longest sequence to at most {most / 2**30:.1f} GiB "
             f"({self.max_length} tokens)"
         )
@@ -164,10 +124,9 @@ class HFEngine:
 
     def step(self) -> list[Output]:
         """Sample a token for every sequence that is ready, and return the finished requests."""
-        self._clock += 1
         try:
             with torch.inference_mode():
-                self._admit()
+                self._table.admit(self._queue)
                 self._catch_up()
                 self._decode()
         except torch.OutOfMemoryError:
@@ -177,125 +136,50 @@ class HFEngine:
         done = [i for i, rows in self._requests.items() if all(row.done for row in rows)]
         return [Output(i, self._completions(self._requests.pop(i))) for i in done]
 
-    def _completions(self, rows: list[_Row]) -> tuple[Any, ...]:
+    def _completions(self, rows: list[Row]) -> tuple[Any, ...]:
         return tuple(
             complete(tuple(r.sampled), r.op.stop, self._eos, self._tokenizer) for r in rows
         )
 
-    # Slots. The active ones are the first, so that a forward reads them without copying.
-
-    def _admit(self) -> None:
-        """Give waiting rows a slot while there is one, then move the active slots together."""
-        for slot in self._slots:
-            if slot.row is not None and slot.row.done:
-                slot.row = None
-        free = self.max_num_seqs - sum(slot.row is not None for slot in self._slots)
-        waiting: list[_Row] = []
-        while self._queue and len(waiting) < free:
-            row = self._queue.popleft()
-            if not row.done:  # not aborted
-                waiting.append(row)
-        placed: list[_Row] = []
-        later: list[_Row] = []
-        for row in sorted(waiting, key=lambda row: -self._longest_prefix(row)[1]):
-            best, length = self._longest_prefix(row)
-            if any(common_prefix(r.ids, row.ids) > length + WORTH_WAITING for r in placed):
-                later.append(row)  # a step later it can copy what that one computes now
-            else:
-                self._place(row, best, length)
-                placed.append(row)
-        self._queue.extendleft(reversed(later))
-        self._compact()
-
-    def _place(self, row: _Row, best: int, length: int) -> None:
-        """Go on in the slot `best` if its whole content is a prefix, else copy from it.
-
-        So a prefix survives those who retract from it, and others can still branch off.
-        """
-        source = self._slots[best]
-        others = [i for i, slot in enumerate(self._slots) if slot.row is None and i != best]
-        continues = length == source.cached or not others
-        if source.row is None and length and continues:
-            target = best
-        else:
-            target = min(others, key=self._recency)
-            length = length if length >= WORTH_COPYING else 0
-            self._cache.copy(best, target, length)
-        slot = self._slots[target]
-        slot.ids, slot.cached, slot.row = row.ids, length, row
-        slot.long = self._rope.is_long(len(row.ids))
-        slot.last_used = self._clock
-
-    def _recency(self, index: int) -> tuple[bool, int]:
-        """Sort empty slots first, then the least recently used."""
-        return self._slots[index].cached > 0, self._slots[index].last_used
-
-    def _longest_prefix(self, row: _Row) -> tuple[int, int]:
-        """Return the slot that shares most with a row, and how many tokens of it are of use.
-
-        At least one token must be fed to get logits.
-        """
-        long = self._rope.is_long(len(row.ids))
-        best, longest = 0, 0
-        for index, slot in enumerate(self._slots):
-            if slot.cached <= longest or slot.long != long:
-                continue
-            length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
-            if length > longest:
-                best, longest = index, length
-        return best, longest
-
-    def _compact(self) -> None:
-        """Fill holes among the active slots with the last active ones."""
-        active = [index for index, slot in enumerate(self._slots) if slot.row is not None]
-        self._num_active = len(active)
-        holes = [i for i in range(len(active)) if self._slots[i].row is None]
-        for hole, last in zip(holes, reversed(active), strict=False):
-            a, b = self._slots[hole], self._slots[last]
-            self._cache.swap(hole, last, max(a.cached, b.cached))
-            self._slots[hole], self._slots[last] = b, a
-
     def _halve(self) -> None:
         """Start again with half the slots; what was sampled so far is kept."""
-        rows = [slot.row for slot in self._slots if slot.row is not None]
+        rows = [slot.row for slot in self._table.active if slot.row is not None]
         self._queue.extendleft(reversed(rows))
         self.max_num_seqs //= 2
         logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
         self._start_cache()
 
-    # Forwards.
-
     def _catch_up(self) -> None:
         """Feed all but the last token of slots that are far behind, in chunks."""
-        active = range(self._num_active)
-        for slot in self._slots[: self._num_active]:
+        active = self._table.active
+        for slot in active:
             long = self._rope.is_long(len(slot.ids))
             if long != slot.long:  # it has crossed the boundary: all its keys change
                 slot.long, slot.cached = long, 0
-        while far := [i for i in active if self._slots[i].behind > RIDE_ALONG]:
-            far.sort(key=lambda i: self._slots[i].behind)
-            counts = [min(self._slots[i].behind - 1, CHUNK_TOKENS) for i in far]
+        while far := [i for i, slot in enumerate(active) if slot.behind > RIDE_ALONG]:
+            far.sort(key=lambda i: active[i].behind)
+            counts = [min(active[i].behind - 1, CHUNK_TOKENS) for i in far]
             size = max(1, sum(c * n <= FORWARD_TOKENS for n, c in enumerate(counts, 1)))
             self._forward(far[:size], counts[:size])
 
     def _decode(self) -> None:
         """Feed one token to every active slot and sample where it has caught up."""
-        active = list(range(self._num_active))
+        active = self._table.active
         if not active:
             return
-        logits = self._forward(active, [1] * len(active))
-        ready = [i for i in active if not self._slots[i].behind]
+        logits = self._forward(list(range(len(active))), [1] * len(active))
+        ready = [i for i, slot in enumerate(active) if not slot.behind]
         if not ready:
             return
         if len(ready) < len(active):
             logits = logits[self._tensor(ready)]
-        rows = [row for i in ready if (row := self._slots[i].row) is not None]
+        rows = [row for i in ready if (row := active[i].row) is not None]
         draws = [Draw(row.op.sampling, row.seed, len(row.sampled), row.ids) for row in rows]
         tokens: list[int] = draw_tokens(logits, draws).tolist()  # the one transfer of a step
         for row, token in zip(rows, tokens, strict=True):
             self._sampled(row, token)
 
-    def _sampled(self, row: _Row, token: int) -> None:
+    def _sampled(self, row: Row, token: int) -> None:
         row.sampled.append(token)
         row.ids.append(token)
         row.done = (
@@ -309,7 +193,7 @@ class HFEngine:
 
         Shorter rows are padded on the right; the padding is written to scratch, at position 0.
         """
-        slots = [self._slots[i] for i in indices]
+        slots = [self._table.slots[i] for i in indices]
         width = max(counts)
         tokens, places, positions = [], [], []
         for index, slot, count in zip(indices, slots, counts, strict=True):
@@ -386,15 +270,3 @@ def fit_engine(
         max_length=max_length,
         max_num_seqs=max_num_seqs,
     )
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many leading items two lists share."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

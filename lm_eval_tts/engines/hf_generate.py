@@ -18,20 +18,15 @@ from transformers import (
     GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
     StoppingCriteria,
     StoppingCriteriaList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
 )
 
 from lm_eval_tts.engines.base import Output, check_fits
-from lm_eval_tts.engines.sampling import uniform
+from lm_eval_tts.engines.sampler import Draw, draw_tokens
 from lm_eval_tts.engines.stopping import complete, ends_with_stop
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, Generate, Sampling
+from lm_eval_tts.program import Completion, Generate
 
 
 @dataclass(slots=True, eq=False)
@@ -43,13 +38,6 @@ class _Row:
     max_tokens: int
     sampled: list[int] = field(default_factory=list)
     done: bool = False
-
-
-@dataclass(slots=True)
-class _Pending:
-    """The rows of one request."""
-
-    rows: list[_Row]
 
 
 class GenerateEngine:
@@ -74,35 +62,34 @@ class GenerateEngine:
         self._tokenizer = tokenizer
         self._eos = frozenset(eos_token_ids)
         self._pad = next(iter(self._eos), 0)
-        self._pending: dict[int, _Pending] = {}
+        self._requests: dict[int, list[_Row]] = {}
         self._queue: deque[_Row] = deque()
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        return sum(len(pending.rows) for pending in self._pending.values())
+        return sum(len(rows) for rows in self._requests.values())
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
         limit = min(op.max_tokens, self.max_length - len(op.token_ids))
         rows = [_Row(op, seed + k, limit) for k in range(op.n)]
-        self._pending[request_id] = _Pending(rows)
+        self._requests[request_id] = rows
         self._queue.extend(rows)
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        if pending := self._pending.pop(request_id, None):
-            dropped = set(map(id, pending.rows))
-            self._queue = deque(row for row in self._queue if id(row) not in dropped)
+        for row in self._requests.pop(request_id, ()):
+            self._queue.remove(row)
 
     def step(self) -> list[Output]:
         """Decode one batch to its end and return the requests that finished with it."""
         batch = [self._queue.popleft() for _ in range(min(self.max_num_seqs, len(self._queue)))]
         if batch:
             self._decode(batch)
-        done = [i for i, pending in self._pending.items() if all(r.done for r in pending.rows)]
-        return [Output(i, self._completions(self._pending.pop(i).rows)) for i in done]
+        done = [i for i, rows in self._requests.items() if all(row.done for row in rows)]
+        return [Output(i, self._completions(self._requests.pop(i))) for i in done]
 
     def _completions(self, rows: list[_Row]) -> tuple[Completion, ...]:
         return tuple(
@@ -118,7 +105,7 @@ class GenerateEngine:
                 attention_mask=attention_mask.to(device),
                 max_new_tokens=max(row.max_tokens for row in batch),
                 do_sample=False,  # _RowSampler has drawn: only its choice is left to pick
-                logits_processor=LogitsProcessorList([_RowSampler(batch, input_ids.shape[1])]),
+                logits_processor=LogitsProcessorList([_RowSampler(batch)]),
                 stopping_criteria=StoppingCriteriaList(
                     [_RowStops(batch, input_ids.shape[1], self._is_done)]
                 ),
@@ -154,46 +141,16 @@ def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
 class _RowSampler(LogitsProcessor):
     """Draws each row's token by its own settings, seed and step, and leaves only that one."""
 
-    def __init__(self, batch: list[_Row], prompt_width: int) -> None:
+    def __init__(self, batch: list[_Row]) -> None:
         self._batch = batch
-        self._prompt_width = prompt_width
-        self._warpers = {row.op.sampling: _warpers(row.op.sampling) for row in batch}
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        step = input_ids.shape[1] - self._prompt_width
-        for index, row in enumerate(self._batch):
-            if not row.done:
-                scores[index] = self._draw(row, scores[index : index + 1], step)
-        return scores
-
-    def _draw(self, row: _Row, scores: torch.Tensor, step: int) -> torch.Tensor:
-        """scores: [1, vocabulary] of one row, in float32."""
-        sampling = row.op.sampling
-        if sampling.repetition_penalty != 1.0:
-            seen = torch.tensor([[*row.op.token_ids, *row.sampled]], device=scores.device)
-            scores = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(seen, scores)
-        if sampling.temperature == 0:
-            return scores
-        for warper in self._warpers[sampling]:
-            scores = warper(None, scores)
-        cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)
-        target = uniform(row.seed, step) * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, target, right=True)
-        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
-
-
-def _warpers(sampling: Sampling) -> list[LogitsProcessor]:
-    """Return transformers' own warpers, in transformers' order."""
-    if sampling.temperature == 0:
-        return []
-    warpers: list[LogitsProcessor] = [TemperatureLogitsWarper(float(sampling.temperature))]
-    if sampling.top_k:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    if sampling.min_p > 0:
-        warpers.append(MinPLogitsWarper(sampling.min_p))
-    return warpers
+        draws = [
+            Draw(r.op.sampling, r.seed, len(r.sampled), [*r.op.token_ids, *r.sampled])
+            for r in self._batch
+        ]
+        tokens = draw_tokens(scores, draws)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
 
 
 class _RowStops(StoppingCriteria):

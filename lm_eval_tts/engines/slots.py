@@ -1,0 +1,175 @@
+"""Which sequence is at work in which slot of the cache, and whose prefix it finds there.
+
+To continue a sequence is to go on in the slot that holds it; to retract or to fork is to copy the
+common part to another slot, so that a prefix survives those who leave it. Idle prefixes stay while
+there is room, and the least recently used one goes first. Knows ids and places, no model.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lm_eval_tts.program import Generate
+
+WORTH_COPYING = 8  # tokens of a common prefix; a shorter one is computed anew
+WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
+
+
+class Cache(Protocol):
+    """What is asked of the memory behind the slots."""
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of a slot to another."""
+
+    def swap(self, a: int, b: int, length: int) -> None:
+        """Exchange the first `length` tokens of two slots."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A sequence under way; `ids` are its prompt and all it has sampled."""
+
+    op: Generate
+    seed: int
+    max_tokens: int
+    ids: list[int]
+    sampled: list[int] = field(default_factory=list)
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place in the cache. It holds the keys of the first `cached` of its `ids`.
+
+    row: the sequence at work in it, whose `ids` it shares; None while it only keeps a prefix.
+    long: its keys are rotated by the long factors of "longrope".
+    """
+
+    ids: list[int] = field(default_factory=list)
+    cached: int = 0
+    row: Row | None = None
+    long: bool = False
+    last_used: int = 0
+
+    @property
+    def behind(self) -> int:
+        """Tokens to feed before the next one can be sampled."""
+        return len(self.ids) - self.cached
+
+
+class SlotTable:
+    """The slots of one cache; the active ones are the first, so a forward need not copy them.
+
+    max_active: rows at work at once; the slots beyond it are where idle prefixes survive.
+    is_long: whether a sequence of so many tokens is rotated by the long factors.
+    """
+
+    def __init__(
+        self, num_slots: int, max_active: int, cache: Cache, is_long: Callable[[int], bool]
+    ) -> None:
+        self.slots = [Slot() for _ in range(num_slots)]
+        self.num_active = 0
+        self._max_active = max_active
+        self._cache = cache
+        self._is_long = is_long
+        self._clock = 0
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def active(self) -> list[Slot]:
+        """The slots with a row at work."""
+        return self.slots[: self.num_active]
+
+    def admit(self, queue: deque[Row]) -> None:
+        """Free the slots of rows that are done, and give waiting rows one while there is room."""
+        self._clock += 1
+        for slot in self.slots:
+            if slot.row is not None and slot.row.done:
+                slot.row = None
+        free = self._max_active - sum(slot.row is not None for slot in self.slots)
+        waiting: list[Row] = []
+        while queue and len(waiting) < free:
+            row = queue.popleft()
+            if not row.done:  # not aborted
+                waiting.append(row)
+        queue.extendleft(reversed(self._place_all(waiting)))
+        self._compact()
+
+    def _place_all(self, waiting: list[Row]) -> list[Row]:
+        """Place rows, those that share most first, and return those that should wait a step.
+
+        Who shares a prefix with a row placed just now can copy it when that one has computed it.
+        """
+        placed: list[Row] = []
+        later: list[Row] = []
+        for row in sorted(waiting, key=lambda row: -self._longest_prefix(row)[1]):
+            best, length = self._longest_prefix(row)
+            if any(common_prefix(r.ids, row.ids) > length + WORTH_WAITING for r in placed):
+                later.append(row)
+            else:
+                self._place(row, best, length)
+                placed.append(row)
+        return later
+
+    def _place(self, row: Row, best: int, length: int) -> None:
+        """Go on in the slot `best` if its whole content is a prefix, else copy from it."""
+        source = self.slots[best]
+        others = [i for i, slot in enumerate(self.slots) if slot.row is None and i != best]
+        continues = length == source.cached or not others
+        if source.row is None and length and continues:
+            target = best
+        else:
+            target = min(others, key=self._recency)
+            length = length if length >= WORTH_COPYING else 0
+            self._cache.copy(best, target, length)
+            source.last_used = self._clock
+        slot = self.slots[target]
+        slot.ids, slot.cached, slot.row = row.ids, length, row
+        slot.long = self._is_long(len(row.ids))
+        slot.last_used = self._clock
+
+    def _recency(self, index: int) -> tuple[bool, int]:
+        """Sort empty slots first, then the least recently used."""
+        return self.slots[index].cached > 0, self.slots[index].last_used
+
+    def _longest_prefix(self, row: Row) -> tuple[int, int]:
+        """Return the slot that shares most with a row, and how many tokens of it are of use.
+
+        At least one token must be fed to get logits.
+        """
+        long = self._is_long(len(row.ids))
+        best, longest = 0, 0
+        for index, slot in enumerate(self.slots):
+            if slot.cached <= longest or slot.long != long:
+                continue
+            length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
+            if length > longest:
+                best, longest = index, length
+        return best, longest
+
+    def _compact(self) -> None:
+        """Fill holes among the active slots with the last active ones."""
+        active = [index for index, slot in enumerate(self.slots) if slot.row is not None]
+        self.num_active = len(active)
+        holes = [i for i in range(len(active)) if self.slots[i].row is None]
+        for hole, last in zip(holes, reversed(active), strict=False):
+            a, b = self.slots[hole], self.slots[last]
+            self._cache.swap(hole, last, max(a.cached, b.cached))
+            self.slots[hole], self.slots[last] = b, a
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many leading items two lists share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
