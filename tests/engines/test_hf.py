@@ -175,3 +175,45 @@ def test_the_uniform_numbers_are_uniform_and_fixed():
     assert abs(sum(numbers) / 4000 - 0.5) < 0.02
     assert 0 <= min(numbers) < max(numbers) < 1
     assert uniform(3, 1) == numbers[1] != uniform(4, 1)
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing(tiny_model, tiny_tokenizer, monkeypatch):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=4)
+    ops = [Generate(tokenizer.encode(question), 20) for question in QUESTIONS]
+    decode, calls = engine._decode, []
+
+    def failing_once() -> None:
+        calls.append(1)
+        if len(calls) == 6:
+            raise torch.OutOfMemoryError("no room")
+        decode()
+
+    monkeypatch.setattr(engine, "_decode", failing_once)
+    have = [completion.sampled_ids for (completion,) in complete_all(engine, ops)]
+    assert have == [generate_alone(tiny_model, op.token_ids, 20) for op in ops]
+    assert engine.max_num_seqs == 2
+
+
+def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_tokenizer):
+    """Tokens fed to the model, counted: the answers' prefixes are copied, not computed."""
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=2)
+    fed = 0
+    forward = engine._forward
+
+    def counting(indices, counts):
+        nonlocal fed
+        fed += sum(counts)
+        return forward(indices, counts)
+
+    engine._forward = counting
+    prompt = tokenizer.encode(QUESTIONS[0] * 3)
+    delimiters = Delimiters("", "never", "A:", "")
+    request = Request(prompt, 400, tokenizer.encode, delimiters)
+    strategy = Budget(max_thinking_tokens=(10, 20, 40, 60), max_answer_tokens=4)
+    (result,) = run([Job(strategy.run(request), 0)], engine)
+    needed = len(prompt) + result.cost.num_sampled_tokens
+    forced = 4 * len(tokenizer.encode("never") + tokenizer.encode("A:"))
+    assert fed <= needed + forced + 4
+    assert result.cost.num_prompt_tokens > 2 * needed  # what rounds would have computed

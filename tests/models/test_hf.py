@@ -280,6 +280,22 @@ def test_the_batch_size_may_be_found_automatically(tiny_checkpoint):
     assert answer(model, "2+2?", **BUDGET).endswith("</answer>")
 
 
+def test_the_slot_engine_is_the_default_and_its_answers_are_those_of_generate(model):
+    from lm_eval_tts.engines.hf import HFEngine
+    from lm_eval_tts.engines.hf_generate import GenerateEngine
+
+    assert isinstance(model.engine, HFEngine)
+    want = answer(model, "2+2?", **BUDGET)
+    model.__dict__["engine"] = GenerateEngine(
+        model.model,
+        model.text_tokenizer,
+        eos_token_ids=model._eos_token_ids(),
+        max_length=model.max_length,
+        max_num_seqs=4,
+    )
+    assert answer(model, "2+2?", **BUDGET) == want
+
+
 def test_an_encoder_decoder_is_refused_with_the_reason(model):
     model.backend = "seq2seq"
     with pytest.raises(SettingsError, match="need a decoder-only model"):
