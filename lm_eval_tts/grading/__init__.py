@@ -48,7 +48,8 @@ def grade(
     """Grade one response.
 
     kind: "math" compares by value; for a "choice" the reference is a letter, and `options` maps
-    letters to their texts, not necessarily all of them. tags: those asked for, as thinking start
+    letters to their texts, not necessarily all of them; a "math" reference such as \\text{(C)} is
+    read like a choice. tags: those asked for, as thinking start
     and end, answer start and end ("" for none); the usual families are recognised without.
     """
     draft = assess(Item(response, reference, kind, options, tags))

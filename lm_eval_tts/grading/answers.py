@@ -25,6 +25,7 @@ _BASE = re.compile(r"^([0-9A-Za-z]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?$")
 _BASE_WORDS = re.compile(r"^([0-9A-Za-z]+) (?:in )?base (\d{1,2})$")
 _MEMBER = re.compile(r"^[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\\in(?![A-Za-z])\s*")
 _APPROXIMATE = re.compile(r"\\(?:approx|simeq|sim|doteq)(?![A-Za-z])|~=")
+_ASIDE = re.compile(r"\s\(([^()]*)\)$")
 _BREAK = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|=>")
 _RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)$")
 _COMPARISON = re.compile(r"\\(le|ge|lt|gt|ne)(?![A-Za-z])|(<=|>=|<|>)")
@@ -57,8 +58,8 @@ def read(text: str) -> Answer:
 def _read(text: str, unit: str = "", depth: int = 0) -> Answer:
     if depth > 4:
         return Answer("huge", text)
-    text = text.strip()
-    text = _MEMBER.sub("", _APPROXIMATE.split(text, maxsplit=1)[0].strip() or text)
+    text = _without_aside(text.strip())
+    text = _MEMBER.sub("", next(filter(str.strip, _APPROXIMATE.split(text)), text).strip())
     text = _BREAK.split(text)[-1].strip() or text
     sides = split_top(text, "=")
     is_single = len(split_top(text, ",", ";", " or ", " and ")) == 1
@@ -71,6 +72,17 @@ def _read(text: str, unit: str = "", depth: int = 0) -> Answer:
         or _read_base(text)
         or _read_value(text, unit)
     )
+
+
+def _without_aside(text: str) -> str:
+    """12 (twelve) is 12, and 0.5 (or 1/2) is 0.5 or 1/2."""
+    match = _ASIDE.search(text)
+    if not match or not match.start():
+        return text
+    other = match.group(1).removeprefix("or ")
+    if other != match.group(1):
+        return f"{text[: match.start()]} or {other}"
+    return text[: match.start()] if _is_prose(other) else text
 
 
 def _read_equation(sides: list[str], unit: str, depth: int) -> Answer:

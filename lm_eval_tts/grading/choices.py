@@ -25,7 +25,7 @@ _DRESSED = (
     r"[\s$*_\"'`]{0,6}[(\[]?([A-J])(?![A-Za-z0-9'’=])"
 )
 _WHOLE = re.compile(
-    r"^[\s$*_#>\"'`(\[\\]*(?:(?:so|thus|hence|therefore),?\s+)?(?:(?:the\s+)?(?:correct\s+|final\s+|best\s+)?"
+    r"^[\s$*_#>\"'`(\[\\]*(?:(?:so|thus|hence|therefore)[,:]?\s+)?(?:(?:the\s+)?(?:correct\s+|final\s+|best\s+)?"
     r"(?:option|choice|answer|letter)\s*(?:is|:)?\s*)?" + _DRESSED + r"[\s$*_\"'`)\]}.:,;\\]*$",
     re.I,
 )
@@ -39,18 +39,24 @@ _BOX = re.compile(
     r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?"
     r"\s*\(?\s*([A-J])\s*(?:[).:}]|\s\S)"
 )
+# No hedge: another letter beside it, as in "(A) or (B)".
+_ALONE = (
+    r"(?![)\]*}]{0,3}\s*(?:,|/|and\b|or\b)\s*(?:(?:and|or)\s+)?(?:option\s+)?[(*]{0,3}(?-i:[A-J])\b"
+    r"(?!\s+(?:is|was|has)\b))"
+)
 _ADVERB = (
     r"(?:(?:therefore|thus|hence|then|most likely|likely|probably|indeed|clearly|simply|the|an?)"
     r"\s+)*"
 )
 _COMMITTED = (
     re.compile(
-        r"\b(?:answer|option|choice|statement|selection)\b(?:\s+(?:to|for|here)\b[^.\n]{0,80}?)?"
+        r"\b(?:answer|option|choice|statement|selection)\b[*_]{0,3}"
+        r"(?:,?\s+(?:to|for|here|among|from|of|in|based|therefore|then)\b[^.\n]{0,80}?)?"
         r"\s*(?:is|would be|should be|must be|will be|:|=)[\s:]*"
         + _ADVERB
         + r"(?:(?:option|choice|letter|statement)\s*)?"
         + _DRESSED
-        + r"(?!\s+and\b|,\s*[A-J]\b)",
+        + _ALONE,
         re.I,
     ),
     re.compile(
@@ -58,21 +64,30 @@ _COMMITTED = (
         + _ADVERB
         + r"(?:option|choice)\s*"
         + _DRESSED
-        + r"(?!\s+and\b|,\s*[A-J]\b)",
+        + _ALONE,
         re.I,
     ),
     re.compile(
         r"\b(?:option|choice|statement|answer)?\s*(?<![A-Za-z])[(*]{0,3}([A-J])[)*]{0,3}\s+"
-        r"(?:is|would be|seems to be)\s+"
+        r"(?:is|would be|seems(?: to be)?|appears to be|remains)\s+"
         + _ADVERB
-        + r"(?:(?!not\b|in|least\b|less\b|un)\w+\s+)?(?:correct|right|best|answer|choice)\b",
+        + r"(?:(?!not\b|in|least\b|less\b|also\b|un)\w+\s+)?"
+        r"(?:correct|right|best|answer|choice|remaining|only|"
+        r"likely|plausible|suitable|appropriate|consistent|accurate)\b",
         re.I,
     ),
-    re.compile(r"\bI(?:'ll| will| would)?\s+(?:choose|select|pick|go with)\s+" + _DRESSED, re.I),
+    re.compile(
+        r"\bI(?:'ll|'d| will| would)?\s+(?:choose|select|pick|go with|say)\s+" + _DRESSED, re.I
+    ),
+)
+# Enough in a last sentence only, since a text names options in parentheses all along.
+_IN_PASSING = re.compile(
+    r"\b(?:is|are|(?<!could )(?<!might )(?<!may )be|to|with|leaving|leaves|but|only|"
+    r"matches|supports)\s+(?:option\s+|choice\s+)?[$*]{0,3}(?:\\text(?:bf)?\{)?\(([A-J])\)" + _ALONE
 )
 _NEGATION = re.compile(
     r"\b(?:not|isn't|incorrect|wrong|eliminates?|rule[sd]? out|unlike|except|"
-    r"rather than|neither|false)\b[^.\n]{0,25}$",
+    r"rather than|neither|false)\b(?![^\n]{0,25}\bbut\b)[^.,;\n]{0,25}$",
     re.I,
 )
 _NEGATED = re.compile(
@@ -112,7 +127,8 @@ def _in_tag(content: str, options: Mapping[str, str]) -> Found | None:
     if found := stated_choice(content, options):
         return found
     tail = _TAIL.search(content[-60:])
-    return Found(tail.group(1), "answer_tag", 0) if tail else None
+    found = Found(tail.group(1), "answer_tag", 0) if tail else _in_passing(content)
+    return found._replace(source="answer_tag") if found else None
 
 
 def _whole(text: str) -> re.Match[str] | None:
@@ -124,7 +140,8 @@ def _lead(content: str) -> str | None:
     if not match or _NEGATED.match(content[match.end() :]):
         return None
     letter = next(group for group in match.groups() if group).upper()
-    others = re.findall(r"(?:^|[\s,(])\(?([B-J])[).:]", content[match.end() :])
+    sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", content[match.end() :], maxsplit=1)[0]
+    others = re.findall(r"(?:^|[\s,(])\(?([B-J])[).:]", sentence)
     return None if any(other != letter for other in others) else letter
 
 
@@ -142,7 +159,14 @@ def _in_text(text: str, options: Mapping[str, str], is_cut: bool) -> Found | Non
             return Found(letter, "option_text", 0)
     if len(lines) == 1 and (letter := _lead(lines[0])):
         return Found(letter, "letter", 0)
-    return None
+    return _in_passing(lines[-1])
+
+
+def _in_passing(line: str) -> Found | None:
+    """The letter that the last sentence of a text mentions as what something is."""
+    sentence = re.split(r"[.!?]\s+(?=[A-Z])", line.strip())[-1]
+    matches = [m for m in _IN_PASSING.finditer(sentence) if not _is_negated(sentence, m)]
+    return Found(matches[-1].group(1), "letter", 0) if matches else None
 
 
 def stated_choice(text: str, options: Mapping[str, str]) -> Found | None:
@@ -176,9 +200,10 @@ def _option_of(text: str, options: Mapping[str, str]) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:
         return None
+    predicates = [re.split(r"\b(?:is|are|be):?\s+", text, maxsplit=n)[-1] for n in (0, 1)]
     without_yes = re.sub(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*", "", text, flags=re.I)
     bares = {letter: _bare(option) for letter, option in options.items()}
-    for candidate in (_bare(text), _bare(without_yes)):
+    for candidate in (_bare(text), _bare(without_yes), *map(_bare, predicates)):
         for letter, bare in bares.items():
             if candidate and candidate == bare:
                 return letter

@@ -8,6 +8,7 @@ reversed ending (Knuth, Morris and Pratt 1977), over characters, since a grader 
 
 from __future__ import annotations
 
+import re
 import zlib
 
 ENDING = 4_000  # characters looked at
@@ -20,13 +21,17 @@ MAX_RATIO = 0.13
 COUNTED = 2_000  # characters whose compressibility is judged
 
 
+# Tags that were closed behind a loop, by the model or by whoever forced its answer.
+_CLOSING_TAGS = re.compile(r"(?:\s*<[/|][^<>\n]{1,30}>)+\s*\Z")
+
+
 def has_loop(text: str) -> bool:
-    """Say whether a text ends in a repetition.
+    """Say whether a text ends in a repetition, closing tags aside.
 
     >>> has_loop("So x = 1. " * 40)
     True
     """
-    ending = " ".join(text[-2 * ENDING :].split())[-ENDING:]
+    ending = " ".join(_CLOSING_TAGS.sub("", text[-2 * ENDING :]).split())[-ENDING:]
     return _repeats_to_the_end(ending) or _compresses(ending[-COUNTED:])
 
 

@@ -28,6 +28,7 @@ _LETTER_WORD = re.compile(
     r"^(?:option|choice|answer|equation|graph|statement)\s+\(?([A-J])\)?$", re.I
 )
 _TIME = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([ap]\.?m)?\.?$", re.I)
+_EMPTY_WORDS = {"the", "a", "an", "function", "direction", "due", "facing"}
 _FUNCTION = re.compile(r"^(?:y|[a-zA-Z]\([a-z]\))$")
 
 
@@ -84,9 +85,15 @@ def _same_form(a: Answer, b: Answer) -> bool | None:
         return _same_tuple(a, b)
     if a.form == "list" or b.form == "list":
         return _same_lists(_distinct(a), _distinct(b))
-    if a.form != b.form or a.mark != b.mark or len(a.parts) != len(b.parts):
+    if a.form != b.form or not _same_brackets(a, b) or len(a.parts) != len(b.parts):
         return False
     return _same_parts(a.parts, b.parts)
+
+
+def _same_brackets(a: Answer, b: Answer) -> bool:
+    """A vector may stand in any brackets, other than an interval or a pair."""
+    is_vector = "\\begin" in a.text + b.text
+    return a.mark == b.mark or (is_vector and {a.mark, b.mark} == {"()", "[]"})
 
 
 def _same_variables(a: str, b: str) -> bool:
@@ -168,7 +175,7 @@ def _same_words(a: str, b: str) -> bool:
 
 def _words(text: str) -> list[str]:
     text = re.sub(r"\\(?:[ ,;:!]|quad)", " ", text)
-    return [w for w in re.findall(r"[^\W_]+", text.lower()) if w not in ("the", "a", "an")]
+    return [w for w in re.findall(r"[^\W_]+", text.lower()) if w not in _EMPTY_WORDS]
 
 
 def _defines(equation: Answer) -> bool:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.sentences import committed, is_formula, leading, mark_currency
+from lm_eval_tts.grading.sentences import committed, is_formula, leading, mark_currency, named
 
 MAX_ANSWER = 1_000
 ENDING = 4_000  # characters of a text in which a last line is looked for
@@ -59,13 +59,14 @@ _REMARK = re.compile(
     r"in other words|i\.e|however|but|both|we (?:can )?(?:check|verify|know))\b",
     re.I,
 )
+_CONCLUDES = re.compile(r"\W*(?:therefore|thus|hence|so)\b", re.I)
 _WORKING = re.compile(
     r"\b(?:let's|let us|let me|need to (?:check|verify|find|try|consider)|wait\b|try again|"
     r"not (?:true|valid|a valid|equal to|correct|a solution|generally)|contradict)",
     re.I,
 )
 _MIDDLE = re.compile(
-    r"(?:[=+\-*/,(\[{\\<>&^_]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
+    r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
 
 
@@ -115,7 +116,7 @@ def _within_tag(content: str) -> str | None:
 
 
 def _is_sentence(text: str) -> bool:
-    return bool(re.search(r"\b(?:is|are|was|were|has|have|equals|which|need|can|be|=)\b", text))
+    return bool(re.search(r"\b(?:is|are|was|were|has|have|equals|which|need|can|be)\b", text))
 
 
 def _in_thinking(parts: Parts) -> Found | None:
@@ -174,7 +175,7 @@ def _hashed(text: str) -> Found | None:
     if not matches:
         return None
     content = matches[-1].group(1).strip()
-    if not is_formula(content) and not leading(content):
+    if _starts_step(content) or not (is_formula(content) or leading(content)):
         return None  # a heading
     answer = content if is_formula(content) else leading(content)
     return Found((answer or content)[:MAX_ANSWER], "hash", matches[-1].start())
@@ -219,12 +220,21 @@ def _last_line(text: str) -> Found | None:
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
     if pieces and _WORKING.search(pieces[-1]):
         return None
-    remarks = [p for p in pieces[-3:] if _REMARK.match(p)]
-    order = [p for p in reversed(pieces[-3:]) if p not in remarks] + remarks[::-1]
-    for piece in order:
+    for piece in _by_weight(pieces[-3:]):
         if (answer := committed(piece, loosely=piece is pieces[-1])) is not None:
             return Found(answer[:MAX_ANSWER], "last_line", len(text) - len(ending))
+    if len(pieces) == 1 and len(pieces[0].split()) <= 2:
+        return Found(pieces[0], "last_line", len(text) - len(ending))
     return None
+
+
+def _by_weight(pieces: list[str]) -> list[str]:
+    """The last sentence first, remarks last; but who did something most outweighs what follows."""
+    remarks = [p for p in pieces if _REMARK.match(p)]
+    order = [p for p in reversed(pieces) if p not in remarks] + remarks[::-1]
+    if not any(_CONCLUDES.match(p) for p in pieces[1:]):
+        order.sort(key=lambda p: not named(p))
+    return order
 
 
 def _breaks_off(text: str) -> bool:
@@ -267,7 +277,9 @@ _DOLLARS = re.compile(r"\$\$\s*([^$]*?)\s*\$\$")
 _COLON = re.compile(r":[ \t*]*\n\s*")
 _BULLET = re.compile(r"(?m)^[ \t]*- ")
 _ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g)\.")
-_END = re.compile(r"(?<=[.!?])[*)\"'$\]\\]*\s+(?=[A-Z\\$*(#\d\"'-])|\n+")
+_END = re.compile(
+    r"(?:(?<=[.?])|(?<=[a-z]!))[*)\"'$\]\\]*\s+(?=[A-Z\\$*(#\d\"'-])|\n+"  # 5! is a factorial
+)
 EXPLICIT: tuple[tuple[str, Callable[[str], Found | None]], ...] = (
     ("boxed", _boxed),
     ("hash", _hashed),

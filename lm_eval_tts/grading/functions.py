@@ -34,6 +34,8 @@ FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     "exp": cmath.exp,
     "arg": lambda x: complex(cmath.phase(x)),
 }
+_QUOTIENTS = {"tan": ("sin", "cos"), "cot": ("cos", "sin"), "sec": ("", "cos"), "csc": ("", "sin")}
+ONE = values.rational(1)
 
 
 class NotAFormula(ValueError):
@@ -47,12 +49,11 @@ def degree() -> Value:
 
 def apply(name: str, argument: Value) -> Value:
     """Return the function of a value."""
-    if name in ("sin", "cos", "tan") and (turn := _twelfths(argument)) is not None:
-        sine = _sine(turn if name != "cos" else turn + 6)
-        if name != "tan":
-            return sine
-        if cosine := _sine(turn + 6).top:
-            return values.divide(sine, Value(cosine, values.ONE))
+    if name in _QUOTIENTS:
+        top, bottom = (apply(part, argument) if part else ONE for part in _QUOTIENTS[name])
+        return values.divide(top, bottom)
+    if name in ("sin", "cos") and (turn := _twelfths(argument)) is not None:
+        return _sine(turn if name == "sin" else turn + 6)
     return values.function(name, argument, FUNCTIONS[name])
 
 

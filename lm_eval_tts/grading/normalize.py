@@ -6,6 +6,7 @@ regular expression whose time is linear in the text, and texts are cut to `MAX_L
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -80,7 +81,7 @@ _SPACING = re.compile(
 )
 _SIZING = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?(?=[^A-Za-z]|\\|$)")
 _TEXT = re.compile(
-    r"\\(?:text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|mathsf|mathbb|"
+    r"\\(?:underline|text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|mathsf|mathbb|"
     r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec)\s*\*?\s*\{([^{}]*)\}"
 )
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{(.*)\}", re.S)
@@ -95,7 +96,12 @@ _QUALIFIER = re.compile(
     r"(?:at|when|whenever|where|for|if|such that|with|because|since|assuming)\s"
 )
 _LABEL = re.compile(r"^[A-Za-z][A-Za-z ]{2,40}:\s*(?=\S)")
-_RESIDUE = re.compile(r"\s*(?:</?[A-Za-z]{0,20}>?|>)\s*$")
+_RESIDUE = re.compile(r"\s*(?:</?[A-Za-z]{0,20}>?|>|(?<=[\d)}])\\n)\s*$")
+_ENTITY = re.compile(r"&(?:lt|gt|le|ge|pi|deg|infin|nbsp|amp|times|minus|radic);")
+_ANGLES = re.compile(r"^\s*<([^<>]*,[^<>]*)>\s*$")
+_UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
+_OUT_OF = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d)")
+_TIMES = re.compile(r"(?<=\d)\s+[xX]\s+(?=\d)|(?<=\d)[xX](?=10\^)")
 _UNIT_TAIL = re.compile(r"^[A-Za-z¢][A-Za-z.'\-/]*(?:\^?\{?[23]\}?)?$")
 _GLUED_UNIT = re.compile(r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?)$")
 _VALUE_TAIL = re.compile(r"(?:[\d)\]}%]|\\pi|\\circ)$")
@@ -131,7 +137,8 @@ def clean(text: str) -> Cleaned:
 
 def plain(text: str) -> str:
     """Return the text with one spelling for signs and without layout commands and markup."""
-    text = tidy(text[:MAX_LENGTH])
+    text = tidy(_ENTITY.sub(lambda m: html.unescape(m.group()), text[:MAX_LENGTH]))
+    text = _ANGLES.sub(r"\\langle \1\\rangle", text)
     for _ in range(2):
         text = _RESIDUE.sub("", text)
     for _ in range(4):
@@ -149,6 +156,8 @@ def plain(text: str) -> str:
     text = re.sub(r"\\(?:leq|leqslant|geq|geqslant|neq)\b", lambda m: m.group()[:3] + " ", text)
     text = re.sub(r"\\%", "%", text)
     text = re.sub(r"\s+\^", "^", text)
+    text = _UNION.sub(r"\\cup ", text)
+    text = _TIMES.sub(r"\\times ", _OUT_OF.sub("/", text))
     return _trim(text)
 
 
@@ -190,7 +199,7 @@ def split_unit(text: str) -> tuple[str, str]:
     """Split words behind a number off it; the unit is "" if it is none of the known ones."""
     if match := _GLUED_UNIT.match(text):
         text = f"{match.group(1)} {match.group(2)}"
-    if text.endswith("%") and any(c.isdigit() for c in text):
+    if text.endswith("%") and " or " not in text and any(c.isdigit() for c in text):
         return text[:-1].rstrip(), "%"
     degree = re.search(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*([CFK]?)$", text)
     if degree and re.match(r"[^a-z]*(?:\\(?:frac|pi|sqrt)[^a-z]*)*$", text[: degree.start()]):

@@ -66,7 +66,8 @@ class Worker:
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="ascii",
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
+            | {"PYTHONSAFEPATH": "1"},  # no module of the working directory in its place
         )
         threading.Thread(
             target=_read, args=(self._process.stdout, self._replies), daemon=True

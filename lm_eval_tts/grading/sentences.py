@@ -19,7 +19,7 @@ _MATH = re.compile(
 )
 _NUMBER = (
     r"(?:\\?\$\s?|[€£])?[-+−]?\s?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)?(?:\.?\d+)"
-    r"(?:\s?/\s?\d+(?:\.\d+)?)?(?:_\{?\d+\}?)?(?:\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
+    r"(?:\s?/\s?\d+(?:\.\d+)?|:\d+|\s(?:and\s)?\d+/\d+)?(?:_\{?\d+\}?)?(?:\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
 )
 _WHERE = (
     "when if where for at with since because as that satisfying satisfies equation to of by in "
@@ -32,20 +32,21 @@ _CURRENCY = re.compile(
 _WORDS = "|".join(sorted((w for w in NUMBER_WORDS if w != "one"), key=len, reverse=True))
 _ATOM = re.compile(
     r"(?P<math>\x00\d+\x00)|(?P<number>(?<![\w.])" + _NUMBER + r"(?![A-Za-z_(]|\.\d))"
-    r"|(?P<word>\b(?:"
-    + _WORDS
-    + r")(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b(?!-[a-z]))",
+    r"|(?P<word>\b(?:" + _WORDS + r"|(?<=exactly )one|(?<=only )one)"
+    r"(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b(?!-[a-z]))",
     re.I,
 )
 _COPULA = re.compile(
-    r"\b(?:is|are|was|were|be|equals?|becomes?|remains?(?: as)?|simplif(?:ies|y) to|reduces? to|"
+    r"\b(?:is|are|was|were|be|equal to the [\w ]{1,20} (?:number|fraction)|equals?|becomes?|"
+    r"remains?(?: as)?|simplif(?:ies|y|ied) to|reduced? to|reduces to|"
+    r"(?:multiply|takes?|maps?) \S{1,20} (?:by|to)|"
     r"comes? (?:out )?to|evaluates? to|converts? to|"
     r"corresponds? to|amounts? to|rounds? to|"
     r"(?:expressed|written|converted) (?:as|to|into)|results? in|"
     r"gives?(?: us)?|yields?|turns out to be|"
     r"total of|leaves|conclude that|has|have|contains?|costs?|takes?|"
     r"needs?|makes?|order|left with|get|obtain|find|"
-    r"(?:answer|solution|value|result)\s*:)(?=[\s:*\x00])|[=:]",
+    r"(?:answer|solution|value|result)\s*:)(?=[\s:*\x00])|=|:(?!\d)",
     re.I,
 )
 _FILLER = re.compile(
@@ -64,7 +65,8 @@ _UNFREE = (
 _PREPOSITIONS = set(_UNFREE.split())
 _JOINED = re.compile(r"\s*(?:,\s*(?:and|or)?|;|\band\b|\bor\b)\s*(?=\x00\d|-?\d)", re.I)
 _NEGATIVE = re.compile(
-    r"\b(?:there (?:is|are|exists?) no|no (?:such|real|valid|exact|solutions?|integers?|values?|"
+    r"\b(?:there (?:is|are|exists?) no|infinitely many|"
+    r"no (?:such|real|valid|exact|solutions?|integers?|values?|"
     r"nonzero|positive|possible)|does(?: not|n't) exist|do(?: not|n't) exist|cannot be determined|"
     r"none of|impossible|is undefined)\b",
     re.I,
@@ -77,8 +79,8 @@ _SUBJECT = re.compile(
     r"(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}(?:answer|solution|result)\b"
 )
 _NAMED = re.compile(
-    r"^\**([A-Z][a-z]+)\**\s+(?:would\s+|will\s+|can\s+)?"
-    r"[a-z]+\s+(?:the\s+)?(?:most|least|\w+est)\b"
+    r"^\**([A-Z][a-z]+)\**\s+(?:from\s+[A-Z]\w+\s+)?(?:would\s+|will\s+|can\s+)?"
+    r"([a-z]+)\s+(?:the\s+)?(?:most|least|\w+est)\b"
 )
 _PRONOUNS = {
     "The",
@@ -99,6 +101,8 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
 _BARE = re.compile(r"[-√(\[\\|]\S[^.;]*|[a-z](?=\.?$)")
 _FINAL = re.compile(r"(\w*)[\s,:]*\x00(\d+)\x00[\s.)*]*$")
 _CONDITIONS = set(_WHERE.split())
+_CONDITION = re.compile(r"\b(?:when|where|if|since|because|given)\s(?!.*\b(?:so|thus)\b)")
+_OPENING_CLAUSE = re.compile(r"^(?:if|when|since|because|given|after)\b[^,]{5,200},\s+", re.I)
 _CLAUSE = re.compile(r"[^.;,!?]*")
 _UNIT = re.compile(r"\s*(?:\^?\\circ|°|%|(?:degrees?|cents?|dollars?|percent)\b)")
 _LEAD = re.compile(
@@ -156,12 +160,14 @@ def committed(sentence: str, loosely: bool = True) -> str | None:
         return _show(answer, formulas)
     if match := list(_SUBJECT.finditer(text)):
         return _show(match[-1].group("answer"), formulas)
-    if (named := _NAMED.match(body)) and named.group(1) not in _PRONOUNS:
-        return named.group(1)
-    found = _final_equation(text, formulas) or _after_copula(text, formulas)
+    if name := named(body):
+        return name
+    clause = _OPENING_CLAUSE.sub("", body)
+    clause = clause if re.search(r"[\d\x00]", clause) else text
+    found = _final_equation(text, formulas) or _after_copula(clause, formulas)
     if found:
         return _show(found, formulas)
-    if loosely and (found := _loose(text, formulas)):
+    if loosely and (found := _loose(clause, formulas)):
         return _show(found, formulas)
     return _show(found, formulas) if (found := _predicate(body)) else None
 
@@ -192,9 +198,23 @@ def _show(text: str, formulas: list[str]) -> str:
     return re.sub(r"\x00(\d+)\x00", lambda m: f"${formulas[int(m.group(1))]}$", text).strip()
 
 
+def named(text: str) -> str | None:
+    """Return the name of the one who does something most, as in "Ada runs the fastest"."""
+    match = _NAMED.match(_LEAD.sub("", text))
+    if not match or match.group(1) in _PRONOUNS:
+        return None
+    if {match.group(1).lower(), match.group(2)} & _PREPOSITIONS:
+        return None  # "To find the least", "Rounded to the nearest"
+    return match.group(1)
+
+
 def _bold(text: str) -> str | None:
     text = text.strip()
-    if text.endswith(":") or re.match(r"(?:step|final answer|answer|conclusion)\b", text, re.I):
+    if (
+        text.endswith(":")
+        or _FILLER.fullmatch(text)
+        or re.match(r"(?:step|final answer|answer|conclusion)\b", text, re.I)
+    ):
         return None
     match = _ATOM.search(text)
     return text if match or len(text.split()) <= 3 else None
@@ -202,11 +222,13 @@ def _bold(text: str) -> str | None:
 
 def _after_copula(text: str, formulas: list[str]) -> str | None:
     """The expression behind the last verb (or equals sign) that one follows."""
-    found = None
+    found, end = None, 0
     for match in _COPULA.finditer(text):
+        if found and _CONDITION.search(text, end, match.start()):
+            break  # "is 5 when x = 2"
         start = _FILLER.match(text, match.end()).end()  # type: ignore[union-attr]
         if expression := _expression_at(text, start, formulas):
-            found = expression
+            found, end = expression, start + len(expression)
     return found
 
 
@@ -244,7 +266,7 @@ def _loose(text: str, formulas: list[str]) -> str | None:
     for match in atoms:
         words = re.findall(r"[A-Za-z]+", text[max(0, match.start() - 30) : match.start()])
         if not words or words[-1].lower() not in _PREPOSITIONS:
-            return match.group()
+            return _expression_at(text, match.start(), formulas)
     return atoms[0].group() if atoms else None
 
 

@@ -39,9 +39,12 @@ def is_comparable(text: str) -> bool:
     )
 
 
+_NAMES = re.compile(r"(?<![\\A-Za-z])(?=(?:sin|cos|tan|cot|sec|csc|ln|log|pi)(?![A-Za-z]))")
+
+
 def verified(a: str, b: str) -> bool:
     """Say whether computer algebra finds two answers equal. False where it does not finish."""
-    left, right = clean(a).text, clean(b).text
+    left, right = (_NAMES.sub(r"\\", clean(text).text) for text in (a, b))
     if not (is_comparable(left) and is_comparable(right)):
         return False
     return _verified(*sorted((left, right)))

@@ -27,7 +27,7 @@ from lm_eval_tts.grading.parts import (
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
 
-
+_LETTER = re.compile(r"\\text\{\([A-J]\)\}$")  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 
 
@@ -75,6 +75,7 @@ def assess(item: Item) -> Draft:
     if rest and not found:
         parts = _parts(response, item.tags)
         found = _find(item, parts, loop)
+    loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     if not found:
         return Draft(False, None, None, parts.state, loop)
     return Draft(_correct(item, found.answer), found.answer, found.source, parts.state, loop)
@@ -94,6 +95,8 @@ def _parts(response: str, tags: Tags) -> Parts:
 def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
     if item.kind == "choice":
         return find_choice(parts, item.options, loop)
+    if _LETTER.match(item.reference) and (letter := find_choice(parts, item.options, loop)):
+        return letter
     if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
         parts = parts._replace(before="")  # the preamble of a thinking that was cut off
     return find_answer(parts, loop)

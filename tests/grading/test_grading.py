@@ -226,3 +226,10 @@ def test_no_process_is_started_for_what_exact_rules_settle() -> None:
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=60)
+
+
+def test_a_loop_is_seen_inside_the_thinking_and_before_closing_tags():
+    loop = "So the sum is 12 and the rest is 3. " * 20
+    assert grade(f"<think>{loop}</think><answer>3</answer>", "3").loop
+    assert grade(f"<think>short</think>\n<answer>{loop}</answer>", "3").loop
+    assert not grade("<think>short</think>\n<answer>3</answer>", "3").loop
