@@ -81,7 +81,8 @@ class GenerateEngine:
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
         for row in self._requests.pop(request_id, ()):
-            self._queue.remove(row)
+            if not row.done:  # what was decoded has left the queue
+                self._queue.remove(row)
 
     def step(self) -> list[Output]:
         """Decode one batch to its end and return the requests that finished with it."""

@@ -170,3 +170,12 @@ def test_an_aborted_request_is_never_returned(make_engine):
     while engine.num_unfinished:
         returned += [output.request_id for output in engine.step()]
     assert returned == [1]
+
+
+def test_a_request_may_be_aborted_when_only_some_of_its_samples_are_done(make_engine):
+    engine = make_engine(max_num_seqs=2)
+    engine.add_request(0, Generate(prompt_of(engine), 1, sampling=HOT, n=4), 7)
+    engine.step()
+    engine.abort(0)
+    assert engine.num_unfinished == 0
+    assert one(engine, Generate(prompt_of(engine), 3)).token_ids
