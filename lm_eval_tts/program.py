@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from math import nan
+from typing import Any, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
 TokenIds = tuple[int, ...]
@@ -42,6 +43,8 @@ class Generate:
     """Continue `token_ids` until a stop string, the end of the turn, or `max_tokens` (>= 1).
 
     Sample k of `n` draws from the op's seed plus k, so n samples equal n requests one by one.
+    logprobs: asks for log-probabilities, with those of so many likeliest tokens (>= 0) beside the
+    sampled one's; None asks for nothing.
     """
 
     token_ids: TokenIds
@@ -49,6 +52,19 @@ class Generate:
     stop: tuple[str, ...] = ()
     sampling: Sampling = Sampling()
     n: int = 1
+    logprobs: int | None = None
+
+
+class TokenLogprob(NamedTuple):
+    """How sure the model was of a token: natural logarithms, before temperature and filters.
+
+    sampled: of the token itself. top: of the likeliest tokens, largest first. mean: over the whole
+    vocabulary; NaN where an engine does not tell it.
+    """
+
+    sampled: float
+    top: tuple[float, ...] = ()
+    mean: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +74,14 @@ class Completion:
     token_ids: the text before the stop string or the end of the turn, cut exactly there.
     sampled_ids: everything the model sampled, with the tokens of the ending; this is the cost.
     finish_reason: "stop" (a stop string, named by `stop`), "eos" (end of turn) or "length".
+    logprobs: one for each of `sampled_ids`, if they were asked for.
     """
 
     token_ids: TokenIds
     sampled_ids: TokenIds
     finish_reason: FinishReason
     stop: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
     def within(self, max_tokens: int, ending: int) -> Completion:
         """Return what a limit of `max_tokens` leaves of it, ending not counted.
@@ -76,7 +94,7 @@ class Completion:
         if fits and self.finish_reason != "length":
             return self
         kept = self.sampled_ids[:max_tokens]
-        return Completion(kept, kept, "length")
+        return Completion(kept, kept, "length", logprobs=self.logprobs[:max_tokens])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +114,10 @@ def generate(
     max_tokens: int,
     stop: tuple[str, ...] = (),
     sampling: Sampling = Sampling(),
+    logprobs: int | None = None,
 ) -> Program[Completion]:
     """Yield one `Generate` and return its completion."""
-    (completion,) = yield Generate(token_ids, max_tokens, stop, sampling)
+    (completion,) = yield Generate(token_ids, max_tokens, stop, sampling, logprobs=logprobs)
     return completion  # type: ignore[no-any-return]  # what `yield` gives back is untyped
 
 

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from lm_eval_tts.engines.attention import LongRope, Masks
-from lm_eval_tts.engines.base import Engine, Output, check_fits
+from lm_eval_tts.engines.base import Engine, Output
 from lm_eval_tts.engines.hf_generate import GenerateEngine
-from lm_eval_tts.engines.sampler import Draw, draw_tokens
+from lm_eval_tts.engines.requests import Requests
+from lm_eval_tts.engines.sampler import Draw, sample
 from lm_eval_tts.engines.slot_cache import SlotCache, Window
-from lm_eval_tts.engines.slots import Row, SlotTable
-from lm_eval_tts.engines.stopping import complete, ends_with_stop
+from lm_eval_tts.engines.slots import SlotTable
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.program import Generate
 
@@ -55,12 +54,9 @@ class HFEngine:
         self._model = model
         self._device = model.device
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-        self._tokenizer = tokenizer
-        self._eos = frozenset(eos_token_ids)
         self._masks = Masks(model.config)
         self._rope = LongRope(model)
-        self._requests: dict[int, list[Row]] = {}
-        self._queue: deque[Row] = deque()
+        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
         self._bytes_per_token = 0.0
         self._start_cache()
 
@@ -73,15 +69,11 @@ class HFEngine:
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        return sum(len(rows) for rows in self._requests.values())
+        return self._requests.num_unfinished
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        check_fits(op, self.max_length)
-        limit = min(op.max_tokens, self.max_length - len(op.token_ids))
-        rows = [Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
-        self._requests[request_id] = rows
-        self._queue.extend(rows)
+        self._requests.add(request_id, op, seed)
 
     def probe(self) -> float:
         """Return how far logits of ragged rows are from lone forwards, relative to the largest.
@@ -119,32 +111,25 @@ class HFEngine:
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        for row in self._requests.pop(request_id, ()):
-            row.done = True
+        self._requests.abort(request_id)
 
     def step(self) -> list[Output]:
         """Sample a token for every sequence that is ready, and return the finished requests."""
         try:
             with torch.inference_mode():
-                self._table.admit(self._queue)
+                self._table.admit(self._requests.queue)
                 self._catch_up()
                 self._decode()
         except torch.OutOfMemoryError:
             if self.max_num_seqs == 1:
                 raise
             self._halve()
-        done = [i for i, rows in self._requests.items() if all(row.done for row in rows)]
-        return [Output(i, self._completions(self._requests.pop(i))) for i in done]
-
-    def _completions(self, rows: list[Row]) -> tuple[Any, ...]:
-        return tuple(
-            complete(tuple(r.sampled), r.op.stop, self._eos, self._tokenizer) for r in rows
-        )
+        return self._requests.pop_finished()
 
     def _halve(self) -> None:
         """Start again with half the slots; what was sampled so far is kept."""
         rows = [slot.row for slot in self._table.active if slot.row is not None]
-        self._queue.extendleft(reversed(rows))
+        self._requests.queue.extendleft(reversed(rows))
         self.max_num_seqs //= 2
         logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
         self._start_cache()
@@ -174,19 +159,9 @@ class HFEngine:
         if len(ready) < len(active):
             logits = logits[self._tensor(ready)]
         rows = [row for i in ready if (row := active[i].row) is not None]
-        draws = [Draw(row.op.sampling, row.seed, len(row.sampled), row.ids) for row in rows]
-        tokens: list[int] = draw_tokens(logits, draws).tolist()  # the one transfer of a step
-        for row, token in zip(rows, tokens, strict=True):
-            self._sampled(row, token)
-
-    def _sampled(self, row: Row, token: int) -> None:
-        row.sampled.append(token)
-        row.ids.append(token)
-        row.done = (
-            token in self._eos
-            or len(row.sampled) >= row.max_tokens
-            or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
-        )
+        draws = [Draw.of(row) for row in rows]
+        for row, (token, logprob) in zip(rows, sample(logits, draws), strict=True):
+            self._requests.sampled(row, token, logprob)
 
     def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
         """Feed `counts` tokens to each of these slots; return the logits of the last column.

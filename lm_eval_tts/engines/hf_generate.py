@@ -7,10 +7,8 @@ ids and seed alone, up to the floating-point differences of batched kernels.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,22 +20,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from lm_eval_tts.engines.base import Output, check_fits
-from lm_eval_tts.engines.sampler import Draw, draw_tokens
-from lm_eval_tts.engines.stopping import complete, ends_with_stop
+from lm_eval_tts.engines.base import Output
+from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.engines.sampler import Draw, sample
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, Generate
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """One sequence of a batch."""
-
-    op: Generate
-    seed: int
-    max_tokens: int
-    sampled: list[int] = field(default_factory=list)
-    done: bool = False
+from lm_eval_tts.program import Generate
 
 
 class GenerateEngine:
@@ -59,45 +46,29 @@ class GenerateEngine:
         self.max_length = max_length
         self.max_num_seqs = max_num_seqs
         self._model = model
-        self._tokenizer = tokenizer
-        self._eos = frozenset(eos_token_ids)
-        self._pad = next(iter(self._eos), 0)
-        self._requests: dict[int, list[_Row]] = {}
-        self._queue: deque[_Row] = deque()
+        self._pad = next(iter(eos_token_ids), 0)
+        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        return sum(len(rows) for rows in self._requests.values())
+        return self._requests.num_unfinished
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        check_fits(op, self.max_length)
-        limit = min(op.max_tokens, self.max_length - len(op.token_ids))
-        rows = [_Row(op, seed + k, limit) for k in range(op.n)]
-        self._requests[request_id] = rows
-        self._queue.extend(rows)
+        self._requests.add(request_id, op, seed)
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        for row in self._requests.pop(request_id, ()):
-            if not row.done:  # what was decoded has left the queue
-                self._queue.remove(row)
+        self._requests.abort(request_id)
 
     def step(self) -> list[Output]:
         """Decode one batch to its end and return the requests that finished with it."""
-        batch = [self._queue.popleft() for _ in range(min(self.max_num_seqs, len(self._queue)))]
-        if batch:
+        if batch := take(self._requests.queue, self.max_num_seqs):
             self._decode(batch)
-        done = [i for i, rows in self._requests.items() if all(row.done for row in rows)]
-        return [Output(i, self._completions(self._requests.pop(i))) for i in done]
+        return self._requests.pop_finished()
 
-    def _completions(self, rows: list[_Row]) -> tuple[Completion, ...]:
-        return tuple(
-            complete(tuple(r.sampled), r.op.stop, self._eos, self._tokenizer) for r in rows
-        )
-
-    def _decode(self, batch: list[_Row]) -> None:
+    def _decode(self, batch: list[Row]) -> None:
         input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)
         device = self._model.device
         with torch.inference_mode(), _own_generation_config(self._model, self._pad):
@@ -106,18 +77,9 @@ class GenerateEngine:
                 attention_mask=attention_mask.to(device),
                 max_new_tokens=max(row.max_tokens for row in batch),
                 do_sample=False,  # _RowSampler has drawn: only its choice is left to pick
-                logits_processor=LogitsProcessorList([_RowSampler(batch)]),
-                stopping_criteria=StoppingCriteriaList(
-                    [_RowStops(batch, input_ids.shape[1], self._is_done)]
-                ),
+                logits_processor=LogitsProcessorList([_RowSampler(batch, self._requests)]),
+                stopping_criteria=StoppingCriteriaList([_RowStops(batch)]),
             )
-
-    def _is_done(self, row: _Row) -> bool:
-        return (
-            row.sampled[-1] in self._eos
-            or len(row.sampled) >= row.max_tokens
-            or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
-        )
 
 
 def _pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -142,31 +104,25 @@ def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
 class _RowSampler(LogitsProcessor):
     """Draws each row's token by its own settings, seed and step, and leaves only that one."""
 
-    def __init__(self, batch: list[_Row]) -> None:
+    def __init__(self, batch: list[Row], requests: Requests) -> None:
         self._batch = batch
+        self._requests = requests
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        draws = [
-            Draw(r.op.sampling, r.seed, len(r.sampled), [*r.op.token_ids, *r.sampled])
-            for r in self._batch
-        ]
-        tokens = draw_tokens(scores, draws)
-        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+        draws = [Draw.of(row) for row in self._batch]
+        choices = sample(scores, draws)
+        for row, (token, logprob) in zip(self._batch, choices, strict=True):
+            if not row.done:
+                self._requests.sampled(row, token, logprob)
+        tokens = torch.tensor([[token] for token, _ in choices], device=scores.device)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
 
 class _RowStops(StoppingCriteria):
-    """Ends each row for itself and notes what it sampled until then."""
+    """Ends each row for itself."""
 
-    def __init__(self, batch: list[_Row], prompt_width: int, is_done: Any) -> None:
+    def __init__(self, batch: list[Row]) -> None:
         self._batch = batch
-        self._prompt_width = prompt_width
-        self._is_done = is_done
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        for row, ids in zip(self._batch, input_ids[:, self._prompt_width :].tolist(), strict=True):
-            for token in ids[len(row.sampled) :]:
-                if row.done:
-                    break
-                row.sampled.append(token)
-                row.done = self._is_done(row)
         return torch.tensor([row.done for row in self._batch], device=input_ids.device)

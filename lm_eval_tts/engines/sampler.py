@@ -13,20 +13,45 @@ from typing import NamedTuple
 
 import torch
 
+from lm_eval_tts.engines.requests import Row
 from lm_eval_tts.engines.sampling import uniform
-from lm_eval_tts.program import Sampling
+from lm_eval_tts.program import Sampling, TokenLogprob
 
 HEAD = 1024
 
 
 class Draw(NamedTuple):
     """What decides one row's next token: its settings, its seed, how many tokens it has sampled,
-    and all its ids so far (for the repetition penalty)."""
+    and all its ids so far (for the repetition penalty). logprobs: as in `Generate`."""
 
     sampling: Sampling
     seed: int
     step: int
     ids: Sequence[int]
+    logprobs: int | None = None
+
+    @classmethod
+    def of(cls, row: Row) -> Draw:
+        """Return the next draw of a row."""
+        return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
+
+
+def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[tuple[int, TokenLogprob | None]]:
+    """Return the next token of each row, with its log-probabilities if any row asks for them.
+
+    logits: [rows, vocabulary]. Tokens and log-probabilities come from the device in one transfer.
+    """
+    tokens = draw_tokens(logits, draws)
+    asked = [draw.logprobs for draw in draws if draw.logprobs is not None]
+    if not asked:
+        return [(token, None) for token in tokens.tolist()]
+    logprobs = logits.float().log_softmax(dim=-1)
+    chosen = logprobs.gather(1, tokens[:, None])
+    top = logprobs.topk(min(max(asked), logprobs.shape[1]), dim=-1).values
+    mean = logprobs.mean(dim=-1, keepdim=True)
+    # float64 holds every token id exactly
+    rows = torch.cat([tokens[:, None].double(), chosen, mean, top], dim=1).tolist()
+    return [(int(r[0]), TokenLogprob(r[1], tuple(r[3:]), mean=r[2])) for r in rows]
 
 
 def draw_tokens(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:

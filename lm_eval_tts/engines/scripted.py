@@ -10,14 +10,13 @@ step for each request under way), and what the "model" writes is a Python functi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from lm_eval_tts.engines.base import Output, check_fits
+from lm_eval_tts.engines.base import Output
+from lm_eval_tts.engines.requests import Requests, Row
 from lm_eval_tts.engines.sampling import uniform
-from lm_eval_tts.engines.stopping import complete, ends_with_stop
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Completion, Generate, TokenIds
+from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
 
 EOS = 256  # one more than the last byte
 Writer = Callable[[str, int | None], str]
@@ -44,19 +43,6 @@ def hash_text(text: str) -> int:
     return value
 
 
-@dataclass(slots=True)
-class _Sample:
-    script: TokenIds
-    stop: tuple[str, ...]
-    max_tokens: int
-    num_sampled: int = 0
-    done: bool = False
-
-    @property
-    def sampled_ids(self) -> TokenIds:
-        return self.script[: self.num_sampled]
-
-
 class ScriptedEngine:
     """Continues a text by what `write(text, seed)` returns, then ends the turn.
 
@@ -79,22 +65,23 @@ class ScriptedEngine:
         self.num_steps = 0
         self._write = write
         self._eos = eos
-        self._requests: dict[int, list[_Sample]] = {}
+        self._requests = Requests(self.tokenizer, eos_token_ids=[EOS], max_length=max_length)
+        self._scripts: dict[Row, TokenIds] = {}
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        return sum(len(samples) for samples in self._requests.values())
+        return self._requests.num_unfinished
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        check_fits(op, self.max_length)
-        limit = min(op.max_tokens, self.max_length - len(op.token_ids))
-        greedy = op.sampling.temperature == 0
-        self._requests[request_id] = [
-            _Sample(self._script(op, None if greedy else seed + k, limit), op.stop, limit)
-            for k in range(op.n)
-        ]
+        for row in self._requests.add(request_id, op, seed):
+            greedy = op.sampling.temperature == 0
+            try:
+                self._scripts[row] = self._script(op, None if greedy else row.seed, row.max_tokens)
+            except RequestError:
+                self.abort(request_id)
+                raise
 
     def _script(self, op: Generate, seed: int | None, limit: int) -> TokenIds:
         text = self.tokenizer.decode(op.token_ids)
@@ -108,28 +95,22 @@ class ScriptedEngine:
     def step(self) -> list[Output]:
         """Sample one token for each of the first `max_num_seqs` sequences under way."""
         self.num_steps += 1
-        running = [s for samples in self._requests.values() for s in samples if not s.done]
-        for sample in running[: self.max_num_seqs]:
-            self._advance(sample)
-        done = [i for i, samples in self._requests.items() if all(s.done for s in samples)]
-        return [Output(i, self._completions(self._requests.pop(i))) for i in done]
-
-    def _advance(self, sample: _Sample) -> None:
-        sample.num_sampled += 1
-        ids = sample.sampled_ids
-        sample.done = (
-            ids[-1] == EOS
-            or len(ids) >= sample.max_tokens
-            or ends_with_stop(ids, sample.stop, self.tokenizer)
-        )
-
-    def _completions(self, samples: list[_Sample]) -> tuple[Completion, ...]:
-        eos = frozenset({EOS})
-        return tuple(complete(s.sampled_ids, s.stop, eos, self.tokenizer) for s in samples)
+        self._scripts = {row: script for row, script in self._scripts.items() if not row.done}
+        for row, script in list(self._scripts.items())[: self.max_num_seqs]:
+            token = script[len(row.sampled)]
+            logprob = None if row.op.logprobs is None else _logprob(row, token)
+            self._requests.sampled(row, token, logprob)
+        return self._requests.pop_finished()
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        self._requests.pop(request_id, None)
+        self._requests.abort(request_id)
+
+
+def _logprob(row: Row, token: int) -> TokenLogprob:
+    """Return made-up log-probabilities that depend on the text before a token and on itself."""
+    sure = uniform(hash_text(repr(row.ids)), token)
+    return TokenLogprob(-sure, tuple(-sure - k for k in range(row.op.logprobs or 0)), -9.0 - sure)
 
 
 def failing(message: str) -> Writer:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lm_eval_tts.program import Generate
+from lm_eval_tts.engines.requests import Row, take
 
 WORTH_COPYING = 8  # tokens of a common prefix; a shorter one is computed anew
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
@@ -26,18 +26,6 @@ class Cache(Protocol):
 
     def swap(self, a: int, b: int, length: int) -> None:
         """Exchange the first `length` tokens of two slots."""
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """A sequence under way; `ids` are its prompt and all it has sampled."""
-
-    op: Generate
-    seed: int
-    max_tokens: int
-    ids: list[int]
-    sampled: list[int] = field(default_factory=list)
-    done: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -92,12 +80,7 @@ class SlotTable:
             if slot.row is not None and slot.row.done:
                 slot.row = None
         free = self._max_active - sum(slot.row is not None for slot in self.slots)
-        waiting: list[Row] = []
-        while queue and len(waiting) < free:
-            row = queue.popleft()
-            if not row.done:  # not aborted
-                waiting.append(row)
-        queue.extendleft(reversed(self._place_all(waiting)))
+        queue.extendleft(reversed(self._place_all(take(queue, free))))
         self._compact()
 
     def _place_all(self, waiting: list[Row]) -> list[Row]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, FinishReason, TokenIds
+from lm_eval_tts.program import Completion, FinishReason, TokenIds, TokenLogprob
 
 
 class StopMatch(NamedTuple):
@@ -73,6 +73,7 @@ def complete(
     stops: Sequence[str],
     eos_token_ids: frozenset[int],
     tokenizer: Tokenizer,
+    logprobs: tuple[TokenLogprob, ...] = (),
 ) -> Completion:
     """Make the completion of what was sampled, ending included.
 
@@ -85,6 +86,6 @@ def complete(
         text = tokenizer.decode(body)
         if match := find_stop(text, stops):
             kept = cut_before(body, text, match.start, tokenizer)
-            return Completion(kept, sampled_ids, "stop", match.stop)
+            return Completion(kept, sampled_ids, "stop", match.stop, logprobs)
     reason: FinishReason = "eos" if ended else "length"
-    return Completion(body, sampled_ids, reason)
+    return Completion(body, sampled_ids, reason, logprobs=logprobs)

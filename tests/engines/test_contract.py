@@ -143,6 +143,21 @@ def test_n_samples_equal_n_requests_with_consecutive_seeds(make_engine):
     assert list(have) == [one(make_engine(), alone, seed) for seed in (5, 6, 7)]
 
 
+def test_log_probabilities_are_told_when_asked_for_and_change_nothing(make_engine):
+    plain = Generate(prompt_of(make_engine()), 12, sampling=HOT)
+    asked = Generate(plain.token_ids, 12, sampling=HOT, logprobs=3)
+    engine = make_engine()
+    (want,), (have,) = complete_all(engine, plain, asked)
+    assert want.logprobs == ()
+    assert (have.token_ids, have.sampled_ids) == (want.token_ids, want.sampled_ids)
+    assert len(have.logprobs) == len(have.sampled_ids)
+    for logprob in have.logprobs:
+        assert len(logprob.top) == 3
+        assert list(logprob.top) == sorted(logprob.top, reverse=True)
+        assert logprob.sampled <= max(logprob.top[0], 0)
+        assert logprob.mean < logprob.top[0]
+
+
 def test_a_prompt_that_does_not_fit_is_refused_and_the_engine_goes_on(make_engine):
     engine = make_engine(max_length=40)
     prompt = prompt_of(engine, "word " * 40)

@@ -217,3 +217,17 @@ def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_to
     forced = 4 * len(tokenizer.encode("never") + tokenizer.encode("A:"))
     assert fed <= needed + forced + 4
     assert result.cost.num_prompt_tokens > 2 * needed  # what rounds would have computed
+
+
+def test_log_probabilities_are_those_of_a_lone_forward(engine, tiny_model, tiny_tokenizer):
+    prompts = [tuple(tiny_tokenizer.encode(q)) for q in QUESTIONS]
+    ops = [Generate(p, 7, sampling=Sampling(temperature=0.7), logprobs=4) for p in prompts]
+    for op, (completion,) in zip(ops, complete_all(engine, ops), strict=True):
+        with torch.inference_mode():
+            logits = tiny_model(torch.tensor([op.token_ids + completion.sampled_ids])).logits[0]
+        want = logits.log_softmax(dim=-1)[len(op.token_ids) - 1 : -1]
+        assert len(completion.logprobs) == len(completion.sampled_ids) == len(want)
+        for have, row, token in zip(completion.logprobs, want, completion.sampled_ids, strict=True):
+            assert have.sampled == pytest.approx(float(row[token]), abs=1e-4)
+            assert have.top == pytest.approx(row.topk(4).values.tolist(), abs=1e-4)
+            assert have.mean == pytest.approx(float(row.mean()), abs=1e-4)

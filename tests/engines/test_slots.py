@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval_tts.engines.slots import Row, SlotTable, common_prefix
+from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.slots import SlotTable, common_prefix
 from lm_eval_tts.program import Generate
 
 

@@ -1,0 +1,91 @@
+"""The requests an engine has under way: their rows, when a row is done, and what is returned."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lm_eval_tts.engines.base import Output, check_fits
+from lm_eval_tts.engines.stopping import complete, ends_with_stop
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.program import Completion, Generate, TokenLogprob
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """A sequence under way; `ids` are its prompt and all it has sampled."""
+
+    op: Generate
+    seed: int
+    max_tokens: int
+    ids: list[int]
+    sampled: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    done: bool = False
+
+
+class Requests:
+    """Every request that was added and not yet returned or aborted, and the queue of new rows.
+
+    eos_token_ids: ids that end the turn. max_length: context window in tokens.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, eos_token_ids: Sequence[int], max_length: int
+    ) -> None:
+        self.queue: deque[Row] = deque()
+        self._rows: dict[int, list[Row]] = {}
+        self._tokenizer = tokenizer
+        self._eos = frozenset(eos_token_ids)
+        self._max_length = max_length
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return sum(len(rows) for rows in self._rows.values())
+
+    def add(self, request_id: int, op: Generate, seed: int) -> list[Row]:
+        """Queue a row for each sample. Raises RequestError if its prompt leaves no room."""
+        check_fits(op, self._max_length)
+        limit = min(op.max_tokens, self._max_length - len(op.token_ids))
+        rows = [Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
+        self._rows[request_id] = rows
+        self.queue.extend(rows)
+        return rows
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        for row in self._rows.pop(request_id, ()):
+            row.done = True
+
+    def sampled(self, row: Row, token: int, logprob: TokenLogprob | None = None) -> None:
+        """Append a token to a row and note whether it was the last one."""
+        row.sampled.append(token)
+        row.ids.append(token)
+        if logprob is not None and row.op.logprobs is not None:
+            row.logprobs.append(logprob._replace(top=logprob.top[: row.op.logprobs]))
+        row.done = (
+            token in self._eos
+            or len(row.sampled) >= row.max_tokens
+            or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
+        )
+
+    def pop_finished(self) -> list[Output]:
+        """Return the requests all of whose rows are done, and forget them."""
+        done = [i for i, rows in self._rows.items() if all(row.done for row in rows)]
+        return [Output(i, tuple(map(self._complete, self._rows.pop(i)))) for i in done]
+
+    def _complete(self, row: Row) -> Completion:
+        sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
+        return complete(sampled, row.op.stop, self._eos, self._tokenizer, logprobs)
+
+
+def take(queue: deque[Row], most: int) -> list[Row]:
+    """Take up to `most` rows from the front of a queue; those that were aborted are dropped."""
+    taken: list[Row] = []
+    while queue and len(taken) < most:
+        row = queue.popleft()
+        if not row.done:
+            taken.append(row)
+    return taken
