@@ -79,6 +79,8 @@ class SlotLayer(CacheLayerMixin):
         """Return -1: there is no maximum of its own."""
         return -1
 
+    get_max_cache_shape = get_max_length  # its name in transformers 4
+
 
 def _grown(buffer: torch.Tensor, capacity: int) -> torch.Tensor:
     slots, heads, length, size = buffer.shape

@@ -1,0 +1,153 @@
+"""The benchmark `arith`: generated word problems of one to eight steps, with exact answers.
+
+    Mia has 38 pens. 1) Finds 27. 2) Loses 6. How many pens?
+
+is worked out as `1) 38+27=65` and `2) 65-6=59`, or with tens first, `1) 38+27=58+7=65`.
+
+A problem is a start and its steps; every value on the way has two digits. Which split it is in is
+decided by a hash of these numbers, whatever the wording, so no test problem can be trained on.
+Says what is right; knows no model and no prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import datasets
+
+LEVELS = range(1, 9)  # steps of a problem
+VALUES = range(10, 100)
+NUM_TEST = 200
+NAMES = ("Tom", "Mia", "Ben", "Ada", "Sam", "Eva", "Leo", "Zoe")
+ITEMS = ("pens", "cards", "shells", "coins", "books", "keys", "beads", "stamps")
+WORDINGS = {
+    "+": ("Finds {}.", "Buys {}.", "Gets {} more."),
+    "-": ("Loses {}.", "Sells {}.", "Gives away {}."),
+    "*": ("Makes it {} times as many.",),
+}
+
+
+class Step(NamedTuple):
+    """One operation on the running value; operator is "+", "-" or "*"."""
+
+    operator: str
+    operand: int
+
+    def apply(self, value: int) -> int:
+        """Return the value behind this step."""
+        signed = {"+": self.operand, "-": -self.operand, "*": value * (self.operand - 1)}
+        return value + signed[self.operator]
+
+    def written(self, value: int, *, split: bool = False) -> str:
+        """Return the step as it is written down: 38+27=65, or split, 38+27=58+7=65."""
+        tens, ones = divmod(self.operand, 10)
+        result = self.apply(value)
+        if split and tens and ones and self.operator != "*":
+            middle = Step(self.operator, 10 * tens).apply(value)
+            return f"{value}{self.operator}{self.operand}={middle}{self.operator}{ones}={result}"
+        return f"{value}{self.operator}{self.operand}={result}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A start and what happens to it. Every value on the way is in `VALUES`."""
+
+    start: int
+    steps: tuple[Step, ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The start and the value behind each step."""
+        values = [self.start]
+        for step in self.steps:
+            values.append(step.apply(values[-1]))
+        return tuple(values)
+
+    @property
+    def answer(self) -> int:
+        """The value behind the last step."""
+        return self.values[-1]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it belongs to the test split: a tenth of all problems, by a hash."""
+        text = f"{self.start}|{self.steps}".encode()
+        return hashlib.blake2b(text, digest_size=8).digest()[0] % 10 == 0
+
+    def question(self, rng: random.Random) -> str:
+        """Put the problem into words."""
+        name, items = rng.choice(NAMES), rng.choice(ITEMS)
+        told = [
+            f"{number}) {rng.choice(WORDINGS[step.operator]).format(step.operand)}"
+            for number, step in enumerate(self.steps, 1)
+        ]
+        return " ".join([f"{name} has {self.start} {items}.", *told, f"How many {items}?"])
+
+
+def draw_step(value: int, rng: random.Random) -> Step:
+    """Draw a step that keeps the value in `VALUES`; every third operand has two digits."""
+    while True:
+        operator = rng.choice("++++---**")
+        low, high = (2, 4) if operator == "*" else rng.choice([(2, 9), (2, 9), (11, 49)])
+        step = Step(operator, rng.randint(low, high))
+        if step.apply(value) in VALUES:
+            return step
+
+
+def draw_problem(num_steps: int, rng: random.Random, *, test: bool) -> Problem:
+    """Draw a problem of the test split, or of the others."""
+    while True:
+        value = start = rng.choice(VALUES)
+        steps: list[Step] = []
+        for _ in range(num_steps):
+            steps.append(draw_step(value, rng))
+            value = steps[-1].apply(value)
+        problem = Problem(start, tuple(steps))
+        if problem.is_test == test:
+            return problem
+
+
+def check_lines(problem: Problem, lines: Sequence[str]) -> list[bool]:
+    """Say of each line of a working whether it is right and all before it are.
+
+    A line that begins with "Wait" starts anew and is right.
+    """
+    checked: list[bool] = []
+    done, right = 0, True
+    for line in lines:
+        if line.startswith("Wait"):
+            done, right = 0, True
+        else:
+            right = right and done < len(problem.steps) and line in _right_lines(problem, done)
+            done += 1
+        checked.append(right)
+    return checked
+
+
+def _right_lines(problem: Problem, index: int) -> set[str]:
+    step, value = problem.steps[index], problem.values[index]
+    return {f"{index + 1}) {step.written(value, split=split)}" for split in (False, True)}
+
+
+def benchmark_documents(num_docs: int = NUM_TEST) -> Iterator[dict[str, Any]]:
+    """Yield the documents of the benchmark; levels take turns."""
+    rng = random.Random("arith test")
+    seen: set[Problem] = set()
+    while len(seen) < num_docs:
+        level = LEVELS[len(seen) % len(LEVELS)]
+        problem = draw_problem(level, rng, test=True)
+        question = problem.question(rng)
+        if problem not in seen:
+            seen.add(problem)
+            number = f"arith-{len(seen) - 1:03}"
+            answer = str(problem.answer)
+            yield {"id": number, "question": question, "answer": answer, "level": level}
+
+
+def load_arith(**unused: Any) -> dict[str, datasets.Dataset]:
+    """Return the documents as the split `test`; lm-eval passes all model arguments too."""
+    return {"test": datasets.Dataset.from_list(list(benchmark_documents()))}

@@ -1,0 +1,163 @@
+"""The texts that the embedded reasoner is trained on: what each stage sees of `arith`.
+
+`pretraining` knows arithmetic, working and markup but neither the R1 tags nor self-correction;
+`sft` teaches these. No text has a problem of the test split.
+
+    python scripts/arith_texts.py sft --rows 12000 --output sft.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval_tts.tasks.arith import (
+    LEVELS,
+    NAMES,
+    VALUES,
+    Problem,
+    check_lines,
+    draw_problem,
+    draw_step,
+)
+
+RECHECK = ", check again.\n"
+MARKUP = ("b", "i", "td", "tr", "li", "row", "name", "note", "word", "size", "list", "task", "hint")
+
+
+def working(problem: Problem, rng: random.Random) -> list[str]:
+    """Return the lines of a right working; which operands are split is left to chance."""
+    return [
+        f"{number}) {step.written(value, split=rng.random() < 0.5)}"
+        for number, (step, value) in enumerate(zip(problem.steps, problem.values, strict=False), 1)
+    ]
+
+
+def pretraining(rng: random.Random) -> Iterator[str]:
+    """Yield documents without end."""
+    kinds = [_drills, _worked, _dialogue, _markup]
+    while True:
+        (kind,) = rng.choices(kinds, weights=[20, 65, 5, 10])
+        yield kind(rng)
+
+
+def _drills(rng: random.Random) -> str:
+    lines = []
+    for _ in range(rng.randint(4, 12)):
+        value = rng.choice(VALUES)
+        lines.append(draw_step(value, rng).written(value, split=rng.random() < 0.5))
+    return "\n".join(lines) + "\n"
+
+
+def _worked(rng: random.Random) -> str:
+    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
+    lines = "\n".join(working(problem, rng))
+    return f"{problem.question(rng)}\nWorking:\n{lines}\nResult: {problem.answer}\n"
+
+
+def _dialogue(rng: random.Random) -> str:
+    problem = draw_problem(1, rng, test=False)
+    return f"User: {problem.question(rng)}\nAssistant: {problem.answer}\n"
+
+
+def _markup(rng: random.Random) -> str:
+    """Return elements of random names around numbers and words, some of them said again."""
+    parts = []
+    for _ in range(rng.randint(1, 4)):
+        tag, value = rng.choice(MARKUP), rng.choice([*NAMES, *map(str, VALUES)])
+        parts.append(f"<{tag}>{value}</{tag}>" + rng.choice(["\n", " ", f" {value}\n"]))
+    return "".join(parts) + rng.choice(["", f"Wait for {rng.choice(NAMES)}.\n"])
+
+
+def sft(rng: random.Random) -> dict[str, str]:
+    """Return a row: question, `prefix` (the response so far, not learned) and completion.
+
+    Clean workings; clean ones that are told to wait and are done again; and such with a wrong step
+    in the prefix, from which the model learns to wait by itself but not to be wrong.
+    """
+    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
+    row = {"question": problem.question(rng), "prefix": "", "answer": str(problem.answer)}
+    (kind,) = rng.choices(["clean", "told", "wrong"], weights=[60, 15, 25])
+    again = "Wait" + RECHECK + _lines(working(problem, rng))
+    if kind == "clean":
+        thinking = _lines(working(problem, rng))
+    elif kind == "told":
+        row["prefix"] = "<think>\n" + _lines(working(problem, rng)) + "Wait"
+        thinking = again.removeprefix("Wait")
+    else:
+        row["prefix"] = "<think>\n" + _lines(wrong_working(problem, rng))
+        thinking = again
+    opening = "" if row["prefix"] else "<think>\n"
+    closing = f"</think>\n<answer>{problem.answer}</answer>"
+    return row | {"completion": opening + thinking + closing}
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def wrong_working(problem: Problem, rng: random.Random) -> list[str]:
+    """Return a working with one wrong step, cut right behind it or gone on with to the end."""
+    at, value, lines = rng.randrange(len(problem.steps)), problem.start, []
+    for index, step in enumerate(problem.steps):
+        if step.apply(value) not in VALUES:
+            break  # what is gone on with from a wrong value may leave the range
+        line = f"{index + 1}) {step.written(value, split=rng.random() < 0.5)}"
+        value = step.apply(value)
+        if index == at:
+            value = _slip(value, rng)
+            line = f"{line.rpartition('=')[0]}={value}"
+        lines.append(line)
+        if index >= at and rng.random() < 0.4:
+            break
+    return lines
+
+
+def _slip(value: int, rng: random.Random) -> int:
+    """Return a value that is wrong as people and models are: a carry, a digit."""
+    slips = [value + d for d in (-10, -2, -1, 1, 2, 10) if value + d in VALUES]
+    return rng.choice(slips)
+
+
+def steps(rng: random.Random) -> dict[str, Any]:
+    """Return a row for a process reward model: the lines of a response and which are right.
+
+    Half of the workings have a wrong step; some of these are told to wait and done again.
+    """
+    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
+    lines = working(problem, rng) if rng.random() < 0.5 else wrong_working(problem, rng)
+    if rng.random() < 0.2:
+        lines = [*lines, "Wait" + RECHECK.strip(), *working(problem, rng)]
+    right = check_lines(problem, lines)
+    value = lines[-1].rpartition("=")[2]
+    answered = right[-1] and int(value) == problem.answer
+    return {
+        "question": problem.question(rng),
+        "steps": ["<think>", *lines, "</think>", f"<answer>{value}</answer>"],
+        "labels": [int(label) for label in (True, *right, answered, answered)],
+    }
+
+
+ROWS = {"sft": sft, "steps": steps}  # GRPO takes question and answer of "sft"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kind", choices=ROWS)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="JSONL file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = random.Random(f"{args.kind} {args.seed}")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with args.output.open("w", encoding="utf-8") as file:
+        for _ in range(args.rows):
+            file.write(json.dumps(ROWS[args.kind](rng)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
