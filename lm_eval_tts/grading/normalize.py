@@ -82,7 +82,7 @@ _SPACING = re.compile(
 _SIZING = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?(?=[^A-Za-z]|\\|$)")
 _TEXT = re.compile(
     r"\\(?:underline|text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|mathsf|mathbb|"
-    r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec)\s*\*?\s*\{([^{}]*)\}"
+    r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec|hat)\s*\*?\s*\{([^{}]*)\}"
 )
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{(.*)\}", re.S)
 _GROUPED = re.compile(r"(?<![\d,.])(\d{1,3}(?:,\d{3})+)(?![\d,])")
@@ -98,6 +98,10 @@ _QUALIFIER = re.compile(
 _LABEL = re.compile(r"^[A-Za-z][A-Za-z ]{2,40}:\s*(?=\S)")
 _RESIDUE = re.compile(r"\s*(?:</?[A-Za-z]{0,20}>?|>|(?<=[\d)}])\\n)\s*$")
 _ENTITY = re.compile(r"&(?:lt|gt|le|ge|pi|deg|infin|nbsp|amp|times|minus|radic);")
+# Commands of a text that was escaped once too often, as in JSON: \\\\frac.
+_ESCAPED = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|leq?|geq?|text|pi|cdot|times|infty|cup|pm)(?![A-Za-z]))"
+)
 _ANGLES = re.compile(r"^\s*<([^<>]*,[^<>]*)>\s*$")
 _UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 _OUT_OF = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d)")
@@ -145,6 +149,7 @@ def plain(text: str) -> str:
         if not (match := _BOX.fullmatch(text.strip().strip("$.").strip())):
             break
         text = match.group(1)
+    text = _ESCAPED.sub(r"\\", text).replace('\\"', '"')
     text = re.sub(r"\*\*|__|`", "", text) if not re.search(r"\d\s*\*\*\s*\d", text) else text
     text = _BRACED_GROUPS.sub("", text)
     text = _DELIMITER.sub(" ", text)
@@ -152,7 +157,7 @@ def plain(text: str) -> str:
     text = _SIZING.sub("", text)
     for _ in range(3):
         text = _TEXT.sub(r" \1 ", text)
-    text = re.sub(r"\\[dtc]frac\b", r"\\frac", text)
+    text = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", text)
     text = re.sub(r"\\(?:leq|leqslant|geq|geqslant|neq)\b", lambda m: m.group()[:3] + " ", text)
     text = re.sub(r"\\%", "%", text)
     text = re.sub(r"\s+\^", "^", text)
@@ -260,7 +265,7 @@ def _balance(text: str) -> str:
 
 def _trim(text: str) -> str:
     text = text.strip().strip("\"'").strip()
-    while text and text[-1] in ".,;: \n" and not text.endswith("\\,"):
+    while text and text[-1] in ".,;:\" \n" and not text.endswith("\\,"):
         text = text[:-1]
     text = text.rstrip("\\").rstrip()
     return text.lstrip(":= \n")
