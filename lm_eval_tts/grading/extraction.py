@@ -39,6 +39,11 @@ class Found(NamedTuple):
 
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=[{\s\w])")
+_LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
+_JOINS = re.compile(
+    r"\}" + _LAYOUT + r"(?:[,;]" + _LAYOUT + r"(?:and\b)?|(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?)"
+    + _LAYOUT
+)  # fmt: skip
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _PHRASE = re.compile(
     r"(?:\b(?:final|correct|right|best|desired|required|actual)\s+(?:answer|result|solution|value)"
@@ -148,11 +153,18 @@ def concluded(text: str) -> Found | None:
 
 
 def _boxed(text: str) -> Found | None:
-    """The last box that closes, or that the end of the text cuts off behind a whole number."""
+    """The last box that closes, or that the end of the text cuts off behind a whole number.
+
+    Boxes with nothing but "and" or a comma between them are one answer of several parts.
+    """
+    parts: list[Found] = []
     for match in reversed(list(_BOX.finditer(text))):
-        if (content := _box_content(text, match.end())) and content.strip():
-            return Found(content.strip()[:MAX_ANSWER], "boxed", match.start())
-    return None
+        content = _box_content(text, match.end()) or ""
+        if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
+            break
+        if content.strip():
+            parts.insert(0, Found(content.strip()[:MAX_ANSWER], "boxed", match.start()))
+    return parts[-1]._replace(answer=", ".join(p.answer for p in parts)) if parts else None
 
 
 def _box_content(text: str, start: int) -> str | None:

@@ -107,7 +107,9 @@ _UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 _OUT_OF = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d)")
 _TIMES = re.compile(r"(?<=\d)\s+[xX]\s+(?=\d)|(?<=\d)[xX](?=10\^)")
 _UNIT_TAIL = re.compile(r"^[A-Za-z¢][A-Za-z.'\-/]*(?:\^?\{?[23]\}?)?$")
-_GLUED_UNIT = re.compile(r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?)$")
+_GLUED_UNIT = re.compile(
+    r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?|m\^\{?[23]\}?)$"
+)
 _VALUE_TAIL = re.compile(r"(?:[\d)\]}%]|\\pi|\\circ)$")
 
 

@@ -18,8 +18,8 @@ _MATH = re.compile(
     re.S,
 )
 _NUMBER = (
-    r"(?:\\?\$\s?|[€£])?[-+−]?\s?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)?(?:\.?\d+)"
-    r"(?:\s?/\s?\d+(?:\.\d+)?|:\d+|\s(?:and\s)?\d+/\d+)?(?:_\{?\d+\}?)?(?:\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
+    r"(?:\\?\$\s?|[€£])?[-+−]?\s?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.?\d+)"
+    r"(?:\s?/\s?\d+(?:\.\d+)?|:\d+|\s(?:and\s)?\d+/\d+)?(?:_\{?\d+\}?)?(?:[kcm]?[mg][²³]?(?!\w)|\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
 )
 _WHERE = (
     "when if where for at with since because as that satisfying satisfies equation to of by in "
@@ -31,7 +31,7 @@ _CURRENCY = re.compile(
 )
 _WORDS = "|".join(sorted((w for w in NUMBER_WORDS if w != "one"), key=len, reverse=True))
 _ATOM = re.compile(
-    r"(?P<math>\x00\d+\x00)|(?P<number>(?<![\w.])" + _NUMBER + r"(?![A-Za-z_(]|\.\d))"
+    r"(?P<math>\x00\d+\x00)|(?P<number>(?<![\w.])" + _NUMBER + r"(?![\dA-Za-z_(]|\.\d))"
     r"|(?P<word>\b(?:" + _WORDS + r"|(?<=exactly )one|(?<=only )one)"
     r"(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b(?!-[a-z]))",
     re.I,
