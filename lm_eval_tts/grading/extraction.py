@@ -40,10 +40,8 @@ class Found(NamedTuple):
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=[{\s\w])")
 _LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
-_JOINS = re.compile(
-    r"\}" + _LAYOUT + r"(?:[,;]" + _LAYOUT + r"(?:and\b)?|(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?)"
-    + _LAYOUT
-)  # fmt: skip
+_AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
+_JOINS = re.compile(rf"\}}{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT}")
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _PHRASE = re.compile(
     r"(?:\b(?:final|correct|right|best|desired|required|actual)\s+(?:answer|result|solution|value)"

@@ -107,9 +107,7 @@ _UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 _OUT_OF = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d)")
 _TIMES = re.compile(r"(?<=\d)\s+[xX]\s+(?=\d)|(?<=\d)[xX](?=10\^)")
 _UNIT_TAIL = re.compile(r"^[A-Za-z¢][A-Za-z.'\-/]*(?:\^?\{?[23]\}?)?$")
-_GLUED_UNIT = re.compile(
-    r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?|m\^\{?[23]\}?)$"
-)
+_GLUED_UNIT = re.compile(r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?|m\^\{?[23]\}?)$")
 _VALUE_TAIL = re.compile(r"(?:[\d)\]}%]|\\pi|\\circ)$")
 
 
@@ -141,6 +139,7 @@ def clean(text: str) -> Cleaned:
     return Cleaned(_trim(text), unit or currency)
 
 
+@lru_cache(maxsize=20_000)
 def plain(text: str) -> str:
     """Return the text with one spelling for signs and without layout commands and markup."""
     text = tidy(_ENTITY.sub(lambda m: html.unescape(m.group()), text[:MAX_LENGTH]))
@@ -154,6 +153,15 @@ def plain(text: str) -> str:
     text = _ESCAPED.sub(r"\\", text).replace('\\"', '"')
     text = re.sub(r"\*\*|__|`", "", text) if not re.search(r"\d\s*\*\*\s*\d", text) else text
     text = _BRACED_GROUPS.sub("", text)
+    text = _without_layout(text) if "\\" in text else text.replace("$", " ").replace("~", " ")
+    text = re.sub(r"\s+\^", "^", text)
+    text = _UNION.sub(r"\\cup ", text)
+    text = _TIMES.sub(r"\\times ", _OUT_OF.sub("/", text))
+    return _trim(text)
+
+
+def _without_layout(text: str) -> str:
+    """Drop the commands of LaTeX that say nothing about the value."""
     text = _DELIMITER.sub(" ", text)
     text = _SPACING.sub(" ", text)
     text = _SIZING.sub("", text)
@@ -161,11 +169,7 @@ def plain(text: str) -> str:
         text = _TEXT.sub(r" \1 ", text)
     text = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", text)
     text = re.sub(r"\\(?:leq|leqslant|geq|geqslant|neq)\b", lambda m: m.group()[:3] + " ", text)
-    text = re.sub(r"\\%", "%", text)
-    text = re.sub(r"\s+\^", "^", text)
-    text = _UNION.sub(r"\\cup ", text)
-    text = _TIMES.sub(r"\\times ", _OUT_OF.sub("/", text))
-    return _trim(text)
+    return text.replace("\\%", "%")
 
 
 def tidy(text: str) -> str:
@@ -267,7 +271,7 @@ def _balance(text: str) -> str:
 
 def _trim(text: str) -> str:
     text = text.strip().strip("\"'").strip()
-    while text and text[-1] in ".,;:\" \n" and not text.endswith("\\,"):
+    while text and text[-1] in '.,;:" \n' and not text.endswith("\\,"):
         text = text[:-1]
     text = text.rstrip("\\").rstrip()
     return text.lstrip(":= \n")
