@@ -164,7 +164,7 @@ def _read_list(text: str, unit: str, depth: int) -> Answer | None:
         if mark == "{}" or (mark == "" and len(pieces) > 1):
             return _parts("list", text, pieces, depth, mark)
         if len(pieces) > 1:
-            return _parts("bracketed", text, pieces, depth, mark)
+            return _rows(_parts("bracketed", text, pieces, depth, mark))
     pieces = [p for comma in split_top(text, ",", ";") for p in _JOINT.split(comma)]
     pieces = [re.sub(r"^\s*(?:and|or)\s", "", piece) for piece in pieces]
     if len(pieces) > 1 and not _is_prose(text):
@@ -175,6 +175,16 @@ def _read_list(text: str, unit: str, depth: int) -> Answer | None:
         upper, lower = text.replace("\\mp", "\\pm"), text.replace("\\mp", "\\pm")
         return _parts("list", text, [upper.replace("\\pm", "+"), lower.replace("\\pm", "-")], depth)
     return None
+
+
+def _rows(answer: Answer) -> Answer:
+    """The matrix that [[1, 2], [3, 4]] is in programs; anything else as it was."""
+    if answer.mark != "[]" or any(part.mark != "[]" for part in answer.parts):
+        return answer
+    if len({len(part.parts) for part in answer.parts}) != 1:
+        return answer
+    rows = tuple(part._replace(mark="()") for part in answer.parts)
+    return Answer("matrix", answer.text, parts=rows)
 
 
 def _parts(form: Form, text: str, pieces: list[str], depth: int, mark: str = "") -> Answer:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.answers import Answer, is_name, read
+from lm_eval_tts.grading.matrices import components
 from lm_eval_tts.grading.normalize import MAX_LENGTH, clean, plain
 from lm_eval_tts.grading.values import TooLarge, Value, same_value
 
@@ -98,6 +99,8 @@ def _same_form(a: Answer, b: Answer) -> bool | None:
         return _same_words(a.text, b.text) or _same_letters(a, b)
     if a.form == b.form == "value":
         return _same_quantity(a, b)
+    if {a.form, b.form} == {"value", "bracketed"}:
+        return _same_vector(a, b) if a.value else _same_vector(b, a)
     if "base" in (a.form, b.form):
         return _same_base(a, b)
     if "formula" in (a.form, b.form):
@@ -136,6 +139,16 @@ def _same_quantity(a: Answer, b: Answer) -> bool | None:
         percent, other = (a.value, b.value) if a.mark == "%" else (b.value, a.value)
         return same_value(values.divide(percent, values.rational(100)), other)
     return result
+
+
+def _same_vector(a: Answer, b: Answer) -> bool | None:
+    """A sum of unit vectors and a list in brackets; without k it may have two parts."""
+    found = components(a.value) if a.value else None
+    if not found or b.mark not in ("()", "[]"):
+        return False
+    found = found if found[2].top or len(b.parts) != 2 else found[:2]
+    parts = [Answer("value", "", value=part) for part in found]
+    return len(parts) == len(b.parts) and _same_parts(parts, b.parts)
 
 
 def _units_clash(a: str, b: str) -> bool:

@@ -1,4 +1,5 @@
 """Matrices in LaTeX: the cells of one as texts, and the value of a sum of products of several.
+Vectors as sums of the unit vectors i, j, k.
 
 Knows their layout and arithmetic; what a cell means is for `answers` to say.
 """
@@ -67,6 +68,21 @@ def evaluate(text: str) -> Matrix | None:
     for term in terms[1:]:
         total = _sum(total, term)
     return total
+
+
+def components(value: Value) -> list[Value] | None:
+    """Return x, y, z of x i + y j + z k; None if a value is no such sum (3 + 4i is none)."""
+    found = dict.fromkeys("ijk", values.rational(0))
+    if value.bottom != values.ONE or not value.variables & {"j", "k"}:
+        return None
+    for product, factor in value.top.items():
+        axes = [atom for atom, rate in product if atom.name in found and rate == 1]
+        if len(axes) != 1:
+            return None
+        rest = tuple(item for item in product if item[0] != axes[0])
+        term = Value({rest: factor}, values.ONE)
+        found[axes[0].name] = values.add(found[axes[0].name], term)
+    return list(found.values())
 
 
 def _blocks(text: str) -> list[re.Match[str]]:

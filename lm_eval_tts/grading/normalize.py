@@ -95,6 +95,9 @@ _QUALIFIER = re.compile(
     r"(?<=[\w)}\]$%])[\s,$]+"
     r"(?:at|when|whenever|where|for|if|such that|with|because|since|assuming)\s"
 )
+_CHOOSE = re.compile(
+    r"(?<![\w)}^])C\((\d{1,3}),\s?(\d{1,3})\)|\{\s*(\d{1,3})\s*\\choose\s*(\d{1,3})\s*\}"
+)
 _LABEL = re.compile(r"^[A-Za-z][A-Za-z ]{2,40}:\s*(?=\S)")
 _RESIDUE = re.compile(r"\s*(?:</?[A-Za-z]{0,20}>?|>|(?<=[\d)}])\\n)\s*$")
 _ENTITY = re.compile(r"&(?:lt|gt|le|ge|pi|deg|infin|nbsp|amp|times|minus|radic);")
@@ -155,6 +158,7 @@ def plain(text: str) -> str:
     text = _BRACED_GROUPS.sub("", text)
     text = _without_layout(text) if "\\" in text else text.replace("$", " ").replace("~", " ")
     text = re.sub(r"\s+\^", "^", text)
+    text = _CHOOSE.sub(r"\\binom{\1\3}{\2\4}", text)
     text = _UNION.sub(r"\\cup ", text)
     text = _TIMES.sub(r"\\times ", _OUT_OF.sub("/", text))
     return _trim(text)

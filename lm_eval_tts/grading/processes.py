@@ -127,7 +127,7 @@ class _Idle:
 
     def forget(self) -> None:
         """In a forked child the processes belong to the parent."""
-        self.__init__()  # type: ignore[misc]
+        self.lock, self.workers = threading.Lock(), []
 
 
 _idle = _Idle()

@@ -175,7 +175,7 @@ def committed(sentence: str, loosely: bool = True) -> str | None:
 def leading(text: str) -> str | None:
     """Return the formula or number that a text starts with, such as "12" of "12 apples"."""
     hidden, formulas = _hide_formulas(text.strip()[:MAX_SENTENCE])
-    found = _expression_at(hidden, _FILLER.match(hidden).end(), formulas)  # type: ignore[union-attr]
+    found = _expression_at(hidden, _end(_FILLER, hidden), formulas)
     return _show(found, formulas) if found else None
 
 
@@ -226,7 +226,7 @@ def _after_copula(text: str, formulas: list[str]) -> str | None:
     for match in _COPULA.finditer(text):
         if found and _CONDITION.search(text, end, match.start()):
             break  # "is 5 when x = 2"
-        start = _FILLER.match(text, match.end()).end()  # type: ignore[union-attr]
+        start = _end(_FILLER, text, match.end())
         if expression := _expression_at(text, start, formulas):
             found, end = expression, start + len(expression)
     return found
@@ -248,7 +248,7 @@ def _expression_at(text: str, start: int, formulas: list[str]) -> str | None:
         bare = _BARE.match(text, start)
         return bare.group() if bare and is_formula(bare.group()) else None
     end = match.end()
-    rest = _CLAUSE.match(text, end).group()  # type: ignore[union-attr]
+    rest = text[end : _end(_CLAUSE, text, end)]
     if rest.strip() and re.match(r"\s*[-+*/^=×√_(\\]", rest) and is_formula(rest):
         return match.group() + rest
     while joined := _JOINED.match(text, end):
@@ -256,8 +256,13 @@ def _expression_at(text: str, start: int, formulas: list[str]) -> str | None:
         if not following:
             break
         end = following.end()
-    unit = _UNIT.match(text, end)
-    return text[start : unit.end() if unit else end]
+    return text[start : _end(_UNIT, text, end)]
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int = 0) -> int:
+    """Where a match at this place ends; the place itself if there is none."""
+    match = pattern.match(text, at)
+    return match.end() if match else at
 
 
 def _loose(text: str, formulas: list[str]) -> str | None:
