@@ -12,6 +12,8 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
+from lm_eval_tts.grading.words import spelled_number, spelled_set
+
 MAX_LENGTH = 2_000
 
 SIGNS = {
@@ -28,15 +30,6 @@ SIGNS = {
 }  # fmt: skip
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n", strict=True))
 LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-NUMBER_WORDS = {word: number for number, word in enumerate(_SMALL.split())} | {
-    word: 10 * number for number, word in enumerate(_TENS.split(), 2)
-}
 
 # Names of units by the unit they stand for, so that "5 cm" and "5 m" differ; other words after a
 # number are dropped.
@@ -84,6 +77,7 @@ _TEXT = re.compile(
     r"\\(?:underline|text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|mathsf|mathbb|"
     r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec|hat)\s*\*?\s*\{([^{}]*)\}"
 )
+_REALS = re.compile(r"\\mathbb\s*\{?R\}?(?!\s*[\^_A-Za-z+])")
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{(.*)\}", re.S)
 _GROUPED = re.compile(r"(?<![\d,.])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _BRACED_GROUPS = re.compile(r"(?<=\d)(?:\{,\}|,?\s*\\!\s*,?|\\,)\s*(?=\d{3}(?!\d))")
@@ -137,7 +131,7 @@ def clean(text: str) -> Cleaned:
     text = _LABEL.sub("", text)
     head = _QUALIFIER.split(text, maxsplit=1)[0]
     text = head if re.search(r"\d|\\", head) else text
-    text = spelled_number(text) or text
+    text = spelled_number(text) or spelled_set(text) or text
     text, unit = split_unit(_strip_leading(text))
     return Cleaned(_trim(text), unit or currency)
 
@@ -169,6 +163,7 @@ def _without_layout(text: str) -> str:
     text = _DELIMITER.sub(" ", text)
     text = _SPACING.sub(" ", text)
     text = _SIZING.sub("", text)
+    text = _REALS.sub(r"(-\\infty,\\infty)", text)
     for _ in range(3):
         text = _TEXT.sub(r" \1 ", text)
     text = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", text)
@@ -197,17 +192,6 @@ def tidy(text: str) -> str:
     text = "".join(pieces)
     text = re.sub(r"\}\^\{|\}_\{(?=\d)", "", text) if "}^{" in text or "}_{" in text else text
     return re.sub(r"\\sqrt (\d+)", r"\\sqrt{\1}", text)
-
-
-def spelled_number(text: str) -> str | None:
-    """Return the digits of a number in words, up to ninety-nine or a whole hundred."""
-    words = re.split(r"[\s\-]+", text.lower().strip(" ."))
-    if not 1 <= len(words) <= 2 or any(w not in NUMBER_WORDS for w in words):
-        return None
-    first, *rest = (NUMBER_WORDS[w] for w in words)
-    if rest and not (first >= 20 and 0 < rest[0] < 10):
-        return None
-    return str(first + sum(rest))
 
 
 def split_unit(text: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.expressions import GREEK, WORDS
-from lm_eval_tts.grading.normalize import NUMBER_WORDS
+from lm_eval_tts.grading.words import NUMBER_WORDS
 
 MAX_SENTENCE = 1_500
 
