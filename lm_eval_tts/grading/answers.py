@@ -246,6 +246,8 @@ def _balanced(text: str) -> bool:
 
 def split_top(text: str, *separators: str) -> list[str]:
     """Split at separators outside of brackets."""
+    if not any(separator in text for separator in separators):
+        return [text]
     pieces, depth, start, at = [], 0, 0, 0
     while at < len(text):
         character = text[at]
