@@ -29,6 +29,7 @@ _RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)$")
 _NAME = re.compile(
     r"^(?:[A-Za-z]{1,3}'*|\\[A-Za-z]+)(?:_(?:\{[^{}]*\}|\w))?(?:\^\{-1\})?\s*(?:\([^()]*\))?$"
 )
+_RATIO = re.compile(r"(?:\\frac\{?)?[A-Z]{2,3}\}?[{:/][A-Z]{2,3}\}?")  # of two segments
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -110,7 +111,10 @@ def _is_number(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Say whether the left side of an equation only names what the right side is."""
-    return bool(_NAME.match(text)) or len(re.findall(r"[A-Za-z]{3,}", text)) > 2
+    return (
+        bool(_NAME.match(text) or _RATIO.fullmatch(text))
+        or len(re.findall(r"[A-Za-z]{3,}", text)) > 2
+    )
 
 
 def _read_matrix(text: str, depth: int) -> Answer | None:

@@ -172,6 +172,7 @@ EQUAL: list[tuple[str, str]] = [
     ("\\\\frac{5}{8}", "5/8"),
     ("x \\\\ge 4", "[4, \\infty)"),
     ("18 = u", "18"),
+    ("\\frac{PQ}{RS} = \\frac{2}{7}", "2/7"),
     ("9 = 4a + c", "4a + c = 9"),
     ("nonnegative real numbers", "[0,\\infty)"),
     ("all negative numbers and zero", "(-\\infty,0]"),
