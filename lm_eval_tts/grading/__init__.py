@@ -6,7 +6,8 @@
 Reading order: `parts` (tags), `extraction`, `splitting` and `sentences` or `choices` (which answer
 is committed to), `normalize` and `words` (one spelling), `answers`, `matrices`, `inequalities`,
 `expressions` and `values` (what it means), `equivalence` (exact rules), `symbolic` (computer
-algebra in a process of its own), `pool` (many at once), `degeneration` (loops). Knows text libraries only: no model, no lm_eval, no files.
+algebra in a process of its own), `pool` (many at once), `degeneration` (loops). Knows text
+libraries only: no model, no lm_eval, no files.
 """
 
 from __future__ import annotations
