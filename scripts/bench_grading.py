@@ -96,8 +96,8 @@ def run(judges: dict[str, Judge], pairs: list[Pair]) -> dict[str, tuple[float, i
 def clear_caches() -> None:
     from lm_eval_tts.grading import answers, equivalence, expressions, normalize, symbolic
 
-    caches = (answers.read, equivalence.settle, expressions.read_value, normalize.clean)
-    for function in (*caches, symbolic._verified):
+    texts = (normalize.plain, normalize.clean, expressions.read_value, answers.read)
+    for function in (*texts, equivalence.settle, symbolic._verified):
         function.cache_clear()
 
 

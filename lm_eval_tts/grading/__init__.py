@@ -3,10 +3,11 @@
     >>> grade("<think>2+2</think><answer>4</answer>", "4").correct
     True
 
-Reading order: `parts` (tags), `extraction` and `sentences` or `choices` (which answer is
-committed to), `normalize`, `answers`, `expressions` and `values` (what it means), `equivalence`
-(exact rules), `symbolic` (computer algebra in a process of its own), `pool` (many at once),
-`degeneration` (loops). Knows text libraries only: no model, no lm_eval, no files.
+Reading order: `parts` (tags), `extraction`, `splitting` and `sentences` or `choices` (which answer
+is committed to), `normalize` and `words` (one spelling), `answers`, `matrices`, `inequalities`,
+`expressions` and `values` (what it means), `equivalence` (exact rules), `symbolic` (computer
+algebra in a process of its own), `pool` (many at once), `degeneration` (loops). Knows text
+libraries only: no model, no lm_eval, no files.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ def grade(
 
 
 def equivalent(a: str, b: str) -> bool:
-    """Say whether two answers are mathematically equal, without any tolerance."""
+    """Say whether two answers are mathematically equal, without any tolerance.
+
+    Symmetric, and stricter than `grade`: "m + n = 12" and "12" differ, though a response that ends
+    with the first answers the second.
+    """
     decided = settle(a, b)
     return verified(a, b) if decided is None else decided

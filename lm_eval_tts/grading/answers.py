@@ -10,29 +10,26 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from lm_eval_tts.grading import expressions, values
+from lm_eval_tts.grading.inequalities import read_interval
+from lm_eval_tts.grading.matrices import evaluate, read_layout
 from lm_eval_tts.grading.normalize import clean
 from lm_eval_tts.grading.values import TooLarge, Value
 
 Form = Literal["value", "list", "bracketed", "matrix", "base", "words", "formula", "huge"]
 MAX_PARTS = 100
 
-_MATRIX = re.compile(
-    r"^(.{0,200}?)\\begin\{([pbvBV]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\2\}"
-    r"(?:\^\{?(?:T|\\top)\}?)?$",
-    re.S,
-)
 _BASE = re.compile(r"^([0-9A-Za-z]+)\s*_\s*\{?\s*(\d{1,2})\s*\}?$")
 _BASE_WORDS = re.compile(r"^([0-9A-Za-z]+) (?:in )?base (\d{1,2})$")
 _MEMBER = re.compile(r"^[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\\in(?![A-Za-z])\s*")
 _APPROXIMATE = re.compile(r"\\(?:approx|simeq|sim|doteq)(?![A-Za-z])|~=")
 _ASIDE = re.compile(r"\s\(([^()]*)\)$")
 _BREAK = re.compile(r"\\(?:Rightarrow|implies|Longrightarrow|to|iff)(?![A-Za-z])|=>")
+_JOINT = re.compile(r"\s(?:and|or)\s|(?<=[\d)\]}])(?:and|or)(?=[\d(\[{\\-]|[A-Za-z]\s*[=(])")
 _RANGE = re.compile(r"^(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)$")
-_COMPARISON = re.compile(r"\\(le|ge|lt|gt|ne)(?![A-Za-z])|(<=|>=|<|>)")
-_COMPARISON_SIGNS = {"le": "<=", "ge": ">=", "lt": "<", "gt": ">"}
 _NAME = re.compile(
     r"^(?:[A-Za-z]{1,3}'*|\\[A-Za-z]+)(?:_(?:\{[^{}]*\}|\w))?(?:\^\{-1\})?\s*(?:\([^()]*\))?$"
 )
+_RATIO = re.compile(r"(?:\\frac\{?)?[A-Z]{2,3}\}?[{:/][A-Z]{2,3}\}?")  # of two segments
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -59,15 +56,15 @@ def _read(text: str, unit: str = "", depth: int = 0) -> Answer:
     if depth > 4:
         return Answer("huge", text)
     text = _without_aside(text.strip())
-    text = _MEMBER.sub("", next(filter(str.strip, _APPROXIMATE.split(text)), text).strip())
+    text = _MEMBER.sub("", _exact(text))
     text = _BREAK.split(text)[-1].strip() or text
     sides = split_top(text, "=")
-    is_single = len(split_top(text, ",", ";", " or ", " and ")) == 1
+    is_single = len(split_top(text, ",", ";")) == 1 and not _JOINT.search(text)
     if len(sides) > 1 and is_single and all(s.strip() for s in sides):
         return _read_equation(sides, unit, depth)
     return (
         _read_matrix(text, depth)
-        or _read_comparison(text, depth)
+        or _read_inequality(text, depth)
         or _read_list(text, unit, depth)
         or _read_base(text)
         or _read_value(text, unit)
@@ -85,40 +82,58 @@ def _without_aside(text: str) -> str:
     return text[: match.start()] if _is_prose(other) else text
 
 
+def _exact(text: str) -> str:
+    """What an approximation is one of; of a name only the approximation says anything."""
+    sides = [side.strip() for side in _APPROXIMATE.split(text) if side.strip()]
+    if len(sides) > 1 and _NAME.match(sides[0]):
+        sides.pop(0)
+    return sides[0] if sides else text
+
+
 def _read_equation(sides: list[str], unit: str, depth: int) -> Answer:
     """What an equation says: its last side. An equation between two formulas stays one."""
     left, right = sides[-2].strip(), sides[-1].strip()
-    if re.fullmatch(r"[a-zA-Z]", right) and not re.fullmatch(r"[a-zA-Z]", left):
-        left, right = right, left  # 17 = x
+    if _is_number(left) and not _is_number(right):
+        left, right = right, left  # 17 = x, 116 = m + n
     answer = _read(right, unit, depth + 1)
     if len(sides) > 2:
         return answer
     return answer._replace(left=left)
 
 
+def _is_number(text: str) -> bool:
+    try:
+        value = _value(text)
+    except TooLarge:
+        return False
+    return value is not None and not value.variables
+
+
 def is_name(text: str) -> bool:
     """Say whether the left side of an equation only names what the right side is."""
-    return bool(_NAME.match(text)) or len(re.findall(r"[A-Za-z]{3,}", text)) > 2
+    return (
+        bool(_NAME.match(text) or _RATIO.fullmatch(text))
+        or len(re.findall(r"[A-Za-z]{3,}", text)) > 2
+    )
 
 
 def _read_matrix(text: str, depth: int) -> Answer | None:
-    match = _MATRIX.match(text)
-    if not match or "\\begin" in match.group(3):
+    if "\\begin" not in text:
         return None
-    factor = _value(match.group(1).strip().rstrip("*")) if match.group(1).strip() else None
-    if match.group(1).strip() and factor is None:
+    if matrix := evaluate(text):
+        return _table(text, [[Answer("value", "", value=cell) for cell in row] for row in matrix])
+    if not (layout := read_layout(text)):
         return None
-    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", match.group(3))]
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    if len(rows) * max(map(len, rows), default=0) > MAX_PARTS:
-        return Answer("huge", text)
-    table = tuple(
-        Answer("bracketed", "", "()", tuple(_scale(_read(c, "", depth + 1), factor) for c in row))
-        for row in rows
-    )
-    if all(len(row.parts) == 1 for row in table):
-        return Answer("bracketed", text, "()", tuple(row.parts[0] for row in table))
-    return Answer("matrix", text, parts=table) if len(table) > 1 else table[0]
+    read_cells = [[_read(cell, "", depth + 1) for cell in row] for row in layout.cells]
+    return _table(text, [[_scale(cell, layout.factor) for cell in row] for row in read_cells])
+
+
+def _table(text: str, cells: list[list[Answer]]) -> Answer:
+    """A matrix; a vector, standing or lying, is one list in brackets."""
+    if len(cells) != 1 and all(len(row) == 1 for row in cells):
+        return Answer("bracketed", text, "()", tuple(row[0] for row in cells))
+    rows = tuple(Answer("bracketed", "", "()", tuple(row)) for row in cells)
+    return Answer("matrix", text, parts=rows) if len(rows) > 1 else rows[0]._replace(text=text)
 
 
 def _scale(answer: Answer, factor: Value | None) -> Answer:
@@ -127,33 +142,19 @@ def _scale(answer: Answer, factor: Value | None) -> Answer:
     return answer._replace(value=values.multiply(answer.value, factor), text="")
 
 
-def _read_comparison(text: str, depth: int) -> Answer | None:
-    """An inequality of one variable as the interval it is."""
-    parts = _COMPARISON.split(text)
-    if len(parts) not in (4, 7) or "ne" in parts:
+def _read_inequality(text: str, depth: int) -> Answer | None:
+    if not (interval := read_interval(text)):
         return None
-    sides = [side.strip() for side in parts[::3]]
-    signs = [parts[i] or parts[i + 1] for i in range(1, len(parts), 3)]
-    signs = [_COMPARISON_SIGNS.get(sign, sign) for sign in signs]
-    if signs[0][0] == ">":
-        sides, signs = sides[::-1], [s.replace(">", "<") for s in signs[::-1]]
-    if any(sign[0] != "<" for sign in signs):
-        return None
-    if len(sides) == 2:
-        if re.fullmatch(r"[a-z]", sides[1]):
-            sides, signs = [*sides, "\\infty"], [*signs, "<"]
-        elif re.fullmatch(r"[a-z]", sides[0]):
-            sides, signs = ["-\\infty", *sides], ["<", *signs]
-    if len(sides) != 3 or not re.fullmatch(r"[a-z]|\\[a-z]+", sides[1]):
-        return None
-    mark = ("[" if signs[0] == "<=" else "(") + ("]" if signs[1] == "<=" else ")")
-    ends = (_read(sides[0], "", depth + 1), _read(sides[2], "", depth + 1))
-    return Answer("bracketed", text, mark, ends)
+    ends = (
+        _read(end, "", depth + 1) if isinstance(end, str) else Answer("value", "", value=end)
+        for end in (interval.lower, interval.upper)
+    )
+    return Answer("bracketed", text, interval.mark, tuple(ends))
 
 
 def _read_list(text: str, unit: str, depth: int) -> Answer | None:
     for opening, closing, mark in (
-        ("\\{", "\\}", "{}"), ("\\lbrace", "\\rbrace", "{}"), ("{", "}", "{}"),
+        ("\\{", "\\}", "{}"), ("\\lbrace", "\\rbrace", "{}"), ("{", "}", ""),
         ("\\langle", "\\rangle", "()"), ("(", ")", "()"), ("[", "]", "[]"), ("(", "]", "(]"),
         ("[", ")", "[)"),
     ):  # fmt: skip
@@ -162,12 +163,13 @@ def _read_list(text: str, unit: str, depth: int) -> Answer | None:
         inner = text[len(opening) : len(text) - len(closing)]
         if not _balanced(inner):
             continue
-        pieces = split_top(inner, ",")
-        if mark == "{}" and (len(pieces) > 1 or opening != "{"):
+        pieces = split_top(inner, ";")
+        pieces = pieces if len(pieces) > 1 else split_top(inner, ",")
+        if mark == "{}" or (mark == "" and len(pieces) > 1):
             return _parts("list", text, pieces, depth, mark)
         if len(pieces) > 1:
-            return _parts("bracketed", text, pieces, depth, mark)
-    pieces = [p for comma in split_top(text, ",", ";") for p in re.split(r" (?:and|or) ", comma)]
+            return _rows(_parts("bracketed", text, pieces, depth, mark))
+    pieces = [p for comma in split_top(text, ",", ";") for p in _JOINT.split(comma)]
     pieces = [re.sub(r"^\s*(?:and|or)\s", "", piece) for piece in pieces]
     if len(pieces) > 1 and not _is_prose(text):
         return _parts("list", text, pieces, depth)
@@ -177,6 +179,16 @@ def _read_list(text: str, unit: str, depth: int) -> Answer | None:
         upper, lower = text.replace("\\mp", "\\pm"), text.replace("\\mp", "\\pm")
         return _parts("list", text, [upper.replace("\\pm", "+"), lower.replace("\\pm", "-")], depth)
     return None
+
+
+def _rows(answer: Answer) -> Answer:
+    """The matrix that [[1, 2], [3, 4]] is in programs; anything else as it was."""
+    if answer.mark != "[]" or any(part.mark != "[]" for part in answer.parts):
+        return answer
+    if len({len(part.parts) for part in answer.parts}) != 1:
+        return answer
+    rows = tuple(part._replace(mark="()") for part in answer.parts)
+    return Answer("matrix", answer.text, parts=rows)
 
 
 def _parts(form: Form, text: str, pieces: list[str], depth: int, mark: str = "") -> Answer:
@@ -238,6 +250,8 @@ def _balanced(text: str) -> bool:
 
 def split_top(text: str, *separators: str) -> list[str]:
     """Split at separators outside of brackets."""
+    if not any(separator in text for separator in separators):
+        return [text]
     pieces, depth, start, at = [], 0, 0, 0
     while at < len(text):
         character = text[at]

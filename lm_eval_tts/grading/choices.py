@@ -39,6 +39,7 @@ _BOX = re.compile(
     r"\\f?box(?:ed)?\s*\{\s*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?"
     r"\s*\(?\s*([A-J])\s*(?:[).:}]|\s\S)"
 )
+_IS = re.compile(r"\b(?:is|are|be):?\s+(?:(?:an?|the)\s+)?")
 # No hedge: another letter beside it, as in "(A) or (B)".
 _ALONE = (
     r"(?![)\]*}]{0,3}\s*(?:,|/|and\b|or\b)\s*(?:(?:and|or)\s+)?(?:option\s+)?[(*]{0,3}(?-i:[A-J])\b"
@@ -75,6 +76,16 @@ _COMMITTED = (
         r"(?:correct|right|best|answer|choice|remaining|only|"
         r"likely|plausible|suitable|appropriate|consistent|accurate)\b",
         re.I,
+    ),
+    re.compile(
+        r"\b(?:only|just)\s+(?:option|choice|statement|answer)?\s*[(*]{0,3}(?-i:([A-J]))[)*]{0,3}\s+"
+        r"(?:remains|survives|is left|fits|works|holds|qualifies)\b",
+        re.I,
+    ),
+    re.compile(
+        r"\b(?:leaving|leaves|left with)\s+(?:(?:us|only|just|with)\s+)*(?:option|choice)?\s*"
+        r"[(*]{0,3}(?-i:([A-J]))[)*]{0,3}(?=\s+as\b|\s*(?:[.,;]|$))" + _ALONE,
+        re.I | re.M,
     ),
     re.compile(
         r"\bI(?:'ll|'d| will| would)?\s+(?:choose|select|pick|go with|say)\s+" + _DRESSED, re.I
@@ -200,17 +211,18 @@ def _option_of(text: str, options: Mapping[str, str]) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:
         return None
-    predicates = [re.split(r"\b(?:is|are|be):?\s+", text, maxsplit=n)[-1] for n in (0, 1)]
+    predicates = [_IS.split(text, maxsplit=n)[-1] for n in (0, 1)]
     without_yes = re.sub(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*", "", text, flags=re.I)
     bares = {letter: _bare(option) for letter, option in options.items()}
     for candidate in (_bare(text), _bare(without_yes), *map(_bare, predicates)):
         for letter, bare in bares.items():
             if candidate and candidate == bare:
                 return letter
-    candidate = _bare(text)
+    candidates = [_bare(written).casefold() for written in (text, *predicates)]
     for letter, option in options.items():
-        if candidate.casefold() == bares[letter].casefold() and not re.search(r"[\\^=]", option):
+        if bares[letter].casefold() in candidates and not re.search(r"[\\^=]", option):
             return letter
+    candidate = _bare(text)
     for letter, bare in bares.items():
         if len(candidate) >= MIN_FUZZY and _one_letter_apart(candidate, bare):
             return letter

@@ -4,6 +4,13 @@ Two signs are looked for, as OpenCompass does (opencompass/utils/repeat_analysis
 patterns of 32 tokens, and the ratio of gzip): a period that repeats up to the end, and an ending
 that compresses far better than text does. Here the first is found by the prefix function of the
 reversed ending (Knuth, Morris and Pratt 1977), over characters, since a grader has no tokenizer.
+A period may also count ("If n = 48: ... Not equal. If n = 49: ..."): numbers are masked, and as
+lists of cases are good practice, far more of it is asked for.
+
+Of 30 recorded AIME responses whose notes claim 14 loops, 12 are found. The others that break off
+enumerate or argue in changing words ("Sum so far: 1 + 2 + 3 ..."): no period, and text that
+compresses like that of right responses. The notes state no method; no single threshold on the ratio
+of compression or on repeats of the last characters gives their count on both of their runs.
 """
 
 from __future__ import annotations
@@ -14,13 +21,16 @@ import zlib
 ENDING = 4_000  # characters looked at
 MIN_REPEATED = 200  # characters that a period must cover, and
 MIN_REPEATS = 4  # times it must occur
+MIN_COUNTED = 1_000  # characters, numbers masked, that a counting period must cover, and
+MIN_COUNTS = 20  # times it must occur
 MIN_COMPRESSED = 1_500  # characters below which compressibility says nothing
 # Of the compressed size. Chosen on recorded runs: long endings that enumerate cases without a loop
 # measured 0.14 and more, a few near repeats between 0.13 and 0.18 are not counted.
 MAX_RATIO = 0.13
-COUNTED = 2_000  # characters whose compressibility is judged
+COMPRESSED = 2_000  # characters whose compressibility is judged
 
 
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 # Tags that were closed behind a loop, by the model or by whoever forced its answer.
 _CLOSING_TAGS = re.compile(r"(?:\s*<[/|][^<>\n]{1,30}>)+\s*\Z")
 
@@ -32,11 +42,15 @@ def has_loop(text: str) -> bool:
     True
     """
     ending = " ".join(_CLOSING_TAGS.sub("", text[-2 * ENDING :]).split())[-ENDING:]
-    return _repeats_to_the_end(ending) or _compresses(ending[-COUNTED:])
+    return (
+        _repeats_to_the_end(ending, MIN_REPEATED, MIN_REPEATS)
+        or _compresses(ending[-COMPRESSED:])
+        or _repeats_to_the_end(_NUMBER.sub("0", ending), MIN_COUNTED, MIN_COUNTS)
+    )
 
 
-def _repeats_to_the_end(text: str) -> bool:
-    """Some suffix of at least MIN_REPEATED characters is at least MIN_REPEATS equal periods."""
+def _repeats_to_the_end(text: str, min_length: int, min_repeats: int) -> bool:
+    """Some suffix of at least so many characters is at least so many equal periods."""
     backwards = text[::-1]
     borders = [0] * len(backwards)
     border = 0
@@ -46,7 +60,7 @@ def _repeats_to_the_end(text: str) -> bool:
         border += backwards[i] == backwards[border]
         borders[i] = border
         length = i + 1
-        if length >= max(MIN_REPEATED, MIN_REPEATS * (length - border)):
+        if length >= max(min_length, min_repeats * (length - border)):
             return True
     return False
 

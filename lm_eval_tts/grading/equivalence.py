@@ -1,6 +1,7 @@
 """Whether two answers are equal, by exact rules; None where only computer algebra can tell.
 
-`settle` decides most pairs without computer algebra and without any tolerance. Knows no
+`settle` decides most pairs without computer algebra and without any tolerance. It is symmetric;
+`settle_answer` also takes the right side of an equation that a response ends with. Knows no
 processes and no libraries.
 """
 
@@ -13,10 +14,12 @@ from functools import lru_cache
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.answers import Answer, is_name, read
+from lm_eval_tts.grading.matrices import components
 from lm_eval_tts.grading.normalize import MAX_LENGTH, clean, plain
 from lm_eval_tts.grading.values import TooLarge, Value, same_value
 
 _NUMBER = re.compile(r"[\s$]{0,4}(-?\d{1,30}(?:\.\d{1,30})?)[\s$.]{0,4}")
+_COMMA = re.compile(r"(?!-?[1-9]\d{0,2},\d{3}$)(-?\d{1,30}),(\d{1,30})")
 _BINDER = re.compile(r"\\(?:sum|prod|int|lim)(?![A-Za-z])")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 _LETTERS = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
@@ -47,6 +50,8 @@ def settle(a: str, b: str) -> bool | None:
         decided = _same_time(plain(a), plain(b))
     if decided is not None:
         return decided
+    if _decimal_comma(a, b) or _decimal_comma(b, a):
+        return True
     left, right = clean(a), clean(b)
     if _squeeze(left.text) == _squeeze(right.text) and _squeeze(left.text):
         return not _units_clash(left.unit, right.unit)
@@ -54,6 +59,24 @@ def settle(a: str, b: str) -> bool | None:
         return False
     try:
         return same(read(a), read(b))
+    except (TooLarge, RecursionError):
+        return False
+
+
+def settle_answer(answer: str, reference: str) -> bool | None:
+    """Say whether an answer is that of the reference; None if that takes computer algebra.
+
+    "m + n = 12" answers 12, since the response says what was asked for on its left. Where the
+    reference is the equation, 12 does not answer it.
+    """
+    decided = settle(answer, reference)
+    if decided is not False or "=" not in answer or "=" in reference:
+        return decided
+    try:
+        left, right = read(answer), read(reference)
+        if not left.left or left.value is None or left.value.constant == 0:
+            return False
+        return _same_form(left, right)
     except (TooLarge, RecursionError):
         return False
 
@@ -76,6 +99,8 @@ def _same_form(a: Answer, b: Answer) -> bool | None:
         return _same_words(a.text, b.text) or _same_letters(a, b)
     if a.form == b.form == "value":
         return _same_quantity(a, b)
+    if {a.form, b.form} == {"value", "bracketed"}:
+        return _same_vector(a, b) if a.value else _same_vector(b, a)
     if "base" in (a.form, b.form):
         return _same_base(a, b)
     if "formula" in (a.form, b.form):
@@ -114,6 +139,16 @@ def _same_quantity(a: Answer, b: Answer) -> bool | None:
         percent, other = (a.value, b.value) if a.mark == "%" else (b.value, a.value)
         return same_value(values.divide(percent, values.rational(100)), other)
     return result
+
+
+def _same_vector(a: Answer, b: Answer) -> bool | None:
+    """A sum of unit vectors and a list in brackets; without k it may have two parts."""
+    found = components(a.value) if a.value else None
+    if not found or b.mark not in ("()", "[]"):
+        return False
+    found = found if found[2].top or len(b.parts) != 2 else found[:2]
+    parts = [Answer("value", "", value=part) for part in found]
+    return len(parts) == len(b.parts) and _same_parts(parts, b.parts)
 
 
 def _units_clash(a: str, b: str) -> bool:
@@ -183,8 +218,7 @@ def _defines(equation: Answer) -> bool:
     if is_name(equation.left) or equation.form == "words":
         return True
     left = read(equation.left).value
-    is_zero = equation.value is not None and equation.value.constant == 0
-    return left is None or left.constant is not None or not is_zero
+    return left is None or not left.variables
 
 
 def _same_equation(a: Answer, b: Answer) -> bool | None:
@@ -231,6 +265,17 @@ def _same_letter(a: str, b: str) -> bool | None:
             if found := pattern.match(other):
                 return next(g for g in found.groups() if g).upper() == match.group(1)
     return None
+
+
+def _decimal_comma(a: str, b: str) -> bool:
+    """Whether a is b with a decimal comma, as in 1,25 for 1.25.
+
+    On its own 1,25 could also be two numbers, and 1,250 is a thousand, so only the very digits of
+    a decimal fraction decide.
+    """
+    if not (match := _COMMA.fullmatch(a.strip(" $"))):
+        return False
+    return b.strip(" $") == f"{match.group(1)}.{match.group(2)}"
 
 
 def _same_time(a: str, b: str) -> bool | None:

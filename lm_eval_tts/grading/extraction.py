@@ -25,6 +25,7 @@ from typing import NamedTuple
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.sentences import committed, is_formula, leading, mark_currency, named
+from lm_eval_tts.grading.splitting import sentences
 
 MAX_ANSWER = 1_000
 ENDING = 4_000  # characters of a text in which a last line is looked for
@@ -39,6 +40,9 @@ class Found(NamedTuple):
 
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*(?=[{\s\w])")
+_LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
+_AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
+_JOINS = re.compile(rf"\}}{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT}")
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _PHRASE = re.compile(
     r"(?:\b(?:final|correct|right|best|desired|required|actual)\s+(?:answer|result|solution|value)"
@@ -148,11 +152,18 @@ def concluded(text: str) -> Found | None:
 
 
 def _boxed(text: str) -> Found | None:
-    """The last box that closes, or that the end of the text cuts off behind a whole number."""
+    """The last box that closes, or that the end of the text cuts off behind a whole number.
+
+    Boxes with nothing but "and" or a comma between them are one answer of several parts.
+    """
+    parts: list[Found] = []
     for match in reversed(list(_BOX.finditer(text))):
-        if (content := _box_content(text, match.end())) and content.strip():
-            return Found(content.strip()[:MAX_ANSWER], "boxed", match.start())
-    return None
+        content = _box_content(text, match.end()) or ""
+        if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
+            break
+        if content.strip():
+            parts.insert(0, Found(content.strip()[:MAX_ANSWER], "boxed", match.start()))
+    return parts[-1]._replace(answer=", ".join(p.answer for p in parts)) if parts else None
 
 
 def _box_content(text: str, start: int) -> str | None:
@@ -249,37 +260,6 @@ def _breaks_off(text: str) -> bool:
     return len(text) > 1_000 and len(last) > 60 and text[-1] not in ".!?:;)]}$*\"'`|%°"
 
 
-def sentences(text: str) -> list[str]:
-    """Split a text into sentences; a formula on lines of its own belongs to the sentence before."""
-    text = _INNER.sub(" ", _ALIGNED.sub(_last_row, text))
-    text = _DISPLAY.sub(lambda m: f"\\[{' '.join(m.group(1).split())}\\]", text)
-    text = _DOLLARS.sub(lambda m: f"$${' '.join(m.group(1).split())}$$", text)
-    text = _COLON.sub(": ", text)
-    if len(_BULLET.findall(text)) > 1:
-        text = _BULLET.sub("", text)  # bullets, not signs
-    text = _ABBREVIATION.sub(r"\1", text)
-    return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`")]
-
-
-def _last_row(match: re.Match[str]) -> str:
-    """What an aligned chain of equations comes to."""
-    row = _RELATION.split(match.group(2))[-1].replace("&", " ")
-    return f" {row} " if match.group(1) in ("aligned", "split") else f"\\[{row}\\]"
-
-
-_ALIGNED = re.compile(
-    r"\\begin\{(align|aligned|split|equation|gather|eqnarray)\*?\}(.*?)\\end\{\1\*?\}", re.S
-)
-_INNER = re.compile(r"\\(?:begin|end)\{(?:aligned|split|gathered)\}")
-_RELATION = re.compile(r"&\s*(?:=|\\equiv|\\Rightarrow|\\implies)&?")
-_DISPLAY = re.compile(r"\\\[\s*(.*?)\s*\\ ?\]", re.S)
-_DOLLARS = re.compile(r"\$\$\s*([^$]*?)\s*\$\$")
-_COLON = re.compile(r":[ \t*]*\n\s*")
-_BULLET = re.compile(r"(?m)^[ \t]*- ")
-_ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g)\.")
-_END = re.compile(
-    r"(?:(?<=[.?])|(?<=[a-z]!))[*)\"'$\]\\]*\s+(?=[A-Z\\$*(#\d\"'-])|\n+"  # 5! is a factorial
-)
 EXPLICIT: tuple[tuple[str, Callable[[str], Found | None]], ...] = (
     ("boxed", _boxed),
     ("hash", _hashed),

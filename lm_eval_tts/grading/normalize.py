@@ -12,6 +12,8 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
+from lm_eval_tts.grading.words import spelled_number, spelled_set
+
 MAX_LENGTH = 2_000
 
 SIGNS = {
@@ -28,15 +30,6 @@ SIGNS = {
 }  # fmt: skip
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n", strict=True))
 LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-NUMBER_WORDS = {word: number for number, word in enumerate(_SMALL.split())} | {
-    word: 10 * number for number, word in enumerate(_TENS.split(), 2)
-}
 
 # Names of units by the unit they stand for, so that "5 cm" and "5 m" differ; other words after a
 # number are dropped.
@@ -82,8 +75,9 @@ _SPACING = re.compile(
 _SIZING = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*\.?(?=[^A-Za-z]|\\|$)")
 _TEXT = re.compile(
     r"\\(?:underline|text|textbf|textit|textrm|textnormal|mbox|mathrm|mathbf|mathit|mathsf|mathbb|"
-    r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec)\s*\*?\s*\{([^{}]*)\}"
+    r"operatorname|hbox|emph|boldsymbol|bm|overrightarrow|vec|hat)\s*\*?\s*\{([^{}]*)\}"
 )
+_REALS = re.compile(r"\\mathbb\s*\{?R\}?(?!\s*[\^_A-Za-z+])")
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{(.*)\}", re.S)
 _GROUPED = re.compile(r"(?<![\d,.])(\d{1,3}(?:,\d{3})+)(?![\d,])")
 _BRACED_GROUPS = re.compile(r"(?<=\d)(?:\{,\}|,?\s*\\!\s*,?|\\,)\s*(?=\d{3}(?!\d))")
@@ -95,15 +89,22 @@ _QUALIFIER = re.compile(
     r"(?<=[\w)}\]$%])[\s,$]+"
     r"(?:at|when|whenever|where|for|if|such that|with|because|since|assuming)\s"
 )
+_CHOOSE = re.compile(
+    r"(?<![\w)}^])C\((\d{1,3}),\s?(\d{1,3})\)|\{\s*(\d{1,3})\s*\\choose\s*(\d{1,3})\s*\}"
+)
 _LABEL = re.compile(r"^[A-Za-z][A-Za-z ]{2,40}:\s*(?=\S)")
 _RESIDUE = re.compile(r"\s*(?:</?[A-Za-z]{0,20}>?|>|(?<=[\d)}])\\n)\s*$")
 _ENTITY = re.compile(r"&(?:lt|gt|le|ge|pi|deg|infin|nbsp|amp|times|minus|radic);")
+# Commands of a text that was escaped once too often, as in JSON: \\\\frac.
+_ESCAPED = re.compile(
+    r"(?<!\\)\\\\(?=(?:[dtc]?frac|sqrt|left|right|leq?|geq?|text|pi|cdot|times|infty|cup|pm)(?![A-Za-z]))"
+)
 _ANGLES = re.compile(r"^\s*<([^<>]*,[^<>]*)>\s*$")
 _UNION = re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])")
 _OUT_OF = re.compile(r"(?<=\d)\s+out\s+of\s+(?=\d)")
 _TIMES = re.compile(r"(?<=\d)\s+[xX]\s+(?=\d)|(?<=\d)[xX](?=10\^)")
 _UNIT_TAIL = re.compile(r"^[A-Za-z¢][A-Za-z.'\-/]*(?:\^?\{?[23]\}?)?$")
-_GLUED_UNIT = re.compile(r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?)$")
+_GLUED_UNIT = re.compile(r"^([-+]?[\d.,/]+)\s*([a-zA-Z]{2,}(?:\^?\{?[23]\}?)?|m\^\{?[23]\}?)$")
 _VALUE_TAIL = re.compile(r"(?:[\d)\]}%]|\\pi|\\circ)$")
 
 
@@ -130,11 +131,12 @@ def clean(text: str) -> Cleaned:
     text = _LABEL.sub("", text)
     head = _QUALIFIER.split(text, maxsplit=1)[0]
     text = head if re.search(r"\d|\\", head) else text
-    text = spelled_number(text) or text
+    text = spelled_number(text) or spelled_set(text) or text
     text, unit = split_unit(_strip_leading(text))
     return Cleaned(_trim(text), unit or currency)
 
 
+@lru_cache(maxsize=20_000)
 def plain(text: str) -> str:
     """Return the text with one spelling for signs and without layout commands and markup."""
     text = tidy(_ENTITY.sub(lambda m: html.unescape(m.group()), text[:MAX_LENGTH]))
@@ -145,20 +147,28 @@ def plain(text: str) -> str:
         if not (match := _BOX.fullmatch(text.strip().strip("$.").strip())):
             break
         text = match.group(1)
+    text = _ESCAPED.sub(r"\\", text).replace('\\"', '"')
     text = re.sub(r"\*\*|__|`", "", text) if not re.search(r"\d\s*\*\*\s*\d", text) else text
     text = _BRACED_GROUPS.sub("", text)
-    text = _DELIMITER.sub(" ", text)
-    text = _SPACING.sub(" ", text)
-    text = _SIZING.sub("", text)
-    for _ in range(3):
-        text = _TEXT.sub(r" \1 ", text)
-    text = re.sub(r"\\[dtc]frac\b", r"\\frac", text)
-    text = re.sub(r"\\(?:leq|leqslant|geq|geqslant|neq)\b", lambda m: m.group()[:3] + " ", text)
-    text = re.sub(r"\\%", "%", text)
+    text = _without_layout(text) if "\\" in text else text.replace("$", " ").replace("~", " ")
     text = re.sub(r"\s+\^", "^", text)
+    text = _CHOOSE.sub(r"\\binom{\1\3}{\2\4}", text)
     text = _UNION.sub(r"\\cup ", text)
     text = _TIMES.sub(r"\\times ", _OUT_OF.sub("/", text))
     return _trim(text)
+
+
+def _without_layout(text: str) -> str:
+    """Drop the commands of LaTeX that say nothing about the value."""
+    text = _DELIMITER.sub(" ", text)
+    text = _SPACING.sub(" ", text)
+    text = _SIZING.sub("", text)
+    text = _REALS.sub(r"(-\\infty,\\infty)", text)
+    for _ in range(3):
+        text = _TEXT.sub(r" \1 ", text)
+    text = re.sub(r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1", text)
+    text = re.sub(r"\\(?:leq|leqslant|geq|geqslant|neq)\b", lambda m: m.group()[:3] + " ", text)
+    return text.replace("\\%", "%")
 
 
 def tidy(text: str) -> str:
@@ -182,17 +192,6 @@ def tidy(text: str) -> str:
     text = "".join(pieces)
     text = re.sub(r"\}\^\{|\}_\{(?=\d)", "", text) if "}^{" in text or "}_{" in text else text
     return re.sub(r"\\sqrt (\d+)", r"\\sqrt{\1}", text)
-
-
-def spelled_number(text: str) -> str | None:
-    """Return the digits of a number in words, up to ninety-nine or a whole hundred."""
-    words = re.split(r"[\s\-]+", text.lower().strip(" ."))
-    if not 1 <= len(words) <= 2 or any(w not in NUMBER_WORDS for w in words):
-        return None
-    first, *rest = (NUMBER_WORDS[w] for w in words)
-    if rest and not (first >= 20 and 0 < rest[0] < 10):
-        return None
-    return str(first + sum(rest))
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -260,7 +259,7 @@ def _balance(text: str) -> str:
 
 def _trim(text: str) -> str:
     text = text.strip().strip("\"'").strip()
-    while text and text[-1] in ".,;: \n" and not text.endswith("\\,"):
+    while text and text[-1] in '.,;:" \n' and not text.endswith("\\,"):
         text = text[:-1]
     text = text.rstrip("\\").rstrip()
     return text.lstrip(":= \n")

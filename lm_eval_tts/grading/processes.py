@@ -1,6 +1,9 @@
 """Worker processes with a hard time limit for each call, on any platform and from any thread.
 
-Knows nothing of grading: a call is a name and JSON arguments for `worker`.
+Knows nothing of grading: a call is a name and JSON arguments for `worker`. A process is a fresh
+interpreter on every platform, never a fork; it talks over pipes and is ended by `Popen.kill`, so
+nothing depends on signals, `fork`, `resource` or `fcntl`. That a program without these grades the
+same is tested; macOS and Windows themselves were not at hand.
 """
 
 from __future__ import annotations
@@ -127,7 +130,7 @@ class _Idle:
 
     def forget(self) -> None:
         """In a forked child the processes belong to the parent."""
-        self.__init__()  # type: ignore[misc]
+        self.lock, self.workers = threading.Lock(), []
 
 
 _idle = _Idle()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.expressions import GREEK, WORDS
-from lm_eval_tts.grading.normalize import NUMBER_WORDS
+from lm_eval_tts.grading.words import NUMBER_WORDS
 
 MAX_SENTENCE = 1_500
 
@@ -18,8 +18,8 @@ _MATH = re.compile(
     re.S,
 )
 _NUMBER = (
-    r"(?:\\?\$\s?|[€£])?[-+−]?\s?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)?(?:\.?\d+)"
-    r"(?:\s?/\s?\d+(?:\.\d+)?|:\d+|\s(?:and\s)?\d+/\d+)?(?:_\{?\d+\}?)?(?:\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
+    r"(?:\\?\$\s?|[€£])?[-+−]?\s?(?:\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d*\.?\d+)"
+    r"(?:\s?/\s?\d+(?:\.\d+)?|:\d+|\s(?:and\s)?\d+/\d+)?(?:_\{?\d+\}?)?(?:[kcm]?[mg][²³]?(?!\w)|\s?\\?%|st\b|nd\b|rd\b|th\b|\^?\\?°)?"
 )
 _WHERE = (
     "when if where for at with since because as that satisfying satisfies equation to of by in "
@@ -31,7 +31,7 @@ _CURRENCY = re.compile(
 )
 _WORDS = "|".join(sorted((w for w in NUMBER_WORDS if w != "one"), key=len, reverse=True))
 _ATOM = re.compile(
-    r"(?P<math>\x00\d+\x00)|(?P<number>(?<![\w.])" + _NUMBER + r"(?![A-Za-z_(]|\.\d))"
+    r"(?P<math>\x00\d+\x00)|(?P<number>(?<![\w.])" + _NUMBER + r"(?![\dA-Za-z_(]|\.\d))"
     r"|(?P<word>\b(?:" + _WORDS + r"|(?<=exactly )one|(?<=only )one)"
     r"(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b(?!-[a-z]))",
     re.I,
@@ -175,7 +175,7 @@ def committed(sentence: str, loosely: bool = True) -> str | None:
 def leading(text: str) -> str | None:
     """Return the formula or number that a text starts with, such as "12" of "12 apples"."""
     hidden, formulas = _hide_formulas(text.strip()[:MAX_SENTENCE])
-    found = _expression_at(hidden, _FILLER.match(hidden).end(), formulas)  # type: ignore[union-attr]
+    found = _expression_at(hidden, _end(_FILLER, hidden), formulas)
     return _show(found, formulas) if found else None
 
 
@@ -226,7 +226,7 @@ def _after_copula(text: str, formulas: list[str]) -> str | None:
     for match in _COPULA.finditer(text):
         if found and _CONDITION.search(text, end, match.start()):
             break  # "is 5 when x = 2"
-        start = _FILLER.match(text, match.end()).end()  # type: ignore[union-attr]
+        start = _end(_FILLER, text, match.end())
         if expression := _expression_at(text, start, formulas):
             found, end = expression, start + len(expression)
     return found
@@ -248,7 +248,7 @@ def _expression_at(text: str, start: int, formulas: list[str]) -> str | None:
         bare = _BARE.match(text, start)
         return bare.group() if bare and is_formula(bare.group()) else None
     end = match.end()
-    rest = _CLAUSE.match(text, end).group()  # type: ignore[union-attr]
+    rest = text[end : _end(_CLAUSE, text, end)]
     if rest.strip() and re.match(r"\s*[-+*/^=×√_(\\]", rest) and is_formula(rest):
         return match.group() + rest
     while joined := _JOINED.match(text, end):
@@ -256,8 +256,13 @@ def _expression_at(text: str, start: int, formulas: list[str]) -> str | None:
         if not following:
             break
         end = following.end()
-    unit = _UNIT.match(text, end)
-    return text[start : unit.end() if unit else end]
+    return text[start : _end(_UNIT, text, end)]
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int = 0) -> int:
+    """Where a match at this place ends; the place itself if there is none."""
+    match = pattern.match(text, at)
+    return match.end() if match else at
 
 
 def _loose(text: str, formulas: list[str]) -> str | None:

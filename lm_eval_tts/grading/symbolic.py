@@ -19,7 +19,7 @@ _KNOWN = (
     "frac sqrt cdot times pm mp pi infty sin cos tan cot sec csc arcsin arccos arctan sinh "
     "cosh tanh ln log exp int sum prod lim to le ge ne lt gt in cup cap emptyset mathbb binom "
     "max min gcd lcm mod pmod begin end lfloor rfloor lceil rceil overline vec hat prime circ "
-    "degree div ast dots ldots cdots lvert rvert langle rangle alpha beta gamma delta epsilon "
+    "degree div ast lvert rvert langle rangle alpha beta gamma delta epsilon "
     "varepsilon zeta eta theta kappa lambda mu nu xi rho sigma tau phi varphi chi psi omega "
     "Gamma Delta Theta Lambda Sigma Phi Psi Omega setminus mid partial"
 )

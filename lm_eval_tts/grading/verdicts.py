@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equivalence import settle
+from lm_eval_tts.grading.equivalence import settle_answer
 from lm_eval_tts.grading.extraction import Found, find_answer
 from lm_eval_tts.grading.parts import (
     DEFAULT_TAGS,
@@ -105,4 +105,4 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
 def _correct(item: Item, answer: str) -> bool | None:
     if item.kind == "choice":
         return answer == item.reference.strip().strip("()").upper()
-    return settle(answer, item.reference)
+    return settle_answer(answer, item.reference)

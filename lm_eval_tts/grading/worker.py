@@ -23,9 +23,12 @@ def verify(a: str, b: str) -> bool:
     from math_verify import parse, verify
 
     left, right = (parse(f"${text}$", parsing_timeout=None) for text in (a, b))
+    directions = [(left, right), (right, left)]
+    if all(side and getattr(side[0], "is_number", False) for side in (left, right)):
+        directions.pop()  # of two numbers it asks the same
     return any(
         verify(x, y, float_rounding=12, numeric_precision=20, timeout_seconds=None)
-        for x, y in ((left, right), (right, left))
+        for x, y in directions
     )
 
 

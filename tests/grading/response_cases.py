@@ -116,6 +116,22 @@ MATH: list[tuple[str, str, str, bool, str | None]] = [
         True,
         "answer_tag",
     ),
+    ("equation_of_formula", "Hence $p + q = 61$.", "61", True, "last_line"),
+    ("equation_asked_for", "Hence the value is $8$.", "3x + z = 8", False, "last_line"),
+    ("turned_equation", "So $61 = p + q$.", "61", True, "last_line"),
+    ("two_boxes", "So $\\boxed{4}$ and $\\boxed{9}$.", "9, 4", True, "boxed"),
+    ("three_boxes", "\\boxed{4}, \\boxed{9}, and \\boxed{2}", "2,4,9", True, "boxed"),
+    ("boxes_hedge", "$\\boxed{4} \\quad\\text{or}\\quad \\boxed{9}$", "9", False, "boxed"),
+    ("boxes_apart", "First \\boxed{4}.\n\nThen \\boxed{9}", "9", True, "boxed"),
+    ("glued_unit", "So the floor has 2,400.75m².", "2400.75", True, "last_line"),
+    ("thousands", "In all she paid 3,250 for it.", "3250", True, "last_line"),
+    (
+        "counting",
+        "".join(f"If n = {n}, then {n * n} is too small. " for n in range(90)),
+        "7",
+        False,
+        None,
+    ),
 ]
 
 OPTIONS = {"A": "1.3 m", "B": "the red one", "C": "2-methylpropan-1-ol", "D": "0"}
@@ -164,6 +180,11 @@ CHOICE: list[tuple[str, str, str | None]] = [
     ("among", "The correct answer among the choices is C.", "C"),
     ("bold_word", "**Answer**: C", "C"),
     ("eliminated", "I rule out (A), (B) and (D), leaving option (C).", "C"),
+    ("only_remains", "(A) and (D) are too short, so only C remains.", "C"),
+    ("leaving", "That rules out A, C and D, leaving only B.", "B"),
+    ("only_two", "Only A and C remain.", None),
+    ("only_used", "We used only A.", None),
+    ("capitals", "The product is a 2-Methylpropan-1-ol.", "C"),
     ("closest", "The length is near 1.3 m, which is closest to (A).", "A"),
     ("that_is", "The correct choice is (D), i.e. 0. This excludes (A) and (B).", "D"),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -125,6 +126,8 @@ def test_format_without_tags_is_undefined() -> None:
     [
         ("So x = 1. " * 50, True),
         ("We count. " + "= \\sqrt{\\frac{2}{3}} " * 60 + "= \\sqrt{\\fr", True),
+        ("".join(f"If n = {n}, {n * n} is too large. " for n in range(60)), True),
+        ("".join(f"If n = {n}, {n * n} is too large. " for n in range(12)), False),  # cases
         ("ab" * 60, False),  # too short to say
         (" ".join(f"Step {i}: {i} times {i + 7} is {i * (i + 7)}." for i in range(9)), False),
         ("1000000", False),
@@ -226,6 +229,42 @@ def test_no_process_is_started_for_what_exact_rules_settle() -> None:
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=60)
+
+
+# Takes from every interpreter, workers included, what Windows does not have.
+ONLY_PORTABLE = """
+import os, signal, sys
+for module in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[module] = None
+for name in ("SIGALRM", "SIGUSR1", "alarm", "setitimer", "pthread_kill"):
+    if hasattr(signal, name):
+        delattr(signal, name)
+for name in ("fork", "forkpty", "register_at_fork", "killpg", "setsid"):
+    if hasattr(os, name):
+        delattr(os, name)
+"""
+GRADES_A_LOT = """
+import os
+from lm_eval_tts.grading import Item, equivalent, grade_many
+
+def run():
+    assert not hasattr(os, "fork")
+    assert equivalent("\\\\sqrt{6+2\\\\sqrt{5}}", "1+\\\\sqrt{5}")  # asks a worker
+    items = [Item(f"<answer>{n}</answer>", str(n)) for n in range(300)]
+    assert all(verdict.correct for verdict in grade_many(items, num_workers=2))
+
+if __name__ == "__main__":
+    run()
+"""
+
+
+def test_grading_needs_nothing_that_windows_lacks(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(ONLY_PORTABLE)
+    (tmp_path / "grades.py").write_text(GRADES_A_LOT)
+    root = Path(__file__).resolve().parents[2]
+    paths = os.pathsep.join([str(tmp_path), str(root)])
+    environment = {**os.environ, "PYTHONPATH": paths, "LM_EVAL_TTS_DISABLE": "1"}
+    subprocess.run([sys.executable, tmp_path / "grades.py"], env=environment, check=True)
 
 
 def test_a_loop_is_seen_inside_the_thinking_and_before_closing_tags():
