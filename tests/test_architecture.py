@@ -22,13 +22,11 @@ MAY_IMPORT = {
     "engines": {"errors", "program", "engines"},
     "scheduler": {"errors", "program", "engines"},
     "results": {"errors", "results"},
-    "checkpoints": set(),
     "reward_models": {"errors", "grading", "reward_models"},
     "settings": {"errors", "program", "prompts", "strategies"},
     "grading": {"errors", "grading"},
     "tasks": {"errors", "grading", "response", "tasks"},
     "models": {
-        "checkpoints",
         "engines",
         "errors",
         "models",

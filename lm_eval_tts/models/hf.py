@@ -7,7 +7,6 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -17,7 +16,6 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 
-from lm_eval_tts.checkpoints import DEFAULT_ADAPTER, DEFAULT_MODEL, find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
@@ -28,29 +26,24 @@ from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 from lm_eval_tts.settings import parse_settings, setting_names
 
-logger = logging.getLogger(__name__)
-
 
 class TTSHF(StrategyLM, HFLM):
     """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM."""
 
+    _model: Any
+    peft: str | None
+
     def __init__(self, pretrained: Any = None, *, merge_peft: bool = False, **kwargs: Any) -> None:
-        """Load the checkpoint; without `pretrained`, the tiny one that comes with the package.
+        """Load the checkpoint.
 
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster.
         Raises SettingsError for wrong strategy settings, before loading.
         """
         self.strategy_defaults = take_settings(kwargs)
         if pretrained is None:
-            pretrained, kwargs = DEFAULT_MODEL, {"peft": DEFAULT_ADAPTER, **kwargs}
-            logger.info(
-                "no pretrained= was given: using %s with %s, a tiny reasoner that comes along",
-                *(pretrained, kwargs["peft"]),
+            raise SettingsError(
+                "tts-hf needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
-        if kwargs.get("peft"):
-            kwargs["peft"] = find_checkpoint(kwargs["peft"])
-        if isinstance(pretrained, str):
-            pretrained = find_checkpoint(pretrained)
         HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and self.peft:
             self._model = self._model.merge_and_unload()
@@ -70,7 +63,7 @@ class TTSHF(StrategyLM, HFLM):
         if isinstance(self._model, PeftModel):
             self._model = self._model.unload()
         if peft:
-            self._model = PeftModel.from_pretrained(self._model, find_checkpoint(peft)).eval()
+            self._model = PeftModel.from_pretrained(self._model, peft).eval()
         self.peft = peft
         self.__dict__.pop("engine", None)  # it was made for the other weights
 

@@ -83,12 +83,12 @@ def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Ca
 
     Their dataset needs a column `answer`. Raises SettingsError for an unknown name.
     """
-    functions = []
+    functions: list[Callable[..., Any]] = []
     for name in names:
         if name not in REWARDS:
             raise unknown_name("reward", name, REWARDS)
-        function = partial(_over_batch, REWARDS[name], tags)
-        function.__name__ = name  # type: ignore[attr-defined]  # TRL logs it
+        function: Any = partial(_over_batch, REWARDS[name], tags)
+        function.__name__ = name  # TRL logs it
         functions.append(function)
     return functions
 

@@ -300,3 +300,33 @@ def test_an_encoder_decoder_is_refused_with_the_reason(model):
     model.backend = "seq2seq"
     with pytest.raises(SettingsError, match="need a decoder-only model"):
         answer(model, "2+2?", **BUDGET)
+
+
+def test_adapters_follow_each_other_on_one_loaded_model(tiny_checkpoint: Path, tmp_path: Path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_checkpoint)
+    config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    lm = TTSHF(pretrained=str(tiny_checkpoint), device="cpu", batch_size=2)
+    ask = {"max_gen_toks": 12, "until": []}
+    plain = answer(lm, "2+2?", **ask)
+    weights = lm.model.get_input_embeddings().weight
+    lm.use_adapter(str(tmp_path / "adapter"))
+    adapted = answer(lm, "2+2?", **ask)
+    assert adapted != plain
+    assert lm.get_model_info()["peft"] == str(tmp_path / "adapter")
+    lm.use_adapter(None)
+    assert answer(lm, "2+2?", **ask) == plain
+    assert lm.model.get_input_embeddings().weight is weights
+    merged = TTSHF(
+        pretrained=str(tiny_checkpoint),
+        peft=str(tmp_path / "adapter"),
+        merge_peft=True,
+        device="cpu",
+        batch_size=2,
+    )
+    assert answer(merged, "2+2?", **ask) == adapted
+    with pytest.raises(SettingsError, match="merged"):
+        merged.use_adapter(None)
