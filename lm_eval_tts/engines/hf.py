@@ -18,6 +18,13 @@ import torch
 from lm_eval_tts.engines.attention import LongRope, Masks
 from lm_eval_tts.engines.base import Engine, Output
 from lm_eval_tts.engines.hf_generate import GenerateEngine
+from lm_eval_tts.engines.memory import (
+    auto_num_seqs,
+    cache_limit,
+    is_out_of_memory,
+    most_num_seqs,
+    out_of_memory,
+)
 from lm_eval_tts.engines.requests import Requests
 from lm_eval_tts.engines.sampler import Draw, sample
 from lm_eval_tts.engines.slot_cache import SlotCache, Window
@@ -37,7 +44,8 @@ class HFEngine:
     """The engine of `tts-hf`.
 
     model: a decoder-only transformers (or PEFT) model. max_length: its context in tokens.
-    max_num_seqs: sequences under way at once. eos_token_ids: ids that end the turn.
+    max_num_seqs: sequences under way at once; None is what memory allows, which `probe` measures.
+    eos_token_ids: ids that end the turn.
     """
 
     def __init__(
@@ -47,10 +55,11 @@ class HFEngine:
         *,
         eos_token_ids: Sequence[int],
         max_length: int,
-        max_num_seqs: int,
+        max_num_seqs: int | None,
     ) -> None:
         self.max_length = max_length
-        self.max_num_seqs = max_num_seqs
+        self.max_num_seqs = max_num_seqs or 1
+        self._auto = max_num_seqs is None
         self._model = model
         self._device = model.device
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
@@ -58,12 +67,13 @@ class HFEngine:
         self._rope = LongRope(model)
         self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
         self._bytes_per_token = 0.0
+        self._max_tokens: int | None = None  # of all slots, by memory
         self._start_cache()
 
     def _start_cache(self) -> None:
         """Make the slots: one for each sequence, and some in which idle prefixes survive."""
         num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
-        self._cache = SlotCache(num_slots, self.max_length)
+        self._cache = SlotCache(num_slots, self.max_length, self._max_tokens)
         self._table = SlotTable(num_slots, self.max_num_seqs, self._cache, self._rope.is_long)
 
     @property
@@ -79,7 +89,8 @@ class HFEngine:
         """Return how far logits of ragged rows are from lone forwards, relative to the largest.
 
         Rows of different lengths, in a chunk and then one token at a time: what a wrong mask,
-        position or cache would change. To be called before any request.
+        position or cache would change. To be called before any request. Measures on the way what
+        a token takes in the cache, and bounds the cache by the memory that is free.
         """
         vocabulary = self._model.get_input_embeddings().num_embeddings
         texts = [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in (5, 12, 23)]
@@ -95,18 +106,28 @@ class HFEngine:
                     seen = self._tensor([ids[: len(ids) - unseen]])
                     alone = self._model(seen, use_cache=False).logits[0, -1]
                     differences.append(float((logits - alone).abs().max() / alone.abs().max()))
+        self._bound_cache()
+        return max(math.inf if math.isnan(d) else d for d in differences)
+
+    def _bound_cache(self) -> None:
+        """Start a cache that cannot outgrow memory, with as many slots as asked for."""
         num_tokens = (len(self._table) + 1) * self._cache.capacity
         self._bytes_per_token = self._cache.num_bytes / num_tokens
+        limit = cache_limit(p.device for p in self._model.parameters())
+        self._max_tokens = int(limit / self._bytes_per_token)
+        if self._auto:
+            self.max_num_seqs = auto_num_seqs(
+                limit, self._bytes_per_token, self.max_length, self._device
+            )
         self._start_cache()
-        return max(math.inf if math.isnan(d) else d for d in differences)
 
     def memory(self) -> str:
         """Say how much memory keys and values may take; known after `probe`."""
-        most = self._bytes_per_token * (len(self._table) + 1) * self.max_length
+        most = self._bytes_per_token * (len(self._table) + 1) * self._cache.max_capacity
         return (
-            f"KV cache: {len(self._table)} slots, {self._bytes_per_token / 1024:.0f} KiB a token, "
-            f"growing with the longest sequence to at most {most / 2**30:.1f} GiB "
-            f"({self.max_length} tokens)"
+            f"KV cache: {len(self._table)} slots for {self.max_num_seqs} sequences at once, "
+            f"{self._bytes_per_token / 1024:.0f} KiB a token, growing with the longest sequence "
+            f"to at most {most / 2**30:.1f} GiB ({self._cache.max_capacity} tokens)"
         )
 
     def abort(self, request_id: int) -> None:
@@ -120,18 +141,23 @@ class HFEngine:
                 self._table.admit(self._requests.queue)
                 self._catch_up()
                 self._decode()
-        except torch.OutOfMemoryError:
-            if self.max_num_seqs == 1:
+            return self._requests.pop_finished()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
-            self._halve()
+        self._make_room()  # not above, where the traceback still holds tensors
         return self._requests.pop_finished()
 
-    def _halve(self) -> None:
+    def _make_room(self) -> None:
         """Start again with half the slots; what was sampled so far is kept."""
         rows = [slot.row for slot in self._table.active if slot.row is not None]
-        self._requests.queue.extendleft(reversed(rows))
-        self.max_num_seqs //= 2
-        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
+        if self.max_num_seqs == 1:
+            for row in rows:
+                self._requests.fail(row, out_of_memory(len(row.ids)))
+        else:
+            self._requests.queue.extendleft(reversed(rows))
+            self.max_num_seqs //= 2
+            logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
         self._start_cache()
 
     def _catch_up(self) -> None:
@@ -212,11 +238,12 @@ def fit_engine(
     *,
     eos_token_ids: Sequence[int],
     max_length: int,
-    max_num_seqs: int,
+    max_num_seqs: int | None,
 ) -> Engine:
     """Return a slot engine if its logits are those of the model alone, else the exact path.
 
-    Recurrent states, ALiBi from a 2-D mask or flash attention cannot run on slots.
+    Recurrent states, ALiBi from a 2-D mask or flash attention cannot run on slots. Arguments as
+    for `HFEngine`.
     """
     try:
         engine = HFEngine(
@@ -243,5 +270,5 @@ def fit_engine(
         tokenizer,
         eos_token_ids=eos_token_ids,
         max_length=max_length,
-        max_num_seqs=max_num_seqs,
+        max_num_seqs=max_num_seqs or most_num_seqs(model.device),
     )

@@ -7,6 +7,7 @@ ids and seed alone, up to the floating-point differences of batched kernels.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,10 +22,13 @@ from transformers import (
 )
 
 from lm_eval_tts.engines.base import Output
+from lm_eval_tts.engines.memory import is_out_of_memory, out_of_memory
 from lm_eval_tts.engines.requests import Requests, Row, take
 from lm_eval_tts.engines.sampler import Draw, sample
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.program import Generate
+
+logger = logging.getLogger(__name__)
 
 
 class GenerateEngine:
@@ -64,9 +68,28 @@ class GenerateEngine:
 
     def step(self) -> list[Output]:
         """Decode one batch to its end and return the requests that finished with it."""
-        if batch := take(self._requests.queue, self.max_num_seqs):
-            self._decode(batch)
+        batch = take(self._requests.queue, self.max_num_seqs)
+        try:
+            if batch:
+                self._decode(batch)
+            return self._requests.pop_finished()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        self._make_room([row for row in batch if not row.done])
         return self._requests.pop_finished()
+
+    def _make_room(self, rows: list[Row]) -> None:
+        """Have rows that did not fit wait for another turn, with half as many at once."""
+        if self.max_num_seqs == 1:
+            for row in rows:
+                self._requests.fail(row, out_of_memory(len(row.ids)))
+            return
+        self.max_num_seqs //= 2
+        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
+        for row in rows:
+            row.restart()
+        self._requests.queue.extendleft(reversed(rows))
 
     def _decode(self, batch: list[Row]) -> None:
         input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)

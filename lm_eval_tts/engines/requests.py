@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from lm_eval_tts.engines.base import Output, check_fits
 from lm_eval_tts.engines.stopping import complete, ends_with_stop
 from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Completion, Generate, TokenLogprob
 
 
@@ -24,6 +25,10 @@ class Row:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     done: bool = False
 
+    def restart(self) -> None:
+        """Forget what was sampled."""
+        self.ids, self.sampled, self.logprobs = list(self.op.token_ids), [], []
+
 
 class Requests:
     """Every request that was added and not yet returned or aborted, and the queue of new rows.
@@ -36,6 +41,7 @@ class Requests:
     ) -> None:
         self.queue: deque[Row] = deque()
         self._rows: dict[int, list[Row]] = {}
+        self._errors: dict[int, RequestError] = {}
         self._tokenizer = tokenizer
         self._eos = frozenset(eos_token_ids)
         self._max_length = max_length
@@ -59,6 +65,14 @@ class Requests:
         for row in self._rows.pop(request_id, ()):
             row.done = True
 
+    def fail(self, row: Row, error: RequestError) -> None:
+        """End the request of a row that cannot be served."""
+        for request_id, rows in self._rows.items():
+            if row in rows:
+                self._errors[request_id] = error
+                for sibling in rows:
+                    sibling.done = True
+
     def sampled(self, row: Row, token: int, logprob: TokenLogprob | None = None) -> None:
         """Append a token to a row and note whether it was the last one."""
         row.sampled.append(token)
@@ -74,7 +88,12 @@ class Requests:
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
         done = [i for i, rows in self._rows.items() if all(row.done for row in rows)]
-        return [Output(i, tuple(map(self._complete, self._rows.pop(i)))) for i in done]
+        return [self._output(request_id, self._rows.pop(request_id)) for request_id in done]
+
+    def _output(self, request_id: int, rows: list[Row]) -> Output:
+        if error := self._errors.pop(request_id, None):
+            return Output(request_id, error)
+        return Output(request_id, tuple(map(self._complete, rows)))
 
     def _complete(self, row: Row) -> Completion:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from lm_eval_tts.engines.memory import CacheFull
+
 GROWTH = 256  # capacity grows in steps of this many tokens, and at least by half
 
 
@@ -90,14 +92,19 @@ def _grown(buffer: torch.Tensor, capacity: int) -> torch.Tensor:
 
 
 class SlotCache(Cache):
-    """All layers' buffers; layers that a model shares among others are simply never made."""
+    """All layers' buffers; layers that a model shares among others are simply never made.
+
+    max_tokens: tokens of all slots together, scratch included, that memory allows; None until it
+    is known.
+    """
 
     window: Window
 
-    def __init__(self, num_slots: int, max_length: int) -> None:
+    def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
         self.max_length = max_length
-        self.capacity = min(GROWTH, max_length)
+        self.max_capacity = max_length if max_tokens is None else max_tokens // (num_slots + 1)
+        self.capacity = min(GROWTH, self.max_length, self.max_capacity)
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
     @property
@@ -114,11 +121,16 @@ class SlotCache(Cache):
         return [layer for layer in self.layers if layer.is_initialized]
 
     def reserve(self, length: int) -> None:
-        """Make room for sequences of `length` tokens (at most `max_length`)."""
+        """Make room for sequences of `length` tokens (at most `max_length`).
+
+        Raises CacheFull if that is more than memory allows for so many slots.
+        """
+        if length > self.max_capacity:
+            raise CacheFull(f"{self.num_slots} slots of {length} tokens do not fit into memory")
         if length <= self.capacity:
             return
-        wanted = max(length, self.capacity * 3 // 2)
-        self.capacity = min(-(-wanted // GROWTH) * GROWTH, self.max_length)
+        wanted = -(-max(length, self.capacity * 3 // 2) // GROWTH) * GROWTH
+        self.capacity = min(wanted, self.max_length, self.max_capacity)
         for layer in self._filled():
             layer.grow(self.capacity)
 

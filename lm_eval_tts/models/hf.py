@@ -80,7 +80,7 @@ class TTSHF(StrategyLM, HFLM):
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine; `--batch_size` is its number of sequences, `auto` as HFLM finds it."""
+        """The engine; `--batch_size` is its number of sequences, `auto` what memory allows."""
         if self.backend != "causal":
             raise SettingsError(
                 "tts-hf strategies continue a response, so they need a decoder-only model; "
@@ -92,7 +92,7 @@ class TTSHF(StrategyLM, HFLM):
             self.text_tokenizer,
             eos_token_ids=self._eos_token_ids(),
             max_length=self.max_length,
-            max_num_seqs=self._detect_batch_size() if auto else int(self.batch_size),
+            max_num_seqs=None if auto else int(self.batch_size),
         )
 
     def _eos_token_ids(self) -> list[int]:

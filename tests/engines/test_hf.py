@@ -1,14 +1,19 @@
 """The transformers engines: equal, token for token, to a plain loop over model.generate."""
 
+import itertools
+
 import pytest
 import torch
 from hf_helpers import complete_all, generate_alone
 from transformers import GenerationConfig
 
+from lm_eval_tts.engines import memory
 from lm_eval_tts.engines.hf import HFEngine
 from lm_eval_tts.engines.hf_generate import GenerateEngine
 from lm_eval_tts.engines.sampling import uniform
+from lm_eval_tts.engines.slot_cache import SlotCache
 from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Delimiters, Generate, Request, Sampling, TokenIds
 from lm_eval_tts.scheduler import Job, run
 from lm_eval_tts.strategies import Budget, Progressive
@@ -177,22 +182,92 @@ def test_the_uniform_numbers_are_uniform_and_fixed():
     assert uniform(3, 1) == numbers[1] != uniform(4, 1)
 
 
-def test_out_of_memory_halves_the_batch_and_loses_nothing(tiny_model, tiny_tokenizer, monkeypatch):
-    tokenizer = HFTokenizer(tiny_tokenizer)
-    engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=4)
-    ops = [Generate(tokenizer.encode(question), 20) for question in QUESTIONS]
-    decode, calls = engine._decode, []
+FULL = {
+    "cuda": torch.OutOfMemoryError("CUDA out of memory."),
+    "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+}
 
-    def failing_once() -> None:
-        calls.append(1)
-        if len(calls) == 6:
-            raise torch.OutOfMemoryError("no room")
-        decode()
 
-    monkeypatch.setattr(engine, "_decode", failing_once)
+def fail_at(monkeypatch, engine, calls: set[int], error: Exception) -> None:
+    """Let these calls of the engine's model fail."""
+    method = "_decode" if isinstance(engine, HFEngine) else "_model"
+    works, count = getattr(engine, method), itertools.count(1)
+
+    class Failing:
+        def __call__(self, *args):
+            return works(*args) if next(count) not in calls else self.fail()
+
+        def generate(self, **kwargs):
+            return works.generate(**kwargs) if next(count) not in calls else self.fail()
+
+        def fail(self):
+            raise error
+
+        def __getattr__(self, name):
+            return getattr(works, name)
+
+    monkeypatch.setattr(engine, method, Failing())
+
+
+@pytest.mark.parametrize("error", FULL.values(), ids=FULL)
+def test_out_of_memory_halves_the_batch_and_loses_nothing(
+    engine, tiny_model, tiny_tokenizer, monkeypatch, error
+):
+    ops = [Generate(tuple(tiny_tokenizer.encode(question)), 20) for question in QUESTIONS]
+    fail_at(monkeypatch, engine, {1, 6}, error)
     have = [completion.sampled_ids for (completion,) in complete_all(engine, ops)]
     assert have == [generate_alone(tiny_model, op.token_ids, 20) for op in ops]
-    assert engine.max_num_seqs == 2
+    assert engine.max_num_seqs in (10, 20)  # halved once (one batch of generate) or twice
+
+
+def test_a_sequence_without_room_even_alone_fails_and_the_others_go_on(
+    engine, tiny_model, tiny_tokenizer, monkeypatch
+):
+    engine.max_num_seqs = 1
+    if isinstance(engine, HFEngine):
+        engine._start_cache()
+    ops = [Generate(tuple(tiny_tokenizer.encode(question)), 20) for question in QUESTIONS[:2]]
+    fail_at(monkeypatch, engine, {1}, FULL["cuda"])
+    failure, (completion,) = complete_all(engine, ops)
+    assert isinstance(failure, RequestError)
+    assert "does not fit into memory" in str(failure)
+    assert completion.sampled_ids == generate_alone(tiny_model, ops[1].token_ids, 20)
+
+
+def test_the_cache_stays_within_the_memory_that_is_free(tiny_model, tiny_tokenizer, monkeypatch):
+    """The bound allows 8 slots and scratch of 100 tokens; sequences grow to 200."""
+    bytes_per_token = 2 * 2 * 16 * 4  # keys and values, layers, head size, float32
+    free = round(9 * 100 * bytes_per_token / memory.CACHE_SHARE)
+    monkeypatch.setattr(memory, "_free_bytes", lambda device: free)
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=6)
+    assert engine.probe() < 1e-3
+    assert "8 slots for 6 sequences" in engine.memory()
+    sizes = []
+    reserve = SlotCache.reserve
+
+    def reserve_and_note(cache, length):
+        reserve(cache, length)
+        sizes.append(cache.num_bytes)
+
+    monkeypatch.setattr(SlotCache, "reserve", reserve_and_note)
+    ops = [Generate(tokenizer.encode(question), 190) for question in QUESTIONS]
+    have = [completion.sampled_ids for (completion,) in complete_all(engine, ops)]
+    assert have == [generate_alone(tiny_model, op.token_ids, 190) for op in ops]
+    assert engine.max_num_seqs < 6
+    assert max(sizes) <= free * memory.CACHE_SHARE
+
+
+def test_auto_is_as_many_sequences_as_memory_allows(tiny_model, tiny_tokenizer, monkeypatch):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    for num_seqs in (1, 5):
+        free = round(num_seqs * 512 * 256 / memory.CACHE_SHARE) + 100
+        monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
+        engine = HFEngine(
+            tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=None
+        )
+        engine.probe()
+        assert engine.max_num_seqs == num_seqs
 
 
 def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_tokenizer):

@@ -1,0 +1,55 @@
+"""How much memory keys and values may take on a device, and what running out of it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import psutil
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
+from lm_eval_tts.errors import RequestError
+
+CACHE_SHARE = 0.7  # of what is free once the weights are loaded; activations have the rest
+AUTO_LENGTH = 4096  # tokens a sequence is expected to take; longer ones halve the number of slots
+AUTO_MOST = {"cpu": 64}  # sequences at once
+AUTO_MOST_ELSEWHERE = 256  # as in vLLM
+
+
+class CacheFull(RuntimeError):
+    """The cache would outgrow its bound."""
+
+
+def cache_limit(devices: Iterable[torch.device]) -> int:
+    """Return the bytes that a cache on these devices may take."""
+    return int(CACHE_SHARE * sum(_free_bytes(device) for device in set(devices)))
+
+
+def _free_bytes(device: torch.device) -> int:
+    backend = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...
+    if hasattr(backend, "mem_get_info"):
+        free, _ = backend.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+def most_num_seqs(device: torch.device) -> int:
+    """Return how many sequences at once are worth trying where memory does not matter."""
+    return AUTO_MOST.get(device.type, AUTO_MOST_ELSEWHERE)
+
+
+def auto_num_seqs(limit: int, bytes_per_token: float, max_length: int, device: torch.device) -> int:
+    """Return how many sequences of an expected length fit into `limit` bytes (>= 1)."""
+    expected = bytes_per_token * min(max_length, AUTO_LENGTH)
+    return max(1, min(most_num_seqs(device), int(limit / expected)))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether fewer sequences at once may help against this error."""
+    known = isinstance(error, (CacheFull, torch.OutOfMemoryError))
+    return known or should_reduce_batch_size(error)
+
+
+def out_of_memory(num_tokens: int) -> RequestError:
+    """Return the failure of a sequence that has no room even alone."""
+    return RequestError(f"a sequence of {num_tokens} tokens does not fit into memory")
