@@ -19,10 +19,9 @@ from lm_eval_tts.engines.attention import LongRope, Masks
 from lm_eval_tts.engines.base import Engine, Output
 from lm_eval_tts.engines.hf_generate import GenerateEngine
 from lm_eval_tts.engines.memory import (
-    auto_num_seqs,
     cache_limit,
     is_out_of_memory,
-    most_num_seqs,
+    num_seqs_within,
     out_of_memory,
 )
 from lm_eval_tts.engines.requests import Requests
@@ -44,8 +43,8 @@ class HFEngine:
     """The engine of `tts-hf`.
 
     model: a decoder-only transformers (or PEFT) model. max_length: its context in tokens.
-    max_num_seqs: sequences under way at once; None is what memory allows, which `probe` measures.
-    eos_token_ids: ids that end the turn.
+    max_num_seqs: sequences under way at once; with `auto`, fewer if memory asks for it, which
+    `probe` measures. eos_token_ids: ids that end the turn.
     """
 
     def __init__(
@@ -55,11 +54,12 @@ class HFEngine:
         *,
         eos_token_ids: Sequence[int],
         max_length: int,
-        max_num_seqs: int | None,
+        max_num_seqs: int,
+        auto: bool = False,
     ) -> None:
         self.max_length = max_length
-        self.max_num_seqs = max_num_seqs or 1
-        self._auto = max_num_seqs is None
+        self.max_num_seqs = max_num_seqs
+        self._auto = auto
         self._model = model
         self._device = model.device
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
@@ -116,9 +116,8 @@ class HFEngine:
         limit = cache_limit(p.device for p in self._model.parameters())
         self._max_tokens = int(limit / self._bytes_per_token)
         if self._auto:
-            self.max_num_seqs = auto_num_seqs(
-                limit, self._bytes_per_token, self.max_length, self._device
-            )
+            fit = num_seqs_within(limit, self._bytes_per_token, self.max_length)
+            self.max_num_seqs = min(self.max_num_seqs, fit)
         self._start_cache()
 
     def memory(self) -> str:
@@ -238,7 +237,8 @@ def fit_engine(
     *,
     eos_token_ids: Sequence[int],
     max_length: int,
-    max_num_seqs: int | None,
+    max_num_seqs: int,
+    auto: bool = False,
 ) -> Engine:
     """Return a slot engine if its logits are those of the model alone, else the exact path.
 
@@ -252,6 +252,7 @@ def fit_engine(
             eos_token_ids=eos_token_ids,
             max_length=max_length,
             max_num_seqs=max_num_seqs,
+            auto=auto,
         )
         difference = engine.probe()
         if difference < TOLERANCE[engine.dtype == torch.float32]:
@@ -270,5 +271,5 @@ def fit_engine(
         tokenizer,
         eos_token_ids=eos_token_ids,
         max_length=max_length,
-        max_num_seqs=max_num_seqs or most_num_seqs(model.device),
+        max_num_seqs=max_num_seqs,
     )

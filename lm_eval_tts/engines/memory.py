@@ -12,8 +12,6 @@ from lm_eval_tts.errors import RequestError
 
 CACHE_SHARE = 0.7  # of what is free once the weights are loaded; activations have the rest
 AUTO_LENGTH = 4096  # tokens a sequence is expected to take; longer ones halve the number of slots
-AUTO_MOST = {"cpu": 64}  # sequences at once
-AUTO_MOST_ELSEWHERE = 256  # as in vLLM
 
 
 class CacheFull(RuntimeError):
@@ -33,15 +31,9 @@ def _free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def most_num_seqs(device: torch.device) -> int:
-    """Return how many sequences at once are worth trying where memory does not matter."""
-    return AUTO_MOST.get(device.type, AUTO_MOST_ELSEWHERE)
-
-
-def auto_num_seqs(limit: int, bytes_per_token: float, max_length: int, device: torch.device) -> int:
+def num_seqs_within(limit: int, bytes_per_token: float, max_length: int) -> int:
     """Return how many sequences of an expected length fit into `limit` bytes (>= 1)."""
-    expected = bytes_per_token * min(max_length, AUTO_LENGTH)
-    return max(1, min(most_num_seqs(device), int(limit / expected)))
+    return max(1, int(limit / (bytes_per_token * min(max_length, AUTO_LENGTH))))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

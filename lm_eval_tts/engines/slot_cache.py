@@ -39,6 +39,7 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, cache: SlotCache) -> None:
         super().__init__()
         self._cache = cache
+        self.is_initialized = False  # transformers before 4.57 does not say so
         self.keys: torch.Tensor
         self.values: torch.Tensor
 

@@ -86,13 +86,14 @@ class TTSHF(StrategyLM, HFLM):
                 "tts-hf strategies continue a response, so they need a decoder-only model; "
                 f"this one is {self.backend}"
             )
-        auto = str(self.batch_size).startswith("auto")
+        auto = self.batch_size_per_gpu == "auto"
         return fit_engine(
             self.model,
             self.text_tokenizer,
             eos_token_ids=self._eos_token_ids(),
             max_length=self.max_length,
-            max_num_seqs=None if auto else int(self.batch_size),
+            max_num_seqs=int(self.max_batch_size if auto else self.batch_size),
+            auto=auto,
         )
 
     def _eos_token_ids(self) -> list[int]:

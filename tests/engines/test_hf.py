@@ -264,7 +264,7 @@ def test_auto_is_as_many_sequences_as_memory_allows(tiny_model, tiny_tokenizer, 
         free = round(num_seqs * 512 * 256 / memory.CACHE_SHARE) + 100
         monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
         engine = HFEngine(
-            tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=None
+            tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=64, auto=True
         )
         engine.probe()
         assert engine.max_num_seqs == num_seqs
