@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lm_eval_tts"
 # What each part may import of the package; the rest of the rules are HEAVY below.
 MAY_IMPORT = {
     "program": set(),
+    "checkpoints": set(),
     "errors": set(),
     "prompts": {"errors", "program"},
     "response": set(),
@@ -27,6 +28,7 @@ MAY_IMPORT = {
     "grading": {"errors", "grading"},
     "tasks": {"errors", "grading", "response", "tasks"},
     "models": {
+        "checkpoints",
         "engines",
         "errors",
         "models",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import psutil
 import torch
@@ -24,7 +25,7 @@ def cache_limit(devices: Iterable[torch.device]) -> int:
 
 
 def _free_bytes(device: torch.device) -> int:
-    backend = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...
+    backend: Any = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...
     if hasattr(backend, "mem_get_info"):
         free, _ = backend.mem_get_info(device)
         return int(free)

@@ -7,6 +7,7 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 
+from lm_eval_tts.checkpoints import DEFAULT_ADAPTER, DEFAULT_MODEL, find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
@@ -26,26 +28,39 @@ from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 from lm_eval_tts.settings import parse_settings, setting_names
 
+logger = logging.getLogger(__name__)
+
 
 class TTSHF(StrategyLM, HFLM):
-    """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM."""
+    """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM.
+
+    `pretrained` and `peft` may also name a checkpoint that comes with the package.
+    """
 
     _model: Any
     peft: str | None
 
     def __init__(self, pretrained: Any = None, *, merge_peft: bool = False, **kwargs: Any) -> None:
-        """Load the checkpoint.
+        """Load the checkpoint; without `pretrained`, the tiny reasoner that comes along.
 
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster.
         Raises SettingsError for wrong strategy settings, before loading.
         """
         self.strategy_defaults = take_settings(kwargs)
         if pretrained is None:
-            raise SettingsError(
-                "tts-hf needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
+            pretrained, kwargs = DEFAULT_MODEL, {"peft": DEFAULT_ADAPTER, **kwargs}
+            logger.info(
+                "no pretrained= was given: using pretrained=%s,peft=%s, a tiny reasoner that "
+                "comes with lm_eval_tts",
+                *(pretrained, kwargs["peft"]),
             )
+        self._checkpoint, self._adapter = name_of(pretrained), kwargs.get("peft")
+        if isinstance(pretrained, str):
+            pretrained = find_checkpoint(pretrained)
+        if self._adapter:
+            kwargs["peft"] = find_checkpoint(self._adapter)
         HFLM.__init__(self, pretrained=pretrained, **kwargs)
-        if merge_peft and self.peft:
+        if merge_peft and self._adapter:
             self._model = self._model.merge_and_unload()
         self._merged = merge_peft
         self._join_ranks()
@@ -58,18 +73,18 @@ class TTSHF(StrategyLM, HFLM):
 
         peft: a folder or Hub name as `peft=` takes it. Raises SettingsError on merged weights.
         """
-        if self._merged and self.peft:
+        if self._merged and self._adapter:
             raise SettingsError("an adapter was merged into the weights: leave merge_peft out")
         if isinstance(self._model, PeftModel):
             self._model = self._model.unload()
         if peft:
-            self._model = PeftModel.from_pretrained(self._model, peft).eval()
-        self.peft = peft
+            self._model = PeftModel.from_pretrained(self._model, find_checkpoint(peft)).eval()
+        self.peft = self._adapter = peft
         self.__dict__.pop("engine", None)  # it was made for the other weights
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        ours = {"pretrained": str(self.pretrained), "peft": self.peft, "merge_peft": self._merged}
+        ours = {"pretrained": self._checkpoint, "peft": self._adapter, "merge_peft": self._merged}
         return {**HFLM.get_model_info(self), **ours}
 
     def _join_ranks(self) -> None:
@@ -142,6 +157,11 @@ class TTSHF(StrategyLM, HFLM):
     def run_seed(self) -> int:
         """Return torch's seed, which lm-eval's --seed sets before the model is made."""
         return int(torch.initial_seed())
+
+
+def name_of(pretrained: Any) -> str:
+    """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
+    return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
 
 
 def take_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
