@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from lm_eval_tts.engines.attention import LongRope, Masks
 from lm_eval_tts.engines.base import Engine, Output
 from lm_eval_tts.engines.hf_generate import GenerateEngine
 from lm_eval_tts.engines.memory import (
@@ -26,7 +25,8 @@ from lm_eval_tts.engines.memory import (
 )
 from lm_eval_tts.engines.requests import Requests
 from lm_eval_tts.engines.sampler import Draw, sample
-from lm_eval_tts.engines.slot_cache import SlotCache, Window
+from lm_eval_tts.engines.slot_cache import SlotCache
+from lm_eval_tts.engines.slot_model import Feed, SlotModel
 from lm_eval_tts.engines.slots import SlotTable
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.program import Generate
@@ -60,21 +60,25 @@ class HFEngine:
         self.max_length = max_length
         self.max_num_seqs = max_num_seqs
         self._auto = auto
-        self._model = model
-        self._device = model.device
-        self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-        self._masks = Masks(model.config)
-        self._rope = LongRope(model)
-        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
-        self._bytes_per_token = 0.0
         self._max_tokens: int | None = None  # of all slots, by memory
-        self._start_cache()
+        self._bytes_per_token = 0.0
+        self._model = SlotModel(model, self._new_cache())
+        self.dtype = self._model.dtype
+        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
+        self._table = self._new_table()
 
-    def _start_cache(self) -> None:
+    def _new_cache(self) -> SlotCache:
         """Make the slots: one for each sequence, and some in which idle prefixes survive."""
         num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
-        self._cache = SlotCache(num_slots, self.max_length, self._max_tokens)
-        self._table = SlotTable(num_slots, self.max_num_seqs, self._cache, self._rope.is_long)
+        return SlotCache(num_slots, self.max_length, self._max_tokens)
+
+    def _new_table(self) -> SlotTable:
+        cache = self._model.cache
+        return SlotTable(cache.num_slots, self.max_num_seqs, cache, self._model.rope.is_long)
+
+    def _start_anew(self) -> None:
+        self._model.cache = self._new_cache()
+        self._table = self._new_table()
 
     @property
     def num_unfinished(self) -> int:
@@ -92,7 +96,8 @@ class HFEngine:
         position or cache would change. To be called before any request. Measures on the way what
         a token takes in the cache, and bounds the cache by the memory that is free.
         """
-        vocabulary = self._model.get_input_embeddings().num_embeddings
+        model = self._model.model
+        vocabulary = model.get_input_embeddings().num_embeddings
         texts = [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in (5, 12, 23)]
         indices = list(range(len(texts)))
         differences = []
@@ -103,30 +108,31 @@ class HFEngine:
             for unseen in (2, 1, 0):
                 have = self._forward(indices, [1] * len(texts))
                 for logits, ids in zip(have, texts, strict=True):
-                    seen = self._tensor([ids[: len(ids) - unseen]])
-                    alone = self._model(seen, use_cache=False).logits[0, -1]
+                    seen = self._model.tensor([ids[: len(ids) - unseen]])
+                    alone = model(seen, use_cache=False).logits[0, -1]
                     differences.append(float((logits - alone).abs().max() / alone.abs().max()))
         self._bound_cache()
         return max(math.inf if math.isnan(d) else d for d in differences)
 
     def _bound_cache(self) -> None:
         """Start a cache that cannot outgrow memory, with as many slots as asked for."""
-        num_tokens = (len(self._table) + 1) * self._cache.capacity
-        self._bytes_per_token = self._cache.num_bytes / num_tokens
-        limit = cache_limit(p.device for p in self._model.parameters())
+        cache = self._model.cache
+        self._bytes_per_token = cache.num_bytes / ((cache.num_slots + 1) * cache.capacity)
+        limit = cache_limit(p.device for p in self._model.model.parameters())
         self._max_tokens = int(limit / self._bytes_per_token)
         if self._auto:
             fit = num_seqs_within(limit, self._bytes_per_token, self.max_length)
             self.max_num_seqs = min(self.max_num_seqs, fit)
-        self._start_cache()
+        self._start_anew()
 
     def memory(self) -> str:
         """Say how much memory keys and values may take; known after `probe`."""
-        most = self._bytes_per_token * (len(self._table) + 1) * self._cache.max_capacity
+        cache = self._model.cache
+        most = self._bytes_per_token * (cache.num_slots + 1) * cache.max_capacity
         return (
-            f"KV cache: {len(self._table)} slots for {self.max_num_seqs} sequences at once, "
+            f"KV cache: {cache.num_slots} slots for {self.max_num_seqs} sequences at once, "
             f"{self._bytes_per_token / 1024:.0f} KiB a token, growing with the longest sequence "
-            f"to at most {most / 2**30:.1f} GiB ({self._cache.max_capacity} tokens)"
+            f"to at most {most / 2**30:.1f} GiB ({cache.max_capacity} tokens)"
         )
 
     def abort(self, request_id: int) -> None:
@@ -157,13 +163,13 @@ class HFEngine:
             self._requests.queue.extendleft(reversed(rows))
             self.max_num_seqs //= 2
             logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
-        self._start_cache()
+        self._start_anew()
 
     def _catch_up(self) -> None:
         """Feed all but the last token of slots that are far behind, in chunks."""
         active = self._table.active
         for slot in active:
-            long = self._rope.is_long(len(slot.ids))
+            long = self._model.rope.is_long(len(slot.ids))
             if long != slot.long:  # it has crossed the boundary: all its keys change
                 slot.long, slot.cached = long, 0
         while far := [i for i, slot in enumerate(active) if slot.behind > RIDE_ALONG]:
@@ -182,53 +188,22 @@ class HFEngine:
         if not ready:
             return
         if len(ready) < len(active):
-            logits = logits[self._tensor(ready)]
+            logits = logits[self._model.tensor(ready)]
         rows = [row for i in ready if (row := active[i].row) is not None]
         draws = [Draw.of(row) for row in rows]
         for row, (token, logprob) in zip(rows, sample(logits, draws), strict=True):
             self._requests.sampled(row, token, logprob)
 
     def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
-        """Feed `counts` tokens to each of these slots; return the logits of the last column.
-
-        Shorter rows are padded on the right; the padding is written to scratch, at position 0.
-        """
-        slots = [self._table.slots[i] for i in indices]
-        width = max(counts)
-        tokens, places, positions = [], [], []
-        for index, slot, count in zip(indices, slots, counts, strict=True):
-            start, pad = slot.cached, [0] * (width - count)
-            tokens.append(slot.ids[start : start + count] + pad)
-            places.append([index] * count + [self._cache.scratch] * len(pad))
-            positions.append([*range(start, start + count), *pad])
+        """Feed `counts` tokens to each of these slots; return the logits of the last column."""
+        feeds = []
+        for index, count in zip(indices, counts, strict=True):
+            slot = self._table.slots[index]
+            ids = slot.ids[slot.cached : slot.cached + count]
+            feeds.append(Feed(index, slot.cached, ids, slot.long))
             slot.cached += count
-        longest = max(slot.cached for slot in slots)
-        at = self._tensor(positions)
-        first = indices == list(range(len(indices)))
-        self._cache.reserve(longest)
-        self._cache.window = Window(
-            rows=slice(0, len(indices)) if first else self._tensor(indices),
-            slots=self._tensor(places),
-            positions=at,
-            width=longest,
-        )
-        if self._rope.boundary:
-            self._rope.long_rows = self._tensor([slot.long for slot in slots])
-        try:
-            logits: torch.Tensor = self._model(
-                input_ids=self._tensor(tokens),
-                position_ids=at,
-                attention_mask=self._masks.make(at, longest, self.dtype),
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits
-        finally:
-            self._rope.long_rows = None  # others use this model too
+        logits: torch.Tensor = self._model.forward(feeds, logits_to_keep=1).logits
         return logits[:, -1]
-
-    def _tensor(self, values: Any) -> torch.Tensor:
-        return torch.tensor(values, device=self._device)
 
 
 def fit_engine(

@@ -225,7 +225,7 @@ def test_a_sequence_without_room_even_alone_fails_and_the_others_go_on(
 ):
     engine.max_num_seqs = 1
     if isinstance(engine, HFEngine):
-        engine._start_cache()
+        engine._start_anew()
     ops = [Generate(tuple(tiny_tokenizer.encode(question)), 20) for question in QUESTIONS[:2]]
     fail_at(monkeypatch, engine, {1}, FULL["cuda"])
     failure, (completion,) = complete_all(engine, ops)
