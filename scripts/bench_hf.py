@@ -1,6 +1,6 @@
 """Tokens per second of budget forcing on a transformers checkpoint, beside what people do today.
 
-One run, the same requests, the methods in turn:
+The same requests, the methods in turn, `--repeats` times:
 
     stock     model.generate in static batches, one segment, nothing forced
     batching  transformers' own continuous batching, one segment
@@ -9,8 +9,9 @@ One run, the same requests, the methods in turn:
               every round computes its prompts anew
     single    the same, one request at a time (of the first few requests)
     forcing   the same by our engine
-    anytime   our engine, one thought to the largest budget with answers at 5 budgets, and
-    longest   only the longest of them
+    anytime   our engine, thoughts of `--thinking` tokens with answers at 5 budgets on the way, of
+              a quarter of the requests, and
+    longest   only the longest of these
 
 Rates are of the tokens that were sampled; greedy decoding, so that all do the same work up to
 floating-point differences.
@@ -122,16 +123,15 @@ class Bench:
         """Return the methods by name, in the order they run; each returns its sampled tokens."""
         slots, count = self.args.slots, self.args.requests
         few = min(self.args.single, count)
+        budgets = [self.args.thinking * k // 5 for k in range(1, 6)]
 
         def progressive(cap: int) -> Strategy:
             return Progressive(num_waits=2, max_thinking_tokens=3 * cap, max_answer_tokens=16)
 
-        def budgets(cap: int) -> Strategy:
-            points = tuple(3 * cap * k // 5 for k in range(1, 6))
-            return Budget(max_thinking_tokens=points, max_answer_tokens=16)
-
-        def longest(cap: int) -> Strategy:
-            return Budget(max_thinking_tokens=(3 * cap,), max_answer_tokens=16)
+        def thinking(*budgets: int) -> Callable[[int], Strategy]:
+            # Waits, so that a thought goes on to the budget and does not end by itself.
+            strategy = Budget(max_thinking_tokens=budgets, num_waits=99, max_answer_tokens=16)
+            return lambda cap: strategy
 
         def one(cap: int) -> Strategy:
             return Single(max_gen_toks=cap)
@@ -144,8 +144,12 @@ class Bench:
             "rounds": lambda: self.run(self.engine(GenerateEngine, slots), progressive, count),
             "single": lambda: self.run(self.engine(GenerateEngine, 1), progressive, few),
             "forcing": lambda: self.run(self.engine(HFEngine, slots), progressive, count),
-            "anytime": lambda: self.run(self.engine(HFEngine, slots), budgets, count),
-            "longest": lambda: self.run(self.engine(HFEngine, slots), longest, count),
+            "anytime": lambda: self.run(
+                self.engine(HFEngine, slots), thinking(*budgets), count // 4
+            ),
+            "longest": lambda: self.run(
+                self.engine(HFEngine, slots), thinking(budgets[-1]), count // 4
+            ),
         }
 
 
@@ -167,21 +171,27 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=32, help="sequences at once, for all methods")
     parser.add_argument("--cap", type=int, default=100, help="longest segment in tokens")
     parser.add_argument("--single", type=int, default=3, help="requests of the method `single`")
+    parser.add_argument("--thinking", type=int, default=500, help="tokens of an anytime thought")
+    parser.add_argument("--repeats", type=int, default=1, help="turns of all methods")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     args = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     bench = Bench(args)
-    rows = {}
-    for name, method in bench.methods().items():
-        if name in args.skip:
-            continue
-        start = time.perf_counter()
-        tokens = method()
-        seconds = time.perf_counter() - start
-        rows[name] = {"tokens": tokens, "seconds": seconds, "rate": tokens / seconds}
-        print(f"{name:10} {tokens:6d} tokens {seconds:7.1f} s {tokens / seconds:7.1f} tokens/s")
+    methods = {name: run for name, run in bench.methods().items() if name not in args.skip}
+    rows = {name: {"tokens": 0, "seconds": 0.0} for name in methods}
+    for _ in range(args.repeats):
+        for name, method in methods.items():
+            start = time.perf_counter()
+            rows[name]["tokens"] += method()
+            rows[name]["seconds"] += time.perf_counter() - start
+            print(".", end="", flush=True)
+    print()
+    for name, row in rows.items():
+        row["rate"] = row["tokens"] / row["seconds"]
+        tokens, seconds, rate = row.values()
+        print(f"{name:10} {tokens:6d} tokens {seconds:7.1f} s {rate:7.1f} tokens/s")
     for ours, other, figure, label in RATIOS:
         if ours in rows and other in rows:
             print(f"{rows[ours][figure] / rows[other][figure]:6.2f}  {label}")

@@ -38,7 +38,8 @@ def responses(model, tokenizer, prompts, slots: int, length: int) -> list[tuple[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", help="Hub name or folder")
-    parser.add_argument("--slots", type=int, nargs="+", default=[2, 5, 10])
+    parser.add_argument("--requests", type=int, default=32)
+    parser.add_argument("--slots", type=int, nargs="+", default=[4, 32])
     parser.add_argument("--length", type=int, default=100, help="tokens of a response, at most")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
     args = parser.parse_args()
@@ -47,12 +48,14 @@ def main() -> None:
         tuple(
             tokenizer.encode(
                 tokenizer.apply_chat_template(
-                    [{"role": "user", "content": q}], tokenize=False, add_generation_prompt=True
+                    [{"role": "user", "content": f"({i}) {QUESTIONS[i % len(QUESTIONS)]}"}],
+                    tokenize=False,
+                    add_generation_prompt=True,
                 ),
                 add_special_tokens=False,
             )
         )
-        for q in QUESTIONS
+        for i in range(args.requests)
     ]
     rows = []
     for dtype in ("float32", "bfloat16"):
