@@ -7,6 +7,7 @@ rows are padded on the right; padding is written to scratch, at position 0, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -39,6 +40,7 @@ class SlotModel:
         self.rope = LongRope(model)
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self._masks = Masks(model.config)
+        self._cache_argument = cache_argument(model)
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].
@@ -69,8 +71,8 @@ class SlotModel:
                 input_ids=self.tensor(tokens),
                 position_ids=at,
                 attention_mask=self._masks.make(at, longest, self.dtype),
-                past_key_values=self.cache,
                 use_cache=True,
+                **{self._cache_argument: self.cache},
                 **kwargs,
             )
         finally:
@@ -79,3 +81,9 @@ class SlotModel:
     def tensor(self, values: Any) -> torch.Tensor:
         """Return values as a tensor on the model's device."""
         return torch.tensor(values, device=self.model.device)
+
+
+def cache_argument(model: Any) -> str:
+    """Return the name that a model's forward has for its cache; transformers 5.24 renamed it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "cache" if "cache" in signature(inner.forward).parameters else "past_key_values"
