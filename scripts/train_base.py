@@ -2,7 +2,7 @@
 
     python scripts/train_base.py --output models/arith/base
 
-About half an hour on 2 CPU cores. The same seed gives the same texts; --resume goes on from the
+About half an hour on one CPU core. The same seed gives the same texts; --resume goes on from the
 last checkpoint of an interrupted run.
 """
 
@@ -95,7 +95,7 @@ class PackedTexts(torch.utils.data.IterableDataset):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=32, help="rows of a step")
     parser.add_argument("--length", type=int, default=256, help="tokens of a row")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
@@ -118,7 +118,7 @@ def main() -> None:
             adam_beta2=0.95,
             bf16=True,
             use_cpu=not torch.cuda.is_available(),
-            logging_steps=50,
+            logging_steps=max(1, args.steps // 30),
             save_steps=250,
             save_total_limit=1,
             seed=args.seed,

@@ -5,7 +5,7 @@
 
 Every flag of GRPOConfig and ModelConfig works, also from a YAML file by --config. `--adapter` goes
 on from an SFT adapter; `--rewards` and `--reward_weights` choose what counts.
---resume_from_checkpoint goes on with an interrupted run.
+--resume_from_checkpoint true goes on with an interrupted run.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def main() -> None:
         peft_config=None if what.adapter else get_peft_config(model),
         callbacks=[StopOnCollapse()],
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=data.resume_point(training.resume_from_checkpoint))
     trainer.save_model(training.output_dir)
 
 

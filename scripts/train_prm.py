@@ -4,8 +4,8 @@
         --output_dir models/prm
 
 A row has `question`, `steps` (texts) and `labels` (one truth value a step). Every flag of
-TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint goes on with
-an interrupted run.
+TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint true goes on
+with an interrupted run.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def load_classifier(name: str, adapter: str | None) -> PreTrainedModel:
 def main() -> None:
     what, training = TrlParser((PRMArguments, PRMRecipe)).parse_args_and_config()
     tokenizer = AutoTokenizer.from_pretrained(what.model_name_or_path)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     rows = data.load_rows(what.dataset, what.split)
     features = [
         to_features(row, tokenizer, f"{what.dataset}, row {i + 1}") for i, row in enumerate(rows)
@@ -97,7 +98,7 @@ def main() -> None:
         processing_class=tokenizer,
         data_collator=DataCollatorForTokenClassification(tokenizer),
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=data.resume_point(training.resume_from_checkpoint))
     trainer.save_model(training.output_dir)
 
 

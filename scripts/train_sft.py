@@ -4,7 +4,7 @@
         --dataset simplescaling/s1K-1.1 --output_dir models/sft --bf16
 
 Every flag of SFTConfig and ModelConfig works, also from a YAML file by --config. LoRA is on unless
---use_peft false; --resume_from_checkpoint goes on with an interrupted run.
+--use_peft false; --resume_from_checkpoint true goes on with an interrupted run.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main() -> None:
         peft_config=get_peft_config(model),
         callbacks=[StopOnDivergence()],
     )
-    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=data.resume_point(training.resume_from_checkpoint))
     trainer.save_model(training.output_dir)
 
 

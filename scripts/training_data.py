@@ -108,3 +108,8 @@ def tokenize(example: Example, tokenizer: PreTrainedTokenizerBase) -> dict[str, 
         prompt = prompt[:-1]
     learned = [*tokenizer(example.completion, add_special_tokens=False).input_ids, *eos]
     return {"input_ids": prompt + learned, "labels": [-100] * len(prompt) + learned}
+
+
+def resume_point(given: str | None) -> str | bool | None:
+    """Read --resume_from_checkpoint: a folder, or `true` for the last one of the output folder."""
+    return True if str(given).lower() == "true" else given

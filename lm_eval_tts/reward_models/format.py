@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from lm_eval_tts.errors import unknown_name
@@ -83,18 +82,18 @@ def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Ca
 
     Their dataset needs a column `answer`. Raises SettingsError for an unknown name.
     """
-    functions: list[Callable[..., Any]] = []
+    functions = []
     for name in names:
         if name not in REWARDS:
             raise unknown_name("reward", name, REWARDS)
-        function: Any = partial(_over_batch, REWARDS[name], tags)
-        function.__name__ = name  # TRL logs it
-        functions.append(function)
+        functions.append(_over_batch(REWARDS[name], tags))
     return functions
 
 
-def _over_batch(
-    reward: Reward, tags: Tags, *, completions: list[Any], answer: list[str], **columns: Any
-) -> list[float]:
-    texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-    return [reward(text, right, tags) for text, right in zip(texts, answer, strict=True)]
+def _over_batch(reward: Reward, tags: Tags) -> Callable[..., Any]:
+    def rewards(*, completions: list[Any], answer: list[str], **columns: Any) -> list[float]:
+        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+        return [reward(text, right, tags) for text, right in zip(texts, answer, strict=True)]
+
+    rewards.__name__ = reward.__name__  # TRL logs it; of a partial it would log the inner name
+    return rewards

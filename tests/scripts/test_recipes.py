@@ -1,0 +1,141 @@
+"""The training recipes, run for a few steps as a user runs them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("trl", reason="the recipes need the extra: pip install 'lm_eval_tts[train]'")
+
+ROOT = Path(__file__).resolve().parents[2]
+SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
+S1K = [
+    {
+        "question": f"What is {i} plus {i}?",
+        "deepseek_thinking_trajectory": f"I add {i} and {i}.",
+        "deepseek_attempt": f"It is {2 * i}.",
+    }
+    for i in range(8)
+]
+GSM8K = [
+    {"question": f"Tom has {i} pens and buys {i}. How many?", "answer": f"Sum.\n#### {2 * i}"}
+    for i in range(8)
+]
+STEPS = [
+    {
+        "question": f"What is {i} plus {i} plus 1?",
+        "steps": [f"{i}+{i}={2 * i}", "9"],
+        "labels": [1, 0],
+    }
+    for i in range(8)
+]
+CUT = ("--max_completion_length", 16)
+
+
+def recipe(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    if check:
+        assert result.returncode == 0, result.stderr[-3000:]
+    return result
+
+
+def rows(folder: Path, content: list[dict]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    return path
+
+
+def logged(folder: Path, key: str) -> list[float]:
+    """Values that the trainer logged, step by step."""
+    (state,) = sorted(folder.glob("checkpoint-*/trainer_state.json"))[-1:]
+    return [entry[key] for entry in json.loads(state.read_text())["log_history"] if key in entry]
+
+
+SHORT = ("--logging_steps", 1, "--save_steps", 1, "--use_cpu", "true", "--bf16", "false")
+
+
+def test_sft_learns_traces_of_s1k_into_an_adapter_and_goes_on_from_a_checkpoint(
+    tiny_checkpoint, tmp_path
+):
+    common = ("--model_name_or_path", tiny_checkpoint, "--dataset", rows(tmp_path, S1K))
+    common += ("--output_dir", tmp_path / "sft", "--learning_rate", 1e-2, *SHORT)
+    recipe("train_sft", *common, "--max_steps", 6, "--per_device_train_batch_size", 8)
+    losses = logged(tmp_path / "sft", "loss")
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "sft" / "adapter_model.safetensors").is_file()
+    more = ("--max_steps", 7, "--per_device_train_batch_size", 8)
+    recipe("train_sft", *common, *more, "--resume_from_checkpoint", "true")
+    assert len(logged(tmp_path / "sft", "loss")) == 7
+
+
+def test_grpo_is_rewarded_on_problems_of_gsm8k(tiny_checkpoint, tmp_path):
+    recipe(
+        *("train_grpo", "--model_name_or_path", tiny_checkpoint),
+        *("--dataset", rows(tmp_path, GSM8K), "--output_dir", tmp_path / "grpo"),
+        *("--max_steps", 2, "--per_device_train_batch_size", 4, "--num_generations", 2),
+        *("--max_completion_length", 24, "--rewards", "correctness", "tag_count", *SHORT),
+    )
+    assert len(logged(tmp_path / "grpo", "reward")) == 2
+    assert logged(tmp_path / "grpo", "rewards/tag_count/mean")
+    assert (tmp_path / "grpo" / "adapter_model.safetensors").is_file()
+
+
+def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoint, tmp_path):
+    recipe(
+        *("train_prm", "--model_name_or_path", tiny_checkpoint),
+        *("--dataset", rows(tmp_path, STEPS), "--output_dir", tmp_path / "prm"),
+        *("--max_steps", 8, "--learning_rate", 1e-2, *SHORT),
+    )
+    losses = logged(tmp_path / "prm", "loss")
+    assert losses[-1] < losses[0]
+    config = json.loads((tmp_path / "prm" / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForTokenClassification"]
+
+
+def test_the_base_learns_in_miniature(tmp_path):
+    small = ("--steps", 30, "--batch-size", 8, "--length", 128)
+    output = recipe("train_base", "--output", tmp_path / "base", *small).stdout
+    losses = [float(loss) for loss in re.findall(r"'loss': '([0-9.]+)'", output)]
+    assert losses[-1] < losses[0] - 1  # from guessing among 264 tokens to knowing the common ones
+    assert (tmp_path / "base" / "model.safetensors").stat().st_size < 8e6
+
+
+@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="models/smollm2-135m-instruct: make smollm2")
+@pytest.mark.parametrize(
+    ("name", "content", "settings"),
+    [
+        ("train_sft", S1K, ("--per_device_train_batch_size", 2, "--max_length", 128)),
+        (
+            "train_grpo",
+            GSM8K,
+            ("--per_device_train_batch_size", 2, "--num_generations", 2, *CUT),
+        ),
+        ("train_prm", STEPS, ("--per_device_train_batch_size", 2)),
+    ],
+)
+def test_each_recipe_runs_on_a_real_small_model(tmp_path, name, content, settings):
+    recipe(
+        *(name, "--model_name_or_path", SMOLLM2, "--dataset", rows(tmp_path, content)),
+        *("--output_dir", tmp_path / "out", "--max_steps", 2, *settings),
+        *("--logging_steps", 1, "--save_strategy", "no", "--use_cpu", "true", "--bf16", "false"),
+    )
+    assert list((tmp_path / "out").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("train_sft", GSM8K[:1]), ("train_grpo", S1K), ("train_prm", S1K)]
+)
+def test_bad_data_is_told_in_one_line_before_training(tiny_checkpoint, tmp_path, name, content):
+    bad = [{key: value for key, value in row.items() if key != "question"} for row in content]
+    result = recipe(
+        *(name, "--model_name_or_path", tiny_checkpoint, "--dataset", rows(tmp_path, bad)),
+        *("--output_dir", tmp_path / "out", "--use_cpu", "true", "--bf16", "false"),
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "row 1: needs one of question, problem" in result.stderr.splitlines()[-1]
