@@ -13,7 +13,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm_eval_tts.tasks.arith import (
     LEVELS,
@@ -29,11 +29,28 @@ RECHECK = ", check again.\n"
 MARKUP = ("b", "i", "td", "tr", "li", "row", "name", "note", "word", "size", "list", "task", "hint")
 
 
-def working(problem: Problem, rng: random.Random) -> list[str]:
+class Told(NamedTuple):
+    """A problem as it was put into words."""
+
+    problem: Problem
+    steps: list[str]
+    question: str
+
+
+def tell(num_steps: int, rng: random.Random) -> Told:
+    """Draw a problem that is not of the test split and put it into words."""
+    problem = draw_problem(num_steps, rng, test=False)
+    steps = problem.tell(rng)
+    return Told(problem, steps, problem.question(steps, rng))
+
+
+def working(told: Told, rng: random.Random) -> list[str]:
     """Return the lines of a right working; which operands are split is left to chance."""
     return [
-        f"{number}) {step.written(value, split=rng.random() < 0.5)}"
-        for number, (step, value) in enumerate(zip(problem.steps, problem.values, strict=False), 1)
+        f"{text} {step.written(value, split=rng.random() < 0.5)}"
+        for text, step, value in zip(
+            told.steps, told.problem.steps, told.problem.values, strict=False
+        )
     ]
 
 
@@ -54,14 +71,14 @@ def _drills(rng: random.Random) -> str:
 
 
 def _worked(rng: random.Random) -> str:
-    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
-    lines = "\n".join(working(problem, rng))
-    return f"{problem.question(rng)}\nWorking:\n{lines}\nResult: {problem.answer}\n"
+    told = tell(rng.choice(LEVELS), rng)
+    lines = "\n".join(working(told, rng))
+    return f"{told.question}\nWorking:\n{lines}\nResult: {told.problem.answer}\n"
 
 
 def _dialogue(rng: random.Random) -> str:
-    problem = draw_problem(1, rng, test=False)
-    return f"User: {problem.question(rng)}\nAssistant: {problem.answer}\n"
+    told = tell(1, rng)
+    return f"User: {told.question}\nAssistant: {told.problem.answer}\n"
 
 
 def _markup(rng: random.Random) -> str:
@@ -79,20 +96,20 @@ def sft(rng: random.Random) -> dict[str, str]:
     Clean workings; clean ones that are told to wait and are done again; and such with a wrong step
     in the prefix, from which the model learns to wait by itself but not to be wrong.
     """
-    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
-    row = {"question": problem.question(rng), "prefix": "", "answer": str(problem.answer)}
+    told = tell(rng.choice(LEVELS), rng)
+    row = {"question": told.question, "prefix": "", "answer": str(told.problem.answer)}
     (kind,) = rng.choices(["clean", "told", "wrong"], weights=[60, 15, 25])
-    again = "Wait" + RECHECK + _lines(working(problem, rng))
+    again = "Wait" + RECHECK + _lines(working(told, rng))
     if kind == "clean":
-        thinking = _lines(working(problem, rng))
+        thinking = _lines(working(told, rng))
     elif kind == "told":
-        row["prefix"] = "<think>\n" + _lines(working(problem, rng)) + "Wait"
+        row["prefix"] = "<think>\n" + _lines(working(told, rng)) + "Wait"
         thinking = again.removeprefix("Wait")
     else:
-        row["prefix"] = "<think>\n" + _lines(wrong_working(problem, rng))
+        row["prefix"] = "<think>\n" + _lines(wrong_working(told, rng))
         thinking = again
     opening = "" if row["prefix"] else "<think>\n"
-    closing = f"</think>\n<answer>{problem.answer}</answer>"
+    closing = f"</think>\n<answer>{told.problem.answer}</answer>"
     return row | {"completion": opening + thinking + closing}
 
 
@@ -100,13 +117,14 @@ def _lines(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def wrong_working(problem: Problem, rng: random.Random) -> list[str]:
+def wrong_working(told: Told, rng: random.Random) -> list[str]:
     """Return a working with one wrong step, cut right behind it or gone on with to the end."""
+    problem = told.problem
     at, value, lines = rng.randrange(len(problem.steps)), problem.start, []
-    for index, step in enumerate(problem.steps):
+    for index, (text, step) in enumerate(zip(told.steps, problem.steps, strict=True)):
         if step.apply(value) not in VALUES:
             break  # what is gone on with from a wrong value may leave the range
-        line = f"{index + 1}) {step.written(value, split=rng.random() < 0.5)}"
+        line = f"{text} {step.written(value, split=rng.random() < 0.5)}"
         value = step.apply(value)
         if index == at:
             value = _slip(value, rng)
@@ -128,15 +146,15 @@ def steps(rng: random.Random) -> dict[str, Any]:
 
     Half of the workings have a wrong step; some of these are told to wait and done again.
     """
-    problem = draw_problem(rng.choice(LEVELS), rng, test=False)
-    lines = working(problem, rng) if rng.random() < 0.5 else wrong_working(problem, rng)
+    told = tell(rng.choice(LEVELS), rng)
+    lines = working(told, rng) if rng.random() < 0.5 else wrong_working(told, rng)
     if rng.random() < 0.2:
-        lines = [*lines, "Wait" + RECHECK.strip(), *working(problem, rng)]
-    right = check_lines(problem, lines)
+        lines = [*lines, "Wait" + RECHECK.strip(), *working(told, rng)]
+    right = check_lines(told.problem, lines)
     value = lines[-1].rpartition("=")[2]
-    answered = right[-1] and int(value) == problem.answer
+    answered = right[-1] and int(value) == told.problem.answer
     return {
-        "question": problem.question(rng),
+        "question": told.question,
         "steps": ["<think>", *lines, "</think>", f"<answer>{value}</answer>"],
         "labels": [int(label) for label in (True, *right, answered, answered)],
     }

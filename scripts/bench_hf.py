@@ -164,8 +164,8 @@ RATIOS = [
 ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that describe a workload."""
     parser.add_argument("checkpoint", help="Hub name or folder")
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--slots", type=int, default=32, help="sequences at once, for all methods")
@@ -174,8 +174,13 @@ def main() -> None:
     parser.add_argument("--thinking", type=int, default=500, help="tokens of an anytime thought")
     parser.add_argument("--repeats", type=int, default=1, help="turns of all methods")
     parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add_arguments(parser)
+    parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
     args = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     bench = Bench(args)

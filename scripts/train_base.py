@@ -9,6 +9,7 @@ last checkpoint of an interrupted run.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import arith_texts
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    DataCollatorForLanguageModeling,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -73,31 +75,37 @@ def small_llama(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     )
 
 
-class PackedTexts(torch.utils.data.IterableDataset):
-    """Texts, each with its end mark, one behind the other and cut into rows of `length` tokens."""
+class Texts(torch.utils.data.IterableDataset):
+    """Texts, each with its end mark; those of a batch are of like length, so that little is padded.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, length: int) -> None:
+    A text begins its row, as a prompt does, and is never cut: what is asked stays in sight.
+    """
+
+    GROUP = 16  # batches that are sorted together
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, batch_size: int) -> None:
         self._tokenizer = tokenizer
         self._seed = seed
-        self._length = length
+        self._batch_size = batch_size
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield rows without end, the same ones for the same seed."""
-        ids: list[int] = []
-        for text in arith_texts.pretraining(random.Random(self._seed)):
-            ids += self._tokenizer.encode(text + END)
-            while len(ids) >= self._length:
-                row = torch.tensor(ids[: self._length])
-                ids = ids[self._length :]
-                yield {"input_ids": row, "labels": row}
+        """Yield texts without end, the same ones for the same seed."""
+        rng = random.Random(self._seed)
+        texts = arith_texts.pretraining(rng)
+        while True:
+            group = sorted(itertools.islice(texts, self.GROUP * self._batch_size), key=len)
+            starts = list(range(0, len(group), self._batch_size))
+            rng.shuffle(starts)
+            for start in starts:
+                for text in group[start : start + self._batch_size]:
+                    yield {"input_ids": self._tokenizer.encode(text + END)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=32, help="rows of a step")
-    parser.add_argument("--length", type=int, default=256, help="tokens of a row")
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--batch-size", type=int, default=48, help="texts of a step")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
@@ -119,12 +127,13 @@ def main() -> None:
             bf16=True,
             use_cpu=not torch.cuda.is_available(),
             logging_steps=max(1, args.steps // 30),
-            save_steps=250,
+            save_steps=200,
             save_total_limit=1,
             seed=args.seed,
             report_to=[],
         ),
-        train_dataset=PackedTexts(tokenizer, args.seed, args.length),
+        train_dataset=Texts(tokenizer, args.seed, args.batch_size),
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
     )
     trainer.train(resume_from_checkpoint=args.resume)
     save(trainer.model, tokenizer, args.output)

@@ -2,7 +2,8 @@
 
     Mia has 38 pens. 1) Finds 27. 2) Loses 6. How many pens?
 
-is worked out as `1) 38+27=65` and `2) 65-6=59`, or with tens first, `1) 38+27=58+7=65`.
+is worked out line by line, each telling its step again: `1) Finds 27. 38+27=65` and
+`2) Loses 6. 65-6=59`, or with tens first, `1) Finds 27. 38+27=58+7=65`.
 
 A problem is a start and its steps; every value on the way has two digits. Which split it is in is
 decided by a hash of these numbers, whatever the wording, so no test problem can be trained on.
@@ -25,9 +26,9 @@ NUM_TEST = 200
 NAMES = ("Tom", "Mia", "Ben", "Ada", "Sam", "Eva", "Leo", "Zoe")
 ITEMS = ("pens", "cards", "shells", "coins", "books", "keys", "beads", "stamps")
 WORDINGS = {
-    "+": ("Finds {}.", "Buys {}.", "Gets {} more."),
-    "-": ("Loses {}.", "Sells {}.", "Gives away {}."),
-    "*": ("Makes it {} times as many.",),
+    "+": ("Finds {}.", "Buys {}.", "Gets {}."),
+    "-": ("Loses {}.", "Sells {}.", "Gives {}."),
+    "*": ("Times {}.",),
 }
 
 
@@ -78,13 +79,16 @@ class Problem:
         text = f"{self.start}|{self.steps}".encode()
         return hashlib.blake2b(text, digest_size=8).digest()[0] % 10 == 0
 
-    def question(self, rng: random.Random) -> str:
-        """Put the problem into words."""
-        name, items = rng.choice(NAMES), rng.choice(ITEMS)
-        told = [
+    def tell(self, rng: random.Random) -> list[str]:
+        """Put each step into words, numbered from 1."""
+        return [
             f"{number}) {rng.choice(WORDINGS[step.operator]).format(step.operand)}"
             for number, step in enumerate(self.steps, 1)
         ]
+
+    def question(self, told: Sequence[str], rng: random.Random) -> str:
+        """Return the problem with its steps as they were told."""
+        name, items = rng.choice(NAMES), rng.choice(ITEMS)
         return " ".join([f"{name} has {self.start} {items}.", *told, f"How many {items}?"])
 
 
@@ -122,15 +126,19 @@ def check_lines(problem: Problem, lines: Sequence[str]) -> list[bool]:
         if line.startswith("Wait"):
             done, right = 0, True
         else:
-            right = right and done < len(problem.steps) and line in _right_lines(problem, done)
+            right = right and done < len(problem.steps) and _is_right(problem, done, line)
             done += 1
         checked.append(right)
     return checked
 
 
-def _right_lines(problem: Problem, index: int) -> set[str]:
+def _is_right(problem: Problem, index: int, line: str) -> bool:
+    """Whether a line has the number and the equation of a step, however it tells the step."""
     step, value = problem.steps[index], problem.values[index]
-    return {f"{index + 1}) {step.written(value, split=split)}" for split in (False, True)}
+    number, equation = line.partition(" ")[0], line.rpartition(" ")[2]
+    return number == f"{index + 1})" and equation in {
+        step.written(value, split=split) for split in (False, True)
+    }
 
 
 def benchmark_documents(num_docs: int = NUM_TEST) -> Iterator[dict[str, Any]]:
@@ -140,7 +148,7 @@ def benchmark_documents(num_docs: int = NUM_TEST) -> Iterator[dict[str, Any]]:
     while len(seen) < num_docs:
         level = LEVELS[len(seen) % len(LEVELS)]
         problem = draw_problem(level, rng, test=True)
-        question = problem.question(rng)
+        question = problem.question(problem.tell(rng), rng)
         if problem not in seen:
             seen.add(problem)
             number = f"arith-{len(seen) - 1:03}"

@@ -98,7 +98,7 @@ def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoi
 
 
 def test_the_base_learns_in_miniature(tmp_path):
-    small = ("--steps", 30, "--batch-size", 8, "--length", 128)
+    small = ("--steps", 30, "--batch-size", 8)
     output = recipe("train_base", "--output", tmp_path / "base", *small).stdout
     losses = [float(loss) for loss in re.findall(r"'loss': '([0-9.]+)'", output)]
     assert losses[-1] < losses[0] - 1  # from guessing among 264 tokens to knowing the common ones

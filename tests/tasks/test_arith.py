@@ -18,6 +18,11 @@ from lm_eval_tts.tasks.arith import (
 PROBLEM = Problem(38, (Step("+", 27), Step("-", 6), Step("*", 1)))
 
 
+def question(problem: Problem, seed: int) -> str:
+    rng = random.Random(seed)
+    return problem.question(problem.tell(rng), rng)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("test", [True, False])
 def test_every_value_has_two_digits_and_the_split_is_kept(level, test):
@@ -30,14 +35,14 @@ def test_every_value_has_two_digits_and_the_split_is_kept(level, test):
 
 
 def test_the_split_depends_on_the_numbers_and_not_on_the_wording():
-    told = {PROBLEM.question(random.Random(seed)) for seed in range(20)}
+    told = {question(PROBLEM, seed) for seed in range(20)}
     assert len(told) > 10
     assert Problem(38, PROBLEM.steps).is_test == PROBLEM.is_test
 
 
 def test_a_question_tells_start_and_steps_in_order():
-    question = Problem(38, (Step("+", 27), Step("-", 6))).question(random.Random(0))
-    numbers = [word.strip(".") for word in question.split() if word.strip(".").isdigit()]
+    told = question(Problem(38, (Step("+", 27), Step("-", 6))), seed=0)
+    numbers = [word.strip(".") for word in told.split() if word.strip(".").isdigit()]
     assert numbers == ["38", "27", "6"]
 
 
@@ -52,13 +57,14 @@ def test_the_documents_are_the_same_in_every_run_and_of_all_levels():
 @pytest.mark.parametrize(
     ("lines", "want"),
     [
-        (["1) 38+27=65", "2) 65-6=59"], [True, True]),
-        (["1) 38+27=58+7=65", "2) 65-6=59"], [True, True]),
-        (["1) 38+27=64", "2) 64-6=58"], [False, False]),
+        (["1) Finds 27. 38+27=65", "2) Sells 6. 65-6=59"], [True, True]),
+        (["1) Finds 27. 38+27=58+7=65", "2) 65-6=59"], [True, True]),
+        (["1) Finds 27. 38+27=64", "2) Sells 6. 64-6=58"], [False, False]),
         (["1) 38+27=65", "3) 65-6=59"], [True, False]),
         (["1) 38+27=65", "2) 65-6=58", "Wait, check again.", "1) 38+27=65"], [1, 0, 1, 1]),
         (["1) 38+27=65", "2) 65-6=59", "3) 59*1=59", "4) 59*1=59"], [1, 1, 1, 0]),
         (["38+27=65"], [False]),
+        ([""], [False]),
         ([], []),
     ],
 )

@@ -1,0 +1,60 @@
+"""Evaluate a base and adapters on it, one after the other on one loaded model, and print a table.
+
+    python scripts/compare_checkpoints.py
+
+compares the base, SFT and GRPO of the tiny reasoner that comes with the package; other checkpoints
+by --pretrained and --adapters. Writes lm-eval's results files, which `lm-eval-tts` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lm_eval
+from lm_eval.loggers import EvaluationTracker
+
+from lm_eval_tts.models.hf import TTSHF
+
+TASKS = "arith_zeroshot,arith_r1,arith_budget,arith_progressive"
+NO_ADAPTER = "none"
+
+
+def evaluate(model: TTSHF, name: str, args: argparse.Namespace) -> None:
+    """Run the tasks and write results and samples as lm_eval's command does."""
+    tracker = EvaluationTracker(output_path=str(args.output))
+    results = lm_eval.simple_evaluate(
+        model=model,
+        model_args=f"pretrained={args.pretrained},peft={name}",
+        tasks=args.tasks.split(","),
+        limit=args.limit,
+        bootstrap_iters=0,
+        evaluation_tracker=tracker,
+    )
+    tracker.general_config_tracker.model_source = "tts-hf"
+    samples = results.pop("samples")
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task in results["configs"]:
+        tracker.save_results_samples(task_name=task, samples=samples[task])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--pretrained", default="arith-base")
+    parser.add_argument("--adapters", nargs="+", default=[NO_ADAPTER, "arith-sft", "arith-grpo"])
+    parser.add_argument("--tasks", default=TASKS)
+    parser.add_argument("--limit", type=int, help="documents of each task")
+    parser.add_argument("--batch_size", default="auto")
+    parser.add_argument("--device", default=None)
+    parser.add_argument("--output", type=Path, default=Path("results/checkpoints"))
+    args = parser.parse_args()
+    model = TTSHF(args.pretrained, batch_size=args.batch_size, device=args.device)
+    for name in args.adapters:
+        model.use_adapter(None if name == NO_ADAPTER else name)
+        evaluate(model, name, args)
+
+
+if __name__ == "__main__":
+    main()
