@@ -2,7 +2,7 @@
 
     python scripts/bench_constants.py models/smollm2-135m-instruct
 
-The workload is `forcing` of bench_hf.py. Each value runs `--repeats` times, in turn with the others,
+The workload is `forcing` of bench_hf.py. Each value runs `--repeats` times, in turn with others,
 and is given as its rate over that of the default in the same turn: the median, and the range.
 """
 
@@ -13,7 +13,6 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from pathlib import Path
 from unittest import mock
 
 from bench_hf import Bench, add_arguments
