@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ from lm_eval_tts.tasks.arith import (
     draw_step,
 )
 
+FIRST_LEVELS = 2  # steps of the longest problem at the start of pretraining
+TEXTS_A_LEVEL = 4000  # until problems get a step longer
 RECHECK = ", check again.\n"
 MARKUP = ("b", "i", "td", "tr", "li", "row", "name", "note", "word", "size", "list", "task", "hint")
 
@@ -54,40 +57,57 @@ def working(told: Told, rng: random.Random) -> list[str]:
     ]
 
 
-def pretraining(rng: random.Random) -> Iterator[str]:
-    """Yield documents without end."""
-    kinds = [_drills, _worked, _dialogue, _markup]
-    while True:
-        (kind,) = rng.choices(kinds, weights=[20, 65, 5, 10])
-        yield kind(rng)
+class Text(NamedTuple):
+    """A document: what is given, and what is learned to follow it."""
+
+    given: str
+    learned: str
 
 
-def _drills(rng: random.Random) -> str:
+def pretraining(rng: random.Random) -> Iterator[Text]:
+    """Yield documents without end; the problems get longer as they go, up to all levels.
+
+    Copying a step is learned in a few hundred short texts and hardly at all in long ones.
+    """
+    kinds = [_drills, _worked, _echo, _dialogue, _markup]
+    for count in itertools.count():
+        longest = min(LEVELS[-1], FIRST_LEVELS + count // TEXTS_A_LEVEL)
+        (kind,) = rng.choices(kinds, weights=[25, 50, 15, 4, 6])
+        yield kind(rng, rng.randint(LEVELS[0], longest))
+
+
+def _drills(rng: random.Random, level: int) -> Text:
     lines = []
     for _ in range(rng.randint(4, 12)):
         value = rng.choice(VALUES)
         lines.append(draw_step(value, rng).written(value, split=rng.random() < 0.5))
-    return "\n".join(lines) + "\n"
+    return Text("", "\n".join(lines) + "\n")
 
 
-def _worked(rng: random.Random) -> str:
-    told = tell(rng.choice(LEVELS), rng)
+def _worked(rng: random.Random, level: int) -> Text:
+    told = tell(level, rng)
     lines = "\n".join(working(told, rng))
-    return f"{told.question}\nWorking:\n{lines}\nResult: {told.problem.answer}\n"
+    return Text(told.question, f"\nWorking:\n{lines}\nResult: {told.problem.answer}\n")
 
 
-def _dialogue(rng: random.Random) -> str:
+def _echo(rng: random.Random, level: int) -> Text:
+    """Return a problem that is told again step by step: copying is learned before working."""
+    told = tell(level, rng)
+    return Text(told.question, "\n".join(["\nAgain:", *told.steps, ""]))
+
+
+def _dialogue(rng: random.Random, level: int) -> Text:
     told = tell(1, rng)
-    return f"User: {told.question}\nAssistant: {told.problem.answer}\n"
+    return Text(f"User: {told.question}", f"\nAssistant: {told.problem.answer}\n")
 
 
-def _markup(rng: random.Random) -> str:
+def _markup(rng: random.Random, level: int) -> Text:
     """Return elements of random names around numbers and words, some of them said again."""
     parts = []
     for _ in range(rng.randint(1, 4)):
         tag, value = rng.choice(MARKUP), rng.choice([*NAMES, *map(str, VALUES)])
         parts.append(f"<{tag}>{value}</{tag}>" + rng.choice(["\n", " ", f" {value}\n"]))
-    return "".join(parts) + rng.choice(["", f"Wait for {rng.choice(NAMES)}.\n"])
+    return Text("", "".join(parts) + rng.choice(["", f"Wait for {rng.choice(NAMES)}.\n"]))
 
 
 def sft(rng: random.Random) -> dict[str, str]:

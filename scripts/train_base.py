@@ -19,7 +19,7 @@ import arith_texts
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
-    DataCollatorForLanguageModeling,
+    DataCollatorForTokenClassification,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -81,7 +81,7 @@ class Texts(torch.utils.data.IterableDataset):
     A text begins its row, as a prompt does, and is never cut: what is asked stays in sight.
     """
 
-    GROUP = 16  # batches that are sorted together
+    GROUP = 32  # batches that are sorted together
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, batch_size: int) -> None:
         self._tokenizer = tokenizer
@@ -93,19 +93,23 @@ class Texts(torch.utils.data.IterableDataset):
         rng = random.Random(self._seed)
         texts = arith_texts.pretraining(rng)
         while True:
-            group = sorted(itertools.islice(texts, self.GROUP * self._batch_size), key=len)
+            group = list(itertools.islice(texts, self.GROUP * self._batch_size))
+            group.sort(key=lambda text: len(text.given) + len(text.learned))
             starts = list(range(0, len(group), self._batch_size))
             rng.shuffle(starts)
             for start in starts:
                 for text in group[start : start + self._batch_size]:
-                    yield {"input_ids": self._tokenizer.encode(text + END)}
+                    given = self._tokenizer.encode(text.given)
+                    learned = self._tokenizer.encode(text.learned + END)
+                    labels = [-100] * len(given) + learned
+                    yield {"input_ids": given + learned, "labels": labels}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--batch-size", type=int, default=48, help="texts of a step")
+    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--batch-size", type=int, default=16, help="texts of a step")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
@@ -123,17 +127,17 @@ def main() -> None:
             lr_scheduler_type="cosine",
             warmup_steps=args.steps // 20,
             weight_decay=0.1,
-            adam_beta2=0.95,
+            adam_beta2=0.98,
             bf16=True,
             use_cpu=not torch.cuda.is_available(),
             logging_steps=max(1, args.steps // 30),
-            save_steps=200,
+            save_steps=500,
             save_total_limit=1,
             seed=args.seed,
             report_to=[],
         ),
         train_dataset=Texts(tokenizer, args.seed, args.batch_size),
-        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        data_collator=DataCollatorForTokenClassification(tokenizer),
     )
     trainer.train(resume_from_checkpoint=args.resume)
     save(trainer.model, tokenizer, args.output)
