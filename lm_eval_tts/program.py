@@ -104,6 +104,28 @@ class Gather:
     programs: tuple[Program[Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask the reward model about a response to `question`; the result is a `StepScores`.
+
+    steps: the response's texts from the first step on, none of them empty, at least one.
+    """
+
+    question: str
+    steps: tuple[str, ...]
+
+
+class StepScores(NamedTuple):
+    """What a reward model says of a response.
+
+    scores: one a step, each in [0, 1], of a process reward model; one in all, of any size, of an
+    outcome reward model. num_tokens: what the model read for it.
+    """
+
+    scores: tuple[float, ...]
+    num_tokens: int
+
+
 Op = Generate | Gather
 Program = Generator[Op, Any, T]
 
