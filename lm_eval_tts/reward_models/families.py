@@ -73,6 +73,12 @@ def detect_family(name: str, config: Mapping[str, Any]) -> str:
     )
 
 
+def cannot_load(name: str, error: Exception) -> SettingsError:
+    """Return the error for a checkpoint that transformers could not load."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return SettingsError(f"reward model {name} cannot be loaded: {reason}")
+
+
 def family_of(kind: str) -> Family:
     """Return a family by its name. Raises SettingsError for an unknown one."""
     if kind not in FAMILIES:

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.reward_models.families import Family
+from lm_eval_tts.reward_models.families import Family, cannot_load
 
 
 class Scorer(NamedTuple):
@@ -97,8 +97,7 @@ def _load(kind: Any, name: str, **kwargs: Any) -> Any:
     try:
         model, info = kind.from_pretrained(name, output_loading_info=True, **kwargs)
     except (OSError, ValueError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise SettingsError(f"reward model {name} cannot be loaded: {first}") from error
+        raise cannot_load(name, error) from error
     if missing := sorted(info["missing_keys"]):
         raise SettingsError(
             f"{name} lacks weights of a {type(model).__name__} ({', '.join(missing[:3])}): it is "

@@ -14,6 +14,7 @@ from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.reward_models.families import (
     SEPARATOR_KEY,
     Family,
+    cannot_load,
     detect_family,
     family_of,
 )
@@ -73,8 +74,7 @@ def _read_config(name: str, revision: str | None) -> dict[str, Any]:
     try:
         config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
     except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise SettingsError(f"reward model {name} cannot be loaded: {first}") from error
+        raise cannot_load(name, error) from error
     if not config:
         raise SettingsError(f"reward model {name} has no config.json: give a Hub name or a folder")
     return dict(config)
@@ -93,7 +93,10 @@ def _load(name: str, family: Family, batch_size: int, separator: str, **kwargs: 
     from lm_eval_tts.reward_models.hf import HFRewardModel
 
     code = {key: kwargs[key] for key in ("trust_remote_code", "revision")}
-    tokenizer = AutoTokenizer.from_pretrained(name, **code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **code)
+    except (OSError, ValueError) as error:
+        raise cannot_load(name, error) from error
     if not tokenizer.is_fast:
         raise SettingsError(f"reward model {name} has no tokenizer.json, which is needed")
     scorer = load_scorer(name, family, tokenizer, **kwargs)
