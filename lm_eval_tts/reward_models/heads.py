@@ -7,7 +7,7 @@ loaded without the code in their repositories, which does not run on transformer
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ class QwenPRM(Qwen2PreTrainedModel):
     Names and shapes of the weights as in `modeling_qwen2_rm.py` of Qwen/Qwen2.5-Math-PRM-7B.
     """
 
-    _keys_to_ignore_on_load_unexpected = ("lm_head",)
+    _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -56,8 +56,8 @@ class SkyworkPRM(Qwen2PreTrainedModel):
     Names and shapes as in `model_utils/prm_model.py` of SkyworkAI/skywork-o1-prm-inference.
     """
 
-    _keep_in_fp32_modules_strict = ("v_head",)
-    _keys_to_ignore_on_load_unexpected = ("lm_head",)
+    _keep_in_fp32_modules_strict: ClassVar = ["v_head"]
+    _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -22,7 +22,7 @@ from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.inputs import Input, Words, without_special_tokens
+from lm_eval_tts.reward_models.inputs import Input, Words, special_tokens
 from lm_eval_tts.reward_models.padded import PaddedReader
 from lm_eval_tts.reward_models.prefixes import SlotReader
 
@@ -63,6 +63,7 @@ class HFRewardModel:
         self._scorer = scorer
         self._family = family
         self._words = words
+        self._special = special_tokens(words.tokenizer)
         self._batch_size = batch_size
         config = scorer.backbone.config.get_text_config(decoder=True)
         self._max_length = getattr(config, "max_position_embeddings", None) or 1 << 30
@@ -77,10 +78,7 @@ class HFRewardModel:
 
     def _ask(self, item: Score) -> _Asked | RequestError:
         """Return what the model shall read for an item."""
-        question, *steps = (
-            without_special_tokens(self._words.tokenizer, text)
-            for text in (item.question, *item.steps)
-        )
+        question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
         if self._family.outcome:
             steps = [_response(steps)]
         shown = [step.strip() for step in steps if step.strip()]

@@ -163,12 +163,11 @@ def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
-def without_special_tokens(tokenizer: Any, text: str) -> str:
-    """Return a text in which no special token is written: they would open and close turns."""
+def special_tokens(tokenizer: Any) -> re.Pattern[str]:
+    """Return what finds a special token written in a text: it would open or close a turn."""
     special = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
-    for token in sorted(special, key=len, reverse=True):
-        text = text.replace(token, " ")
-    return text
+    longest_first = sorted(special, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
 
 def _write_steps(
