@@ -126,7 +126,7 @@ class StepScores(NamedTuple):
     num_tokens: int
 
 
-Op = Generate | Gather
+Op = Generate | Gather | Score
 Program = Generator[Op, Any, T]
 
 
@@ -149,6 +149,12 @@ def gather(programs: Iterable[Program[T]]) -> Program[list[T]]:
     return values
 
 
+def score(question: str, steps: Iterable[str]) -> Program[StepScores]:
+    """Yield one `Score` and return what the reward model says."""
+    result: StepScores = yield Score(question, tuple(steps))
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Delimiters:
     """The strings around thinking and answer; an empty string means there is none.
@@ -169,13 +175,16 @@ class Request:
 
     prompt: token ids. max_tokens: room for the response in tokens, whatever is in it.
     context_limited: the room is what the context window leaves, not what the user asked for.
-    encode: text to ids as it stands in the middle of a sequence (no bos). until: stop strings
-    of the answer. thinking_opened: the chat template has already written `thinking_start`.
+    encode: text to ids as it stands in the middle of a sequence (no bos). decode: the way back.
+    question: the text of what is asked, for a reward model. until: stop strings of the answer.
+    thinking_opened: the chat template has already written `thinking_start`.
     """
 
     prompt: TokenIds
     max_tokens: int
     encode: Callable[[str], TokenIds]
+    decode: Callable[[TokenIds], str]
+    question: str = ""
     delimiters: Delimiters = Delimiters()
     sampling: Sampling = Sampling()
     until: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ class Usage:
     forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
+    scores: responses, whole or begun, that the reward model rated; scorer_tokens: what it read
+    for them; scorer_seconds: its share of the reward model's time.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
     thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
@@ -29,6 +31,9 @@ class Usage:
     total: int = 0
     sampled: int = 0
     engine_calls: int = 0
+    scores: int = 0
+    scorer_tokens: int = 0
+    scorer_seconds: float = 0.0
     waits: int = 0
     tries: int = 1
     truncated: bool = False
@@ -44,6 +49,9 @@ USAGE_METRICS = {
     "total": "total_tokens",
     "sampled": "sampled_tokens",
     "engine_calls": "engine_calls",
+    "scores": "scores",
+    "scorer_tokens": "scorer_tokens",
+    "scorer_seconds": "scorer_seconds",
     "waits": "waits",
     "truncated": "truncated",
     "thinking_truncated": "thinking_truncated",

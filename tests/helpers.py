@@ -16,7 +16,7 @@ def text_of(token_ids: TokenIds) -> str:
 
 def byte_request(prompt: str = "2+2?", max_tokens: int = 1000, **changes) -> Request:
     """A request whose token ids are bytes, so that tests can read them."""
-    return Request(ids(prompt), max_tokens, ids, **{"delimiters": THINK, **changes})
+    return Request(ids(prompt), max_tokens, ids, text_of, **{"delimiters": THINK, **changes})
 
 
 def run_one(program: Program, engine, seed: int = 0) -> Result:

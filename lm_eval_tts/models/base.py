@@ -23,6 +23,7 @@ from lm_eval_tts.errors import RequestError
 from lm_eval_tts.models.chat import ChatPrompt, history_of
 from lm_eval_tts.program import Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.prompts import Message, build_messages
+from lm_eval_tts.reward_models.base import RewardModel
 from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
@@ -63,13 +64,15 @@ class StrategyLM:
     """Mixin for lm_eval model classes: runs the strategy that the generation kwargs name.
 
     A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
-    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`.
+    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`. reward_model: answers
+    the strategies that score; None if the user named none.
     """
 
     strategy_defaults: dict[str, Any]
     text_tokenizer: Tokenizer
     cache_hook: Any
     rank: int
+    reward_model: RewardModel | None = None
 
     @property
     def engine(self) -> Engine:
@@ -134,6 +137,8 @@ class StrategyLM:
             prompt=prompt,
             max_tokens=min(left, asked),
             encode=self.text_tokenizer.encode,
+            decode=self.text_tokenizer.decode,
+            question=history_of(context)[-1]["content"],
             delimiters=settings.delimiters,
             sampling=settings.sampling,
             until=settings.until,
@@ -156,7 +161,7 @@ class StrategyLM:
         jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
         bar = tqdm(total=len(plans), disable=disable_tqdm, desc="Running generate_until requests")
         with bar:
-            for result in run(jobs, self.engine):
+            for result in run(jobs, self.engine, self.reward_model):
                 responses[result.job] = self._respond(plans[result.job], result)
                 bar.update()
         return [response for response in responses if response is not None]
@@ -188,6 +193,9 @@ class StrategyLM:
             total=trace.num_tokens(),
             sampled=cost.num_sampled_tokens,
             engine_calls=cost.num_engine_calls,
+            scores=cost.num_scores,
+            scorer_tokens=cost.num_scorer_tokens,
+            scorer_seconds=cost.scorer_seconds,
             waits=trace.num_waits,
             tries=trace.tries,
             truncated=trace.truncated("answer"),

@@ -106,8 +106,9 @@ class TTSReplay(LM):
     def _usage(self, recording: Recording) -> Usage | None:
         """Return the recorded counts, else those of the tokenizer, else nothing."""
         row = recording.metrics
-        if all(name in row for name in USAGE_METRICS.values()):
-            return Usage(**{field: row[name] for field, name in USAGE_METRICS.items()})
+        counts = {field: row[name] for field, name in USAGE_METRICS.items() if name in row}
+        if "total" in counts:
+            return Usage(**counts)
         if self._count_tokens is None:
             return None
         total = self._count_tokens(recording.response)
