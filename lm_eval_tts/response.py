@@ -66,7 +66,9 @@ class Details:
     usage: None where nothing was counted. tags: the opening and closing strings that were asked
     for, stripped, in the order thinking, answer. failure: why the request could not be served.
     points: the responses of an anytime run by label. padding: a copy that only evens out the work
-    of several ranks.
+    of several ranks. candidates: what the response was chosen from, itself among them.
+    independent: they are samples of one program, each as good as another, and not what a search
+    found. scores: how a candidate was rated, by name, more is better; NaN where it was not.
     """
 
     usage: Usage | None = Usage()
@@ -74,6 +76,9 @@ class Details:
     failure: str | None = None
     points: Mapping[str, Response] = field(default_factory=dict)
     padding: bool = False
+    candidates: tuple[Response, ...] = ()
+    independent: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Response(str):

@@ -8,6 +8,7 @@ A model class mixes this in and says how to render and encode a prompt and what 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,10 @@ from tqdm import tqdm
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import ChatPrompt, history_of
-from lm_eval_tts.program import Delimiters, Request, TokenIds, Trace
+from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.prompts import Message, build_messages
 from lm_eval_tts.reward_models.base import RewardModel
 from lm_eval_tts.response import Details, Response, Usage
@@ -65,7 +67,8 @@ class StrategyLM:
 
     A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
     and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`. reward_model: answers
-    the strategies that score; None if the user named none.
+    the strategies that score; None if the user named none. policy_size, vocabulary_size: as in
+    `Request`.
     """
 
     strategy_defaults: dict[str, Any]
@@ -73,6 +76,8 @@ class StrategyLM:
     cache_hook: Any
     rank: int
     reward_model: RewardModel | None = None
+    policy_size: float | None = None
+    vocabulary_size: int | None = None
 
     @property
     def engine(self) -> Engine:
@@ -122,6 +127,10 @@ class StrategyLM:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 seen[key] = parse_settings({**self.strategy_defaults, **kwargs})
+                if "reward" in seen[key].strategy.score_names and self.reward_model is None:
+                    raise SettingsError(
+                        "the strategy needs a reward model: set reward_model= in model_args"
+                    )
             return seen[key]
 
         return read
@@ -132,7 +141,10 @@ class StrategyLM:
         prompt = self.encode_prompt(text, templated)
         left = self.engine.max_length - len(prompt)
         asked = left if settings.max_gen_toks is None else settings.max_gen_toks
-        start = settings.delimiters.thinking_start.strip()
+        start = settings.delimiters.thinking_start
+        opened = bool(start.strip()) and text.rstrip().endswith(start.strip())
+        seed = self.run_seed() if settings.seed is None else settings.seed
+        seed = derive_seed(seed, document_key(instance), repeat)
         request = Request(
             prompt=prompt,
             max_tokens=min(left, asked),
@@ -143,10 +155,14 @@ class StrategyLM:
             sampling=settings.sampling,
             until=settings.until,
             context_limited=left <= asked,
-            thinking_opened=bool(start) and text.rstrip().endswith(start),
+            thinking_opened=opened,
+            seed=derive_seed(seed, "strategy"),
+            classify=_classifier(instance, settings, start if opened else ""),
+            problem=problem_of(instance),
+            policy_size=self.policy_size,
+            vocabulary_size=self.vocabulary_size,
         )
-        seed = self.run_seed() if settings.seed is None else settings.seed
-        return _Plan(settings, request, derive_seed(seed, document_key(instance), repeat))
+        return _Plan(settings, request, seed)
 
     def _prompt_text(self, context: str, settings: Settings) -> tuple[str, bool]:
         if settings.style is None:
@@ -172,7 +188,19 @@ class StrategyLM:
             return _failed(plan, str(result.value))
         trace = result.value
         points = {label: self._response(plan, point) for label, point in trace.points}
-        return self._response(plan, trace, result.cost, points)
+        response = self._response(plan, trace, result.cost, points)
+        if trace.candidates:
+            candidates = tuple(self._candidate(plan, candidate) for candidate in trace.candidates)
+            independent = plan.settings.strategy.num_samples > 0
+            response.details = replace(
+                response.details, candidates=candidates, independent=independent
+            )
+        return response
+
+    def _candidate(self, plan: _Plan, candidate: Candidate) -> Response:
+        response = self._response(plan, candidate.trace)
+        response.details = replace(response.details, scores=dict(candidate.scores))
+        return response
 
     def _response(
         self,
@@ -223,6 +251,25 @@ class StrategyLM:
         return last - first, len(ids) - behind
 
 
+def _classifier(
+    instance: Instance, settings: Settings, opening: str
+) -> Callable[[Sequence[str]], list[int | None]]:
+    """Return what tells a strategy which responses have equal answers.
+
+    It reads the options of a document and not its answer, so that no strategy can come near it.
+    opening: what the chat template has written of each response.
+    """
+    options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
+    tags = tags_of(settings.delimiters)
+    return lambda texts: response_classes([opening + text for text in texts], options, tags)
+
+
+def problem_of(instance: Instance) -> str:
+    """Return what a problem is known by in results files: its id, or its question."""
+    doc = instance.doc if isinstance(instance.doc, dict) else {}
+    return str(doc.get("id") or doc.get("question") or instance.args[0])
+
+
 def document_key(instance: Instance) -> str:
     """Return what seeds a document: its text and its id, not its place in a run.
 
@@ -253,13 +300,24 @@ def tags_of(marks: Delimiters) -> tuple[str, str, str, str]:
 
 
 def _failed(plan: _Plan, reason: str) -> Response:
-    """Return an empty response that has the points of a whole one, so metrics keep their names."""
-    tags = tags_of(plan.settings.delimiters)
+    """Return an empty response with the points and candidates of a whole one.
+
+    So its metrics have the names of the others'.
+    """
+    strategy, tags = plan.settings.strategy, tags_of(plan.settings.delimiters)
     points = {
-        label: Response("", Details(tags=tags, failure=reason))
-        for label in plan.settings.strategy.point_labels
+        label: Response("", Details(tags=tags, failure=reason)) for label in strategy.point_labels
     }
-    return Response("", Details(tags=tags, failure=reason, points=points))
+    scores = dict.fromkeys(strategy.score_names, math.nan)
+    candidate = Response("", Details(tags=tags, failure=reason, scores=scores))
+    details = Details(
+        tags=tags,
+        failure=reason,
+        points=points,
+        candidates=(candidate,) * (strategy.num_samples or bool(strategy.score_names)),
+        independent=strategy.num_samples > 0,
+    )
+    return Response("", details)
 
 
 def _padding(response: Response) -> Response:

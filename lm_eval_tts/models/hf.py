@@ -67,6 +67,8 @@ class TTSHF(StrategyLM, HFLM):
         if isinstance(self.think_end_token, str):
             self.strategy_defaults.setdefault("thinking_end", self.think_end_token)
         self.text_tokenizer = HFTokenizer(self.tokenizer)
+        self.policy_size = self.model.num_parameters() / 1e9
+        self.vocabulary_size = self.model.get_input_embeddings().num_embeddings
 
     def use_adapter(self, peft: str | None) -> None:
         """Put another adapter, or none, on the loaded model, whose own weights stay in place.
