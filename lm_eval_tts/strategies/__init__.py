@@ -11,6 +11,7 @@ from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
 from lm_eval_tts.strategies.dvts import DVTS
 from lm_eval_tts.strategies.particle import Particle
 from lm_eval_tts.strategies.progressive import Progressive
@@ -54,4 +55,5 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "dvts": DVTS,
     "rebase": Rebase,
     "particle": Particle,
+    "compute_optimal": ComputeOptimal,
 }
