@@ -12,6 +12,7 @@ from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.budget import Budget
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
+from lm_eval_tts.strategies.deepconf import DeepConf
 from lm_eval_tts.strategies.dvts import DVTS
 from lm_eval_tts.strategies.particle import Particle
 from lm_eval_tts.strategies.progressive import Progressive
@@ -51,6 +52,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "rejection": Rejection,
     "self_consistency": SelfConsistency,
     "best_of_n": BestOfN,
+    "deepconf": DeepConf,
     "beam": Beam,
     "dvts": DVTS,
     "rebase": Rebase,
