@@ -19,8 +19,8 @@ class Usage:
     forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
-    scores: responses, whole or begun, that the reward model rated; scorer_tokens: what it read
-    for them; scorer_seconds: its share of the reward model's time.
+    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens: what it
+    read for them; scorer_seconds: the share of its time.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
     thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
@@ -31,7 +31,7 @@ class Usage:
     total: int = 0
     sampled: int = 0
     engine_calls: int = 0
-    scores: int = 0
+    scorer_calls: int = 0
     scorer_tokens: int = 0
     scorer_seconds: float = 0.0
     waits: int = 0
@@ -41,7 +41,8 @@ class Usage:
     out_of_context: bool = False
 
 
-# Field of Usage to the name of its metric; `tries` is told by engine_calls.
+# Field of Usage to the name of its metric; `tries` is told by engine_calls. Those of the scorer are
+# told where candidates were rated by a reward model.
 USAGE_METRICS = {
     "thinking": "thinking_tokens",
     "answer": "answer_tokens",
@@ -49,7 +50,7 @@ USAGE_METRICS = {
     "total": "total_tokens",
     "sampled": "sampled_tokens",
     "engine_calls": "engine_calls",
-    "scores": "scores",
+    "scorer_calls": "scorer_calls",
     "scorer_tokens": "scorer_tokens",
     "scorer_seconds": "scorer_seconds",
     "waits": "waits",

@@ -221,7 +221,7 @@ class StrategyLM:
             total=trace.num_tokens(),
             sampled=cost.num_sampled_tokens,
             engine_calls=cost.num_engine_calls,
-            scores=cost.num_scores,
+            scorer_calls=cost.num_scores,
             scorer_tokens=cost.num_scorer_tokens,
             scorer_seconds=cost.scorer_seconds,
             waits=trace.num_waits,

@@ -132,6 +132,8 @@ def _metrics(graded: Graded) -> dict[str, float]:
     if isinstance(graded.response, Response):
         details = graded.response.details
         metrics |= _usage_metrics(details.usage) | {"failed": float(details.failure is not None)}
+        if not any("reward" in candidate.details.scores for candidate in details.candidates):
+            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
         for label, point in details.points.items():
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
             thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
