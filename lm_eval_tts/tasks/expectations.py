@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from lm_eval_tts.voting import Classes, most_voted, vote_weights
+from lm_eval_tts.voting import Classes, vote_weights
 
 MAX_SUBSETS = 2048  # a Monte Carlo error of at most 0.011 for one problem, less in the mean
 Counts = npt.NDArray[np.float64]
@@ -99,23 +99,28 @@ def weighted_at(
     correct: Sequence[float], classes: Classes, scores: Sequence[float], k: int
 ) -> float:
     """Return the chance that the answer with the largest sum of scores among k samples is right."""
-    weights = vote_weights(scores)
-    subsets = _all_or_drawn(len(correct), k)
-    return math.fsum(_vote(correct, classes, weights, s) for s in subsets) / len(subsets)
-
-
-def _vote(
-    correct: Sequence[float], classes: Classes, weights: Sequence[float], subset: tuple[int, ...]
-) -> float:
-    """Return how right a subset's vote is: the mean over the classes that tie."""
-    leading = most_voted([classes[i] for i in subset], [weights[i] for i in subset])
-    shares = [[correct[i] for i in subset if classes[i] == number] for number in leading]
-    return sum(sum(share) / len(share) for share in shares) / max(1, len(shares))
+    numbers = sorted({number for number in classes if number is not None})
+    member = np.array([[number == c for c in numbers] for number in classes], float)
+    if not numbers:
+        return 0.0
+    subsets = _subsets_of(len(correct), k)
+    counts = subsets @ member
+    rights = subsets @ (np.array(correct)[:, None] * member) / np.maximum(counts, 1)
+    votes = subsets @ (np.array(vote_weights(scores))[:, None] * member)
+    votes[counts == 0] = -1  # has no sample in this subset
+    most = votes.max(axis=1, keepdims=True)
+    leading = (counts > 0) & np.isclose(votes, most, rtol=1e-12, atol=0)
+    return float(((rights * leading).sum(axis=1) / np.maximum(leading.sum(axis=1), 1)).mean())
 
 
 @lru_cache(maxsize=64)
-def _all_or_drawn(n: int, k: int) -> list[tuple[int, ...]]:
+def _subsets_of(n: int, k: int) -> Counts:
+    """Return all subsets, or the drawn ones, as rows of 1 and 0, shape (subsets, n)."""
     if comb(n, k) <= MAX_SUBSETS:
-        return list(combinations(range(n), k))
-    random = Random(f"subsets {n} {k}")
-    return [tuple(random.sample(range(n), k)) for _ in range(MAX_SUBSETS)]
+        chosen = list(combinations(range(n), k))
+    else:
+        random = Random(f"subsets {n} {k}")
+        chosen = [tuple(random.sample(range(n), k)) for _ in range(MAX_SUBSETS)]
+    rows: Counts = np.zeros((len(chosen), n))
+    np.put_along_axis(rows, np.array(chosen), 1.0, axis=1)
+    return rows
