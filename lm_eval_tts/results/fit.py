@@ -104,7 +104,9 @@ def read_rows(path: Path) -> Rows:
         with path.expanduser().open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
                 rows[str(row["doc"].get("id") or row["doc"]["question"])] = row
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no samples file of our tasks: {error!r}") from error
     if not rows:
         raise DataError(f"{path} has no rows")

@@ -132,32 +132,38 @@ class Search(Rated):
         if closed or (answer_end and completion.stop == answer_end):
             completion = as_written(completion)
         left -= len(completion.token_ids)
-        goes_on = closed or completion.finish_reason == "length"
-        return Path(trace.add(completion, "answer"), done=left < 1 or not goes_on, closed=closed)
+        cut = completion.finish_reason == "length"
+        out = cut and left < 1 and request.max_tokens < self.max_gen_toks
+        trace = replace(trace.add(completion, "answer"), out_of_context=out)
+        return Path(trace, done=left < 1 or not (closed or cut), closed=closed)
 
     def _think_step(self, request: Request, trace: Trace, room: Room, last: bool) -> Program[Path]:
-        """Write a step of the thinking, and the answer where the thinking ends with it."""
-        budget = min(self.max_thinking_tokens or 0, room.thinking)
-        left = budget - trace.num_tokens("thinking")
-        if left > 0:
-            limit = left if last else min(left, self.max_step_tokens)
-            stop = (request.delimiters.thinking_end.strip(),)
-            ending = ending_room(request, request.delimiters.thinking_end)
-            completion = yield from self._step(request, trace, limit + ending, stop, last)
-            if completion.stop == self.step_delimiter:
-                completion = as_written(completion)
-                ending = 0  # the delimiter is part of the thinking
-            completion = completion.within(limit, ending)
-            closed = completion.stop == self.step_delimiter
-            left -= len(completion.token_ids)
-            if left > 0 and (closed or completion.finish_reason == "length"):
-                return Path(trace.add(completion, "thinking"), closed=closed)
-            if closed:  # at the end of its budget: the thinking itself has not ended
-                completion = replace(completion, finish_reason="length")
-            trace = trace.add(completion, "thinking")
-        trace = note_context(request, trace, self.max_thinking_tokens or 0, room)
-        trace = yield from answer(request, trace, room.answer)
-        return Path(trace, done=True)
+        """Write a step of the thinking, and the answer where the thinking is over with it."""
+        path = yield from self._think(request, trace, room, last)
+        if not path.done:
+            return path
+        trace = note_context(request, path.trace, self.max_thinking_tokens or 0, room)
+        return Path((yield from answer(request, trace, room.answer)), done=True)
+
+    def _think(self, request: Request, trace: Trace, room: Room, last: bool) -> Program[Path]:
+        """Write a step of the thinking; it is done if the thinking is over."""
+        left = min(self.max_thinking_tokens or 0, room.thinking) - trace.num_tokens("thinking")
+        if left < 1:
+            return Path(trace, done=True)
+        limit = left if last else min(left, self.max_step_tokens)
+        stop = (request.delimiters.thinking_end.strip(),)
+        ending = ending_room(request, request.delimiters.thinking_end)
+        completion = yield from self._step(request, trace, limit + ending, stop, last)
+        if completion.stop == self.step_delimiter:
+            completion = as_written(completion)
+            ending = 0  # the delimiter is part of the thinking
+        completion = completion.within(limit, ending)
+        closed = completion.stop == self.step_delimiter
+        left -= len(completion.token_ids)
+        over = left < 1 or not (closed or completion.finish_reason == "length")
+        if over and closed:  # the budget ends with a step: the thinking itself has not ended
+            completion = replace(completion, finish_reason="length")
+        return Path(trace.add(completion, "thinking"), done=over, closed=closed)
 
     def _step(
         self, request: Request, trace: Trace, limit: int, stop: tuple[str, ...], last: bool

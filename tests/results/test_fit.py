@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from lm_eval_tts.cli import main
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
@@ -145,3 +146,8 @@ def test_what_is_no_samples_file_is_refused(runs, tmp_path):
 def test_folds_must_be_at_least_two(runs):
     with pytest.raises(SettingsError, match="--folds 1: allowed is 2 to 60"):
         fit.run(arguments(runs, folds=1))
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(runs):
+    with pytest.raises(SystemExit, match="^lm-eval-tts fit: /nowhere cannot be read: No such file"):
+        main(["fit", str(runs[0]), "/nowhere", "--baseline", str(runs[0])])

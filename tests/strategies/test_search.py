@@ -183,6 +183,7 @@ def test_limits_hold_and_every_candidate_was_rated(strategy):
     )
     for candidate in result.value.candidates:
         assert candidate.trace.num_tokens() <= 50
+        assert candidate.trace.out_of_context == (candidate.trace.num_tokens() == 50)
         assert not isnan(dict(candidate.scores)["reward"])
 
 
