@@ -1,6 +1,6 @@
 """How hard a problem is for a policy: pure arithmetic. Imports nothing of this package.
 
-Three bins with fixed bounds on pass@1 (Liu et al. 2025, arXiv:2502.06703, section 3.2), not
+Three bins with fixed bounds on pass@1 (Liu et al. 2025, arXiv:2502.06703), not
 quantiles, so that a bin means the same for every policy.
 """
 

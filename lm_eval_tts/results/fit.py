@@ -4,8 +4,8 @@
 
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
-problems of a fold are answered by what the other folds chose (Snell et al. 2024, arXiv:2408.03314,
-section 3.2, with two folds), so no problem chooses its own strategy by its own result.
+problems of a fold are answered by what the other folds chose (as Snell et al. 2024, arXiv:2408.03314,
+with two folds), so no problem chooses its own strategy by its own result.
 """
 
 from __future__ import annotations

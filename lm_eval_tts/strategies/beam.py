@@ -1,6 +1,6 @@
 """Beam search over steps, guided by a reward model.
 
-Snell et al. 2024 (arXiv:2408.03314), section 5.2, with n and beam_width as in Hugging Face's
+Snell et al. 2024 (arXiv:2408.03314), with n and beam_width as in Hugging Face's
 search-and-learn and in compute-optimal-tts (Liu et al. 2025, arXiv:2502.06703): of `n` paths the
 best n // beam_width are kept, and each is expanded `beam_width` times.
 

@@ -1,6 +1,6 @@
 """Compute-optimal choice: the strategy that is best for this policy, problem and budget.
 
-Snell et al. 2024 (arXiv:2408.03314), section 3; Liu et al. 2025 (arXiv:2502.06703). The choice is
+Snell et al. 2024 (arXiv:2408.03314); Liu et al. 2025 (arXiv:2502.06703). The choice is
 a table (compute_optimal.yaml). How hard a problem is, is estimated from a few samples, which then
 compete with what the chosen strategy finds; no reference answer is needed. The one exception is
 named `oracle` and takes pass@1 from the samples file of an earlier run.

@@ -26,7 +26,7 @@ def mean_logprob(logprobs: Logprobs, vocabulary_size: int | None = None) -> floa
 def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
     """Return the mean divergence from a uniform choice, >= 0: -mean_v log p(v) - log V.
 
-    Kang et al. 2025 (arXiv:2502.18581), equation 9. Without `vocabulary_size` the constant log V
+    Kang et al. 2025 (arXiv:2502.18581). Without `vocabulary_size` the constant log V
     is left out, which changes no ranking.
     """
     return mean([-logprob.mean for logprob in logprobs]) - math.log(vocabulary_size or 1)
@@ -41,7 +41,7 @@ MEASURES: dict[str, Callable[[Logprobs, int | None], float]] = {
 def token_confidences(logprobs: Logprobs) -> list[float]:
     """Return minus the mean log-probability of each place's likeliest tokens.
 
-    Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260), equation 2.
+    Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260).
     """
     return [-mean(logprob.top) for logprob in logprobs]
 
@@ -49,7 +49,7 @@ def token_confidences(logprobs: Logprobs) -> list[float]:
 def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
     """Return the mean confidence of every `window` tokens in a row; of all if there are fewer.
 
-    Fu et al. 2025, equation 4. window: >= 1; 2048 in the paper.
+    Fu et al. 2025. window: >= 1; 2048 in the paper.
     """
     if len(confidences) <= window:
         return [mean(confidences)] if confidences else []
@@ -62,10 +62,10 @@ def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
 
 
 def bottom_confidence(groups: Sequence[float], share: float = 0.1) -> float:
-    """Return the mean of the least confident groups, a tenth of them (equation 5)."""
+    """Return the mean of the least confident groups, a tenth of them."""
     return mean(sorted(groups)[: max(1, math.floor(len(groups) * share))])
 
 
 def tail_confidence(confidences: Sequence[float], window: int) -> float:
-    """Return the mean confidence of the last `window` tokens (equation 7)."""
+    """Return the mean confidence of the last `window` tokens."""
     return mean(confidences[-window:])

@@ -1,6 +1,6 @@
 """DeepConf: a vote in which confident responses count more, weak ones less or not at all.
 
-Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260), sections 3.2 and 3.3. A response is
+Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260). A response is
 as confident as its weakest, or its last, stretch of tokens. Offline, all are written and the most
 confident share votes. Online (`warmup` > 0), the first ones set a threshold, below which the others
 are given up while they are written. The paper's early end by consensus is left out: our candidates
@@ -156,7 +156,7 @@ class DeepConf(Sampled):
 def threshold(lowest: Sequence[float], keep: float) -> float:
     """Return what the most confident `keep` share of the warm-up responses reaches.
 
-    The (1 - keep) quantile of their lowest group confidences (equation 9).
+    The (1 - keep) quantile of their lowest group confidences.
     """
     ranked = sorted(lowest, reverse=True)
     return ranked[max(1, math.ceil(keep * len(ranked))) - 1]

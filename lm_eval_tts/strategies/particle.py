@@ -1,6 +1,6 @@
 """Particle filtering: the reward as a likelihood, and paths as samples of the posterior.
 
-Puri et al. 2025 (arXiv:2502.01618), algorithm 1: after each step `n` particles are drawn, with
+Puri et al. 2025 (arXiv:2502.01618): after each step `n` particles are drawn, with
 replacement, from the present ones with weights softmax(logit(score) / weight_temperature).
 Complete particles are drawn too. It explores where a beam search trusts the reward's ranks.
 """

@@ -1,6 +1,6 @@
 """REBASE: reward-balanced search, which expands every path in proportion to its reward.
 
-Wu et al. 2024 (arXiv:2408.00724), algorithm 1: no path is pruned by rank; of the expansions that
+Wu et al. 2024 (arXiv:2408.00724): no path is pruned by rank; of the expansions that
 are left (n less the complete paths), path i gets the share softmax(score_i / balance_temperature).
 The paper rounds each share; here the largest remainders are rounded up, so the sum is exact.
 """
