@@ -4,8 +4,8 @@
 
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
-problems of a fold are answered by what the other folds chose (as Snell et al. 2024, arXiv:2408.03314,
-with two folds), so no problem chooses its own strategy by its own result.
+problems of a fold are answered by what the other folds chose, so no problem chooses its own
+strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two folds).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTINGS = (
     *("n", "beam_width", "weighted", "score_by", "aggregation", "lookahead", "num_iterations"),
     *("balance_temperature", "weight_temperature", "filter_duplicates"),
 )
-Rows = Mapping[str, Mapping[str, Any]]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--difficulty-by",
-        choices=("agreement", "oracle"),
+        choices=sorted(RATES),
         default="agreement",
-        help="of the baseline's answers among each other, or its pass@1 (needs the reference)",
+        help="agreement of the baseline's answers, their mean reward, both (the mean of the two), "
+        "or the oracle: its pass@1, which takes the reference",
     )
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation, >= 2")
     parser.add_argument("--output", type=Path, help="YAML file to write for table=")
@@ -97,9 +98,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path) -> Mapping[str, Row]:
     """Return the rows of a samples file by problem. Raises DataError."""
-    rows: dict[str, Mapping[str, Any]] = {}
+    rows: dict[str, Row] = {}
     try:
         with path.expanduser().open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
@@ -142,19 +143,33 @@ def generation_kwargs(path: Path) -> Mapping[str, Any]:
 
 def read_bins(path: Path, by: str) -> dict[str, str]:
     """Return the bin of each problem by the baseline's samples. Raises DataError."""
-    rate = _pass_rate if by == "oracle" else _agreement
     try:
-        return {problem: bin_of(rate(row)) for problem, row in read_rows(path).items()}
+        return {problem: bin_of(RATES[by](row)) for problem, row in read_rows(path).items()}
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} has no samples to tell the difficulty by {by}: {error}") from error
 
 
-def _pass_rate(row: Mapping[str, Any]) -> float:
+def _pass_rate(row: Row) -> float:
     return float(row["pass@1"])
 
 
-def _agreement(row: Mapping[str, Any]) -> float:
+def _agreement(row: Row) -> float:
     return agreement([candidate["class"] for candidate in row["answered"]["candidates"]])
+
+
+def _reward(row: Row) -> float:
+    scores = [candidate["scores"]["reward"] for candidate in row["answered"]["candidates"]]
+    known = [score for score in scores if score is not None]
+    return _mean(known) if known else 0.0
+
+
+# As `difficulty_by` of compute_optimal.
+RATES: dict[str, Callable[[Row], float]] = {
+    "agreement": _agreement,
+    "reward": _reward,
+    "both": lambda row: (_agreement(row) + _reward(row)) / 2,
+    "oracle": _pass_rate,
+}
 
 
 def common_problems(runs: Sequence[Run], bins: Mapping[str, str]) -> list[str]:

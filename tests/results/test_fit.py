@@ -31,10 +31,15 @@ def write_run(folder: Path, name: str, right, **kwargs) -> Path:
                 "exact_match": right(problem, bin_),
                 "sampled_tokens": 10 * kwargs.get("n", 1),
                 "pass@1": {"easy": 0.9, "medium": 0.3, "hard": 0.0}[bin_],
-                "answered": {"candidates": [{"class": c} for c in CLASSES[bin_]]},
+                "answered": {"candidates": [candidate(c, bin_) for c in CLASSES[bin_]]},
             }
             file.write(json.dumps(row) + "\n")
     return path
+
+
+def candidate(number: int | None, bin_: str) -> dict:
+    reward = {"easy": 0.9, "medium": 0.3, "hard": 0.05}[bin_]
+    return {"class": number, "scores": {"reward": None if number is None else reward}}
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def arguments(runs: list[Path], output: Path | None = None, **changes) -> argpar
     return args
 
 
-@pytest.mark.parametrize("by", ["agreement", "oracle"])
+@pytest.mark.parametrize("by", ["agreement", "reward", "both", "oracle"])
 def test_each_bin_gets_its_best_strategy_and_the_table_can_be_used(runs, tmp_path, capsys, by):
     output = tmp_path / "table.yaml"
     assert fit.run(arguments(runs, output, difficulty_by=by)) == 0
