@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
+from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -26,6 +27,7 @@ from lm_eval_tts.models.chat import ChatPrompt, history_of
 from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.prompts import Message, build_messages
 from lm_eval_tts.reward_models.base import RewardModel
+from lm_eval_tts.reward_models.loading import take_reward_model
 from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
@@ -249,6 +251,18 @@ class StrategyLM:
         last = num_tokens_within(ids, text, until, self.text_tokenizer)
         behind = num_tokens_within(ids, text, min(until + len(end), len(text)), self.text_tokenizer)
         return last - first, len(ids) - behind
+
+
+def load_scorer(kwargs: dict[str, Any]) -> RewardModel | None:
+    """Take the reward model's arguments out of model arguments and load it; None if none is named.
+
+    It may be a checkpoint that comes with the package. Raises SettingsError.
+    """
+    settings = take_reward_model(kwargs)
+    if settings is None:
+        return None
+    settings = replace(settings, reward_model=find_checkpoint(settings.reward_model))
+    return settings.load(trust_remote_code=bool(kwargs.get("trust_remote_code")))
 
 
 def _classifier(
