@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from lm_eval_tts import __version__, autoload
+from lm_eval_tts.errors import LmEvalTTSError
+from lm_eval_tts.results import fit
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,7 +22,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="lm_eval with this package's models and tasks")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="what lm_eval takes")
+    fit.add_arguments(commands.add_parser("fit", help="a compute-optimal table from runs"))
     args = parser.parse_args(argv)
+    if args.command == "fit":
+        try:
+            sys.exit(fit.run(args))
+        except LmEvalTTSError as error:
+            sys.exit(f"lm-eval-tts fit: {error}")
     run_lm_eval(args.arguments)
 
 

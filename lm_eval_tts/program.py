@@ -11,7 +11,7 @@ A strategy's program is a generator. It yields an op, the scheduler sends back i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -104,7 +104,29 @@ class Gather:
     programs: tuple[Program[Any], ...]
 
 
-Op = Generate | Gather
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Ask the reward model about a response to `question`; the result is a `StepScores`.
+
+    steps: the response's texts from the first step on, none of them empty, at least one.
+    """
+
+    question: str
+    steps: tuple[str, ...]
+
+
+class StepScores(NamedTuple):
+    """What a reward model says of a response.
+
+    scores: one a step, each in [0, 1], of a process reward model; one in all, of any size, of an
+    outcome reward model. num_tokens: what the model read for it.
+    """
+
+    scores: tuple[float, ...]
+    num_tokens: int
+
+
+Op = Generate | Gather | Score
 Program = Generator[Op, Any, T]
 
 
@@ -127,6 +149,12 @@ def gather(programs: Iterable[Program[T]]) -> Program[list[T]]:
     return values
 
 
+def score(question: str, steps: Iterable[str]) -> Program[StepScores]:
+    """Yield one `Score` and return what the reward model says."""
+    result: StepScores = yield Score(question, tuple(steps))
+    return result
+
+
 @dataclass(frozen=True, slots=True)
 class Delimiters:
     """The strings around thinking and answer; an empty string means there is none.
@@ -141,34 +169,58 @@ class Delimiters:
     answer_end: str = ""
 
 
+def equal_texts(texts: Sequence[str]) -> list[int | None]:
+    """Return the class of each text: texts that are equal have the same number."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(text.strip(), len(numbers)) for text in texts]
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a strategy starts from.
 
     prompt: token ids. max_tokens: room for the response in tokens, whatever is in it.
     context_limited: the room is what the context window leaves, not what the user asked for.
-    encode: text to ids as it stands in the middle of a sequence (no bos). until: stop strings
-    of the answer. thinking_opened: the chat template has already written `thinking_start`.
+    encode: text to ids as it stands in the middle of a sequence (no bos). decode: the way back.
+    question: the text of what is asked, for a reward model. until: stop strings of the answer.
+    thinking_opened: the chat template has already written `thinking_start`. logprobs: as in
+    `Generate`, for all that is sampled. seed: for what a strategy draws by itself.
+    classify: response texts to classes of equal answers, None where a text has no answer; it
+    knows how answers are read and compared, and nothing of the reference. problem: what the
+    problem is known by in results files. policy_size: parameters of the model in billions and
+    vocabulary_size: ids it chooses among; None where a model does not tell.
     """
 
     prompt: TokenIds
     max_tokens: int
     encode: Callable[[str], TokenIds]
+    decode: Callable[[TokenIds], str]
+    question: str = ""
     delimiters: Delimiters = Delimiters()
     sampling: Sampling = Sampling()
     until: tuple[str, ...] = ()
     context_limited: bool = False
     thinking_opened: bool = False
+    logprobs: int | None = None
+    seed: int = 0
+    classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
+    problem: str = ""
+    policy_size: float | None = None
+    vocabulary_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a response: sampled (it has a finish reason) or forced (it has none)."""
+    """A stretch of a response: sampled (it has a finish reason) or forced (it has none).
+
+    logprobs: of the tokens that were sampled for it, if they were asked for.
+    """
 
     token_ids: TokenIds
     phase: Phase
     finish_reason: FinishReason | None = None
     forced: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +230,7 @@ class Trace:
     out_of_context: the context window ended before the budget that was asked for.
     tries: completions of thinking that were sampled for this trace (rejection sampling).
     points: (label, trace) for each point of an anytime run, smallest budget first.
+    candidates: what it was chosen from, itself among them; none where there was no choice.
     """
 
     prompt: TokenIds
@@ -185,10 +238,12 @@ class Trace:
     out_of_context: bool = False
     tries: int = 1
     points: tuple[tuple[str, Trace], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
-        return self._append(Segment(completion.token_ids, phase, completion.finish_reason))
+        ids, reason = completion.token_ids, completion.finish_reason
+        return self._append(Segment(ids, phase, reason, logprobs=completion.logprobs))
 
     def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
         """Append what the strategy puts in."""
@@ -225,6 +280,15 @@ class Trace:
         )
 
     @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Of all sampled tokens, in order."""
+        return tuple(logprob for segment in self.segments for logprob in segment.logprobs)
+
+    def without_logprobs(self) -> Trace:
+        """Return the same trace, lighter."""
+        return replace(self, segments=tuple(replace(s, logprobs=()) for s in self.segments))
+
+    @property
     def num_waits(self) -> int:
         """How often the end of thinking was replaced by the wait text."""
         return sum(s.phase == "thinking" and s.forced for s in self.segments)
@@ -233,3 +297,16 @@ class Trace:
         """Whether the last sampled segment of a phase was cut by its token limit."""
         reasons = [s.finish_reason for s in self.segments if s.phase == phase and s.finish_reason]
         return bool(reasons) and reasons[-1] == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response that competed with others.
+
+    scores: (name, value) of each rating, more is better; NaN where it could not be rated.
+    step_scores: what the reward model said of each step.
+    """
+
+    trace: Trace
+    scores: tuple[tuple[str, float], ...] = ()
+    step_scores: tuple[float, ...] = ()

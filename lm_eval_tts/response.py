@@ -19,6 +19,8 @@ class Usage:
     forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
+    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens: what it
+    read for them; scorer_seconds: the share of its time.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
     thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
@@ -29,6 +31,9 @@ class Usage:
     total: int = 0
     sampled: int = 0
     engine_calls: int = 0
+    scorer_calls: int = 0
+    scorer_tokens: int = 0
+    scorer_seconds: float = 0.0
     waits: int = 0
     tries: int = 1
     truncated: bool = False
@@ -36,7 +41,8 @@ class Usage:
     out_of_context: bool = False
 
 
-# Field of Usage to the name of its metric; `tries` is told by engine_calls.
+# Field of Usage to the name of its metric; `tries` is told by engine_calls. Those of the scorer are
+# told where candidates were rated by a reward model.
 USAGE_METRICS = {
     "thinking": "thinking_tokens",
     "answer": "answer_tokens",
@@ -44,6 +50,9 @@ USAGE_METRICS = {
     "total": "total_tokens",
     "sampled": "sampled_tokens",
     "engine_calls": "engine_calls",
+    "scorer_calls": "scorer_calls",
+    "scorer_tokens": "scorer_tokens",
+    "scorer_seconds": "scorer_seconds",
     "waits": "waits",
     "truncated": "truncated",
     "thinking_truncated": "thinking_truncated",
@@ -58,7 +67,9 @@ class Details:
     usage: None where nothing was counted. tags: the opening and closing strings that were asked
     for, stripped, in the order thinking, answer. failure: why the request could not be served.
     points: the responses of an anytime run by label. padding: a copy that only evens out the work
-    of several ranks.
+    of several ranks. candidates: what the response was chosen from, itself among them.
+    independent: they are samples of one program, each as good as another, and not what a search
+    found. scores: how a candidate was rated, by name, more is better; NaN where it was not.
     """
 
     usage: Usage | None = Usage()
@@ -66,6 +77,9 @@ class Details:
     failure: str | None = None
     points: Mapping[str, Response] = field(default_factory=dict)
     padding: bool = False
+    candidates: tuple[Response, ...] = ()
+    independent: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Response(str):

@@ -1,32 +1,42 @@
 """The one driver: runs many programs over one engine, each resumed as soon as its own op is done.
 
 There are no rounds, so a straggler delays only itself. Programs are started when the engine has
-room, so a run of any size holds only the unfinished ones in memory. Knows the ops and the engine
-protocol; nothing of strategies, tokens or text.
+room, so a run of any size holds only the unfinished ones in memory. Scores are asked for together,
+over all programs, whenever the engine could take more work. Knows the ops and the protocols of
+engine and reward model; nothing of strategies, tokens or text.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from lm_eval_tts.engines.base import Engine
-from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Gather, Generate, Op, Program
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.program import Gather, Generate, Op, Program, Score
+from lm_eval_tts.reward_models.base import RewardModel
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a program spent: requests to the engine, prompt tokens sent, tokens sampled."""
+    """What a program spent: requests to the engine, prompt tokens sent, tokens sampled.
+
+    num_scores: responses that the reward model was asked about; num_scorer_tokens: read for them;
+    scorer_seconds: its share of the reward model's time, by tokens.
+    """
 
     num_engine_calls: int = 0
     num_prompt_tokens: int = 0
     num_sampled_tokens: int = 0
+    num_scores: int = 0
+    num_scorer_tokens: int = 0
+    scorer_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +75,16 @@ class _Frame:
     deliver: Callable[[Any], None]
     num_ops: int = 0
     request_id: int | None = None
+    cancelled: bool = False
     children: list[_Frame] = field(default_factory=list)
 
 
 class _Scheduler:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reward_model: RewardModel | None) -> None:
         self._engine = engine
+        self._reward_model = reward_model
         self._waiting: dict[int, _Frame] = {}
+        self._unscored: list[tuple[_Frame, Score]] = []
         self._ready: deque[Callable[[], None]] = deque()
         self._next_id = 0
 
@@ -87,6 +100,28 @@ class _Scheduler:
                 frame.cost.num_sampled_tokens += sum(len(c.sampled_ids) for c in result)
             self._resume_later(frame, result)
         self._drain()
+
+    def score(self) -> None:
+        """Ask the reward model about all responses that wait for it, in one call."""
+        asked, self._unscored = self._unscored, []
+        asked = [(frame, op) for frame, op in asked if not frame.cancelled]
+        if not asked or self._reward_model is None:
+            return
+        started = time.perf_counter()
+        results = self._reward_model.score([op for _, op in asked])
+        seconds = time.perf_counter() - started
+        read = [0 if isinstance(r, RequestError) else r.num_tokens for r in results]
+        for (frame, _), result, num_tokens in zip(asked, results, read, strict=True):
+            frame.cost.num_scores += 1
+            frame.cost.num_scorer_tokens += num_tokens
+            frame.cost.scorer_seconds += seconds * num_tokens / max(1, sum(read))
+            self._resume_later(frame, result)
+        self._drain()
+
+    @property
+    def num_unscored(self) -> int:
+        """Responses that wait for the reward model."""
+        return len(self._unscored)
 
     def _drain(self) -> None:
         """Run what is ready in a loop, not by recursion: programs may nest deeply."""
@@ -114,8 +149,15 @@ class _Scheduler:
         frame.num_ops += 1
         if isinstance(op, Gather):
             self._gather(frame, op, seed)
+        elif isinstance(op, Score):
+            self._score(frame, op)
         else:
             self._generate(frame, op, seed)
+
+    def _score(self, frame: _Frame, op: Score) -> None:
+        if self._reward_model is None:
+            raise SettingsError("the strategy asks for scores: set reward_model= to a checkpoint")
+        self._unscored.append((frame, op))
 
     def _generate(self, frame: _Frame, op: Generate, seed: int) -> None:
         request_id = self._next_id
@@ -164,26 +206,35 @@ class _Scheduler:
                 self._engine.abort(child.request_id)
                 self._waiting.pop(child.request_id, None)
             self._cancel_children(child)
+            child.cancelled = True
             child.program.close()
         frame.children = []
 
 
-def run(jobs: Iterable[Job[T]], engine: Engine) -> Iterator[Result[T]]:
+def run(
+    jobs: Iterable[Job[T]], engine: Engine, reward_model: RewardModel | None = None
+) -> Iterator[Result[T]]:
     """Run programs over an engine and yield their results as they finish.
+
+    reward_model: answers Score ops. Nothing is gained by asking it while the engine has all the
+    work it can take, so scores wait for that and go in larger batches.
 
     A program whose request cannot be served may catch the RequestError where it yielded the op;
     if it does not, the error is its result and the others go on.
     """
-    scheduler = _Scheduler(engine)
+    scheduler = _Scheduler(engine, reward_model)
     finished: deque[Result[T]] = deque()
     waiting = enumerate(jobs)
     num_running = 0
     while True:
         while engine.num_unfinished < engine.max_num_seqs:
-            if (numbered := next(waiting, None)) is None:
+            if scheduler.num_unscored:
+                scheduler.score()
+            elif (numbered := next(waiting, None)) is not None:
+                scheduler.start(_root(*numbered, finished))
+                num_running += 1
+            else:
                 break
-            scheduler.start(_root(*numbered, finished))
-            num_running += 1
         while finished:
             num_running -= 1
             yield finished.popleft()

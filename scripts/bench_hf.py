@@ -80,10 +80,12 @@ class Bench:
 
     def run(self, engine: Engine, make: Callable[[int], Strategy], requests: int) -> int:
         """Run a strategy for each request and return how many tokens were sampled."""
-        jobs = (
-            Job(make(self.caps[i]).run(Request(p, 1500, self.codec.encode, DELIMITERS)), i)
-            for i, p in enumerate(self.prompts[:requests])
-        )
+        codec = self.codec
+        asked = [
+            Request(prompt, 1500, codec.encode, codec.decode, delimiters=DELIMITERS)
+            for prompt in self.prompts[:requests]
+        ]
+        jobs = (Job(make(self.caps[i]).run(request), i) for i, request in enumerate(asked))
         return sum(result.cost.num_sampled_tokens for result in run(jobs, engine))
 
     def stock(self) -> int:

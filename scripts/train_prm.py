@@ -5,7 +5,7 @@
 
 A row has `question`, `steps` (texts) and `labels` (one truth value a step). Every flag of
 TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint true goes on
-with an interrupted run.
+with an interrupted run. `reward_model=models/prm` reads what is trained, in the same format.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from transformers import (
 from trl import TrlParser
 
 from lm_eval_tts.errors import DataError, LmEvalTTSError
-
-SEPARATOR = "\n"
+from lm_eval_tts.reward_models.families import SEPARATOR_KEY
+from lm_eval_tts.reward_models.inputs import SEPARATOR, Words, write_labelled
 
 
 @dataclass
@@ -63,23 +63,21 @@ def to_features(
     steps, right = row.get("steps") or [], row.get("labels") or []
     if not steps or len(steps) != len(right):
         raise DataError(f"{where}: has {len(steps)} steps and {len(right)} labels")
-    ids = tokenizer(data.chat_prompt(question, tokenizer), add_special_tokens=True).input_ids
+    ids, positions = write_labelled(Words(tokenizer), question, [str(step) for step in steps])
     labels = [-100] * len(ids)
-    for step, label in zip(steps, right, strict=True):
-        text = tokenizer(step + SEPARATOR, add_special_tokens=False).input_ids
-        ids += text
-        labels += [-100] * (len(text) - 1) + [int(bool(label))]
-    return {"input_ids": ids, "labels": labels}
+    for position, label in zip(positions, right, strict=True):
+        labels[position] = int(bool(label))
+    return {"input_ids": list(ids), "labels": labels}
 
 
 def load_classifier(name: str, adapter: str | None) -> PreTrainedModel:
     """Return the model with a head for two labels in place of its language head."""
-    if adapter is None:
-        return AutoModelForTokenClassification.from_pretrained(name, num_labels=2)
-    merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(name), adapter)
-    merged = merged.merge_and_unload()
     classifier = AutoModelForTokenClassification.from_pretrained(name, num_labels=2)
-    classifier.base_model.load_state_dict(merged.base_model.state_dict())
+    setattr(classifier.config, SEPARATOR_KEY, SEPARATOR)
+    if adapter is not None:
+        merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(name), adapter)
+        merged = merged.merge_and_unload()
+        classifier.base_model.load_state_dict(merged.base_model.state_dict())
     return classifier
 
 

@@ -1,6 +1,7 @@
 """Small things that many tests use."""
 
 from lm_eval_tts.program import Completion, Delimiters, Generate, Program, Request, TokenIds
+from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.scheduler import Job, Result, run
 
 THINK = Delimiters("<think>\n", "</think>", "\n<answer>", "</answer>")
@@ -16,11 +17,11 @@ def text_of(token_ids: TokenIds) -> str:
 
 def byte_request(prompt: str = "2+2?", max_tokens: int = 1000, **changes) -> Request:
     """A request whose token ids are bytes, so that tests can read them."""
-    return Request(ids(prompt), max_tokens, ids, **{"delimiters": THINK, **changes})
+    return Request(ids(prompt), max_tokens, ids, text_of, **{"delimiters": THINK, **changes})
 
 
-def run_one(program: Program, engine, seed: int = 0) -> Result:
-    (result,) = run([Job(program, seed)], engine)
+def run_one(program: Program, engine, seed: int = 0, reward_model=None) -> Result:
+    (result,) = run([Job(program, seed)], engine, reward_model)
     return result
 
 
@@ -32,3 +33,27 @@ def completed(op: Generate, text: str, ending: str = "eos") -> tuple[Completion,
     if ending == "eos":
         return (Completion(ids(text), (*ids(text), 256), "eos"),)
     return (Completion(ids(text), ids(text + ending), "stop", ending),)
+
+
+class Tree:
+    """What a scripted engine writes: the k-th request behind a text gets the k-th child there.
+
+    children: text of the response so far to the texts that may follow it. A child that ends with
+    a line break is a step, any other ends the turn.
+    """
+
+    def __init__(self, children: dict[str, list[str]], prompt: str = "2+2?") -> None:
+        self.children = children
+        self.prompt = prompt
+        self.asked: list[str] = []
+
+    def __call__(self, text: str, seed: int | None) -> str:
+        so_far = text.removeprefix(self.prompt)
+        turn = self.asked.count(so_far)
+        self.asked.append(so_far)
+        return self.children[so_far][turn]
+
+
+def rated(table: dict[str, float]) -> ScriptedRewardModel:
+    """A reward model that knows the score of each step by its text."""
+    return ScriptedRewardModel(lambda question, steps: table[steps[-1]])

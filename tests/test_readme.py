@@ -23,11 +23,14 @@ def test_every_file_that_the_readme_names_is_there():
 
 
 def test_every_strategy_and_its_settings_are_in_the_table():
+    """A row has what its strategy adds; what several share is in the section."""
     from dataclasses import fields
 
     from lm_eval_tts.strategies import STRATEGIES
 
+    section = README.split("## Strategies")[1].split("\n## ")[0]
     for name, kind in STRATEGIES.items():
         (row, *_) = re.findall(rf"^\| `{name}` \|.*$", README, re.M)
         for field in fields(kind):
-            assert f"`{field.name}`" in row, (name, field.name)
+            where = row if field.name in kind.__annotations__ else section
+            assert f"`{field.name}`" in where, (name, field.name)

@@ -4,8 +4,9 @@ import pytest
 from helpers import ids, run_one
 
 from lm_eval_tts.engines.scripted import ScriptedEngine, failing
-from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate, Program, Sampling, gather, generate
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.program import Generate, Program, Sampling, StepScores, gather, generate, score
+from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.scheduler import Job, derive_seed, run
 
 HOT = Sampling(temperature=1.0)
@@ -149,3 +150,73 @@ def test_an_error_that_is_not_a_failed_request_is_not_hidden():
 def test_seeds_of_different_paths_differ_and_stay_the_same_for_ever():
     assert derive_seed(0, "doc", 1) != derive_seed(0, "doc", 2) != derive_seed(1, "doc", 2)
     assert derive_seed(1234, "doc", 0) == 4044437464581524134
+
+
+def say_and_rate(prompt: str) -> Program[StepScores]:
+    said = yield from say(prompt)
+    return (yield from score(prompt, said.split()))
+
+
+def by_length(question: str, steps: tuple[str, ...]) -> float:
+    return len(steps[-1]) / 10
+
+
+def test_a_program_gets_the_scores_of_its_steps_and_pays_for_them():
+    rater = ScriptedRewardModel(by_length)
+    (result,) = run([Job(say_and_rate("ab c"), 0)], ScriptedEngine(lambda t, seed: t), rater)
+    assert result.value == StepScores((0.2, 0.1), 7)
+    assert (result.cost.num_scores, result.cost.num_scorer_tokens) == (1, 7)
+    assert result.cost.scorer_seconds > 0
+
+
+def test_scores_of_many_programs_are_asked_for_in_one_call():
+    rater = ScriptedRewardModel(by_length)
+    engine = ScriptedEngine(lambda text, seed: text, max_num_seqs=4)
+    results = list(run([Job(say_and_rate("abc"), 0) for _ in range(12)], engine, rater))
+    assert rater.batches == [4, 4, 4]
+    assert {result.value for result in results} == {StepScores((0.3,), 6)}
+
+
+def test_scores_wait_while_the_engine_has_all_the_work_it_can_take():
+    def parent() -> Program[list[StepScores]]:
+        return (yield from gather([say_and_rate("a" * n) for n in range(1, 9)]))
+
+    rater = ScriptedRewardModel(by_length)
+    engine = ScriptedEngine(lambda text, seed: text, max_num_seqs=4)
+    (result,) = run([Job(parent(), 0)], engine, rater)
+    assert [round(10 * scores.scores[0]) for scores in result.value] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert sum(rater.batches) == 8
+    assert rater.batches[0] > 1
+
+
+def test_a_response_that_cannot_be_scored_fails_alone():
+    def refuse(question: str, steps: tuple[str, ...]) -> float:
+        if question == "bad":
+            raise RequestError("too long")
+        return 1.0
+
+    jobs = [Job(say_and_rate(prompt), 0) for prompt in ("bad", "good")]
+    results = run(jobs, ScriptedEngine(lambda t, seed: t), ScriptedRewardModel(refuse))
+    values = {result.job: result.value for result in results}
+    assert isinstance(values[0], RequestError)
+    assert values[1] == StepScores((1.0,), 8)
+
+
+def test_nothing_is_scored_for_a_program_that_was_given_up():
+    def fails() -> Program[None]:
+        yield from say("x")
+        yield from say("y" * 5000)
+
+    def parent() -> Program[None]:
+        yield from gather([say_and_rate("a"), fails()])
+
+    rater = ScriptedRewardModel(by_length)
+    engine = ScriptedEngine(lambda text, seed: text, max_num_seqs=1)
+    (result,) = run([Job(parent(), 0)], engine, rater)
+    assert isinstance(result.value, RequestError)
+    assert rater.batches in ([], [1])
+
+
+def test_a_score_without_a_reward_model_is_the_users_error():
+    with pytest.raises(SettingsError, match="reward_model="):
+        list(run([Job(say_and_rate("a"), 0)], ScriptedEngine(lambda t, seed: t)))

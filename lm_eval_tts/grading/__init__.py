@@ -6,14 +6,15 @@
 Reading order: `parts` (tags), `extraction`, `splitting` and `sentences` or `choices` (which answer
 is committed to), `normalize` and `words` (one spelling), `answers`, `matrices`, `inequalities`,
 `expressions` and `values` (what it means), `equivalence` (exact rules), `symbolic` (computer
-algebra in a process of its own), `pool` (many at once), `degeneration` (loops). Knows text
-libraries only: no model, no lm_eval, no files.
+algebra in a process of its own), `pool` (many at once), `classes` (equal answers, for votes),
+`degeneration` (loops). Knows text libraries only: no model, no lm_eval, no files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lm_eval_tts.grading.classes import answer_classes, response_classes
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equivalence import settle
 from lm_eval_tts.grading.extraction import SOURCES
@@ -31,11 +32,13 @@ __all__ = [
     "State",
     "Tags",
     "Verdict",
+    "answer_classes",
     "equivalent",
     "format_adherence",
     "grade",
     "grade_many",
     "has_loop",
+    "response_classes",
 ]
 
 

@@ -67,6 +67,21 @@ def assess(item: Item) -> Draft:
     """Grade one response as far as that is possible without computer algebra."""
     if item.kind not in ("math", "choice"):
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
+    found, parts, loop = _read(item)
+    loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
+    if not found:
+        return Draft(False, None, None, parts.state, loop)
+    return Draft(_correct(item, found.answer), found.answer, found.source, parts.state, loop)
+
+
+def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: Tags) -> str | None:
+    """Return the answer that a response commits to, or None; nothing of a reference is needed."""
+    found, _, _ = _read(Item(response, "", kind, options, tags))
+    return found.answer if found else None
+
+
+def _read(item: Item) -> tuple[Found | None, Parts, bool]:
+    """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
     response = _BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:])
     loop = has_loop(response)
     turn, rest = first_turn(response)
@@ -75,10 +90,7 @@ def assess(item: Item) -> Draft:
     if rest and not found:
         parts = _parts(response, item.tags)
         found = _find(item, parts, loop)
-    loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
-    if not found:
-        return Draft(False, None, None, parts.state, loop)
-    return Draft(_correct(item, found.answer), found.answer, found.source, parts.state, loop)
+    return found, parts, loop
 
 
 def _parts(response: str, tags: Tags) -> Parts:

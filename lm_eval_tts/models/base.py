@@ -8,6 +8,7 @@ A model class mixes this in and says how to render and encode a prompt and what 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +17,17 @@ from typing import Any, NamedTuple, Protocol
 
 from tqdm import tqdm
 
+from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import ChatPrompt, history_of
-from lm_eval_tts.program import Delimiters, Request, TokenIds, Trace
+from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.prompts import Message, build_messages
+from lm_eval_tts.reward_models.base import RewardModel
+from lm_eval_tts.reward_models.loading import take_reward_model
 from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
@@ -63,13 +68,18 @@ class StrategyLM:
     """Mixin for lm_eval model classes: runs the strategy that the generation kwargs name.
 
     A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
-    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`.
+    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`. reward_model: answers
+    the strategies that score; None if the user named none. policy_size, vocabulary_size: as in
+    `Request`.
     """
 
     strategy_defaults: dict[str, Any]
     text_tokenizer: Tokenizer
     cache_hook: Any
     rank: int
+    reward_model: RewardModel | None = None
+    policy_size: float | None = None
+    vocabulary_size: int | None = None
 
     @property
     def engine(self) -> Engine:
@@ -119,6 +129,10 @@ class StrategyLM:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 seen[key] = parse_settings({**self.strategy_defaults, **kwargs})
+                if "reward" in seen[key].strategy.score_names and self.reward_model is None:
+                    raise SettingsError(
+                        "the strategy needs a reward model: set reward_model= in model_args"
+                    )
             return seen[key]
 
         return read
@@ -129,19 +143,28 @@ class StrategyLM:
         prompt = self.encode_prompt(text, templated)
         left = self.engine.max_length - len(prompt)
         asked = left if settings.max_gen_toks is None else settings.max_gen_toks
-        start = settings.delimiters.thinking_start.strip()
+        start = settings.delimiters.thinking_start
+        opened = bool(start.strip()) and text.rstrip().endswith(start.strip())
+        seed = self.run_seed() if settings.seed is None else settings.seed
+        seed = derive_seed(seed, document_key(instance), repeat)
         request = Request(
             prompt=prompt,
             max_tokens=min(left, asked),
             encode=self.text_tokenizer.encode,
+            decode=self.text_tokenizer.decode,
+            question=history_of(context)[-1]["content"],
             delimiters=settings.delimiters,
             sampling=settings.sampling,
             until=settings.until,
             context_limited=left <= asked,
-            thinking_opened=bool(start) and text.rstrip().endswith(start),
+            thinking_opened=opened,
+            seed=derive_seed(seed, "strategy"),
+            classify=_classifier(instance, settings, start if opened else ""),
+            problem=problem_of(instance),
+            policy_size=self.policy_size,
+            vocabulary_size=self.vocabulary_size,
         )
-        seed = self.run_seed() if settings.seed is None else settings.seed
-        return _Plan(settings, request, derive_seed(seed, document_key(instance), repeat))
+        return _Plan(settings, request, seed)
 
     def _prompt_text(self, context: str, settings: Settings) -> tuple[str, bool]:
         if settings.style is None:
@@ -156,7 +179,7 @@ class StrategyLM:
         jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
         bar = tqdm(total=len(plans), disable=disable_tqdm, desc="Running generate_until requests")
         with bar:
-            for result in run(jobs, self.engine):
+            for result in run(jobs, self.engine, self.reward_model):
                 responses[result.job] = self._respond(plans[result.job], result)
                 bar.update()
         return [response for response in responses if response is not None]
@@ -167,7 +190,19 @@ class StrategyLM:
             return _failed(plan, str(result.value))
         trace = result.value
         points = {label: self._response(plan, point) for label, point in trace.points}
-        return self._response(plan, trace, result.cost, points)
+        response = self._response(plan, trace, result.cost, points)
+        if trace.candidates:
+            candidates = tuple(self._candidate(plan, candidate) for candidate in trace.candidates)
+            independent = plan.settings.strategy.num_samples > 0
+            response.details = replace(
+                response.details, candidates=candidates, independent=independent
+            )
+        return response
+
+    def _candidate(self, plan: _Plan, candidate: Candidate) -> Response:
+        response = self._response(plan, candidate.trace)
+        response.details = replace(response.details, scores=dict(candidate.scores))
+        return response
 
     def _response(
         self,
@@ -188,6 +223,9 @@ class StrategyLM:
             total=trace.num_tokens(),
             sampled=cost.num_sampled_tokens,
             engine_calls=cost.num_engine_calls,
+            scorer_calls=cost.num_scores,
+            scorer_tokens=cost.num_scorer_tokens,
+            scorer_seconds=cost.scorer_seconds,
             waits=trace.num_waits,
             tries=trace.tries,
             truncated=trace.truncated("answer"),
@@ -213,6 +251,37 @@ class StrategyLM:
         last = num_tokens_within(ids, text, until, self.text_tokenizer)
         behind = num_tokens_within(ids, text, min(until + len(end), len(text)), self.text_tokenizer)
         return last - first, len(ids) - behind
+
+
+def load_scorer(kwargs: dict[str, Any]) -> RewardModel | None:
+    """Take the reward model's arguments out of model arguments and load it; None if none is named.
+
+    It may be a checkpoint that comes with the package. Raises SettingsError.
+    """
+    settings = take_reward_model(kwargs)
+    if settings is None:
+        return None
+    settings = replace(settings, reward_model=find_checkpoint(settings.reward_model))
+    return settings.load(trust_remote_code=bool(kwargs.get("trust_remote_code")))
+
+
+def _classifier(
+    instance: Instance, settings: Settings, opening: str
+) -> Callable[[Sequence[str]], list[int | None]]:
+    """Return what tells a strategy which responses have equal answers.
+
+    It reads the options of a document and not its answer, so that no strategy can come near it.
+    opening: what the chat template has written of each response.
+    """
+    options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
+    tags = tags_of(settings.delimiters)
+    return lambda texts: response_classes([opening + text for text in texts], options, tags)
+
+
+def problem_of(instance: Instance) -> str:
+    """Return what a problem is known by in results files: its id, or its question."""
+    doc = instance.doc if isinstance(instance.doc, dict) else {}
+    return str(doc.get("id") or doc.get("question") or instance.args[0])
 
 
 def document_key(instance: Instance) -> str:
@@ -245,13 +314,24 @@ def tags_of(marks: Delimiters) -> tuple[str, str, str, str]:
 
 
 def _failed(plan: _Plan, reason: str) -> Response:
-    """Return an empty response that has the points of a whole one, so metrics keep their names."""
-    tags = tags_of(plan.settings.delimiters)
+    """Return an empty response with the points and candidates of a whole one.
+
+    So its metrics have the names of the others'.
+    """
+    strategy, tags = plan.settings.strategy, tags_of(plan.settings.delimiters)
     points = {
-        label: Response("", Details(tags=tags, failure=reason))
-        for label in plan.settings.strategy.point_labels
+        label: Response("", Details(tags=tags, failure=reason)) for label in strategy.point_labels
     }
-    return Response("", Details(tags=tags, failure=reason, points=points))
+    scores = dict.fromkeys(strategy.score_names, math.nan)
+    candidate = Response("", Details(tags=tags, failure=reason, scores=scores))
+    details = Details(
+        tags=tags,
+        failure=reason,
+        points=points,
+        candidates=(candidate,) * (strategy.num_samples or bool(strategy.score_names)),
+        independent=strategy.num_samples > 0,
+    )
+    return Response("", details)
 
 
 def _padding(response: Response) -> Response:

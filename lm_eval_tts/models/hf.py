@@ -22,7 +22,7 @@ from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.base import StrategyLM
+from lm_eval_tts.models.base import StrategyLM, load_scorer
 from lm_eval_tts.models.chat import ChatPrompt
 from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
@@ -43,10 +43,13 @@ class TTSHF(StrategyLM, HFLM):
     def __init__(self, pretrained: Any = None, *, merge_peft: bool = False, **kwargs: Any) -> None:
         """Load the checkpoint; without `pretrained`, the tiny reasoner that comes along.
 
-        merge_peft: add the adapter of `peft=` to the weights, which decodes faster.
+        merge_peft: add the adapter of `peft=` to the weights, which decodes faster. reward_model,
+        reward_model_type ...: see `RewardModelSettings`.
         Raises SettingsError for wrong strategy settings, before loading.
         """
         self.strategy_defaults = take_settings(kwargs)
+        self._reward_name = kwargs.get("reward_model")
+        self.reward_model = load_scorer(kwargs)
         if pretrained is None:
             pretrained, kwargs = DEFAULT_MODEL, {"peft": DEFAULT_ADAPTER, **kwargs}
             logger.info(
@@ -67,6 +70,8 @@ class TTSHF(StrategyLM, HFLM):
         if isinstance(self.think_end_token, str):
             self.strategy_defaults.setdefault("thinking_end", self.think_end_token)
         self.text_tokenizer = HFTokenizer(self.tokenizer)
+        self.policy_size = self.model.num_parameters() / 1e9
+        self.vocabulary_size = self.model.get_input_embeddings().num_embeddings
 
     def use_adapter(self, peft: str | None) -> None:
         """Put another adapter, or none, on the loaded model, whose own weights stay in place.
@@ -84,7 +89,12 @@ class TTSHF(StrategyLM, HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        ours = {"pretrained": self._checkpoint, "peft": self._adapter, "merge_peft": self._merged}
+        ours = {
+            "pretrained": self._checkpoint,
+            "peft": self._adapter,
+            "merge_peft": self._merged,
+            "reward_model": self._reward_name,
+        }
         return {**HFLM.get_model_info(self), **ours}
 
     def _join_ranks(self) -> None:

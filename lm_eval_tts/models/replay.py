@@ -9,8 +9,9 @@ of its question (or its id), not by its place in the file.
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,14 @@ class TTSReplay(LM):
         if options and recording.options and dict(recording.options) != dict(options):
             failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
             return Response("", Details(tags=tags, failure=failure))
-        return Response(recording.response, Details(self._usage(recording), tags))
+        candidates = candidates_of(recording.metrics, tags)
+        details = Details(
+            self._usage(recording),
+            tags,
+            candidates=candidates,
+            independent=bool(candidates) and "pass@1" in recording.metrics,
+        )
+        return Response(recording.response, details)
 
     def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
         task = instance.task_name
@@ -106,8 +114,9 @@ class TTSReplay(LM):
     def _usage(self, recording: Recording) -> Usage | None:
         """Return the recorded counts, else those of the tokenizer, else nothing."""
         row = recording.metrics
-        if all(name in row for name in USAGE_METRICS.values()):
-            return Usage(**{field: row[name] for field, name in USAGE_METRICS.items()})
+        counts = {field: row[name] for field, name in USAGE_METRICS.items() if name in row}
+        if "total" in counts:
+            return Usage(**counts)
         if self._count_tokens is None:
             return None
         total = self._count_tokens(recording.response)
@@ -118,6 +127,29 @@ class TTSReplay(LM):
         raise DataError("tts-replay has recorded texts only: log-likelihood tasks cannot run on it")
 
     loglikelihood_rolling = loglikelihood
+
+
+def candidates_of(
+    row: Mapping[str, Any], tags: tuple[str, str, str, str]
+) -> tuple[Response, ...]:
+    """Return the candidates that one of our samples files has for a response; else none."""
+    answered = row.get("answered")
+    found = answered.get("candidates", ()) if isinstance(answered, dict) else ()
+    return tuple(
+        Response(
+            candidate["text"],
+            Details(
+                Usage(total=candidate.get("total_tokens") or 0),
+                tags,
+                scores={
+                    name: math.nan if value is None else float(value)
+                    for name, value in candidate.get("scores", {}).items()
+                },
+            ),
+        )
+        for candidate in found
+        if isinstance(candidate, dict) and "text" in candidate
+    )
 
 
 def index(recordings: Iterable[Recording]) -> Library:

@@ -8,9 +8,17 @@ no lm_eval, and nothing from which a reference answer could be reached.
 from typing import Protocol
 
 from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.strategies.beam import Beam
+from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
+from lm_eval_tts.strategies.deepconf import DeepConf
+from lm_eval_tts.strategies.dvts import DVTS
+from lm_eval_tts.strategies.particle import Particle
 from lm_eval_tts.strategies.progressive import Progressive
+from lm_eval_tts.strategies.rebase import Rebase
 from lm_eval_tts.strategies.rejection import Rejection
+from lm_eval_tts.strategies.self_consistency import SelfConsistency
 from lm_eval_tts.strategies.single import Single
 
 
@@ -20,6 +28,15 @@ class Strategy(Protocol):
     @property
     def point_labels(self) -> tuple[str, ...]:
         """Names of the points that a run reports on the way; none for a plain strategy."""
+
+    @property
+    def num_samples(self) -> int:
+        """Candidates of a problem that are independent samples of one program, each as good as
+        another; 0 where there are none."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the candidates' scores; "reward" is that of a reward model."""
 
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Raise SettingsError if the strategy cannot work with these."""
@@ -33,4 +50,12 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "budget": Budget,
     "progressive": Progressive,
     "rejection": Rejection,
+    "self_consistency": SelfConsistency,
+    "best_of_n": BestOfN,
+    "deepconf": DeepConf,
+    "beam": Beam,
+    "dvts": DVTS,
+    "rebase": Rebase,
+    "particle": Particle,
+    "compute_optimal": ComputeOptimal,
 }

@@ -65,6 +65,16 @@ class Budget:
         budgets = sorted(set(self.max_thinking_tokens))
         return tuple(map(str, budgets)) if len(budgets) > 1 else ()
 
+    @property
+    def num_samples(self) -> int:
+        """No candidates: there is one response."""
+        return 0
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Nothing is rated."""
+        return ()
+
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Raise SettingsError if the delimiters cannot end a thought."""
         check_thinking_end(delimiters, "budget")

@@ -41,6 +41,16 @@ class Progressive:
         """One point a level."""
         return tuple(f"wait{level}" for level in range(self.num_waits + 1))
 
+    @property
+    def num_samples(self) -> int:
+        """No candidates: there is one response."""
+        return 0
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Nothing is rated."""
+        return ()
+
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Raise SettingsError if the delimiters cannot end a thought."""
         check_thinking_end(delimiters, "progressive")

@@ -35,6 +35,16 @@ class Rejection:
         """No points: there is one answer."""
         return ()
 
+    @property
+    def num_samples(self) -> int:
+        """No candidates: there is one response."""
+        return 0
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Nothing is rated."""
+        return ()
+
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Raise SettingsError without a thinking_end, or if every try would be the same."""
         check_thinking_end(delimiters, "rejection")

@@ -26,6 +26,16 @@ class Single:
         """No points: there is one answer."""
         return ()
 
+    @property
+    def num_samples(self) -> int:
+        """No candidates: there is one response."""
+        return 0
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Nothing is rated."""
+        return ()
+
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Any delimiters and any sampling will do."""
 
@@ -37,7 +47,11 @@ class Single:
         stop = (*request.until, *((answer_end,) if answer_end else ()))
         limit = min(self.max_gen_toks, request.max_tokens)
         completion = yield from generate(
-            request.prompt, max_tokens=limit, stop=stop, sampling=request.sampling
+            request.prompt,
+            max_tokens=limit,
+            stop=stop,
+            sampling=request.sampling,
+            logprobs=request.logprobs,
         )
         if answer_end and completion.stop == answer_end:  # as written, not cut and encoded anew
             completion = replace(completion, token_ids=completion.sampled_ids)

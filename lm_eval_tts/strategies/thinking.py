@@ -68,7 +68,11 @@ def _generate_until(
     """Generate up to `max_tokens`; the delimiter `end` may end behind them."""
     ending = ending_room(request, end)
     completion = yield from generate(
-        trace.token_ids, max_tokens=max_tokens + ending, stop=stop, sampling=request.sampling
+        trace.token_ids,
+        max_tokens=max_tokens + ending,
+        stop=stop,
+        sampling=request.sampling,
+        logprobs=request.logprobs,
     )
     return completion.within(max_tokens, ending)
 

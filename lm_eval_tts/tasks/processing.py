@@ -13,8 +13,17 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
-from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Verdict, format_adherence, grade_many
+from lm_eval_tts.grading import (
+    DEFAULT_TAGS,
+    Item,
+    Kind,
+    Verdict,
+    answer_classes,
+    format_adherence,
+    grade_many,
+)
 from lm_eval_tts.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 Doc = Mapping[str, Any]
@@ -26,11 +35,19 @@ class Graded(str):
     response: str
     verdict: Verdict
     points: dict[str, Verdict]
+    candidates: list[Verdict]
 
-    def __new__(cls, response: str, verdict: Verdict, points: dict[str, Verdict]) -> Graded:
+    def __new__(
+        cls,
+        response: str,
+        verdict: Verdict,
+        points: dict[str, Verdict],
+        candidates: list[Verdict],
+    ) -> Graded:
         """Return the answer's text, or lm_eval's mark for an invalid one."""
         graded = super().__new__(cls, NO_ANSWER if verdict.answer is None else verdict.answer)
-        graded.response, graded.verdict, graded.points = response, verdict, points
+        graded.response, graded.verdict = response, verdict
+        graded.points, graded.candidates = points, candidates
         return graded
 
 
@@ -46,7 +63,7 @@ class GradeFilter(Filter):
             _item(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
-            for text in (response, *_points(response).values())
+            for text in (response, *_points(response).values(), *_candidates(response))
         ]
         verdicts = iter(grade_many(items, progress=True))
         return [[_take(response, verdicts) for response in some] for some in per_doc]
@@ -58,6 +75,10 @@ def _is_padding(response: str) -> bool:
 
 def _points(response: str) -> Mapping[str, Response]:
     return response.details.points if isinstance(response, Response) else {}
+
+
+def _candidates(response: str) -> Sequence[Response]:
+    return response.details.candidates if isinstance(response, Response) else ()
 
 
 def _tags(response: str) -> tuple[str, str, str, str]:
@@ -72,17 +93,24 @@ def _item(response: str, doc: Doc) -> Item:
 
 def _take(response: str, verdicts: Any) -> Graded:
     verdict = next(verdicts)
-    return Graded(response, verdict, {label: next(verdicts) for label in _points(response)})
+    points = {label: next(verdicts) for label in _points(response)}
+    return Graded(response, verdict, points, [next(verdicts) for _ in _candidates(response)])
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     """Return the metrics of one document, averaged over its repeats.
+
+    Repeats of one response each have the metrics of samples too, such as pass@k and maj@k.
 
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
     """
     graded = results[0] if isinstance(results[0], list) else results
     each = [_metrics(answer) for answer in graded]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in each[0]}
+    if len(graded) > 1 and not graded[0].candidates:  # repeats are samples as candidates are
+        correct = [float(answer.verdict.correct) for answer in graded]
+        classes = answer_classes([answer.verdict.answer for answer in graded])
+        means |= sample_metrics(correct, classes, {})
     records = [_record(answer) for answer in graded]
     return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
 
@@ -104,10 +132,14 @@ def _metrics(graded: Graded) -> dict[str, float]:
     if isinstance(graded.response, Response):
         details = graded.response.details
         metrics |= _usage_metrics(details.usage) | {"failed": float(details.failure is not None)}
+        if not any("reward" in candidate.details.scores for candidate in details.candidates):
+            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
         for label, point in details.points.items():
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
             thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
             metrics[f"thinking_tokens@{label}"] = thinking
+        if details.candidates:
+            metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
 
 
@@ -127,8 +159,11 @@ def _record(graded: Graded) -> dict[str, Any]:
     }
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
-    if isinstance(graded.response, Response) and graded.response.details.failure:
-        record["failure"] = graded.response.details.failure
+    if isinstance(graded.response, Response):
+        if graded.response.details.failure:
+            record["failure"] = graded.response.details.failure
+        if graded.candidates:
+            record["candidates"] = candidate_records(graded.response, graded.candidates)
     return record
 
 

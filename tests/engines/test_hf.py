@@ -76,7 +76,13 @@ def test_budget_forcing_equals_a_plain_loop_over_generate(
         # Stop strings that the model does write, wherever they lie in its tokens.
         pairs = {text[i : i + 2] for i in range(3, 40, 6)}
         for stop in sorted(p for p in pairs if len(p.strip()) == 2 and "�" not in p):
-            request = Request(prompt, 400, tokenizer.encode, Delimiters("", stop, "A:", ""))
+            request = Request(
+                prompt,
+                400,
+                tokenizer.encode,
+                tokenizer.decode,
+                delimiters=Delimiters("", stop, "A:", ""),
+            )
             strategy = Budget(max_thinking_tokens=(40,), num_waits=num_waits, max_answer_tokens=12)
             (result,) = run([Job(strategy.run(request), 0)], engine)
             want, waits = plain_budget_forcing(
@@ -96,7 +102,10 @@ def test_points_of_several_budgets_equal_separate_runs(engine, tiny_tokenizer):
     def traces(*budgets: int):
         strategy = Budget(max_thinking_tokens=budgets, num_waits=1, max_answer_tokens=6)
         requests = [
-            Request(tokenizer.encode(q), 300, tokenizer.encode, delimiters) for q in QUESTIONS
+            Request(
+                tokenizer.encode(q), 300, tokenizer.encode, tokenizer.decode, delimiters=delimiters
+            )
+            for q in QUESTIONS
         ]
         results = run([Job(strategy.run(r), i) for i, r in enumerate(requests)], engine)
         return [r.value for r in sorted(results, key=lambda r: r.job)]
@@ -109,9 +118,8 @@ def test_points_of_several_budgets_equal_separate_runs(engine, tiny_tokenizer):
 
 def test_progressive_levels_come_from_one_thought(engine, tiny_tokenizer):
     tokenizer = HFTokenizer(tiny_tokenizer)
-    request = Request(
-        tokenizer.encode(QUESTIONS[0]), 400, tokenizer.encode, Delimiters("", " ", "A:", "")
-    )
+    prompt, marks = tokenizer.encode(QUESTIONS[0]), Delimiters("", " ", "A:", "")
+    request = Request(prompt, 400, tokenizer.encode, tokenizer.decode, delimiters=marks)
     strategy = Progressive(num_waits=2, max_thinking_tokens=60, max_answer_tokens=5)
     (result,) = run([Job(strategy.run(request), 0)], engine)
     levels = [point.num_tokens("thinking") for _, point in result.value.points]
@@ -285,7 +293,7 @@ def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_to
     engine._forward = counting
     prompt = tokenizer.encode(QUESTIONS[0] * 3)
     delimiters = Delimiters("", "never", "A:", "")
-    request = Request(prompt, 400, tokenizer.encode, delimiters)
+    request = Request(prompt, 400, tokenizer.encode, tokenizer.decode, delimiters=delimiters)
     strategy = Budget(max_thinking_tokens=(10, 20, 40, 60), max_answer_tokens=4)
     (result,) = run([Job(strategy.run(request), 0)], engine)
     needed = len(prompt) + result.cost.num_sampled_tokens

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lm_eval_tts.program import Score
+from lm_eval_tts.reward_models.families import FAMILIES
+from lm_eval_tts.reward_models.loading import load_reward_model
+
 pytestmark = pytest.mark.slow
 pytest.importorskip("trl", reason="the recipes need the extra: pip install 'lm_eval_tts[train]'")
 
@@ -95,6 +99,11 @@ def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoi
     assert losses[-1] < losses[0]
     config = json.loads((tmp_path / "prm" / "config.json").read_text())
     assert config["architectures"] == ["LlamaForTokenClassification"]
+    reward_model = load_reward_model(str(tmp_path / "prm"))
+    assert reward_model._family is FAMILIES["token-classification"]
+    items = [Score(row["question"], tuple(row["steps"])) for row in STEPS]
+    scores = [result.scores for result in reward_model.score(items)]
+    assert min(first for first, _ in scores) > max(second for _, second in scores)
 
 
 def test_the_base_learns_in_miniature(tmp_path):

@@ -1,0 +1,147 @@
+"""Loads a reward model by name, and reads the model arguments that name one.
+
+    reward_model = load_reward_model("Qwen/Qwen2.5-Math-PRM-7B", device="cuda:1")
+
+Imports nothing heavy before something is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.reward_models.families import (
+    SEPARATOR_KEY,
+    Family,
+    cannot_load,
+    detect_family,
+    family_of,
+)
+from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
+
+if TYPE_CHECKING:
+    from lm_eval_tts.reward_models.base import RewardModel
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+BATCH_SIZE = 8
+
+
+def load_reward_model(
+    name: str,
+    *,
+    kind: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    batch_size: int = BATCH_SIZE,
+    step_separator: str | None = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> RewardModel:
+    """Load a checkpoint from a Hub name or a local folder.
+
+    kind: a name of `FAMILIES`; None finds it out from the checkpoint's config and name.
+    device: None is a GPU if there is one, "auto" as many as it takes.
+    dtype: None or "auto" is the checkpoint's own.
+    batch_size: responses read at once. step_separator: behind each step, in the families
+    "token-classification" and "trl" alone; None is what the config says, else a newline.
+    Raises SettingsError for what does not fit, before weights are loaded where that is possible.
+    """
+    if dtype not in (None, *DTYPES):
+        raise unknown_name("reward_model_dtype", str(dtype), DTYPES)
+    if batch_size < 1:
+        raise SettingsError(f"reward_model_batch_size is {batch_size}: it must be at least 1")
+    family = None if kind is None else family_of(kind)
+    config = _read_config(name, revision)
+    family = family or family_of(detect_family(name, config))
+    if step_separator is not None and not family.open_separator:
+        raise SettingsError("reward_model_separator is set, but this type has one of its own")
+    return _load(
+        name,
+        family,
+        batch_size,
+        step_separator or config.get(SEPARATOR_KEY) or SEPARATOR,
+        dtype=dtype or "auto",
+        device_map=device or _default_device(),
+        trust_remote_code=trust_remote_code,
+        revision=revision,
+    )
+
+
+def _read_config(name: str, revision: str | None) -> dict[str, Any]:
+    from transformers import PretrainedConfig
+
+    try:
+        config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise cannot_load(name, error) from error
+    if not config:
+        raise SettingsError(f"reward model {name} has no config.json: give a Hub name or a folder")
+    return dict(config)
+
+
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load(name: str, family: Family, batch_size: int, separator: str, **kwargs: Any) -> RewardModel:
+    from transformers import AutoTokenizer
+
+    from lm_eval_tts.reward_models.heads import load_scorer
+    from lm_eval_tts.reward_models.hf import HFRewardModel
+
+    code = {key: kwargs[key] for key in ("trust_remote_code", "revision")}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **code)
+    except (OSError, ValueError) as error:
+        raise cannot_load(name, error) from error
+    if not tokenizer.is_fast:
+        raise SettingsError(f"reward model {name} has no tokenizer.json, which is needed")
+    scorer = load_scorer(name, family, tokenizer, **kwargs)
+    pad = scorer.backbone.config.get_text_config().pad_token_id
+    return HFRewardModel(scorer, family, Words(tokenizer, separator, pad), batch_size)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelSettings:
+    """The model arguments that name a reward model; see `load_reward_model`."""
+
+    reward_model: str
+    reward_model_type: str | None = None
+    reward_model_device: str | None = None
+    reward_model_dtype: str | None = None
+    reward_model_batch_size: int = BATCH_SIZE
+    reward_model_separator: str | None = None
+    reward_model_revision: str | None = None
+
+    def load(self, *, trust_remote_code: bool = False) -> RewardModel:
+        """Load what they name."""
+        return load_reward_model(
+            self.reward_model,
+            kind=self.reward_model_type,
+            device=self.reward_model_device,
+            dtype=self.reward_model_dtype,
+            batch_size=self.reward_model_batch_size,
+            step_separator=self.reward_model_separator,
+            revision=self.reward_model_revision,
+            trust_remote_code=trust_remote_code,
+        )
+
+
+def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
+    """Take these settings out of model arguments; None if there is none among them.
+
+    Raises SettingsError for one without `reward_model`, and for a batch size that is no number.
+    """
+    names = [field.name for field in fields(RewardModelSettings)]
+    taken = {name: kwargs.pop(name) for name in names if name in kwargs}
+    if not taken:
+        return None
+    if not taken.get("reward_model"):
+        raise SettingsError(f"{', '.join(sorted(taken))} needs reward_model=<Hub name or folder>")
+    size = taken.get("reward_model_batch_size", BATCH_SIZE)
+    if not isinstance(size, int):
+        raise SettingsError(f"reward_model_batch_size is {size!r}: it must be a whole number")
+    return RewardModelSettings(**taken)

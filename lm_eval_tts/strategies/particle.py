@@ -1,0 +1,50 @@
+"""Particle filtering: the reward as a likelihood, and paths as samples of the posterior.
+
+Puri et al. 2025 (arXiv:2502.01618): after each step `n` particles are drawn, with
+replacement, from the present ones with weights softmax(logit(score) / weight_temperature).
+Complete particles are drawn too. It explores where a beam search trusts the reward's ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lm_eval_tts.program import Program, Request, Trace
+from lm_eval_tts.strategies.rebase import check_temperature, softmax
+from lm_eval_tts.strategies.sampling import generator_of
+from lm_eval_tts.strategies.search import Search
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Particle(Search):
+    """Keep `n` particles. weight_temperature: > 0; 1 is the paper's."""
+
+    weight_temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        Search.__post_init__(self)
+        check_temperature("weight_temperature", self.weight_temperature)
+
+    def run(self, request: Request) -> Program[Trace]:
+        """Return the trace of the chosen particle, with all that are left as its candidates."""
+        particles = [self.start(request)] * self.n
+        random = generator_of(request, "resample")
+        for iteration in range(self.num_iterations):
+            moving = [path for path in particles if not path.done]
+            if not moving:
+                break
+            resting = [path for path in particles if path.done]
+            particles = resting + (yield from self.grow_all(request, moving, iteration))
+            if not all(path.done for path in particles):
+                weights = softmax([logit(p.rank) / self.weight_temperature for p in particles])
+                particles = random.choices(particles, weights, k=self.n)
+        return self.choose(request, particles)
+
+
+def logit(score: float) -> float:
+    """Return the log-odds of a score in [0, 1], which is kept a millionth off its ends."""
+    if score == -math.inf:
+        return score
+    kept = min(max(score, 1e-6), 1 - 1e-6)
+    return math.log(kept / (1 - kept))

@@ -1,0 +1,158 @@
+"""A compute-optimal table from runs, and what it is worth on problems it has not seen."""
+
+import argparse
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from lm_eval_tts.cli import main
+from lm_eval_tts.errors import DataError, SettingsError
+from lm_eval_tts.results import fit
+from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
+from lm_eval_tts.strategies.table import load_table
+
+CLASSES = {"easy": [0, 0, 0, 0], "medium": [0, 0, 1, 2], "hard": [0, 1, 2, None]}
+PROBLEMS = [(f"{name}{i}", name) for name in CLASSES for i in range(20)]
+
+
+def write_run(folder: Path, name: str, right, **kwargs) -> Path:
+    """A run's two files; right: (problem, bin) to its accuracy."""
+    folder = folder / name
+    folder.mkdir()
+    config = {"arith_x": {"generation_kwargs": {"max_gen_toks": 9, "temperature": 1.0, **kwargs}}}
+    (folder / "results_2026-01-01T00-00-00.json").write_text(json.dumps({"configs": config}))
+    path = folder / "samples_arith_x_2026-01-01T00-00-00.jsonl"
+    with path.open("w") as file:
+        for problem, bin_ in PROBLEMS:
+            row = {
+                "doc": {"id": problem},
+                "exact_match": right(problem, bin_),
+                "sampled_tokens": 10 * kwargs.get("n", 1),
+                "pass@1": {"easy": 0.9, "medium": 0.3, "hard": 0.0}[bin_],
+                "answered": {"candidates": [candidate(c, bin_) for c in CLASSES[bin_]]},
+            }
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def candidate(number: int | None, bin_: str) -> dict:
+    reward = {"easy": 0.9, "medium": 0.3, "hard": 0.05}[bin_]
+    return {"class": number, "scores": {"reward": None if number is None else reward}}
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    """Best-of-N is right where problems are easy, beam search where they are hard."""
+    return [
+        write_run(tmp_path, "maj", lambda p, b: 0.5, strategy="self_consistency", n=2),
+        write_run(
+            tmp_path,
+            "bon",
+            lambda p, b: float(b == "easy"),
+            strategy="best_of_n",
+            n=4,
+            weighted=True,
+        ),
+        write_run(
+            tmp_path, "beam", lambda p, b: float(b == "hard"), strategy="beam", n=4, beam_width=2
+        ),
+    ]
+
+
+def arguments(runs: list[Path], output: Path | None = None, **changes) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    fit.add_arguments(parser)
+    args = parser.parse_args([*map(str, runs), "--baseline", str(runs[0])])
+    args.output = output
+    for name, value in changes.items():
+        setattr(args, name, value)
+    return args
+
+
+@pytest.mark.parametrize("by", ["agreement", "reward", "both", "oracle"])
+def test_each_bin_gets_its_best_strategy_and_the_table_can_be_used(runs, tmp_path, capsys, by):
+    output = tmp_path / "table.yaml"
+    assert fit.run(arguments(runs, output, difficulty_by=by)) == 0
+    assert "n <= 4, by difficulty: 0.833" in capsys.readouterr().out
+    rules = load_table(str(output))
+    choice = {
+        (n, bin_): next(r for r in rules if r.fits(1.0, bin_, n)).strategy
+        for n in (2, 4, 9)
+        for bin_ in CLASSES
+    }
+    assert choice[4, "easy"] == choice[9, "easy"] == "best_of_n"
+    assert choice[4, "medium"] == "self_consistency"
+    assert choice[4, "hard"] == "beam"
+    assert {choice[2, bin_] for bin_ in CLASSES} == {"self_consistency"}
+    strategy = ComputeOptimal(n=4, beam_width=2, table=str(output), policy_size=1.0)
+    assert strategy.strategy(rules[0]).weighted
+
+
+def test_no_problem_chooses_its_own_strategy(tmp_path):
+    """Where all is chance, what looks best on all problems is worth no more on unseen ones."""
+    paths = [
+        write_run(
+            tmp_path, f"run{k}", lambda p, b, k=k: float(Random(f"{k}{p}").random() < 0.5),
+            strategy="best_of_n", n=4,
+        )
+        for k in range(40)
+    ]  # fmt: skip
+    runs = [fit.read_run(path) for path in paths]
+    bins = fit.read_bins(paths[0], "agreement")
+    problems = fit.common_problems(runs, bins)
+    chosen = fit.choose(runs, bins, problems)
+    on_itself = fit.figure(problems, lambda p: chosen[bins[p]]).accuracy
+
+    def by_bin(seen):
+        picked = fit.choose(runs, bins, seen)
+        return lambda problem: picked[bins[problem]]
+
+    unseen = fit.cross_validated(problems, 5, by_bin).accuracy
+    assert on_itself > 0.68
+    assert unseen < 0.6
+
+
+def test_the_cheaper_of_two_equal_runs_is_chosen(tmp_path):
+    same = [
+        write_run(tmp_path, f"n{n}", lambda p, b: 1.0, strategy="self_consistency", n=n)
+        for n in (8, 2, 4)
+    ]
+    runs = [fit.read_run(path) for path in same]
+    assert fit.best(runs, [problem for problem, _ in PROBLEMS]).n == 2
+
+
+def test_runs_of_other_problems_are_refused(runs):
+    lines = runs[1].read_text().splitlines(keepends=True)
+    runs[1].write_text("".join(lines[1:]))
+    with pytest.raises(DataError, match="differ in 1 problems, such as 'easy0'"):
+        fit.run(arguments(runs))
+
+
+def test_a_run_without_its_results_file_is_refused(runs):
+    (runs[1].parent / "results_2026-01-01T00-00-00.json").unlink()
+    with pytest.raises(DataError, match="beside it does not tell its settings"):
+        fit.run(arguments(runs))
+
+
+def test_a_strategy_that_no_table_can_name_is_refused(runs, tmp_path):
+    runs.append(write_run(tmp_path, "cot", lambda p, b: 1.0, strategy="single"))
+    with pytest.raises(DataError, match="'single' is none of self_consistency"):
+        fit.run(arguments(runs))
+
+
+def test_what_is_no_samples_file_is_refused(runs, tmp_path):
+    (tmp_path / "x.jsonl").write_text("[1]\n")
+    with pytest.raises(DataError, match="no samples file"):
+        fit.run(arguments([*runs, tmp_path / "x.jsonl"]))
+
+
+def test_folds_must_be_at_least_two(runs):
+    with pytest.raises(SettingsError, match="--folds 1: allowed is 2 to 60"):
+        fit.run(arguments(runs, folds=1))
+
+
+def test_the_command_line_says_what_is_wrong_in_one_line(runs):
+    with pytest.raises(SystemExit, match="fit: /nowhere cannot be read: No such file"):
+        main(["fit", str(runs[0]), "/nowhere", "--baseline", str(runs[0])])

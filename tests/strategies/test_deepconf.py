@@ -1,0 +1,98 @@
+"""Votes by confidence on an engine that says how sure each character is."""
+
+import pytest
+from helpers import Tree, byte_request, run_one, text_of
+
+from lm_eval_tts.engines import scripted
+from lm_eval_tts.engines.scripted import ScriptedEngine
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.program import Delimiters, Sampling, TokenLogprob
+from lm_eval_tts.strategies.deepconf import DeepConf, most_confident, threshold
+
+
+@pytest.fixture(autouse=True)
+def sure_by_case(monkeypatch):
+    """Capital letters are written with confidence 4, digits with 2, the rest with 1."""
+
+    def logprob(row, token):
+        char = chr(token % 256)
+        sure = 4.0 if char.isupper() else 2.0 if char.isdigit() else 1.0
+        return TokenLogprob(-0.1, (-sure,) * (row.op.logprobs or 0), -sure)
+
+    monkeypatch.setattr(scripted, "_logprob", logprob)
+
+
+def solve(strategy: DeepConf, *texts: str, **changes):
+    asked = byte_request(
+        **{
+            "sampling": Sampling(temperature=1.0),
+            "delimiters": Delimiters(),
+            "classify": lambda texts: [ord(text[-1]) if text else None for text in texts],
+            **changes,
+        }
+    )
+    tree = {"": list(texts)} if isinstance(texts[0], str) else texts[0]
+    return run_one(strategy.run(asked), ScriptedEngine(Tree(tree)))
+
+
+def test_one_confident_response_outvotes_two_that_are_not():
+    result = solve(DeepConf(n=3, keep=1.0, confidence="mean"), "aaa1", "aab1", "ABCDEFGHIJ2")
+    assert text_of(result.value.response_ids)[-1] == "2"
+    scores = [dict(candidate.scores)["confidence"] for candidate in result.value.candidates]
+    assert scores == pytest.approx([1.2, 1.2, 43 / 12])
+
+
+def test_the_least_confident_share_has_no_vote():
+    texts = ["AB1", "AC1", "zzzzzzz2", "zyzzzzz2", "zyzzzyz2"]
+    assert text_of(solve(DeepConf(n=5, keep=0.4), *texts).value.response_ids)[-1] == "1"
+
+
+def test_weak_responses_are_given_up_while_they_are_written():
+    """Two warm-up responses of confidence 4; of the two others one falls below it."""
+    long = "A" * 200 + "1"
+    pieces = {
+        "": [long, long, "A" * 200 + "2", "a" * 200 + "3"],
+        "A" * 64: ["A" * 136 + "2"],
+        "A" * 128: ["A" * 72 + "2"],
+        "A" * 192: ["A" * 8 + "2"],
+    }
+    strategy = DeepConf(n=4, warmup=2, window=32, keep=1.0, confidence="lowest")
+    result = solve(strategy, pieces)
+    written = [text_of(candidate.trace.response_ids) for candidate in result.value.candidates]
+    assert written == [long, long, "A" * 200 + "2", "a" * 64]
+    assert text_of(result.value.response_ids) == long
+    assert result.cost.num_sampled_tokens == 3 * 202 + 64
+
+
+def test_a_stop_string_across_two_pieces_ends_the_response():
+    pieces = {"": ["A" * 80 + "1", "A" * 63 + "xyz"], "A" * 63 + "x": ["yzz" + "B" * 90]}
+    strategy = DeepConf(n=2, warmup=1, window=8, keep=1.0)
+    result = solve(strategy, pieces, until=("xy",))
+    assert text_of(result.value.candidates[1].trace.response_ids).startswith("A" * 63 + "xy")
+    assert len(result.value.candidates[1].trace.response_ids) == 128
+
+
+def test_the_threshold_is_what_the_kept_share_reaches():
+    assert threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.1) == 10
+    assert threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9) == 2
+    assert most_confident([1.0, float("nan"), 3.0], 0.5) == [False, False, True]
+
+
+def test_responses_that_are_all_given_up_leave_the_warm_up_to_vote():
+    strategy = DeepConf(n=3, warmup=1, window=8, keep=1.0)
+    result = solve(strategy, "A" * 20 + "1", "a" * 90, "a" * 80)
+    assert text_of(result.value.response_ids)[-1] == "1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keep": 0}, "keep=0: allowed is a number in"),
+        ({"warmup": 16}, "warmup=16: allowed is 0 to n - 1 = 15"),
+        ({"confidence": "top"}, "allowed: bottom, lowest, mean, tail"),
+        ({"warmup": 2, "max_thinking_tokens": 9}, "cannot be set together"),
+    ],
+)
+def test_wrong_settings_are_told(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        DeepConf(**changes)
