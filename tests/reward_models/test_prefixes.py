@@ -91,10 +91,24 @@ def test_inputs_of_one_question_wait_for_its_first_and_copy_what_it_read():
 
 
 def test_paths_that_go_on_are_not_overwritten_by_new_ones():
-    """As many slots as two batches: those that are asked for again survive the others."""
+    """Of slots for two batches, those that a call asks for are the last ones to be given away."""
     reader = fit_reader(SCORERS["llama"], 4, 256)
     parents = [path([token] * 30 + [3]) for token in (4, 5, 6, 7)]
+    others = [path([token] * 30 + [3]) for token in (12, 13, 14, 15)]
     children = [path([*p.token_ids], [t] * 5) for p in parents for t in (8, 9)]
     with torch.inference_mode():
         reader.read(parents)
+        reader.read(others)
         assert {result.num_tokens for result in reader.read(children)} == {5}
+
+
+def test_a_path_that_outgrows_the_short_factors_of_its_rope_is_read_again():
+    scorer = SCORERS["longrope"]
+    reader = fit_reader(scorer, 2, 256)
+    short, long = path([1] * 20), path([1] * 20, [2] * 20)
+    with torch.inference_mode():
+        reader.read([short])
+        (have,) = reader.read([long])
+        (want,) = PaddedReader(scorer, 1).read([long])
+    assert have.num_tokens == 40
+    assert have.scores == pytest.approx(want.scores, abs=1e-4)
