@@ -3,7 +3,7 @@
 from collections import deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_eval_tts.engines.requests import Row
@@ -115,6 +115,7 @@ def test_an_aborted_row_is_never_placed():
     assert not bench.queue
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_comes_and_goes_every_slot_holds_what_it_says(data):
     """`step` compares the cache with the ids after each admission, which moves and copies."""

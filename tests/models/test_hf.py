@@ -225,7 +225,6 @@ def test_phases_of_an_unforced_response_are_read_from_its_tags(model):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "needs a checkpoint"),
         ({"pretrained": "x", "num_wait": 1}, "did you mean 'num_waits'"),
         ({"pretrained": "x", "strategy": "beam_"}, "unknown strategy"),
         ({"pretrained": "x", "temperature": -2}, "temperature=-2.0"),
