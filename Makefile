@@ -37,7 +37,7 @@ arith-base:
 	$(PYTHON) scripts/train_base.py --output $(ARITH)/arith-base
 
 arith-sft:
-	$(PYTHON) scripts/arith_texts.py sft --rows 12000 --output $(ARITH)/data/sft.jsonl
+	$(PYTHON) scripts/arith_texts.py sft --rows 8000 --output $(ARITH)/data/sft.jsonl
 	$(PYTHON) scripts/train_sft.py --config scripts/configs/arith_sft.yaml
 
 arith-grpo:
