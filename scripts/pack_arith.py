@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lm_eval_tts.checkpoints import FOLDER, NAMES
+from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES
 
 KEPT = ("*config.json", "*.safetensors", "tokenizer.json", "chat_template.jinja")
 CARD = FOLDER / "README.md"
@@ -32,7 +32,7 @@ def pack(source: Path, target: Path) -> None:
         halve(path)
     for path in target.glob("adapter_config.json"):
         config = json.loads(path.read_text())
-        config["base_model_name_or_path"] = NAMES[0]
+        config["base_model_name_or_path"] = DEFAULTS["pretrained"]
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lm_eval_tts.checkpoints import DEFAULT_ADAPTER, DEFAULT_MODEL, FOLDER, NAMES, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES, find_checkpoint
 
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 
@@ -25,7 +25,9 @@ def test_no_file_tells_where_it_was_made():
     for path in FOLDER.glob("*/*.json"):
         content = json.loads(path.read_text())
         assert content.get("_name_or_path", "") == ""
-        assert content.get("base_model_name_or_path", DEFAULT_MODEL) == DEFAULT_MODEL
+        assert (
+            content.get("base_model_name_or_path", DEFAULTS["pretrained"]) == DEFAULTS["pretrained"]
+        )
 
 
 def test_names_are_found_and_others_left_alone(tmp_path, monkeypatch):
@@ -56,9 +58,9 @@ def test_without_pretrained_it_is_the_default_and_says_so(caplog):
 
     caplog.set_level("INFO")
     info = TTSHF(device="cpu").get_model_info()
-    assert (info["pretrained"], info["peft"]) == (DEFAULT_MODEL, DEFAULT_ADAPTER)
+    assert {name: info[name] for name in DEFAULTS} == DEFAULTS
     (said,) = [r.message for r in caplog.records if "no pretrained=" in r.message]
-    assert DEFAULT_ADAPTER in said
+    assert "peft=arith-grpo" in said
 
 
 @pytest.mark.slow
@@ -75,7 +77,7 @@ def test_sft_and_grpo_keep_the_format_that_the_base_does_not_know(model):
     for adapter in (None, "arith-sft", "arith-grpo"):
         model.use_adapter(adapter)
         rates[adapter] = evaluate(model, "arith_r1")["arith_r1"]
-    model.use_adapter(DEFAULT_ADAPTER)
+    model.use_adapter(DEFAULTS["peft"])
     assert rates[None]["format_strict,none"] < 0.05
     assert rates["arith-sft"]["format_strict,none"] > 0.9
     assert rates["arith-grpo"]["format_strict,none"] > 0.9

@@ -7,8 +7,8 @@
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-DEFAULT_MODEL, DEFAULT_ADAPTER = "arith-base", "arith-grpo"
-NAMES = (DEFAULT_MODEL, "arith-sft", DEFAULT_ADAPTER, "arith-prm")
+DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
+NAMES = (*DEFAULTS.values(), "arith-sft")
 
 
 def find_checkpoint(name: str) -> str:

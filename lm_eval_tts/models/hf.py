@@ -17,7 +17,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 
-from lm_eval_tts.checkpoints import DEFAULT_ADAPTER, DEFAULT_MODEL, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
@@ -48,15 +48,15 @@ class TTSHF(StrategyLM, HFLM):
         Raises SettingsError for wrong strategy settings, before loading.
         """
         self.strategy_defaults = take_settings(kwargs)
+        if pretrained is None:
+            kwargs = DEFAULTS | kwargs
+            logger.info(
+                "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
+                ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
+            )
+            pretrained = kwargs.pop("pretrained")
         self._reward_name = kwargs.get("reward_model")
         self.reward_model = load_scorer(kwargs)
-        if pretrained is None:
-            pretrained, kwargs = DEFAULT_MODEL, {"peft": DEFAULT_ADAPTER, **kwargs}
-            logger.info(
-                "no pretrained= was given: using pretrained=%s,peft=%s, a tiny reasoner that "
-                "comes with lm_eval_tts",
-                *(pretrained, kwargs["peft"]),
-            )
         self._checkpoint, self._adapter = name_of(pretrained), kwargs.get("peft")
         if isinstance(pretrained, str):
             pretrained = find_checkpoint(pretrained)
