@@ -1,0 +1,126 @@
+"""Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files.
+
+A file that cannot be used becomes a `Problem` and is skipped; nothing here raises for one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
+_RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
+Row = Mapping[str, Any]
+
+
+class Problem(NamedTuple):
+    """A file that is left out, or only partly used, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class ResultsFile(NamedTuple):
+    """A results file and its content."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+
+def read_results(paths: Iterable[str | Path]) -> tuple[list[ResultsFile], list[Problem]]:
+    """Return the results of all files and folders named, oldest first, each file once."""
+    found: list[ResultsFile] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(file for given in paths for file in _candidates(Path(given))):
+        content = _read_json(path)
+        if isinstance(content, str):
+            problems.append(Problem(path, content))
+        else:
+            found.append(ResultsFile(path, content))
+    return sorted(found, key=lambda file: _date(file.content)), problems
+
+
+def _candidates(given: Path) -> list[Path]:
+    given = given.expanduser()
+    if not given.is_dir():
+        return [given]
+    found = sorted(p for p in given.glob("**/*.json") if _RESULTS.fullmatch(p.name))
+    return found or [given]
+
+
+def _read_json(path: Path) -> Mapping[str, Any] | str:
+    """Return the content of a results file, or why it is none."""
+    if path.is_dir():
+        return "no results_*.json in this folder"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return _why(error)
+    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
+        return "not a results file of lm-eval: it has no `results`"
+    return content
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    return f"not JSON in UTF-8: {error}"
+
+
+def _date(content: Mapping[str, Any]) -> float:
+    date = content.get("date")
+    return float(date) if isinstance(date, (int, float)) else 0.0
+
+
+def samples_file(results: Path, task: str) -> Path | None:
+    """Return the samples of a task that were written with a results file, or None."""
+    match = _RESULTS.fullmatch(results.name)
+    date = match[2] if match else None
+    names = [f"samples_{task}_{date}.jsonl"] if date else [f"samples_{task}.jsonl"]
+    for name in names:
+        if (results.parent / name).is_file():
+            return results.parent / name
+    if date:
+        return None
+    old = sorted(p for p in results.parent.glob("*.jsonl") if p.stem.endswith(f"_{task}"))
+    return old[0] if len(old) == 1 else None
+
+
+def read_samples(path: Path) -> Iterator[Row | Problem]:
+    """Yield the rows of a samples file one by one, and a problem for each line that is none."""
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _row(path, number, line)
+    except OSError as error:
+        yield Problem(path, _why(error))
+
+
+def _row(path: Path, number: int, line: bytes) -> Row | Problem:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Problem(path, f"line {number} is left out: not JSON in UTF-8: {error}")
+    if not isinstance(row, dict):
+        return Problem(path, f"line {number} is left out: not a JSON object")
+    return row
+
+
+def first_of_each_file(problems: Sequence[Problem]) -> list[Problem]:
+    """Return one problem a file, with the number of further ones."""
+    by_path: dict[Path, list[Problem]] = {}
+    for problem in problems:
+        by_path.setdefault(problem.path, []).append(problem)
+    return [
+        some[0] if len(some) == 1 else Problem(path, f"{some[0].reason} (and {len(some) - 1} more)")
+        for path, some in by_path.items()
+    ]

@@ -1,0 +1,132 @@
+"""A leaderboard as one HTML file that works offline: table, plot, and the samples to read.
+
+Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
+tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
+parts are in `page/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from importlib.resources import files
+from itertools import islice
+from typing import Any, TextIO
+
+from lm_eval_tts.results.leaderboard import COLUMNS, COSTS, Cell, Leaderboard, Row
+from lm_eval_tts.results.leaderboard_text import LEGEND, ranked_rows, record
+from lm_eval_tts.results.runs import Run, short_names
+from lm_eval_tts.results.sample_texts import Sample, read_sample_texts
+
+CHUNK = 50  # samples that are unpacked at once
+_START = 110  # characters of a problem that the list shows
+# Figures of a sample that are flags, and what the page calls them.
+_FLAGS = {"loop": "loop", "truncated": "cut off", "thinking_truncated": "cut thinking"}
+
+
+def write_html(
+    board: Leaderboard, out: TextIO, title: str = "Leaderboard", samples: bool = True
+) -> None:
+    """Write the page; samples are read and written one chunk at a time."""
+    cells = [row.cells[name] for name in board.benchmarks for row in ranked_rows(board, name)]
+    readable = [c.run for c in cells if samples and c.outcomes]
+    page = files("lm_eval_tts.results") / "page"
+    parts = {
+        "title": [html.escape(title)],
+        "css": [(page / "leaderboard.css").read_text(encoding="utf-8")],
+        "js": [(page / "leaderboard.js").read_text(encoding="utf-8")],
+        "board": [in_script(_content(board, readable, title))],
+        "samples": (s for n, run in enumerate(readable) for s in _sample_scripts(n, run)),
+    }
+    template = (page / "leaderboard.html").read_text(encoding="utf-8")
+    for place, piece in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
+        out.writelines(parts[piece] if place % 2 else [piece])
+
+
+def in_script(content: Any) -> str:
+    """Return JSON that is safe within a script element: it has no `<`."""
+    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[str, Any]:
+    names = short_names(row.setup.checkpoint for row in board.rows)
+    numbers = {id(run): number for number, run in enumerate(readable)}
+    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    seeds = {row.setup.seed for row in board.rows}
+    return {
+        "title": title,
+        "subtitle": f"{len(board.rows)} rows, made {made} by lm-eval-tts from lm-eval's results",
+        "legend": LEGEND,
+        "notes": board.notes,
+        "benchmarks": board.benchmarks,
+        "columns": COLUMNS,
+        "costs": COSTS,
+        "chunk": CHUNK,
+        "rows": [
+            _row(number, row, names[row.setup.checkpoint], numbers, len(seeds) > 1)
+            for number, row in enumerate(board.rows)
+        ],
+    }
+
+
+def _row(
+    number: int, row: Row, name: str, numbers: dict[int, int], show_seed: bool
+) -> dict[str, Any]:
+    setup = row.setup
+    said = (
+        name, setup.checkpoint, setup.adapter, setup.revision, setup.prompt_style, setup.strategy,
+        setup.model, setup.settings_text,
+    )  # fmt: skip
+    return {
+        "id": number,
+        "name": name,
+        "words": " ".join(word.lower() for word in said if word),
+        "checkpoint": setup.checkpoint,
+        "adapter": setup.adapter,
+        "revision": setup.revision,
+        "prompt_style": setup.prompt_style,
+        "strategy": setup.strategy or "",
+        "model": setup.model,
+        "settings": setup.settings_text,
+        "seed": setup.seed,
+        "show_seed": show_seed,
+        "cells": {b: _cell(row, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
+    }
+
+
+def _cell(row: Row, cell: Cell, samples: int | None) -> dict[str, Any]:
+    return {**record(row, cell), "fronts": sorted(cell.fronts), "samples": samples}
+
+
+def _sample_scripts(number: int, run: Run) -> Iterator[str]:
+    """Yield a script element for each chunk of a run's samples, and one for their index."""
+    index: list[list[Any]] = []
+    for part, chunk in enumerate(_chunks(read_sample_texts(run))):
+        index += [_index_entry(sample) for sample in chunk]
+        yield _packed(f"s{number}-{part}", [sample._asdict() for sample in chunk])
+    yield _packed(f"i{number}", index)
+
+
+def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    rest = iter(samples)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk
+
+
+def _index_entry(sample: Sample) -> list[Any]:
+    flags = [flag for name, flag in _FLAGS.items() if sample.figures.get(name)]
+    if "[invalid]" in sample.extracted:  # as lm-eval's extraction filters write it
+        flags.append("no answer")
+    start = " ".join(sample.problem[: 2 * _START].split())[:_START]
+    return [sample.label, sample.score, start, sample.figures.get("total_tokens"), flags]
+
+
+def _packed(name: str, content: Any) -> str:
+    raw = json.dumps(content, ensure_ascii=True).encode()
+    text = base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+    return f'<script type="text/plain" id="{name}">{text}</script>\n'

@@ -1,0 +1,357 @@
+"use strict";
+// Everything shown is put in by textContent: what a model wrote is never read as HTML.
+const board = JSON.parse(document.getElementById("board").textContent);
+const main = document.getElementById("main");
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b"];
+const PER_PAGE = 50;
+const MISSING = "–";
+const state = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false };
+
+function el(tag, options, ...children) {
+  const node = document.createElement(tag);
+  fill(node, options, children);
+  return node;
+}
+function svg(tag, options, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  fill(node, options, children);
+  return node;
+}
+function fill(node, options, children) {
+  for (const [name, value] of Object.entries(options || {})) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+}
+const number = (value, form) => {
+  if (value === null || value === undefined) return MISSING;
+  if (form === "share") return (100 * value).toFixed(1) + "%";
+  return value < 100 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString("en");
+};
+const percent = (value) => (value > 1 || value < 0 ? value.toPrecision(4) : (100 * value).toFixed(1));
+
+// ---- table ----------------------------------------------------------------------------------
+
+const cellOf = (row) => row.cells[state.benchmark];
+const rowsShown = () => board.rows.filter((row) =>
+  (state.benchmark === "" || cellOf(row)) &&
+  state.filter.toLowerCase().split(/\s+/).every((word) => row.words.includes(word)));
+
+function columns() {
+  const head = [
+    { id: "checkpoint", head: "checkpoint", left: true, value: (r) => r.name, make: nameCell },
+    { id: "prompt", head: "prompt", left: true, value: (r) => r.prompt_style || "", text: (r) => r.prompt_style || MISSING },
+    { id: "strategy", head: "strategy", left: true, value: (r) => r.strategy + r.settings, make: strategyCell },
+  ];
+  if (state.benchmark === "") return [...head, ...board.benchmarks.map((name) => ({
+    id: "b:" + name, head: name, down: true, score: true, value: (r) => r.cells[name]?.accuracy,
+    make: (r) => (r.cells[name] ? scoreCell(r.cells[name], true) : MISSING),
+  }))];
+  const shown = board.columns.filter(([, name]) => board.rows.some((r) => cellOf(r)?.[name] != null));
+  const ks = [...new Set(board.rows.flatMap((r) => Object.keys(cellOf(r)?.pass_at || {})))].filter((k) => k > 1);
+  const k = Math.max(0, ...ks.map(Number));
+  return [
+    { id: "rank", head: "rank", value: (r) => cellOf(r).rank, make: rankCell },
+    ...head,
+    { id: "accuracy", head: "accuracy %", down: true, score: true, value: (r) => cellOf(r).accuracy, make: (r) => scoreCell(cellOf(r)) },
+    ...(k ? [{ id: "pass", head: "pass@" + k, down: true, value: (r) => cellOf(r).pass_at[k], text: (r) => number(cellOf(r).pass_at[k], "share") }] : []),
+    ...shown.map(([heading, name, form]) => ({ id: name, head: heading, value: (r) => cellOf(r)[name], text: (r) => number(cellOf(r)[name], form) })),
+    { id: "n", head: "n", value: (r) => cellOf(r).n, text: (r) => number(cellOf(r).n) },
+  ];
+}
+const nameCell = (row) => [
+  el("strong", { title: row.checkpoint }, row.name),
+  ...(row.adapter ? [el("div", { class: "small" }, "+ " + row.adapter)] : []),
+  ...(row.revision ? [el("div", { class: "small soft" }, "revision " + row.revision.slice(0, 12))] : []),
+];
+const strategyCell = (row) => [
+  el("span", {}, row.strategy || row.model),
+  el("div", { class: "small soft" }, [row.settings, row.show_seed ? "seed " + row.seed : ""].filter(Boolean).join(", ")),
+];
+function rankCell(row) {
+  const cell = cellOf(row);
+  return cell.rank ? String(cell.rank) : el("span", { class: "soft", title: "not ranked" }, MISSING);
+}
+function scoreCell(cell, withMarks) {
+  const known = cell.low !== null && cell.accuracy >= 0 && cell.accuracy <= 1;
+  const marks = cell.not_comparable.map((mark) => el("div", { class: "mark" }, "not comparable: " + mark));
+  return el("div", {},
+    el("strong", {}, percent(cell.accuracy)),
+    known ? el("span", { class: "soft small" }, ` (${percent(cell.low)}–${percent(cell.high)})`) : null,
+    known ? el("div", { class: "ci", "aria-hidden": "true" },
+      el("b", { style: `left:${100 * cell.low}%;width:${100 * (cell.high - cell.low)}%` }),
+      el("i", { style: `left:${100 * cell.accuracy}%` })) : null,
+    withMarks && marks.length ? el("div", { class: "mark" }, "not comparable") : marks);
+}
+function compare(a, b) {
+  const missing = (v) => v === null || v === undefined || v === "";
+  if (missing(a) || missing(b)) return missing(a) - missing(b);
+  const order = typeof a === "string" ? a.localeCompare(b) : a - b;
+  return state.down ? -order : order;
+}
+function sortBy(column) {
+  state.down = state.sort === column.id ? !state.down : Boolean(column.down);
+  state.sort = column.id;
+  drawTable();
+}
+function drawTable() {
+  const all = columns();
+  const column = all.find((c) => c.id === state.sort) || all.find((c) => c.score);
+  if (state.sort !== column.id) { state.sort = column.id; state.down = true; }
+  const tie = (row) => (state.benchmark ? -cellOf(row).accuracy : 0);
+  const rows = rowsShown().sort((a, b) => compare(column.value(a), column.value(b)) || tie(a) - tie(b));
+  const head = el("tr", {}, all.map((c) => el("th", {
+    scope: "col", class: c.left ? "left" : "",
+    "aria-sort": c.id !== column.id ? null : state.down ? "descending" : "ascending",
+  }, el("button", { onclick: () => sortBy(c) }, c.head))));
+  const body = rows.map((row) => {
+    const go = row.cells[state.benchmark]?.samples;
+    const open = go != null ? () => { location.hash = "samples/" + go; } : null;
+    return el("tr", { id: "row-" + row.id, class: open ? "link" : "", onclick: open || (() => {}) }, all.map((c) => {
+      const content = c.make ? c.make(row) : c.text(row);
+      return el("td", {
+        "data-head": c.head,
+        class: [c.left ? "left" : "", c.left && c.id !== "prompt" ? "wide" : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
+      }, c.id === "checkpoint" && open ? el("a", { href: "#samples/" + go, title: "read the samples" }, content) : content);
+    }));
+  });
+  const table = el("table", {}, el("thead", {}, head), el("tbody", {}, body));
+  document.getElementById("table").replaceChildren(table);
+  document.getElementById("count").textContent = `${rows.length} of ${board.rows.filter((r) => !state.benchmark || cellOf(r)).length} rows`;
+  const select = document.getElementById("sort");
+  select.replaceChildren(...all.map((c) => el("option", { value: c.id, selected: c.id === column.id ? "" : null }, "sort by " + c.head)));
+  select.onchange = () => sortBy(all.find((c) => c.id === select.value));
+}
+
+// ---- plot -----------------------------------------------------------------------------------
+
+const label = (row) => [row.name, row.adapter ? "+ " + row.adapter : "", row.prompt_style || "", row.strategy || row.model].filter(Boolean).join(" · ");
+const costsKnown = () => board.costs.filter((cost) => board.rows.some((r) => cellOf(r)?.[cost] > 0));
+
+function drawPlot() {
+  const place = document.getElementById("plot");
+  const costs = costsKnown();
+  const rows = rowsShown();
+  if (!state.benchmark || !costs.length) {
+    place.replaceChildren();
+    place.hidden = true;
+    return;
+  }
+  place.hidden = false;
+  if (!costs.includes(state.cost)) state.cost = costs[0];
+  const select = el("select", { "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); } },
+    costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, c.replace("_", " "))));
+  const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
+  const absent = rows.length - points.length;
+  const colors = new Map(points.map((p) => p.row.name).filter((n, i, all) => all.indexOf(n) === i).map((n, i) => [n, COLORS[i % COLORS.length]]));
+  place.replaceChildren(
+    el("div", { class: "bar" }, el("h2", {}, "Accuracy against tokens"), el("label", { class: "small" }, "x: ", select)),
+    chart(points, colors, state.cost === "thinking_tokens"),
+    colors.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
+    el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
+      (absent ? ` ${absent} without token counts ${absent > 1 ? "are" : "is"} not drawn.` : "")));
+}
+function chart(points, colors, withCurves) {
+  const narrow = window.innerWidth < 720;
+  const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 14, B = 40;
+  const curve = (p) => (withCurves ? p.cell.points.filter((q) => q.tokens > 0) : []);
+  const xs = points.flatMap((p) => [p.x, ...curve(p).map((q) => q.tokens)]);
+  const tops = points.flatMap((p) => [p.cell.high ?? p.y, ...curve(p).map((q) => q.accuracy)]);
+  const top = Math.min(1, Math.max(0.1, Math.ceil(Math.max(...tops, 0) * 10.5) / 10));
+  const lo = Math.log(Math.min(...xs) / 1.25), hi = Math.log(Math.max(...xs) * 1.25);
+  const x = (v) => L + ((Math.log(v) - lo) / (hi - lo || 1)) * (W - L - R);
+  const y = (v) => H - B - (Math.min(v, top) / top) * (H - T - B);
+  const parts = [];
+  const step = top > 0.5 ? 0.2 : top > 0.2 ? 0.1 : 0.05;
+  for (let v = 0; v <= top + 1e-9; v += step) {
+    parts.push(svg("line", { class: "grid", x1: L, x2: W - R, y1: y(v), y2: y(v) }));
+    parts.push(svg("text", { x: L - 7, y: y(v) + 4, "text-anchor": "end" }, (100 * v).toFixed(0)));
+  }
+  for (const v of ticks(Math.exp(lo), Math.exp(hi))) {
+    parts.push(svg("line", { class: "grid", x1: x(v), x2: x(v), y1: T, y2: H - B }));
+    parts.push(svg("text", { x: x(v), y: H - B + 17, "text-anchor": "middle" }, v.toLocaleString("en")));
+  }
+  parts.push(svg("text", { x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle" }, state.cost.replace("_", " ") + " a problem (log)"));
+  parts.push(svg("text", { x: L, y: 10 }, "accuracy %"));
+  const front = points.filter((p) => p.cell.fronts.includes(state.cost)).sort((a, b) => a.x - b.x);
+  if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
+  for (const p of points) parts.push(...curveParts(curve(p), colors.get(p.row.name), x, y, p.row));
+  for (const p of points) parts.push(...pointParts(p, colors.get(p.row.name), x, y));
+  const taken = [];
+  for (const p of front) {
+    const end = x(p.x) > W * 0.6;
+    const box = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 8 };
+    if (taken.some((t) => Math.abs(t.y - box.y) < 14 && Math.abs(t.x - box.x) < 320)) continue;
+    taken.push(box);
+    parts.push(svg("text", { class: "name", x: box.x, y: box.y, "text-anchor": end ? "end" : "start" }, label(p.row).slice(0, narrow ? 30 : 60)));
+  }
+  return svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "accuracy against tokens" }, parts);
+}
+function ticks(from, to) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++)
+    for (const digit of to / from > 300 ? [1] : [1, 2, 5]) {
+      const v = digit * 10 ** power;
+      if (v >= from && v <= to && v >= 1) found.push(v);
+    }
+  return found;
+}
+const steps = (front, x, y, right) => front.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)},${y(p.y)}`)).join("") + `H${right}`;
+function pointParts(p, color, x, y) {
+  const plain = !p.cell.not_comparable.length;
+  const tip = `${label(p.row)}\n${p.row.settings}\naccuracy ${percent(p.y)} %, ${number(p.x)} ${state.cost.replace("_", " ")}${plain ? "" : "\nnot comparable: " + p.cell.not_comparable.join("; ")}`;
+  const go = () => {
+    const target = document.getElementById("row-" + p.row.id);
+    target?.scrollIntoView({ behavior: "smooth", block: "center" });
+    target?.classList.add("flash");
+    setTimeout(() => target?.classList.remove("flash"), 1500);
+  };
+  return [
+    p.cell.low === null ? null : svg("line", { x1: x(p.x), x2: x(p.x), y1: y(p.cell.low), y2: y(p.cell.high), stroke: color, "stroke-opacity": 0.4, "stroke-width": 2 }),
+    svg("circle", { class: "dot", cx: x(p.x), cy: y(p.y), r: 6, fill: plain ? color : "transparent", style: plain ? null : "stroke:" + color, tabindex: 0, onclick: go,
+      onkeydown: (e) => { if (e.key === "Enter") go(); } }, svg("title", {}, tip)),
+  ];
+}
+function curveParts(points, color, x, y, row) {
+  if (!points.length) return [];
+  return [
+    svg("polyline", { points: points.map((q) => `${x(q.tokens)},${y(q.accuracy)}`).join(" "), fill: "none", stroke: color, "stroke-opacity": 0.7 }),
+    ...points.map((q) => svg("circle", { cx: x(q.tokens), cy: y(q.accuracy), r: 3, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.tokens)} thinking tokens`))),
+  ];
+}
+
+// ---- board ----------------------------------------------------------------------------------
+
+function drawBoard() {
+  const tab = (name, text) => el("button", { "aria-pressed": String(state.benchmark === name), onclick: () => { state.benchmark = name; state.sort = name ? "rank" : "b:" + board.benchmarks[0]; state.down = !name; drawBoard(); } }, text);
+  main.replaceChildren(
+    el("h1", {}, board.title),
+    el("p", { class: "soft small" }, board.subtitle),
+    board.benchmarks.length > 1 ? el("div", { class: "bar tabs", role: "group", "aria-label": "benchmark" }, board.benchmarks.map((name) => tab(name, name)), tab("", "all")) : "",
+    el("div", { class: "panel", id: "plot" }),
+    el("div", { class: "bar" },
+      el("input", { type: "search", id: "filter", placeholder: "filter: checkpoint, style, strategy …", "aria-label": "filter rows", value: state.filter, oninput: (e) => { state.filter = e.target.value; drawTable(); drawPlot(); } }),
+      el("select", { id: "sort", class: "phone", "aria-label": "sort" }),
+      el("span", { class: "soft small", id: "count" })),
+    el("div", { class: "scroll", id: "table" }),
+    el("p", { class: "small soft" }, board.legend),
+    ...(board.notes.length ? [el("details", { class: "small" }, el("summary", {}, `${board.notes.length} note${board.notes.length > 1 ? "s" : ""} on the files`), el("ul", {}, board.notes.map((note) => el("li", {}, note))))] : []));
+  drawTable();
+  drawPlot();
+}
+
+// ---- samples --------------------------------------------------------------------------------
+
+async function unpack(id) {
+  const raw = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+const chunks = new Map();
+function chunk(run, part) {
+  const key = `s${run}-${part}`;
+  if (!chunks.has(key)) {
+    if (chunks.size > 20) chunks.delete(chunks.keys().next().value);
+    chunks.set(key, unpack(key));
+  }
+  return chunks.get(key);
+}
+const KINDS = {
+  all: ["all", () => true],
+  wrong: ["wrong", (s) => s.score !== null && s.score < 1],
+  right: ["right", (s) => s.score === 1],
+  unanswered: ["no answer", (s) => s.flags.includes("no answer")],
+  loop: ["loops", (s) => s.flags.includes("loop")],
+  cut: ["cut off", (s) => s.flags.some((f) => f.startsWith("cut"))],
+};
+const verdict = (score) => score === null ? el("span", { class: "soft", title: "not graded" }, "?")
+  : score === 1 ? el("span", { class: "yes", title: "right" }, "✓")
+  : score === 0 ? el("span", { class: "no", title: "wrong" }, "✗")
+  : el("span", { class: "part", title: "right in part of the repeats" }, Math.round(100 * score) + "%");
+
+let shown = null;
+async function drawSamples(run, keep) {
+  const row = board.rows.find((r) => Object.values(r.cells).some((c) => c.samples === run));
+  if (!row) { location.hash = ""; return; }
+  const [benchmark, cell] = Object.entries(row.cells).find(([, c]) => c.samples === run);
+  main.replaceChildren(el("p", { class: "soft" }, "opening the samples …"));
+  if (!shown || shown.run !== run) {
+    const index = await unpack("i" + run);
+    shown = { run, page: 0, kind: "all", words: "", index: index.map(([id, score, start, tokens, flags], place) => ({ id, score, start, tokens, flags, place, text: (id + " " + start).toLowerCase() })) };
+  }
+  const list = el("div", { id: "samples" });
+  const pager = () => el("div", { class: "bar pager" });
+  const top = pager(), bottom = pager();
+  const counts = Object.fromEntries(Object.entries(KINDS).map(([k, [, test]]) => [k, shown.index.filter(test).length]));
+  const redraw = () => {
+    const found = shown.index.filter((s) => KINDS[shown.kind][1](s) && shown.words.toLowerCase().split(/\s+/).every((w) => s.text.includes(w)));
+    const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
+    shown.page = Math.min(shown.page, pages - 1);
+    const from = shown.page * PER_PAGE;
+    list.replaceChildren(...found.slice(from, from + PER_PAGE).map((s) => sampleItem(run, s, cell)));
+    const move = (by) => () => { shown.page += by; redraw(); top.scrollIntoView({ block: "start" }); };
+    for (const bar of [top, bottom]) bar.replaceChildren(
+      el("button", { onclick: move(-1), disabled: shown.page === 0 ? "" : null }, "‹ previous"),
+      el("span", { class: "small soft where" }, found.length ? `${from + 1}–${Math.min(from + PER_PAGE, found.length)} of ${found.length.toLocaleString("en")}` : "none"),
+      el("button", { onclick: move(1), disabled: shown.page >= pages - 1 ? "" : null }, "next ›"));
+    for (const button of kinds.children) button.setAttribute("aria-pressed", String(button.dataset.kind === shown.kind));
+  };
+  const kinds = el("div", { class: "bar tabs", role: "group", "aria-label": "which samples" }, Object.entries(KINDS).filter(([k]) => k === "all" || counts[k]).map(([k, [text]]) =>
+    el("button", { "data-kind": k, onclick: () => { shown.kind = k; shown.page = 0; redraw(); } }, `${text} ${counts[k].toLocaleString("en")}`)));
+  main.replaceChildren(
+    el("p", {}, el("a", { href: "#" }, "‹ leaderboard")),
+    el("h1", {}, `${row.name}${row.adapter ? " + " + row.adapter : ""}`),
+    el("p", { class: "soft" }, [benchmark, row.prompt_style, row.strategy || row.model, row.settings].filter(Boolean).join(" · "), el("br"),
+      `accuracy ${percent(cell.accuracy)} %` + (cell.low === null ? "" : ` (${percent(cell.low)}–${percent(cell.high)})`) + `, n = ${number(cell.n)}`),
+    kinds,
+    el("div", { class: "bar" }, el("input", { type: "search", placeholder: "find in ids and problems", "aria-label": "find samples", value: shown.words, oninput: (e) => { shown.words = e.target.value; shown.page = 0; redraw(); } })),
+    top, list, bottom);
+  redraw();
+}
+function sampleItem(run, s) {
+  const body = el("div", { class: "body", hidden: "" });
+  const button = el("button", { "aria-expanded": "false", onclick: async () => {
+    body.hidden = !body.hidden;
+    button.setAttribute("aria-expanded", String(!body.hidden));
+    if (!body.hidden && !body.childNodes.length) {
+      const part = Math.floor(s.place / board.chunk);
+      body.replaceChildren(...sampleBody((await chunk(run, part))[s.place % board.chunk]));
+    }
+  } }, verdict(s.score), el("span", {}, s.id), el("span", { class: "start" }, s.start),
+    el("span", { class: "small soft" }, s.tokens === null ? "" : number(s.tokens) + " tokens", s.flags.map((f) => el("span", { class: "tag" }, f))));
+  return el("div", { class: "sample" }, button, body);
+}
+const text = (content, empty) => el("pre", { class: "text" }, content === "" ? empty || "(empty)" : content);
+function folded(title, content) {
+  const details = el("details", {}, el("summary", {}, title));
+  details.addEventListener("toggle", () => { if (details.open && details.childNodes.length === 1) details.append(text(content)); });
+  return details;
+}
+function sampleBody(s) {
+  const many = s.responses.length > 1;
+  return [
+    el("h3", {}, "Problem"), text(s.problem),
+    s.prompt && s.prompt !== s.problem ? folded("the prompt as it was sent", s.prompt) : null,
+    ...s.responses.flatMap(([thinking, answer], i) => [
+      el("h3", {}, many ? `Response ${i + 1}` : "Response"),
+      thinking ? folded(`thinking, ${thinking.length.toLocaleString("en")} characters`, thinking) : null,
+      text(answer, thinking ? "(nothing after the thinking)" : "(empty response)"),
+    ]),
+    el("div", { class: "pair" },
+      el("div", {}, el("h3", {}, "Answer that was graded"), text(s.extracted.join("\n") || MISSING)),
+      el("div", {}, el("h3", {}, "Reference"), text(s.reference))),
+    el("h3", {}, "Verdict"), el("p", {}, verdict(s.score), " " + (s.score === null ? "not graded" : s.score === 1 ? "right" : s.score === 0 ? "wrong" : "right in part of the repeats")),
+    el("div", { class: "figures" }, Object.entries(s.figures).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
+  ].filter(Boolean);
+}
+
+function route() {
+  const match = location.hash.match(/^#samples\/(\d+)$/);
+  if (match) drawSamples(Number(match[1])); else drawBoard();
+  window.scrollTo(0, 0);
+}
+window.addEventListener("hashchange", route);
+let width = window.innerWidth < 720;
+window.addEventListener("resize", () => { if (width !== window.innerWidth < 720 && document.getElementById("plot")) { width = !width; drawPlot(); } });
+route();

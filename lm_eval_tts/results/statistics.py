@@ -1,0 +1,193 @@
+"""The statistics of all reports. Scores are per document, in [0, 1], means over its repeats.
+
+A document is one cluster: its repeats never count as further evidence. After Miller (2024),
+"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+
+Array = NDArray[np.float64]
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 9_999
+# Fewest documents that must flip, all one way, for the exact McNemar test to reach p < 0.05.
+FEWEST_FLIPS = 6
+
+
+class Interval(NamedTuple):
+    """Both ends of a confidence interval; NaN where it is undefined."""
+
+    low: float
+    high: float
+
+
+UNDEFINED = Interval(math.nan, math.nan)
+
+
+def proportion_interval(
+    scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return the Wilson interval of mean scores, right at 0 % and 100 % too.
+
+    Wilson (1927), as recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over
+    repeats, the number of documents is replaced by the effective sample size p(1-p)/se^2, which
+    the clustering leaves (Korn and Graubard 1998): between the documents and all samples.
+    """
+    scores = scores[~np.isnan(scores)]
+    if not len(scores):
+        return UNDEFINED
+    mean, variance = float(scores.mean()), float(scores.var())
+    most = len(scores) * repeats
+    size = len(scores) * mean * (1 - mean) / variance if variance > 1e-12 else len(scores)
+    return count_interval(mean, min(max(size, 1.0), most), confidence)
+
+
+def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> Interval:
+    """Return the Wilson interval of a share `mean` of `size` independent documents."""
+    if not size or math.isnan(mean) or not 0 <= mean <= 1:
+        return UNDEFINED
+    low, high = proportion_confint(mean * size, size, 1 - confidence, method="wilson")
+    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+
+
+def pass_at_k(num_samples: int, num_correct: Array, k: int) -> Array:
+    """Return the unbiased estimate of pass@k for each document; NaN where k > num_samples.
+
+    1 - C(n-c, k) / C(n, k): Chen et al. (2021), arXiv:2107.03374, equation 1; the chance that a
+    draw of k without replacement holds a right one.
+    """
+    if not 1 <= k <= num_samples:
+        return np.full(len(num_correct), np.nan)
+    return np.asarray(stats.hypergeom.sf(0, num_samples, np.rint(num_correct), k), float)
+
+
+def paired_p_value(a: Array, b: Array) -> float:
+    """Return the two-sided p-value of equal accuracy, documents paired.
+
+    0 and 1 only: McNemar's test, exact (McNemar 1947; a binomial test of the documents that
+    flipped). Means over repeats: the paired t-test, as in Miller (2024).
+    """
+    differences = b - a
+    if not np.any(differences):
+        return 1.0
+    if is_binary(a) and is_binary(b):
+        wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+        return float(stats.binomtest(wins, wins + losses).pvalue)
+    if len(differences) < 2 or not np.ptp(differences):
+        return 1.0 if len(differences) < FEWEST_FLIPS else 0.0
+    return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def unpaired_p_value(mean_a: float, size_a: int, mean_b: float, size_b: int) -> float:
+    """Return the two-sided p-value of equal accuracy where only totals are known: Fisher's."""
+    right = [round(mean_a * size_a), round(mean_b * size_b)]
+    table = [[right[0], size_a - right[0]], [right[1], size_b - right[1]]]
+    return float(stats.fisher_exact(table).pvalue)
+
+
+def is_binary(scores: Array) -> bool:
+    """Say whether all scores are 0 or 1."""
+    return bool(np.isin(scores, (0.0, 1.0)).all())
+
+
+def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Interval:
+    """Return the paired bootstrap interval of a mean difference; whole documents are drawn.
+
+    The percentile interval (Efron 1979) by scipy. Where no document differs there is nothing to
+    draw: the ends are then the largest share of differing documents that is still likely.
+    """
+    size = len(differences)
+    if not size:
+        return UNDEFINED
+    if not np.any(differences):
+        high = float(proportion_confint(0, size, 1 - confidence, method="beta")[1])
+        return Interval(-high, high)
+    if not np.ptp(differences):
+        return Interval(float(differences[0]), float(differences[0]))
+    result = stats.bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=NUM_RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        batch=max(1, 2_000_000 // size),
+        rng=np.random.default_rng(0),
+    )
+    return Interval(*map(float, result.confidence_interval))
+
+
+def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Interval:
+    """Return the paired bootstrap interval of mean(b) / mean(a); whole documents are drawn."""
+    if not len(a) or not a.any():
+        return UNDEFINED
+    if np.array_equal(a, b):
+        return Interval(1.0, 1.0)
+
+    def ratio(some_a: Array, some_b: Array, axis: int = -1) -> Array:
+        means: Array = some_b.mean(axis) / some_a.mean(axis)
+        return means
+
+    result = stats.bootstrap(
+        (a, b),
+        ratio,
+        paired=True,
+        n_resamples=NUM_RESAMPLES,
+        confidence_level=confidence,
+        method="percentile",
+        batch=max(1, 1_000_000 // len(a)),
+        rng=np.random.default_rng(0),
+    )
+    return Interval(*map(float, result.confidence_interval))
+
+
+def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Interval:
+    """Return the interval of a mean difference in [-1, 1] that holds up when few documents flip.
+
+    Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
+    proportions": half a document is added to each of the four outcomes (both right, both wrong,
+    either one). So it has a width even where nothing flipped, unlike the bootstrap.
+    """
+    if not len(differences):
+        return UNDEFINED
+    pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
+    weights = np.concatenate([np.ones(len(differences)), np.full(4, 0.5)])
+    described = DescrStatsW(pairs, weights=weights)
+    return Interval(*map(float, described.zconfint_mean(1 - confidence)))
+
+
+def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) -> list[int]:
+    """Return the rank of each row: 1 + the number of rows that are significantly better.
+
+    differences, p_values: of shape (rows, rows); differences[i, j] > 0 where j is better than i.
+    All pairs are corrected together by Holm (1979), so that the chance of any false difference on
+    the board is at most alpha. Rows that cannot be told apart may share a rank.
+    """
+    size = len(differences)
+    upper = np.triu_indices(size, k=1)
+    significant = np.zeros((size, size), bool)
+    if len(upper[0]):
+        rejected = multipletests(p_values[upper], alpha=alpha, method="holm")[0]
+        significant[upper] = rejected
+        significant |= significant.T
+    return [1 + int((significant[i] & (differences[i] > 0)).sum()) for i in range(size)]
+
+
+def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
+    """Say of each point whether no other is at least as good and cheap, and better in one."""
+    return [
+        not any(
+            c <= cost and s >= score and (c < cost or s > score)
+            for c, s in zip(costs, scores, strict=True)
+        )
+        for cost, score in zip(costs, scores, strict=True)
+    ]
