@@ -1,41 +1,169 @@
 """`lm-eval-tts`: the package's own command.
 
-`run` is lm_eval itself, with our models and tasks put in explicitly: for places where Python does
-not read .pth files at start-up, so that a plain `lm_eval` does not find them.
+Each subcommand is one entry in COMMANDS: what it is for, a function that adds its arguments and one
+that runs it and returns an exit code: 0 done, 1 a regression was found, 2 bad input or undecided.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple, TextIO
 
 from lm_eval_tts import __version__, autoload
 from lm_eval_tts.errors import LmEvalTTSError
-from lm_eval_tts.results import fit
+
+BAD_INPUT = 2
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run a subcommand."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit code; an error of the user's is one line."""
+    args = make_parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command].run(args)
+    except LmEvalTTSError as error:
+        print(f"lm-eval-tts {args.command}: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="lm-eval-tts", description=__doc__.split("\n")[0])
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="lm_eval with this package's models and tasks")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="what lm_eval takes")
-    fit.add_arguments(commands.add_parser("fit", help="a compute-optimal table from runs"))
-    args = parser.parse_args(argv)
-    if args.command == "fit":
-        try:
-            sys.exit(fit.run(args))
-        except LmEvalTTSError as error:
-            sys.exit(f"lm-eval-tts fit: {error}")
-    run_lm_eval(args.arguments)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, command in COMMANDS.items():
+        command.add_arguments(
+            commands.add_parser(name, help=command.purpose, description=command.purpose)
+        )
+    return parser
 
 
-def run_lm_eval(arguments: Sequence[str]) -> None:
-    """Run lm_eval's command line on these arguments."""
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add what `run` takes."""
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what lm_eval takes")
+
+
+def run_lm_eval(args: argparse.Namespace) -> int:
+    """Run lm_eval's command line, for places where Python does not read .pth files at start-up."""
     autoload.install()
     from lm_eval.__main__ import cli_evaluate
 
-    sys.argv = ["lm_eval", *arguments]
+    sys.argv = ["lm_eval", *args.arguments]
     cli_evaluate()
+    return 0
+
+
+def add_results(parser: argparse.ArgumentParser, *, more: bool = True) -> None:
+    """Add the results to read and the choice of the metric."""
+    if more:
+        parser.add_argument("results", nargs="+", help="results_*.json files, or folders of them")
+    parser.add_argument(
+        "--metric", help="what counts as accuracy, as name or name,filter (default: exact_match)"
+    )
+
+
+def add_leaderboard(parser: argparse.ArgumentParser) -> None:
+    """Add what `leaderboard` takes."""
+    add_results(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file, its ending says how: .html, .md, .csv or .json"
+    )
+    parser.add_argument("--title", default="Leaderboard", help="heading of the HTML page")
+    parser.add_argument("--no-samples", action="store_true", help="no pages of samples in the HTML")
+
+
+def run_leaderboard(args: argparse.Namespace) -> int:
+    """Write a leaderboard. Returns 2 if some file could not be used; the others are shown."""
+    from lm_eval_tts.results import leaderboard, leaderboard_html, leaderboard_text
+    from lm_eval_tts.results.runs import load_runs, require_runs
+
+    form = check_ending(args.output, ("html", "md", "csv", "json"), default="md")
+    loaded = load_runs(args.results, args.metric)
+    board = leaderboard.build(require_runs(loaded), loaded.problems)
+    with opened(args.output) as out:
+        if form == "html":
+            leaderboard_html.write_html(board, out, args.title, samples=not args.no_samples)
+        else:
+            out.write(getattr(leaderboard_text, FORMS[form])(board))
+    return report(board.notes, args.output, num_bad=len(loaded.problems))
+
+
+FORMS = {"md": "to_markdown", "csv": "to_csv", "json": "to_json"}
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add what `compare` takes."""
+    for side in ("a", "b"):
+        parser.add_argument(side, metavar=side.upper(), help="a results file, or a folder of them")
+    add_results(parser, more=False)
+    parser.add_argument("-o", "--output", type=Path, help="file, .md or .json")
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Compare two sides. Returns 2 if some file could not be used."""
+    from lm_eval_tts.results import compare
+    from lm_eval_tts.results.runs import load_runs, require_runs
+
+    form = check_ending(args.output, ("md", "json"), default="md")
+    sides = [load_runs([path], args.metric) for path in (args.a, args.b)]
+    pairs = compare.match_runs(*map(require_runs, sides))
+    comparisons = [compare.compare(a, b) for a, b in pairs]
+    with opened(args.output) as out:
+        texts = [compare.to_json(comparisons)] if form == "json" else []
+        out.write("\n".join(texts or map(compare.to_markdown, comparisons)))
+    problems = [problem for side in sides for problem in side.problems]
+    return report(problems, args.output, num_bad=len(problems))
+
+
+def check_ending(path: Path | None, allowed: Sequence[str], default: str) -> str:
+    """Return the format that a file's ending asks for. Raises SettingsError for another."""
+    if path is None:
+        return default
+    from lm_eval_tts.errors import unknown_name
+
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in allowed:
+        raise unknown_name(f"ending of {path}", ending, allowed)
+    return ending
+
+
+def opened(path: Path | None) -> nullcontext[TextIO] | TextIO:
+    """Return a file to write to, or standard output, which stays open."""
+    if path is None:
+        return nullcontext(sys.stdout)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        from lm_eval_tts.errors import SettingsError
+
+        raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def report(notes: Sequence[object], written: Path | None, num_bad: int) -> int:
+    """Tell on standard error what was noted and written; return the exit code."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if written:
+        print(f"wrote {written}", file=sys.stderr)
+    return BAD_INPUT if num_bad else 0
+
+
+class Command(NamedTuple):
+    """A subcommand."""
+
+    purpose: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "run": Command("lm_eval with this package's models and tasks", add_run, run_lm_eval),
+    "leaderboard": Command(
+        "finished runs as one table, or one HTML page", add_leaderboard, run_leaderboard
+    ),
+    "compare": Command("two runs, paired by document", add_compare, run_compare),
+}

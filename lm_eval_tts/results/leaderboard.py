@@ -16,7 +16,7 @@ import numpy as np
 
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.files import Problem, first_of_each_file
-from lm_eval_tts.results.outcomes import Outcomes, read_outcomes
+from lm_eval_tts.results.outcomes import Outcomes, common_documents, read_outcomes
 from lm_eval_tts.results.runs import Run, Setup
 from lm_eval_tts.results.statistics import Array, Interval
 
@@ -246,27 +246,16 @@ def _rank(cells: Sequence[Cell]) -> list[int]:
 def p_value(a: Cell, b: Cell) -> float:
     """Return the p-value of equal accuracy: paired where both have samples, else by totals."""
     if a.outcomes and b.outcomes:
-        return statistics.paired_p_value(*paired(a.outcomes, b.outcomes, a.run.metric, b.run.metric))
+        places = common_documents(a.outcomes, b.outcomes)
+        left = a.outcomes.metrics[a.run.metric][places[0]]
+        right = b.outcomes.metrics[b.run.metric][places[1]]
+        known = ~(np.isnan(left) | np.isnan(right))
+        return statistics.paired_p_value(left[known], right[known])
     if a.num_docs and b.num_docs and max(a.run.accuracy, b.run.accuracy) <= 1:
         return statistics.unpaired_p_value(
             a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs
         )
     return 1.0
-
-
-def paired(
-    a: Outcomes, b: Outcomes, metric_a: str, metric_b: str
-) -> tuple[Array, Array]:
-    """Return the scores of the documents that both have, in the order of `a`."""
-    place = {key: index for index, key in enumerate(b.documents)}
-    common = [(i, place[key]) for i, key in enumerate(a.documents) if key in place]
-    left, right = np.array(common, int).reshape(-1, 2).T
-    return _known(a.metrics[metric_a][left], b.metrics[metric_b][right])
-
-
-def _known(a: Array, b: Array) -> tuple[Array, Array]:
-    known = ~(np.isnan(a) | np.isnan(b))
-    return a[known], b[known]
 
 
 def _fronts(cells: Sequence[Cell]) -> list[frozenset[str]]:

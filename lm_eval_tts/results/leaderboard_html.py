@@ -24,6 +24,8 @@ from lm_eval_tts.results.runs import Run, short_names
 from lm_eval_tts.results.sample_texts import Sample, read_sample_texts
 
 CHUNK = 50  # samples that are unpacked at once
+# Columns that the page shows only when asked.
+_EXTRA = ("answer_tokens", "sampled_tokens", "thinking_truncated", "failed")
 _START = 110  # characters of a problem that the list shows
 # Figures of a sample that are flags, and what the page calls them.
 _FLAGS = {"loop": "loop", "truncated": "cut off", "thinking_truncated": "cut thinking"}
@@ -65,6 +67,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "notes": board.notes,
         "benchmarks": board.benchmarks,
         "columns": COLUMNS,
+        "extra": _EXTRA,
         "costs": COSTS,
         "chunk": CHUNK,
         "rows": [

@@ -85,6 +85,16 @@ def read_outcomes(run: Run) -> Read:
     return Read(Outcomes(documents, questions, labels, metrics, repeats), problems)
 
 
+def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
+    """Return the places in `a` and in `b` of the documents that both have, in the order of `a`.
+
+    Shape (2, documents).
+    """
+    place = {key: index for index, key in enumerate(b.documents)}
+    common = [(i, place[key]) for i, key in enumerate(a.documents) if key in place]
+    return np.array(common, np.intp).reshape(-1, 2).T
+
+
 def document_key(row: Row) -> str:
     """Return a key that is equal where the document is: lm-eval's hash of it, else its number."""
     if isinstance(row.get("doc_hash"), str):

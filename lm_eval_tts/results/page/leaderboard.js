@@ -5,7 +5,7 @@ const main = document.getElementById("main");
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b"];
 const PER_PAGE = 50;
 const MISSING = "–";
-const state = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false };
+const state = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
 
 function el(tag, options, ...children) {
   const node = document.createElement(tag);
@@ -41,14 +41,13 @@ const rowsShown = () => board.rows.filter((row) =>
 function columns() {
   const head = [
     { id: "checkpoint", head: "checkpoint", left: true, value: (r) => r.name, make: nameCell },
-    { id: "prompt", head: "prompt", left: true, value: (r) => r.prompt_style || "", text: (r) => r.prompt_style || MISSING },
-    { id: "strategy", head: "strategy", left: true, value: (r) => r.strategy + r.settings, make: strategyCell },
+    { id: "strategy", head: "prompt · strategy", left: true, value: method, make: strategyCell },
   ];
   if (state.benchmark === "") return [...head, ...board.benchmarks.map((name) => ({
     id: "b:" + name, head: name, down: true, score: true, value: (r) => r.cells[name]?.accuracy,
     make: (r) => (r.cells[name] ? scoreCell(r.cells[name], true) : MISSING),
   }))];
-  const shown = board.columns.filter(([, name]) => board.rows.some((r) => cellOf(r)?.[name] != null));
+  const shown = board.columns.filter(([, name]) => (state.more || !board.extra.includes(name)) && board.rows.some((r) => cellOf(r)?.[name] != null));
   const ks = [...new Set(board.rows.flatMap((r) => Object.keys(cellOf(r)?.pass_at || {})))].filter((k) => k > 1);
   const k = Math.max(0, ...ks.map(Number));
   return [
@@ -65,8 +64,9 @@ const nameCell = (row) => [
   ...(row.adapter ? [el("div", { class: "small" }, "+ " + row.adapter)] : []),
   ...(row.revision ? [el("div", { class: "small soft" }, "revision " + row.revision.slice(0, 12))] : []),
 ];
+const method = (row) => [row.prompt_style, row.strategy || row.model].filter(Boolean).join(" · ");
 const strategyCell = (row) => [
-  el("span", {}, row.strategy || row.model),
+  el("span", {}, method(row)),
   el("div", { class: "small soft" }, [row.settings, row.show_seed ? "seed " + row.seed : ""].filter(Boolean).join(", ")),
 ];
 function rankCell(row) {
@@ -112,7 +112,7 @@ function drawTable() {
       const content = c.make ? c.make(row) : c.text(row);
       return el("td", {
         "data-head": c.head,
-        class: [c.left ? "left" : "", c.left && c.id !== "prompt" ? "wide" : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
+        class: [c.left ? "left" : "", c.left ? "wide" : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
       }, c.id === "checkpoint" && open ? el("a", { href: "#samples/" + go, title: "read the samples" }, content) : content);
     }));
   });
@@ -126,7 +126,7 @@ function drawTable() {
 
 // ---- plot -----------------------------------------------------------------------------------
 
-const label = (row) => [row.name, row.adapter ? "+ " + row.adapter : "", row.prompt_style || "", row.strategy || row.model].filter(Boolean).join(" · ");
+const label = (row) => [row.name, row.adapter ? "+ " + row.adapter : "", method(row)].filter(Boolean).join(" · ");
 const costsKnown = () => board.costs.filter((cost) => board.rows.some((r) => cellOf(r)?.[cost] > 0));
 
 function drawPlot() {
@@ -184,18 +184,20 @@ function chart(points, colors, withCurves) {
     const box = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 8 };
     if (taken.some((t) => Math.abs(t.y - box.y) < 14 && Math.abs(t.x - box.x) < 320)) continue;
     taken.push(box);
-    parts.push(svg("text", { class: "name", x: box.x, y: box.y, "text-anchor": end ? "end" : "start" }, label(p.row).slice(0, narrow ? 30 : 60)));
+    parts.push(svg("text", { class: "name", x: box.x, y: box.y, "text-anchor": end ? "end" : "start" }, narrow ? p.row.name.slice(0, 30) : label(p.row).slice(0, 60)));
   }
   return svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "accuracy against tokens" }, parts);
 }
 function ticks(from, to) {
-  const found = [];
-  for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++)
-    for (const digit of to / from > 300 ? [1] : [1, 2, 5]) {
-      const v = digit * 10 ** power;
-      if (v >= from && v <= to && v >= 1) found.push(v);
-    }
-  return found;
+  for (const digits of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+    const found = [];
+    for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++)
+      for (const digit of digits) {
+        const v = digit * 10 ** power;
+        if (v >= from && v <= to && v >= 1) found.push(v);
+      }
+    if (found.length > 2 || digits.length > 3) return found;
+  }
 }
 const steps = (front, x, y, right) => front.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)},${y(p.y)}`)).join("") + `H${right}`;
 function pointParts(p, color, x, y) {
@@ -233,6 +235,7 @@ function drawBoard() {
     el("div", { class: "bar" },
       el("input", { type: "search", id: "filter", placeholder: "filter: checkpoint, style, strategy …", "aria-label": "filter rows", value: state.filter, oninput: (e) => { state.filter = e.target.value; drawTable(); drawPlot(); } }),
       el("select", { id: "sort", class: "phone", "aria-label": "sort" }),
+      el("label", { class: "small" }, el("input", { type: "checkbox", checked: state.more ? "" : null, onchange: (e) => { state.more = e.target.checked; drawTable(); } }), " all columns"),
       el("span", { class: "soft small", id: "count" })),
     el("div", { class: "scroll", id: "table" }),
     el("p", { class: "small soft" }, board.legend),
@@ -302,7 +305,7 @@ async function drawSamples(run, keep) {
   main.replaceChildren(
     el("p", {}, el("a", { href: "#" }, "‹ leaderboard")),
     el("h1", {}, `${row.name}${row.adapter ? " + " + row.adapter : ""}`),
-    el("p", { class: "soft" }, [benchmark, row.prompt_style, row.strategy || row.model, row.settings].filter(Boolean).join(" · "), el("br"),
+    el("p", { class: "soft" }, [benchmark, method(row), row.settings].filter(Boolean).join(" · "), el("br"),
       `accuracy ${percent(cell.accuracy)} %` + (cell.low === null ? "" : ` (${percent(cell.low)}–${percent(cell.high)})`) + `, n = ${number(cell.n)}`),
     kinds,
     el("div", { class: "bar" }, el("input", { type: "search", placeholder: "find in ids and problems", "aria-label": "find samples", value: shown.words, oninput: (e) => { shown.words = e.target.value; shown.page = 0; redraw(); } })),
