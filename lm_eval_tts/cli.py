@@ -118,6 +118,40 @@ def run_compare(args: argparse.Namespace) -> int:
     return report(problems, args.output, num_bad=len(problems))
 
 
+def add_gate(parser: argparse.ArgumentParser) -> None:
+    """Add what `gate` takes."""
+    add_results(parser)
+    parser.add_argument("--baseline", type=Path, required=True, help="JSON file to compare with")
+    parser.add_argument("--update", action="store_true", help="write the baseline and check nothing")
+    parser.add_argument(
+        "--margin", action="append", default=[], metavar="NAME=SHARE",
+        help="largest accepted loss of accuracy, tokens, format or loops, or NAME=off "
+        "(default: accuracy=0.05 tokens=0.2 format=0.05 loops=0.05); may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--junit", type=Path, help="file for the checks as JUnit XML")
+
+
+def run_gate(args: argparse.Namespace) -> int:
+    """Check a run against a baseline. Returns 0 passed, 1 regressed, 2 undecided or bad input."""
+    from lm_eval_tts.results import baseline, gate, gate_report
+    from lm_eval_tts.results.runs import load_runs, require_runs
+
+    rules = gate.read_margins(args.margin)
+    loaded = load_runs(args.results, args.metric)
+    now, problems = gate.record_runs(require_runs(loaded))
+    report([*loaded.problems, *problems], None, 0)
+    if args.update:
+        baseline.write_baseline(args.baseline, list(now.values()))
+        return report([], args.baseline, num_bad=len(loaded.problems) + len(problems))
+    verdict = gate.judge(baseline.read_baseline(args.baseline), now, rules)
+    print(gate_report.to_text(verdict), end="")
+    if args.junit:
+        with opened(args.junit) as out:
+            out.write(gate_report.to_junit(verdict))
+    gate_report.append_summary(verdict)
+    return gate.EXIT_CODES[verdict.status]
+
+
 def check_ending(path: Path | None, allowed: Sequence[str], default: str) -> str:
     """Return the format that a file's ending asks for. Raises SettingsError for another."""
     if path is None:
@@ -166,4 +200,5 @@ COMMANDS = {
         "finished runs as one table, or one HTML page", add_leaderboard, run_leaderboard
     ),
     "compare": Command("two runs, paired by document", add_compare, run_compare),
+    "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
 }

@@ -14,7 +14,7 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.leaderboard_text import written
 from lm_eval_tts.results.outcomes import Outcomes, common_documents, read_outcomes
-from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.runs import Run, newest_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, Interval
 
 # What is compared beside accuracy: heading, metric, how it is written.
@@ -85,7 +85,7 @@ def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, 
 
     Raises DataError where nothing matches, or one side has several setups for a task.
     """
-    a, b = _one_of_each_task("A", runs_a), _one_of_each_task("B", runs_b)
+    a, b = newest_of_each_task("A", runs_a), newest_of_each_task("B", runs_b)
     pairs = []
     for run in a.values():
         near = [other for other in b.values() if other.benchmark == run.benchmark]
@@ -94,19 +94,6 @@ def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, 
     if not pairs:
         raise DataError(f"no task is in both: A has {', '.join(a)}; B has {', '.join(b)}")
     return pairs
-
-
-def _one_of_each_task(side: str, runs: Sequence[Run]) -> dict[str, Run]:
-    """Return the newest run of each task."""
-    newest: dict[str, Run] = {}
-    for run in runs:
-        if run.task in newest and newest[run.task].setup != run.setup:
-            raise DataError(
-                f"{side} has several runs of {run.task}: {newest[run.task].results_path} and "
-                f"{run.results_path}; name one results file"
-            )
-        newest[run.task] = run
-    return newest
 
 
 def compare(a: Run, b: Run) -> Comparison:

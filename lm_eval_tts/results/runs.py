@@ -122,6 +122,22 @@ def require_runs(loaded: Loaded) -> list[Run]:
     return loaded.runs
 
 
+def newest_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
+    """Return the newest run of each task. Raises DataError where several setups ran one.
+
+    name: what the runs are called in the error.
+    """
+    newest: dict[str, Run] = {}
+    for run in runs:
+        if run.task in newest and newest[run.task].setup != run.setup:
+            raise DataError(
+                f"{name}: several setups ran {run.task}, in {newest[run.task].results_path} and "
+                f"{run.results_path}; name one results file"
+            )
+        newest[run.task] = run
+    return newest
+
+
 def _runs_of(file: ResultsFile, metric: str | None) -> Iterable[Run]:
     content = file.content
     groups = {name for name, some in _mapping(content, "group_subtasks").items() if some}

@@ -1,0 +1,139 @@
+"""The baseline of a gate: a small JSON file with the outcome of each document, to be committed.
+
+One line a document, so that a diff of two baselines can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lm_eval_tts import __version__
+from lm_eval_tts.errors import DataError
+from lm_eval_tts.results.outcomes import Outcomes
+from lm_eval_tts.results.runs import Run
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a run of one task was and did.
+
+    fingerprint: what decides its outcomes, by name. outcomes: of each document.
+    """
+
+    task: str
+    fingerprint: Mapping[str, Any]
+    outcomes: Outcomes
+
+
+def recorded(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> Recorded:
+    """Return what a baseline keeps of a run; the accuracy metric is kept as `accuracy`."""
+    kept = {"accuracy": outcomes.metrics[run.metric]}
+    kept |= {name: outcomes.metrics[name] for name in metrics if name in outcomes.metrics}
+    return Recorded(
+        task=run.task,
+        fingerprint=fingerprint(run, outcomes),
+        outcomes=Outcomes(
+            outcomes.documents, outcomes.questions, outcomes.labels, kept, outcomes.repeats
+        ),
+    )
+
+
+def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
+    """Return everything that decides a run's outcomes, as far as its results file tells."""
+    setup = run.setup
+    return {
+        "task version": run.task_version,
+        "grader version": run.grader,
+        "metric": f"{run.metric},{run.filter}",
+        "documents": outcomes.fingerprint,
+        "few-shot examples": run.num_fewshot,
+        "model": setup.model,
+        "checkpoint": setup.checkpoint,
+        "adapter": setup.adapter,
+        "revision": setup.revision,
+        "prompt style": setup.prompt_style,
+        "strategy": setup.strategy,
+        "settings": dict(setup.settings),
+        "repeats": outcomes.repeats,
+        "seed": setup.seed,
+    }
+
+
+def write_baseline(path: Path, tasks: Sequence[Recorded]) -> None:
+    """Write a baseline. Raises DataError if the file cannot be written."""
+    blocks = ",\n".join(f"  {json.dumps(task.task)}: {_block(task)}" for task in tasks)
+    text = (
+        f'{{\n "format": {FORMAT},\n "written by": "lm_eval_tts {__version__}",\n'
+        f' "tasks": {{\n{blocks}\n }}\n}}\n'
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"the baseline {path} cannot be written: {error.strerror}") from error
+
+
+def _block(task: Recorded) -> str:
+    outcomes = task.outcomes
+    told = json.dumps(task.fingerprint, indent=2, ensure_ascii=False).replace("\n", "\n   ")
+    columns = ["document", "label", *outcomes.metrics]
+    values = zip(*outcomes.metrics.values(), strict=True)
+    rows = ",\n".join(
+        "    " + json.dumps([key, label, *map(_short, some)], ensure_ascii=False)
+        for key, label, some in zip(outcomes.documents, outcomes.labels, values, strict=True)
+    )
+    return (
+        f'{{\n   "fingerprint": {told},\n   "columns": {json.dumps(columns)},\n'
+        f'   "documents": [\n{rows}\n   ]\n  }}'
+    )
+
+
+def _short(value: float) -> float | int | None:
+    """Return a value of few digits, as an integer where it is one; None for NaN."""
+    if math.isnan(value):
+        return None
+    return int(value) if value == int(value) else round(float(value), 6)
+
+
+def read_baseline(path: Path) -> dict[str, Recorded]:
+    """Return a baseline's tasks by name. Raises DataError if it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise DataError(
+                f"the baseline {path} has format {content['format']!r}, this version reads "
+                f"{FORMAT}: write it anew with --update"
+            )
+        return {name: _task(name, block) for name, block in content["tasks"].items()}
+    except FileNotFoundError as error:
+        raise DataError(f"there is no baseline {path}: write it with --update") from error
+    except OSError as error:
+        raise DataError(f"the baseline {path} cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path} is not a baseline of this command ({error}): write it anew with --update"
+        ) from error
+
+
+def _task(name: str, block: Mapping[str, Any]) -> Recorded:
+    columns, rows = block["columns"], block["documents"]
+    if not rows or any(len(row) != len(columns) for row in rows):
+        raise ValueError(f"a row of {name} has not {len(columns)} values")
+    documents, labels, *values = zip(*rows, strict=True)
+    metrics = {
+        metric: np.array(some, dtype=float)
+        for metric, some in zip(columns[2:], values, strict=True)
+    }
+    outcomes = Outcomes(documents, documents, labels, metrics, block["fingerprint"]["repeats"])
+    return Recorded(name, block["fingerprint"], outcomes)
