@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from lm_eval_tts import __version__, autoload
-from lm_eval_tts.errors import LmEvalTTSError
+from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 
 BAD_INPUT = 2
 
@@ -94,6 +94,36 @@ def run_leaderboard(args: argparse.Namespace) -> int:
 FORMS = {"md": "to_markdown", "csv": "to_csv", "json": "to_json"}
 
 
+def add_curve(parser: argparse.ArgumentParser) -> None:
+    """Add what `curve` takes."""
+    add_results(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, help="file, .html, .svg, .png (a plot), .md, .csv or .json"
+    )
+    parser.add_argument(
+        "--join", action="store_true", help="one curve of all runs of a benchmark, whatever ran"
+    )
+
+
+def run_curve(args: argparse.Namespace) -> int:
+    """Write scaling curves. Returns 2 if some file could not be used; the others are shown."""
+    from lm_eval_tts.results import curve, curve_report
+    from lm_eval_tts.results.runs import load_runs, require_runs
+
+    form = check_ending(args.output, ("html", "svg", "png", "md", "csv", "json"), default="md")
+    loaded = load_runs(args.results, args.metric)
+    curves, notes = curve.build(require_runs(loaded), join=args.join)
+    if not curves:
+        raise DataError(f"no run has token counts: {'; '.join(notes)}")
+    content = curve_report.render(curves, form)
+    with opened(args.output) as out:
+        if isinstance(content, str):
+            out.write(content)
+        else:
+            out.buffer.write(content)
+    return report([*loaded.problems, *notes], args.output, num_bad=len(loaded.problems))
+
+
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """Add what `compare` takes."""
     for side in ("a", "b"):
@@ -122,7 +152,7 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     """Add what `gate` takes."""
     add_results(parser)
     parser.add_argument("--baseline", type=Path, required=True, help="JSON file to compare with")
-    parser.add_argument("--update", action="store_true", help="write the baseline and check nothing")
+    parser.add_argument("--update", action="store_true", help="write the baseline instead")
     parser.add_argument(
         "--margin", action="append", default=[], metavar="NAME=SHARE",
         help="largest accepted loss of accuracy, tokens, format or loops, or NAME=off "
@@ -156,15 +186,13 @@ def check_ending(path: Path | None, allowed: Sequence[str], default: str) -> str
     """Return the format that a file's ending asks for. Raises SettingsError for another."""
     if path is None:
         return default
-    from lm_eval_tts.errors import unknown_name
-
     ending = path.suffix.lower().lstrip(".")
     if ending not in allowed:
         raise unknown_name(f"ending of {path}", ending, allowed)
     return ending
 
 
-def opened(path: Path | None) -> nullcontext[TextIO] | TextIO:
+def opened(path: Path | None) -> AbstractContextManager[TextIO]:
     """Return a file to write to, or standard output, which stays open."""
     if path is None:
         return nullcontext(sys.stdout)
@@ -172,8 +200,6 @@ def opened(path: Path | None) -> nullcontext[TextIO] | TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        from lm_eval_tts.errors import SettingsError
-
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
 
 
@@ -199,6 +225,7 @@ COMMANDS = {
     "leaderboard": Command(
         "finished runs as one table, or one HTML page", add_leaderboard, run_leaderboard
     ),
+    "curve": Command("accuracy against thinking tokens, and how it scales", add_curve, run_curve),
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
 }

@@ -168,7 +168,10 @@ def to_markdown(comparison: Comparison, num_listed: int = 20) -> str:
         _flips("B loses", comparison.lost, num_listed),
     ]
     if comparison.only_a or comparison.only_b:
-        lines += ["", f"Left out: {comparison.only_a} problems only in A, {comparison.only_b} only in B."]
+        lines += [
+            "",
+            f"Left out: {comparison.only_a} problems only in A, {comparison.only_b} only in B.",
+        ]
     changed = differing_settings(a, b)
     if changed:
         lines += ["", f"Also different: {'; '.join(changed)}."]
@@ -197,7 +200,9 @@ def _line(figure: Figure) -> str:
     share = figure.form == "share"
     scale, unit = (100, " points") if share else (1, "")
     low, high = figure.interval
-    change = f"{scale * (figure.b - figure.a):+.1f}{unit} ({scale * low:+.1f} to {scale * high:+.1f})"
+    change = (
+        f"{scale * (figure.b - figure.a):+.1f}{unit} ({scale * low:+.1f} to {scale * high:+.1f})"
+    )
     if not share and figure.a:
         change += f", {100 * (figure.b / figure.a - 1):+.0f}%"
     return (
@@ -234,5 +239,10 @@ def _record(comparison: Comparison) -> dict[str, Any]:
 
 
 def _plain(figure: Figure) -> dict[str, float | None]:
-    values = {"a": figure.a, "b": figure.b, "low": figure.interval.low, "high": figure.interval.high}
+    values = {
+        "a": figure.a,
+        "b": figure.b,
+        "low": figure.interval.low,
+        "high": figure.interval.high,
+    }
     return {name: None if math.isnan(value) else value for name, value in values.items()}

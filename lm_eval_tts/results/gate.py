@@ -133,7 +133,9 @@ def judge(
 ) -> Verdict:
     """Check each task of a baseline."""
     checks: list[Check] = []
-    changes = [f"{task} is not in the baseline: not checked" for task in now if task not in baseline]
+    changes = [
+        f"{task} is not in the baseline: not checked" for task in now if task not in baseline
+    ]
     num_checks = sum(len(_applied(recorded, rules)) for recorded in baseline.values())
     for task, before in baseline.items():
         if task not in now:
@@ -202,9 +204,7 @@ def _incomparable(before: Recorded, now: Recorded) -> str | None:
     return None
 
 
-def decide_share(
-    name: str, a: Array, b: Array, rule: Rule, alpha: float
-) -> tuple[Status, str]:
+def decide_share(name: str, a: Array, b: Array, rule: Rule, alpha: float) -> tuple[Status, str]:
     """Decide on a metric in [0, 1] by its paired difference; see the module for the rule.
 
     a, b: of shape (documents,), before and now. alpha: the chance of a false alarm.
@@ -231,9 +231,7 @@ def decide_share(
     )
 
 
-def decide_ratio(
-    name: str, a: Array, b: Array, rule: Rule, alpha: float
-) -> tuple[Status, str]:
+def decide_ratio(name: str, a: Array, b: Array, rule: Rule, alpha: float) -> tuple[Status, str]:
     """Decide on a mean by its ratio to the baseline's, less being better."""
     told = f"{name} {a.mean():.0f} → {b.mean():.0f} a problem"
     if np.array_equal(a, b):

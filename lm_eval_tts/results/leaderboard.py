@@ -252,9 +252,7 @@ def p_value(a: Cell, b: Cell) -> float:
         known = ~(np.isnan(left) | np.isnan(right))
         return statistics.paired_p_value(left[known], right[known])
     if a.num_docs and b.num_docs and max(a.run.accuracy, b.run.accuracy) <= 1:
-        return statistics.unpaired_p_value(
-            a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs
-        )
+        return statistics.unpaired_p_value(a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs)
     return 1.0
 
 

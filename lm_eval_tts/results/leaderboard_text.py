@@ -38,7 +38,13 @@ def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str
         cell = row.cells[benchmark]
         values = [written(cell.metrics.get(name), form) for _, name, form in shown]
         lines.append(
-            [_rank(cell), *_setup(row, names), accuracy(cell), *values, str(cell.num_docs or MISSING)]
+            [
+                _rank(cell),
+                *_setup(row, names),
+                accuracy(cell),
+                *values,
+                str(cell.num_docs or MISSING),
+            ]
         )
     return f"## {benchmark}\n\n" + "".join(f"| {' | '.join(map(_escape, l))} |\n" for l in lines)
 
@@ -69,7 +75,9 @@ def accuracy(cell: Cell) -> str:
     if not 0 <= value <= 1:
         return f"{value:.4g}"
     low, high = cell.interval
-    return f"{100 * value:.1f}" + ("" if math.isnan(low) else f" ({100 * low:.1f}–{100 * high:.1f})")
+    return f"{100 * value:.1f}" + (
+        "" if math.isnan(low) else f" ({100 * low:.1f}–{100 * high:.1f})"
+    )
 
 
 def written(value: float | None, form: str) -> str:

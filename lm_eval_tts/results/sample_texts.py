@@ -54,7 +54,9 @@ def _sample(row: Row, metric: str) -> Sample:
         label=document_label(row),
         problem=_question(row, prompt),
         prompt=prompt,
-        responses=[split_thinking(text, kwargs.get("thinking_end")) for text in _texts(row["resps"])]
+        responses=[
+            split_thinking(text, kwargs.get("thinking_end")) for text in _texts(row["resps"])
+        ]
         if "resps" in row
         else [],
         extracted=_texts(row.get("filtered_resps")),
