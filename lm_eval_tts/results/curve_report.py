@@ -12,14 +12,14 @@ from typing import Any
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.results.curve import Curve, Figures
-from lm_eval_tts.results.leaderboard_text import MISSING
+from lm_eval_tts.results.leaderboard_text import MISSING, escape_cell
 from lm_eval_tts.results.statistics import Interval
 
 LEGEND = (
     "Control: share of points, and of single samples, within their token limit. Scaling: mean "
     "slope over all pairs of points, per doubling of tokens (the unit of the values published for "
-    "s1) and per 1,000 tokens. Performance: the highest accuracy. After arXiv:2501.19393; intervals "
-    "are 95 %."
+    "s1) and per 1,000 tokens. Performance: the highest accuracy. After arXiv:2501.19393; "
+    "intervals are 95 %."
 )
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px}"
@@ -84,7 +84,7 @@ def to_markdown(curves: Sequence[Curve]) -> str:
 
 def _markdown_table(table: Table) -> str:
     lines = [table[0], ["---"] * len(table[0]), *table[1:]]
-    return "".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in l)} |\n" for l in lines)
+    return "".join(f"| {' | '.join(map(escape_cell, line))} |\n" for line in lines)
 
 
 def to_csv(curves: Sequence[Curve]) -> str:

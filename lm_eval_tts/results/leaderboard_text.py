@@ -32,7 +32,15 @@ def to_markdown(board: Leaderboard) -> str:
 def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str]) -> str:
     rows = ranked_rows(board, benchmark)
     shown = [c for c in COLUMNS if any(c[1] in row.cells[benchmark].metrics for row in rows)]
-    head = ["rank", *_setup_heads(), "accuracy %", *(heading for heading, _, _ in shown), "n"]
+    head = [
+        "rank",
+        "checkpoint",
+        "prompt",
+        "strategy",
+        "accuracy %",
+        *(heading for heading, _, _ in shown),
+        "n",
+    ]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         cell = row.cells[benchmark]
@@ -46,15 +54,14 @@ def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str
                 str(cell.num_docs or MISSING),
             ]
         )
-    return f"## {benchmark}\n\n" + "".join(f"| {' | '.join(map(_escape, l))} |\n" for l in lines)
+    return f"## {benchmark}\n\n" + "".join(
+        f"| {' | '.join(map(escape_cell, line))} |\n" for line in lines
+    )
 
 
-def _escape(text: str) -> str:
+def escape_cell(text: str) -> str:
+    """Return text that stays within one cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _setup_heads() -> list[str]:
-    return ["checkpoint", "prompt", "strategy"]
 
 
 def _setup(row: Row, names: Mapping[str, str]) -> list[str]:

@@ -92,7 +92,8 @@ def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
     """
     place = {key: index for index, key in enumerate(b.documents)}
     common = [(i, place[key]) for i, key in enumerate(a.documents) if key in place]
-    return np.array(common, np.intp).reshape(-1, 2).T
+    places: NDArray[np.intp] = np.array(common, np.intp).reshape(-1, 2).T
+    return places
 
 
 def document_key(row: Row) -> str:
@@ -104,21 +105,20 @@ def document_key(row: Row) -> str:
 
 def document_label(row: Row) -> str:
     """Return what people know a document by: its id, else its number."""
-    doc = row.get("doc")
-    names = (doc.get("id"), doc.get("unique_id"), doc.get("Record ID")) if _is(doc) else ()
-    return next((str(name) for name in names if name not in (None, "")), str(row.get("doc_id")))
+    doc = _mapping(row, "doc")
+    names = (doc.get("id"), doc.get("unique_id"), doc.get("Record ID"), row.get("doc_id"))
+    return next((str(name) for name in names if name not in (None, "")), "?")
 
 
 def num_repeats(row: Row) -> int:
     """Return how many samples a row's metrics are the mean of."""
-    answered = row.get("answered")
-    repeats = answered.get("repeats") if _is(answered) else None
+    repeats = _mapping(row, "answered").get("repeats")
     return len(repeats) if isinstance(repeats, list) and repeats else 1
 
 
 def _question_key(row: Row, key: str) -> str:
-    doc = row.get("doc")
-    if not _is(doc) or "options" not in doc:
+    doc = _mapping(row, "doc")
+    if "options" not in doc:
         return key
     return _hash(f"{doc.get('id')}\x1f{doc.get('question')}")[:16]
 
@@ -128,18 +128,19 @@ def _numbers(row: Row) -> dict[str, float]:
     listed = row.get("metrics")
     names = listed if isinstance(listed, list) else [k for k in row if k not in _NOT_METRICS]
     found = {n: float(row[n]) for n in names if isinstance(row.get(n), (bool, int, float))}
-    if _is(row.get("answered")):
-        found["answered"] = _share_answered(row["answered"])
+    if record := _mapping(row, "answered"):
+        found["answered"] = _share_answered(record)
     return found
 
 
 def _share_answered(record: Mapping[str, Any]) -> float:
     each = record.get("repeats") or [record]
-    return sum(_is(one) and one.get("answer") is not None for one in each) / len(each)
+    return sum(isinstance(one, dict) and one.get("answer") is not None for one in each) / len(each)
 
 
-def _is(value: Any) -> bool:
-    return isinstance(value, dict)
+def _mapping(row: Row, key: str) -> Mapping[str, Any]:
+    value = row.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _hash(text: str) -> str:

@@ -18,10 +18,14 @@ from lm_eval_tts.results.files import Problem, ResultsFile, read_results, sample
 ACCURACY = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # Arguments that say where a model runs or how it is loaded, not what it answers.
 _WHERE = frozenset(
-    "pretrained path model peft revision tokenizer batch_size max_batch_size device parallelize "
-    "trust_remote_code max_memory_per_gpu max_cpu_memory offload_folder device_map cache_dir "
-    "response_column merge_peft base_url num_concurrent tensor_parallel_size journal".split()
-)
+    (
+        "pretrained", "path", "model", "peft", "revision", "tokenizer", "batch_size",
+        "max_batch_size", "device", "parallelize", "trust_remote_code", "max_memory_per_gpu",
+        "max_cpu_memory", "offload_folder", "device_map", "cache_dir", "response_column",
+        "merge_peft", "base_url", "num_concurrent", "tensor_parallel_size",
+        "gpu_memory_utilization", "max_num_seqs", "journal", "api_key",
+    )
+)  # fmt: skip
 _OWN_COLUMNS = frozenset(("prompt_style", "strategy", "seed", "until"))
 _SAY_NOTHING = {"do_sample": (False, None), "temperature": (0, None), "top_p": (1, None)}
 

@@ -49,14 +49,12 @@ def _sample(row: Row, metric: str) -> Sample:
     prompt, kwargs = _arguments(row)
     listed = row.get("metrics")
     names = [n for n in listed if n != metric] if isinstance(listed, list) else []
-    score = row.get(metric)
+    score, end = row.get(metric), kwargs.get("thinking_end")
     return Sample(
         label=document_label(row),
         problem=_question(row, prompt),
         prompt=prompt,
-        responses=[
-            split_thinking(text, kwargs.get("thinking_end")) for text in _texts(row["resps"])
-        ]
+        responses=[split_thinking(text, end) for text in _texts(row["resps"])]
         if "resps" in row
         else [],
         extracted=_texts(row.get("filtered_resps")),
@@ -69,9 +67,8 @@ def _sample(row: Row, metric: str) -> Sample:
 def _arguments(row: Row) -> tuple[str, Mapping[str, Any]]:
     """Return the prompt and the generation kwargs; before 0.4.3 they stood in lists."""
     given = row.get("arguments")
-    first = next(iter(given.values()), {}) if isinstance(given, dict) else None
-    if first is None:
-        first = given[0] if isinstance(given, list) and given else []
+    each = list(given.values()) if isinstance(given, dict) else given
+    first: Any = each[0] if isinstance(each, list) and each else []
     values = list(first.values()) if isinstance(first, dict) else first
     prompt = str(values[0]) if values else ""
     kwargs = values[1] if len(values) > 1 and isinstance(values[1], dict) else {}
