@@ -23,8 +23,12 @@ from lm_eval_tts.grading.pool import finish, grade_many
 from lm_eval_tts.grading.symbolic import verified
 from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess
 
+# To be raised when verdicts change; task_configs/_base puts it into the results files.
+GRADER_VERSION = 1
+
 __all__ = [
     "DEFAULT_TAGS",
+    "GRADER_VERSION",
     "SOURCES",
     "Format",
     "Item",

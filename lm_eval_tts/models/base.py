@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from tqdm import tqdm
-
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.stopping import num_tokens_within
@@ -25,6 +23,7 @@ from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import ChatPrompt, history_of
 from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
+from lm_eval_tts.progress import Progress
 from lm_eval_tts.prompts import Message, build_messages
 from lm_eval_tts.reward_models.base import RewardModel
 from lm_eval_tts.reward_models.loading import take_reward_model
@@ -77,6 +76,7 @@ class StrategyLM:
     text_tokenizer: Tokenizer
     cache_hook: Any
     rank: int
+    world_size: int
     reward_model: RewardModel | None = None
     policy_size: float | None = None
     vocabulary_size: int | None = None
@@ -112,7 +112,9 @@ class StrategyLM:
         }
         settings_of = self._settings_reader()
         plans = [self._plan(i, key.repeat, settings_of(i.args[1])) for key, i in unique.items()]
-        made = self._run(plans, disable_tqdm or self.rank != 0)
+        disable = disable_tqdm or self.rank != 0
+        with Progress(len(plans), disable=disable, world_size=self.world_size) as progress:
+            made = self._run(plans, list(unique.values()), progress)
         responses = dict(zip(unique, made, strict=True))
         for key, instance in unique.items():
             self.cache_hook.add_partial("generate_until", instance.args, responses[key])
@@ -174,14 +176,15 @@ class StrategyLM:
         )
         return self.render(messages)
 
-    def _run(self, plans: list[_Plan], disable_tqdm: bool) -> list[Response]:
+    def _run(
+        self, plans: list[_Plan], instances: Sequence[Instance], progress: Progress
+    ) -> list[Response]:
         responses: list[Response | None] = [None] * len(plans)
         jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        bar = tqdm(total=len(plans), disable=disable_tqdm, desc="Running generate_until requests")
-        with bar:
-            for result in run(jobs, self.engine, self.reward_model):
-                responses[result.job] = self._respond(plans[result.job], result)
-                bar.update()
+        for result in run(jobs, self.engine, self.reward_model):
+            response = self._respond(plans[result.job], result)
+            responses[result.job] = response
+            progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
         return [response for response in responses if response is not None]
 
     def _respond(self, plan: _Plan, result: Result[Trace]) -> Response:

@@ -175,16 +175,16 @@ def draw(curves: Sequence[Curve], form: str) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError("plots need matplotlib: pip install 'lm_eval_tts[plot]'") from error
-    benchmarks = sorted({curve.benchmark for curve in curves})
-    figure = Figure(figsize=(7.5, 4.2 * len(benchmarks)), layout="constrained")
-    for number, benchmark in enumerate(benchmarks, 1):
-        axes = figure.add_subplot(len(benchmarks), 1, number)
-        shown = [curve for curve in curves if curve.benchmark == benchmark]
-        for curve in shown:
-            _draw_curve(axes, curve)
+    plots = sorted({(curve.benchmark, curve.unit) for curve in curves})
+    figure = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained")
+    for number, (benchmark, unit) in enumerate(plots, 1):
+        axes = figure.add_subplot(len(plots), 1, number)
+        for curve in curves:
+            if (curve.benchmark, curve.unit) == (benchmark, unit):
+                _draw_curve(axes, curve)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_xlabel(" or ".join(sorted({curve.unit for curve in shown})) + " a problem")
+        axes.set_xlabel(f"{unit} a problem")
         axes.set_ylabel("accuracy %")
         axes.set_title(_plain(benchmark))
         axes.grid(alpha=0.3)
@@ -202,9 +202,11 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
         for ends in zip(*(point.interval for point in curve.points), strict=True)
     ]
     axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=_plain(curve.name))
+    last = 0.0
     for point, at_x, at_y in zip(curve.points, x, y, strict=True):
-        text = _plain(point.label)
-        axes.annotate(text, (at_x, at_y), (4, 5), textcoords="offset points", fontsize="x-small")
+        if len(x) > 1 and at_x > 1.05 * last:  # texts of nearer points would lie on each other
+            text, last = _plain(point.label), at_x
+            axes.annotate(text, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8)
 
 
 def _plain(text: str) -> str:

@@ -8,11 +8,14 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
+from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.grading import (
     DEFAULT_TAGS,
     Item,
@@ -22,9 +25,12 @@ from lm_eval_tts.grading import (
     format_adherence,
     grade_many,
 )
+from lm_eval_tts.grading.verdicts import assess
+from lm_eval_tts.progress import lend_check
 from lm_eval_tts.response import USAGE_METRICS, Response, Usage
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
 
+MAX_QUICK = 50_000  # characters; longer responses are left to the real grading
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 Doc = Mapping[str, Any]
 
@@ -143,6 +149,25 @@ def _metrics(graded: Graded) -> dict[str, float]:
     return metrics
 
 
+def quick_check(task: str, doc: Any, response: str) -> bool | None:
+    """Grade a response for the progress line, without computer algebra.
+
+    None where that cannot tell, and for tasks that are not of this package: their documents may
+    mean other things.
+    """
+    if task not in _own_tasks() or len(response) > MAX_QUICK:
+        return None
+    try:
+        return assess(_item(response, doc)).correct
+    except Exception:  # a progress line must never end a run
+        return None
+
+
+@lru_cache
+def _own_tasks() -> frozenset[str]:
+    return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))
+
+
 def _usage_metrics(usage: Usage | None) -> dict[str, float]:
     if usage is None:
         return {}
@@ -171,3 +196,6 @@ def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
     """Aggregate `answered`: the share of responses from which an answer could be read."""
     each = [record for some in records for record in some.get("repeats", [some])]
     return sum(record["answer"] is not None for record in each) / len(each)
+
+
+lend_check(quick_check)
