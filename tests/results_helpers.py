@@ -58,7 +58,11 @@ def write_run(
         "configs": {
             task: {
                 "task": task,
-                "generation_kwargs": {"strategy": "single", "prompt_style": "cot", **(kwargs or {})},
+                "generation_kwargs": {
+                    "strategy": "single",
+                    "prompt_style": "cot",
+                    **(kwargs or {}),
+                },
                 "metadata": {"version": 1.0, "grader": 1},
             }
         },

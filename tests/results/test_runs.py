@@ -97,7 +97,9 @@ def test_files_from_before_0_4_3_are_read(tmp_path):
          "resps": [[[-1.0, False]]], "filtered_resps": [[-1.0, False]], "acc": float(i)}
         for i in range(2)
     ]  # fmt: skip
-    (tmp_path / "pretrained__gpt2_arc.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "pretrained__gpt2_arc.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in rows)
+    )
     run = only(tmp_path)
     assert (run.accuracy, run.num_docs, run.setup.checkpoint) == (0.5, None, "gpt2")
     outcomes, problems = read_outcomes(run)
@@ -179,7 +181,10 @@ def test_repeats_are_counted_and_options_are_no_part_of_a_question(tmp_path):
     outcomes, _ = read_outcomes(only(write_run(tmp_path / "a", rows)))
     assert outcomes.repeats == 2
     assert outcomes.metrics["answered"].tolist() == [0.5, 1]
-    other = [sample(0, doc={"options": {"A": "y", "B": "x"}}), sample(1, doc={"options": {"A": "x"}})]
+    other = [
+        sample(0, doc={"options": {"A": "y", "B": "x"}}),
+        sample(1, doc={"options": {"A": "x"}}),
+    ]
     shuffled, _ = read_outcomes(only(write_run(tmp_path / "b", other)))
     assert shuffled.question_fingerprint == outcomes.question_fingerprint
     assert shuffled.fingerprint != outcomes.fingerprint

@@ -81,7 +81,9 @@ def test_the_bootstrap_interval_covers_the_normal_one_and_has_a_width_without_an
     differences = rng.choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.7, 0.2])
     low, high = statistics.bootstrap_interval(differences)
     half = 1.96 * differences.std() / math.sqrt(500)
-    assert (low, high) == pytest.approx((differences.mean() - half, differences.mean() + half), abs=0.01)
+    assert (low, high) == pytest.approx(
+        (differences.mean() - half, differences.mean() + half), abs=0.01
+    )
     low, high = statistics.bootstrap_interval(np.zeros(30))
     assert high == -low == pytest.approx(1 - 0.025 ** (1 / 30), abs=1e-4)  # Clopper-Pearson of 0/30
     assert statistics.bootstrap_interval(differences) == statistics.bootstrap_interval(differences)

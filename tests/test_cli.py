@@ -1,0 +1,121 @@
+"""The package's own command: its subcommands, their exit codes and what they print."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from results_helpers import scored, write_run
+
+from lm_eval_tts.cli import COMMANDS, main
+
+GOOD, BAD = [1] * 60 + [0] * 40, [1] * 30 + [0] * 70
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    write_run(tmp_path / "results" / "a", scored(GOOD), model_args={"pretrained": "a"})
+    write_run(tmp_path / "results" / "b", scored(BAD), model_args={"pretrained": "b"})
+    return tmp_path / "results"
+
+
+def test_every_subcommand_is_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert f"    {name}" in said
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert command.purpose[:30] in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("ending", ["html", "md", "csv", "json"])
+def test_one_command_goes_from_folders_to_a_file(results, tmp_path, ending, capsys):
+    out = tmp_path / "new" / f"board.{ending}"
+    assert main(["leaderboard", str(results / "a"), str(results / "b"), "-o", str(out)]) == 0
+    assert "toy" in out.read_text(encoding="utf-8")
+    assert f"wrote {out}" in capsys.readouterr().err
+
+
+def test_a_broken_file_is_named_the_others_are_shown_and_the_code_is_2(results, capsys):
+    (results / "b" / "results_2026-02-01T00-00-00.0.json").write_text("{")
+    assert main(["leaderboard", str(results)]) == 2
+    said = capsys.readouterr()
+    assert "not JSON" in said.err
+    assert "| 1 | a | cot |" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["leaderboard", "/nowhere"], "there is no such file or folder"),
+        (["leaderboard", "RESULTS", "-o", "board.pdf"], "allowed: csv, html, json, md"),
+        (["leaderboard", "RESULTS", "-o", "/proc/none/b.md"], "cannot be written"),
+        (["leaderboard", "RESULTS", "--metric", "acc"], "no task in it has metric 'acc'"),
+        (["curve", "/nowhere"], "there is no such file or folder"),
+        (["compare", "RESULTS", "/nowhere"], "there is no such file or folder"),
+        (["compare", "RESULTS", "RESULTS"], "several setups ran toy_cot"),
+        (["gate", "RESULTS/a", "--baseline", "/nowhere/b.json"], "write it with --update"),
+        (["gate", "RESULTS/a", "--baseline", "b.json", "--margin", "x=1"], "unknown check 'x'"),
+    ],
+)
+def test_errors_of_users_are_one_line_and_the_code_is_2(results, arguments, message, capsys):
+    arguments = [a.replace("RESULTS", str(results)) for a in arguments]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_the_gate_answers_by_its_exit_code_and_leaves_reports(results, tmp_path, capsys):
+    baseline, junit = str(tmp_path / "base.json"), tmp_path / "junit.xml"
+    gate = ["gate", "--baseline", baseline]
+    assert main([*gate, str(results / "a"), "--update"]) == 0
+    assert main([*gate, str(results / "a")]) == 0
+    assert main([*gate, str(results / "b"), "--junit", str(junit)]) == 1
+    assert "worse by 30.0 points" in capsys.readouterr().out
+    assert "<failure" in junit.read_text()
+    write_run(tmp_path / "few", scored(GOOD[:50]))
+    assert main([*gate, str(tmp_path / "few")]) == 2
+
+
+def test_curve_and_compare_print_tables(results, capsys):
+    assert main(["curve", str(results), "--join"]) == 0
+    assert "## toy: all runs" in capsys.readouterr().out
+    assert main(["compare", str(results / "a"), str(results / "b")]) == 0
+    assert "B is worse by 30.0 points" in capsys.readouterr().out
+
+
+def test_reading_results_imports_neither_torch_nor_lm_eval(results):
+    code = (
+        "import sys; from lm_eval_tts.cli import main; "
+        f"main(['compare', {str(results / 'a')!r}, {str(results / 'b')!r}]); "
+        "assert not {'torch', 'transformers', 'lm_eval'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_data):
+    """Phi-4-mini's answers without a wait (43 %) and after five (36 %), graded by our tasks."""
+    recorded = shared_data.parent / "recorded"
+    if not recorded.is_dir():
+        pytest.skip("recorded runs (../shared/recorded) are not on this machine")
+    for name in ("ZeroShot", "Wait_5"):
+        command = [
+            sys.executable, "-m", "lm_eval", "--model", "tts-replay", "--tasks", "math500_zeroshot",
+            "--model_args", f"path={recorded / f'math500_PhiBF-{name}.jsonl'}",
+            "--output_path", str(tmp_path / name), "--log_samples",
+        ]  # fmt: skip
+        env = {**os.environ, "LM_EVAL_TTS_DATA": str(shared_data)}
+        subprocess.run(command, check=True, capture_output=True, env=env)
+    base = str(tmp_path / "base.json")
+    for old, new, code in (("ZeroShot", "Wait_5", 1), ("Wait_5", "ZeroShot", 0)):
+        assert main(["gate", str(tmp_path / old), "--baseline", base, "--update"]) == 0
+        assert main(["gate", str(tmp_path / new), "--baseline", base]) == code
+        assert main(["gate", str(tmp_path / old), "--baseline", base]) == 0
+    content = json.loads(Path(base).read_text(encoding="utf-8"))
+    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "1"
