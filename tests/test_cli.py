@@ -2,14 +2,16 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from results_helpers import scored, write_run
 
-from lm_eval_tts.cli import COMMANDS, main
+from lm_eval_tts.cli import COMMANDS, main, make_parser
 
 GOOD, BAD = [1] * 60 + [0] * 40, [1] * 30 + [0] * 70
 
@@ -119,3 +121,34 @@ def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_d
         assert main(["gate", str(tmp_path / old), "--baseline", base]) == 0
     content = json.loads(Path(base).read_text(encoding="utf-8"))
     assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "1"
+
+
+@pytest.mark.parametrize("name", ["gate.yml", "test_gate.py"])
+def test_the_examples_use_arguments_that_exist(name):
+    text = (Path(__file__).parents[1] / "docs" / "examples" / name).read_text(encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["gate", "--help"])
+    for option in ("--baseline", "--margin"):
+        assert option in text
+    if name.endswith(".yml"):
+        steps = yaml.safe_load(text)["jobs"]["gate"]["steps"]
+        (gate,) = [s["run"] for s in steps if "lm-eval-tts gate" in s.get("run", "")]
+        arguments = shlex.split(gate)[1:]
+        assert make_parser().parse_args(arguments).baseline == Path("baselines/arith.json")
+
+
+@pytest.mark.parametrize(("scores", "outcome"), [(GOOD, "1 passed"), (BAD, "1 failed")])
+def test_the_pytest_example_passes_and_fails(results, tmp_path, scores, outcome):
+    baseline = tmp_path / "base.json"
+    main(["gate", str(results / "a"), "--baseline", str(baseline), "--update"])
+    write_run(tmp_path / "now", scored(scores), model_args={"pretrained": "a"})
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    script = bin_folder / "lm-eval-tts"
+    script.chmod(0o755)
+    env = {**os.environ, "RESULTS": str(tmp_path / "now"), "BASELINE": str(baseline)}
+    env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"
+    example = Path(__file__).parents[1] / "docs" / "examples" / "test_gate.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert outcome in done.stdout

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from lm_eval_tts import __version__
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.outcomes import Outcomes
 from lm_eval_tts.results.runs import Run
@@ -71,10 +70,7 @@ def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
 def write_baseline(path: Path, tasks: Sequence[Recorded]) -> None:
     """Write a baseline. Raises DataError if the file cannot be written."""
     blocks = ",\n".join(f"  {json.dumps(task.task)}: {_block(task)}" for task in tasks)
-    text = (
-        f'{{\n "format": {FORMAT},\n "written by": "lm_eval_tts {__version__}",\n'
-        f' "tasks": {{\n{blocks}\n }}\n}}\n'
-    )
+    text = f'{{\n "format": {FORMAT},\n "tasks": {{\n{blocks}\n }}\n}}\n'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
