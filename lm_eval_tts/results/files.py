@@ -6,6 +6,7 @@ A file that cannot be used becomes a `Problem` and is skipped; nothing here rais
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,8 +77,7 @@ def _why(error: Exception) -> str:
 
 
 def _date(content: Mapping[str, Any]) -> float:
-    date = content.get("date")
-    return float(date) if isinstance(date, (int, float)) else 0.0
+    return finite(content.get("date")) or 0.0
 
 
 def samples_file(results: Path, task: str) -> Path | None:
@@ -113,6 +113,17 @@ def _row(path: Path, number: int, line: bytes) -> Row | Problem:
     if not isinstance(row, dict):
         return Problem(path, f"line {number} is left out: not a JSON object")
     return row
+
+
+def finite(value: Any) -> float | None:
+    """Return a number as a float; None for anything else, NaN and infinity included."""
+    if not isinstance(value, (bool, int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def first_of_each_file(problems: Sequence[Problem]) -> list[Problem]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_eval_tts.results.files import Problem, Row, read_samples
+from lm_eval_tts.results.files import Problem, Row, finite, read_samples
 from lm_eval_tts.results.runs import Run
 
 Array = NDArray[np.float64]
@@ -125,12 +125,20 @@ def _question_key(row: Row, key: str) -> str:
 
 def _numbers(row: Row) -> dict[str, float]:
     """Return the numeric metrics of a row."""
-    listed = row.get("metrics")
-    names = listed if isinstance(listed, list) else [k for k in row if k not in _NOT_METRICS]
-    found = {n: float(row[n]) for n in names if isinstance(row.get(n), (bool, int, float))}
+    found = {
+        name: value for name in metric_names(row) if (value := finite(row.get(name))) is not None
+    }
     if record := _mapping(row, "answered"):
         found["answered"] = _share_answered(record)
     return found
+
+
+def metric_names(row: Row) -> list[str]:
+    """Return the names of a row's metrics; before 0.4.4 they are not listed."""
+    listed = row.get("metrics")
+    if isinstance(listed, list):
+        return [name for name in listed if isinstance(name, str)]
+    return [name for name in row if name not in _NOT_METRICS]
 
 
 def _share_answered(record: Mapping[str, Any]) -> float:

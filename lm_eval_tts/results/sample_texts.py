@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from lm_eval_tts.results.files import Problem, Row, read_samples
-from lm_eval_tts.results.outcomes import document_label
+from lm_eval_tts.results.files import Problem, Row, finite, read_samples
+from lm_eval_tts.results.outcomes import document_label, metric_names
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
@@ -47,32 +47,36 @@ def read_sample_texts(run: Run) -> Iterator[Sample]:
 
 def _sample(row: Row, metric: str) -> Sample:
     prompt, kwargs = _arguments(row)
-    listed = row.get("metrics")
-    names = [n for n in listed if n != metric] if isinstance(listed, list) else []
-    score, end = row.get(metric), kwargs.get("thinking_end")
+    end = str(kwargs.get("thinking_end") or "")
+    figures = {name: finite(row.get(name)) for name in metric_names(row) if name != metric}
     return Sample(
         label=document_label(row),
         problem=_question(row, prompt),
         prompt=prompt,
-        responses=[split_thinking(text, end) for text in _texts(row["resps"])]
+        responses=[
+            split_thinking(text, end if isinstance(end, str) else None)
+            for text in _texts(row["resps"])
+        ]
         if "resps" in row
         else [],
         extracted=_texts(row.get("filtered_resps")),
         reference=str(row.get("target", "")),
-        score=float(score) if isinstance(score, (bool, int, float)) else None,
-        figures={n: row[n] for n in names if isinstance(row.get(n), (bool, int, float))},
+        score=finite(row.get(metric)),
+        figures={name: value for name, value in figures.items() if value is not None},
     )
 
 
 def _arguments(row: Row) -> tuple[str, Mapping[str, Any]]:
     """Return the prompt and the generation kwargs; before 0.4.3 they stood in lists."""
-    given = row.get("arguments")
-    each = list(given.values()) if isinstance(given, dict) else given
-    first: Any = each[0] if isinstance(each, list) and each else []
-    values = list(first.values()) if isinstance(first, dict) else first
-    prompt = str(values[0]) if values else ""
-    kwargs = values[1] if len(values) > 1 and isinstance(values[1], dict) else {}
-    return prompt, kwargs
+    requests = _items(row.get("arguments"))
+    prompt, kwargs, *_ = [*_items(requests[0] if requests else None), None, None]
+    return str(prompt or ""), kwargs if isinstance(kwargs, dict) else {}
+
+
+def _items(given: Any) -> list[Any]:
+    if isinstance(given, dict):
+        return list(given.values())
+    return given if isinstance(given, list) else []
 
 
 def _question(row: Row, prompt: str) -> str:
@@ -93,8 +97,8 @@ def _texts(given: Any) -> list[str]:
     return [] if given is None else [str(given)]
 
 
-def split_thinking(text: str, thinking_end: str | None = None) -> tuple[str, str]:
+def split_thinking(text: str, thinking_end: str = "") -> tuple[str, str]:
     """Return the thinking, its delimiters included, and what follows the last end of it."""
-    ends = [thinking_end.strip()] if thinking_end and thinking_end.strip() else THINKING_ENDS
+    ends = [thinking_end.strip()] if thinking_end.strip() else THINKING_ENDS
     place = max((text.rfind(end) + len(end) for end in ends if end in text), default=0)
     return text[:place], text[place:]

@@ -2,7 +2,7 @@
 // Everything shown is put in by textContent: what a model wrote is never read as HTML.
 const board = JSON.parse(document.getElementById("board").textContent);
 const main = document.getElementById("main");
-const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b"];
+const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b", "#6b7280", "#b8860b", "#17a2a2", "#e36f9e"];
 const PER_PAGE = 50;
 const MISSING = "–";
 const state = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
@@ -45,7 +45,7 @@ function columns() {
   ];
   if (state.benchmark === "") return [...head, ...board.benchmarks.map((name) => ({
     id: "b:" + name, head: name, down: true, score: true, value: (r) => r.cells[name]?.accuracy,
-    make: (r) => (r.cells[name] ? scoreCell(r.cells[name], true) : MISSING),
+    make: (r) => (r.cells[name] ? linked(r.cells[name].samples, scoreCell(r.cells[name], true)) : MISSING),
   }))];
   const shown = board.columns.filter(([, name]) => (state.more || !board.extra.includes(name)) && board.rows.some((r) => cellOf(r)?.[name] != null));
   const ks = [...new Set(board.rows.flatMap((r) => Object.keys(cellOf(r)?.pass_at || {})))].filter((k) => k > 1);
@@ -84,6 +84,7 @@ function scoreCell(cell, withMarks) {
       el("i", { style: `left:${100 * cell.accuracy}%` })) : null,
     withMarks && marks.length ? el("div", { class: "mark" }, "not comparable") : marks);
 }
+const linked = (samples, content) => samples === null ? content : el("a", { class: "plain", href: "#samples/" + samples, title: "read the samples" }, content);
 function compare(a, b) {
   const missing = (v) => v === null || v === undefined || v === "";
   if (missing(a) || missing(b)) return missing(a) - missing(b);
@@ -150,7 +151,7 @@ function drawPlot() {
     chart(points, colors, state.cost === "thinking_tokens"),
     colors.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
     el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
-      (absent ? ` ${absent} without token counts ${absent > 1 ? "are" : "is"} not drawn.` : "")));
+      (absent ? ` ${absent} without such tokens ${absent > 1 ? "are" : "is"} not drawn.` : "")));
 }
 function chart(points, colors, withCurves) {
   const narrow = window.innerWidth < 720;
@@ -235,7 +236,7 @@ function drawBoard() {
     el("div", { class: "bar" },
       el("input", { type: "search", id: "filter", placeholder: "filter: checkpoint, style, strategy …", "aria-label": "filter rows", value: state.filter, oninput: (e) => { state.filter = e.target.value; drawTable(); drawPlot(); } }),
       el("select", { id: "sort", class: "phone", "aria-label": "sort" }),
-      el("label", { class: "small" }, el("input", { type: "checkbox", checked: state.more ? "" : null, onchange: (e) => { state.more = e.target.checked; drawTable(); } }), " all columns"),
+      state.benchmark === "" ? "" : el("label", { class: "small" }, el("input", { type: "checkbox", checked: state.more ? "" : null, onchange: (e) => { state.more = e.target.checked; drawTable(); } }), " all columns"),
       el("span", { class: "soft small", id: "count" })),
     el("div", { class: "scroll", id: "table" }),
     el("p", { class: "small soft" }, board.legend),
@@ -333,19 +334,19 @@ function folded(title, content) {
 }
 function sampleBody(s) {
   const many = s.responses.length > 1;
+  const said = s.score === null ? "not graded" : s.score === 1 ? "right" : s.score === 0 ? "wrong" : "right in part of the repeats";
   return [
     el("h3", {}, "Problem"), text(s.problem),
     s.prompt && s.prompt !== s.problem ? folded("the prompt as it was sent", s.prompt) : null,
+    el("div", { class: "pair" },
+      el("div", {}, el("h3", {}, "Answer that was graded: ", verdict(s.score), " " + said), text(s.extracted.join("\n") || MISSING)),
+      el("div", {}, el("h3", {}, "Reference"), text(s.reference))),
     ...s.responses.flatMap(([thinking, answer], i) => [
       el("h3", {}, many ? `Response ${i + 1}` : "Response"),
       thinking ? folded(`thinking, ${thinking.length.toLocaleString("en")} characters`, thinking) : null,
       text(answer, thinking ? "(nothing after the thinking)" : "(empty response)"),
     ]),
-    el("div", { class: "pair" },
-      el("div", {}, el("h3", {}, "Answer that was graded"), text(s.extracted.join("\n") || MISSING)),
-      el("div", {}, el("h3", {}, "Reference"), text(s.reference))),
-    el("h3", {}, "Verdict"), el("p", {}, verdict(s.score), " " + (s.score === null ? "not graded" : s.score === 1 ? "right" : s.score === 0 ? "wrong" : "right in part of the repeats")),
-    el("div", { class: "figures" }, Object.entries(s.figures).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
+    el("h3", {}, "Figures"), el("div", { class: "figures" }, Object.entries(s.figures).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
   ].filter(Boolean);
 }
 

@@ -1,0 +1,97 @@
+"""Whatever stands in a file, reading it ends in runs and named problems, never in an exception."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from results_helpers import scored, write_run
+
+from lm_eval_tts.results.leaderboard import build
+from lm_eval_tts.results.leaderboard_text import to_csv, to_json, to_markdown
+from lm_eval_tts.results.runs import load_runs
+from lm_eval_tts.results.sample_texts import read_sample_texts
+
+pytestmark = pytest.mark.slow
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
+    st.sampled_from(["toy_cot", "exact_match", "exact_match,none", "N/A", 10**400]),
+)  # fmt: skip
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def paths_in(value, prefix=()):
+    """Every place within a JSON value, the value itself left out."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        yield (*prefix, key)
+        if isinstance(inner, (dict, list)):
+            yield from paths_in(inner, (*prefix, key))
+
+
+def changed(content, path, value):
+    content = json.loads(json.dumps(content))
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return content
+
+
+def read_everything(folder: Path) -> None:
+    loaded = load_runs([folder])
+    board = build(loaded.runs, loaded.problems)
+    for form in (to_markdown, to_csv, to_json):
+        form(board)
+    for run in loaded.runs:
+        list(read_sample_texts(run))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile")
+    write_run(path, scored([1, 0]), day=1)
+    write_run(path, scored([1, 1]), day=2, model_args={"pretrained": "other"})
+    return path
+
+
+QUIET = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@QUIET
+@given(data=st.data())
+def test_a_results_file_with_anything_in_any_place_is_read_or_named(folder, data):
+    path = min(folder.glob("results_*.json"))
+    good = path.read_text()
+    content = json.loads(good)
+    place = data.draw(st.sampled_from(list(paths_in(content))))
+    try:
+        path.write_text(json.dumps(changed(content, place, data.draw(VALUES))))
+        read_everything(folder)
+    finally:
+        path.write_text(good)
+
+
+@QUIET
+@given(data=st.data())
+def test_a_samples_file_with_anything_in_any_place_is_read_or_named(folder, data):
+    path = min(folder.glob("samples_*.jsonl"))
+    good = path.read_text()
+    row = json.loads(good.splitlines()[0])
+    place = data.draw(st.sampled_from(list(paths_in(row))))
+    try:
+        changed_row = json.dumps(changed(row, place, data.draw(VALUES)))
+        path.write_text(f"{changed_row}\n{good.splitlines()[1]}\n")
+        read_everything(folder)
+    finally:
+        path.write_text(good)
