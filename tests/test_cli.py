@@ -145,6 +145,8 @@ def test_the_pytest_example_passes_and_fails(results, tmp_path, scores, outcome)
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     script = bin_folder / "lm-eval-tts"
+    code = "import sys\nfrom lm_eval_tts.cli import main\nsys.exit(main())\n"
+    script.write_text(f"#!{sys.executable}\n{code}", encoding="utf-8")
     script.chmod(0o755)
     env = {**os.environ, "RESULTS": str(tmp_path / "now"), "BASELINE": str(baseline)}
     env["PATH"] = f"{bin_folder}{os.pathsep}{env['PATH']}"

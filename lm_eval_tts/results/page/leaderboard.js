@@ -180,10 +180,10 @@ function chart(points, colors, withCurves) {
   for (const p of points) parts.push(...curveParts(curve(p), colors.get(p.row.name), x, y, p.row));
   for (const p of points) parts.push(...pointParts(p, colors.get(p.row.name), x, y));
   const taken = [];
-  for (const p of front) {
-    const end = x(p.x) > W * 0.6;
-    const box = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 8 };
-    if (taken.some((t) => Math.abs(t.y - box.y) < 14 && Math.abs(t.x - box.x) < 320)) continue;
+  for (const p of [...front].reverse()) {
+    const end = x(p.x) > W * 0.45;
+    const box = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 9 };
+    if (taken.some((t) => Math.abs(t.y - box.y) < 18 && Math.abs(t.x - box.x) < 360)) continue;
     taken.push(box);
     parts.push(svg("text", { class: "name", x: box.x, y: box.y, "text-anchor": end ? "end" : "start" }, narrow ? p.row.name.slice(0, 30) : label(p.row).slice(0, 60)));
   }
