@@ -2,8 +2,8 @@
 
 A run and its baseline share their problems: each has a difficulty, drawn from a beta distribution
 of mean 0.5, and is solved or not by both; `churn` is how many problems flip by chance alone, half
-each way. Then a loss is put in: right answers that turn wrong. Tokens are gamma-distributed, those
-of a problem alike in both runs.
+each way. Then a loss is put in: right answers that turn wrong. Tokens are gamma-distributed over
+problems; those of one problem differ between the runs by a lognormal factor of mean 1, sigma 0.5.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import numpy as np
 from lm_eval_tts.results import gate
 
 RULE = gate.RULES["accuracy"]
+RISES = tuple(share * gate.RULES["tokens"].margin for share in (0.0, 0.5, 1.0, 2.0))
+SIGMA = 0.5
 SIZES = (30, 200, 500, 1319)  # AIME24, arith and GPQA-Diamond, MATH-500, GSM8K
 LOSSES = (0.0, 0.5 * RULE.margin, RULE.margin, 2 * RULE.margin, 4 * RULE.margin)
 
@@ -32,7 +34,7 @@ def accuracy_run(rng: np.random.Generator, size: int, churn: float, loss: float)
 def token_run(rng: np.random.Generator, size: int, churn: float, rise: float):
     """Return tokens before and after; they grow by the share `rise`."""
     before = rng.gamma(1.5, 500, size)
-    return before, before * (1 + rise) * rng.lognormal(0, churn, size)
+    return before, before * (1 + rise) * rng.lognormal(-(SIGMA**2) / 2, SIGMA, size)
 
 
 def rates(decide, make, rule: gate.Rule, size: int, churn: float, loss: float, num_runs: int):
@@ -48,16 +50,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=1000, help="synthetic runs of each case")
     parser.add_argument("--churn", type=float, default=0.1, help="share that flips by chance")
-    parser.add_argument("--tokens", action="store_true", help="simulate tokens too (slow)")
+    parser.add_argument("--tokens", action="store_true", help="simulate tokens instead (slow)")
     parser.add_argument("--json", type=Path, help="file to write the rates to")
     args = parser.parse_args()
-    cases = [
-        ("accuracy", gate.decide_share, accuracy_run, n, loss) for n in SIZES for loss in LOSSES
-    ]
-    if args.tokens:
-        rises = (0.0, 0.1, 0.2, 0.4)
-        ratios = ("tokens", gate.decide_ratio, token_run)
-        cases += [(*ratios, size, rise) for size in SIZES[:3] for rise in rises]
+    ratios, shares = (gate.decide_ratio, token_run), (gate.decide_share, accuracy_run)
+    name, made, losses = ("tokens", ratios, RISES) if args.tokens else ("accuracy", shares, LOSSES)
+    cases = [(name, *made, size, loss) for size in SIZES for loss in losses]
     print("| check | problems | true loss | passed | undecided | regressed |")
     print("|---|---|---|---|---|---|")
     rows = []

@@ -184,7 +184,11 @@ def comparability(cells: Sequence[Cell]) -> list[list[str]]:
         ]
         for trait in traits
     ]
-    return [_without_echo(some) for some in marks]
+    no_share = ["its metric is not a share, so it is not ranked"]
+    return [
+        _without_echo(some) + ([] if 0 <= cell.run.accuracy <= 1 else no_share)
+        for some, cell in zip(marks, cells, strict=True)
+    ]
 
 
 def _traits(cell: Cell) -> dict[str, object]:

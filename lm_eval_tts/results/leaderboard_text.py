@@ -17,7 +17,7 @@ LEGEND = (
     "Accuracy in % with its 95 % interval. Rank: 1 + the number of rows that are significantly "
     "better (paired tests, corrected for all pairs), so rows that cannot be told apart may share "
     "one. Tokens and calls are means of one problem; seconds are those of the whole command, "
-    "loading included."
+    "loading included, where it ran one task."
 )
 
 

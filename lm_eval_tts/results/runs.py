@@ -163,7 +163,7 @@ def _runs_of(file: ResultsFile, metric: str | None) -> Iterable[Run]:
             samples_path=samples_file(file.path, task),
             task=task,
             benchmark=_benchmark(task, config, own),
-            setup=_setup(content, config),
+            setup=_setup(content, config, _int(_mapping(content, "n-shot").get(task))),
             metrics=values[filter_name],
             metric=name,
             filter=filter_name,
@@ -206,7 +206,7 @@ def _benchmark(task: str, config: Mapping[str, Any], own: bool) -> str:
     return task.rpartition("_")[0] if own and "_" in task else task
 
 
-def _setup(content: Mapping[str, Any], config: Mapping[str, Any]) -> Setup:
+def _setup(content: Mapping[str, Any], config: Mapping[str, Any], num_fewshot: int | None) -> Setup:
     run = _mapping(content, "config")
     model = str(run.get("model") or content.get("model_source") or "unknown")
     arguments = _arguments(run.get("model_args"))
@@ -214,6 +214,10 @@ def _setup(content: Mapping[str, Any], config: Mapping[str, Any]) -> Setup:
     ours = model.startswith("tts-")
     settings = {**{k: v for k, v in arguments.items() if k not in _WHERE}, **kwargs}
     told = {k: v for k, v in settings.items() if k not in _OWN_COLUMNS and not _says_nothing(k, v)}
+    told |= {"num_fewshot": num_fewshot} if num_fewshot else {}
+    told |= {name: content[name] for name in ("system_instruction_sha",) if content.get(name)}
+    if content.get("chat_template_sha") and not ours:  # ours apply it without being told
+        told["chat_template"] = "applied"
     recorded = model == "tts-replay"  # what was set then is not known
     strategy = settings.get("strategy", "single") if ours else None
     peft = run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")

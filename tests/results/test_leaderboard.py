@@ -75,6 +75,13 @@ def test_a_row_that_is_not_comparable_is_marked_and_not_ranked(tmp_path, rows, c
     assert cells["a"].rank == cells["b"].rank == 1
 
 
+def test_a_metric_that_is_no_share_is_shown_and_not_ranked(tmp_path):
+    write_run(tmp_path, scored([12.5, 3.5]))
+    ((cell,),) = [row.cells.values() for row in board_of(tmp_path).rows]
+    assert cell.marks == ("its metric is not a share, so it is not ranked",)
+    assert cell.run.accuracy == 8
+
+
 def test_the_same_questions_with_shuffled_options_are_told_from_other_data(tmp_path):
     for name, options in (("a", "xy"), ("b", "xy"), ("odd", "yx")):
         rows = scored([1] * 4, doc={"options": dict(zip("AB", options, strict=True))})

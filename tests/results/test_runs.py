@@ -76,6 +76,19 @@ def test_a_stock_run_is_read_with_what_it_lacks_as_missing(tmp_path):
     assert "total_tokens" not in outcomes.metrics
 
 
+def test_what_the_command_line_adds_to_a_stock_prompt_makes_another_setup(tmp_path):
+    plain = only(stock(tmp_path / "a")).setup
+    path = stock(tmp_path / "b")
+    content = json.loads(path.read_text())
+    content |= {"n-shot": {"gsm8k": 5}, "chat_template_sha": "ab", "system_instruction_sha": "cd"}
+    path.write_text(json.dumps(content))
+    told = dict(only(path).setup.settings)
+    assert told == {
+        **dict(plain.settings),
+        "num_fewshot": "5", "chat_template": "applied", "system_instruction_sha": "cd",
+    }  # fmt: skip
+
+
 def test_another_metric_and_filter_can_be_named(tmp_path):
     path = stock(tmp_path)
     assert only(path, "exact_match,flexible-extract").accuracy == 0.75
