@@ -15,6 +15,7 @@ from typing import NamedTuple, TextIO
 
 from lm_eval_tts import __version__, autoload
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.results import fit
 
 BAD_INPUT = 2
 
@@ -227,5 +228,6 @@ COMMANDS = {
     ),
     "curve": Command("accuracy against thinking tokens, and how it scales", add_curve, run_curve),
     "compare": Command("two runs, paired by document", add_compare, run_compare),
+    "fit": Command("a compute-optimal table from finished runs", fit.add_arguments, fit.run),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
 }

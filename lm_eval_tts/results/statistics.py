@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -82,7 +82,8 @@ def paired_p_value(a: Array, b: Array) -> float:
         return 1.0
     if is_binary(a) and is_binary(b):
         wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-        return float(stats.binomtest(wins, wins + losses).pvalue)
+        # Both tails of a binomial of 1/2: what stats.binomtest gives, but much faster.
+        return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
     if len(differences) < 2 or not np.ptp(differences):
         return 1.0 if len(differences) < FEWEST_FLIPS else 0.0
     return float(stats.ttest_1samp(differences, 0).pvalue)
@@ -97,7 +98,7 @@ def unpaired_p_value(mean_a: float, size_a: int, mean_b: float, size_b: int) -> 
 
 def is_binary(scores: Array) -> bool:
     """Say whether all scores are 0 or 1."""
-    return bool(np.isin(scores, (0.0, 1.0)).all())
+    return bool(((scores == 0) | (scores == 1)).all())
 
 
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Interval:

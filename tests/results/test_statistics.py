@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from lm_eval_tts.results import statistics
 
@@ -69,6 +70,14 @@ def test_mcnemars_test_counts_only_documents_that_flipped():
     fewer = statistics.FEWEST_FLIPS - 1
     assert statistics.paired_p_value(np.zeros(fewer), np.ones(fewer)) > 0.05
     assert statistics.paired_p_value(np.zeros(fewer + 1), np.ones(fewer + 1)) < 0.05
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemars_p_value_is_that_of_the_binomial_test(wins: int, losses: int):
+    a = np.array([0.0] * wins + [1.0] * losses + [1.0])
+    b = np.array([1.0] * wins + [0.0] * losses + [1.0])
+    want = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert statistics.paired_p_value(a, b) == pytest.approx(want)
 
 
 def test_totals_alone_are_compared_by_fishers_test():
