@@ -153,6 +153,6 @@ def test_folds_must_be_at_least_two(runs):
         fit.run(arguments(runs, folds=1))
 
 
-def test_the_command_line_says_what_is_wrong_in_one_line(runs):
-    with pytest.raises(SystemExit, match="fit: /nowhere cannot be read: No such file"):
-        main(["fit", str(runs[0]), "/nowhere", "--baseline", str(runs[0])])
+def test_the_command_line_says_what_is_wrong_in_one_line(runs, capsys):
+    assert main(["fit", str(runs[0]), "/nowhere", "--baseline", str(runs[0])]) == 2
+    assert "fit: /nowhere cannot be read: No such file" in capsys.readouterr().err
