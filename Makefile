@@ -37,7 +37,7 @@ arith-base:
 	$(PYTHON) scripts/train_base.py --output $(ARITH)/arith-base
 
 arith-sft:
-	$(PYTHON) scripts/arith_texts.py sft --rows 8000 --output $(ARITH)/data/sft.jsonl
+	$(PYTHON) scripts/arith_texts.py sft --rows 6000 --output $(ARITH)/data/sft.jsonl
 	$(PYTHON) scripts/train_sft.py --config scripts/configs/arith_sft.yaml
 
 arith-grpo:
@@ -45,7 +45,7 @@ arith-grpo:
 	$(PYTHON) scripts/train_grpo.py --config scripts/configs/arith_grpo.yaml
 
 arith-prm:
-	$(PYTHON) scripts/arith_texts.py steps --rows 12000 --output $(ARITH)/data/steps.jsonl
+	$(PYTHON) scripts/arith_texts.py steps --rows 8000 --output $(ARITH)/data/steps.jsonl
 	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
 
 arith-pack:
