@@ -102,7 +102,7 @@ def test_the_table_sorts_and_filters_and_the_plot_shows_the_front(board, opened)
     assert rows(page) == ["org/c", "org/a", "org/b", "stock"]  # what is missing stays last
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("tokens")
     assert page.locator("svg circle.dot").count() == 3
-    assert "1 without token counts is not drawn" in page.locator("#plot").inner_text()
+    assert "1 without such tokens is not drawn" in page.locator("#plot").inner_text()
     page.locator("#filter").fill("ORG/C")
     assert rows(page) == ["org/c"]
     assert page.locator("svg circle.dot").count() == 1
