@@ -7,6 +7,7 @@ that runs it and returns an exit code: 0 done, 1 a regression was found, 2 bad i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LmEvalTTSError as error:
         print(f"lm-eval-tts {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def make_parser() -> argparse.ArgumentParser:
