@@ -175,6 +175,8 @@ def build(runs: Sequence[Run], *, join: bool = False) -> Curves:
         outcomes, problems = read_outcomes(run)
         unread += problems
         name = _curve_name(run, names[run.setup.checkpoint])
+        for rule, fewer in (_by_samples(run, outcomes) if outcomes else {}).items():
+            found[_unused((run.benchmark, f"{name}, {rule}"), found)] = fewer
         points = _anytime(run, outcomes) if outcomes else []
         key = (run.benchmark, "all runs" if join and not points else name)
         if points:
@@ -223,9 +225,35 @@ def _anytime(run: Run, outcomes: Outcomes) -> list[tuple[Point, str]]:
     return found
 
 
+def _by_samples(run: Run, outcomes: Outcomes) -> dict[str, list[tuple[Point, str]]]:
+    """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ...
+
+    k samples cost their share of all n, which are what the run has sampled.
+    """
+    found: dict[str, list[tuple[Point, str]]] = {}
+    told = [(name, *name.partition("@")[::2]) for name in outcomes.metrics]
+    sizes = [int(k) for _, rule, k in told if rule == "pass" and k.isdigit()]
+    cost = outcomes.metrics.get("sampled_tokens")
+    if not sizes or cost is None:
+        return {}
+    cost = cost * outcomes.repeats  # of all repeats, where these are the samples
+    for name, rule, k in told:
+        if rule in ("pass", "maj") or "bon" in rule.split("_"):
+            if not k.isdigit():
+                continue
+            tokens = cost * int(k) / max(sizes)
+            point = Point(k, tokens, outcomes.metrics[name], None, outcomes.documents)
+            found.setdefault(rule, []).append((point, "sampled tokens"))
+    return found
+
+
 def _single(run: Run, outcomes: Outcomes | None) -> list[tuple[Point, str]]:
-    """Return the one point of a run; where nothing was thought, all tokens count."""
-    for metric in ("thinking_tokens", "total_tokens"):
+    """Return the one point of a run; where nothing was thought, all tokens count.
+
+    Where a response was chosen among candidates, what was sampled for them all counts.
+    """
+    chosen = outcomes is not None and "coverage" in outcomes.metrics
+    for metric in ("sampled_tokens",) if chosen else ("thinking_tokens", "total_tokens"):
         unit, label = metric.replace("_", " "), _label(run)
         if outcomes and metric in outcomes.metrics and np.nansum(outcomes.metrics[metric]):
             tokens, scores = outcomes.metrics[metric], outcomes.metrics[run.metric]

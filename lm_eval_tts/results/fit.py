@@ -1,6 +1,6 @@
 """`lm-eval-tts fit`: a compute-optimal table from finished runs, with cross-validation.
 
-    lm-eval-tts fit runs/*/samples_math500_*.jsonl --baseline probe/samples_math500_maj_X.jsonl
+    lm-eval-tts fit results/ --baseline results/maj/results_2026-01-31T12-00-00.json -o table.yaml
 
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,9 @@ import yaml
 
 from lm_eval_tts.difficulty import BINS, agreement, bin_of
 from lm_eval_tts.errors import DataError, SettingsError
+from lm_eval_tts.results.files import Problem as FileProblem
+from lm_eval_tts.results.files import read_samples
+from lm_eval_tts.results.runs import Run, load_runs, require_runs
 
 STRATEGIES = ("self_consistency", "best_of_n", "beam", "dvts", "rebase", "particle")
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.
@@ -35,10 +37,13 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A finished run: its strategy, settings, and for each problem its accuracy and its tokens."""
+class Option:
+    """What a table may choose: a strategy, its settings, and what it did on each problem.
 
-    path: Path
+    name: for messages. accuracy, tokens: by problem.
+    """
+
+    name: str
     strategy: str
     settings: Mapping[str, Any]
     accuracy: Mapping[str, float]
@@ -58,17 +63,16 @@ class Figure(NamedTuple):
     tokens: float
 
 
-Choice = dict[str, Run]  # of each bin
+Choice = dict[str, Option]  # of each bin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `fit` takes."""
-    parser.add_argument("runs", nargs="+", type=Path, help="samples_*.jsonl files, one a strategy")
+    parser.add_argument("results", nargs="+", help="results_*.json files, or folders of them")
     parser.add_argument(
         "--baseline",
-        type=Path,
         required=True,
-        help="samples file of independent samples that tell the difficulty (a *_maj run, say)",
+        help="results file of independent samples that tell the difficulty (a *_maj run, say)",
     )
     parser.add_argument(
         "--difficulty-by",
@@ -78,13 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "or the oracle: its pass@1, which takes the reference",
     )
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation, >= 2")
-    parser.add_argument("--output", type=Path, help="YAML file to write for table=")
+    parser.add_argument("-o", "--output", type=Path, help="YAML file to write for table=")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit, print what the table is worth, and write it. Returns the exit code 0."""
-    runs = [read_run(path) for path in args.runs]
-    bins = read_bins(args.baseline, args.difficulty_by)
+    baseline = require_runs(load_runs([args.baseline]))[-1]
+    bins = read_bins(baseline, args.difficulty_by)
+    runs = read_options(require_runs(load_runs(args.results)), baseline.benchmark)
     problems = common_problems(runs, bins)
     if not 2 <= args.folds <= len(problems):
         raise SettingsError(f"--folds {args.folds}: allowed is 2 to {len(problems)}, the problems")
@@ -98,55 +103,55 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_rows(path: Path) -> Mapping[str, Row]:
-    """Return the rows of a samples file by problem. Raises DataError."""
+def read_rows(run: Run) -> Mapping[str, Row]:
+    """Return the rows of a run's samples file by problem. Raises DataError."""
+    if run.samples_path is None:
+        raise DataError(f"{run.results_path} has no samples file of {run.task} beside it")
     rows: dict[str, Row] = {}
-    try:
-        with path.expanduser().open(encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                rows[str(row["doc"].get("id") or row["doc"]["question"])] = row
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no samples file of our tasks: {error!r}") from error
+    for row in read_samples(run.samples_path):
+        if isinstance(row, FileProblem):
+            raise DataError(str(row))
+        doc = row.get("doc")
+        if row.get("filter", run.filter) == run.filter and isinstance(doc, dict):
+            rows[str(doc.get("id") or doc.get("question"))] = row
     if not rows:
-        raise DataError(f"{path} has no rows")
+        raise DataError(f"{run.samples_path} has no rows of our tasks")
     return rows
 
 
-def read_run(path: Path) -> Run:
-    """Return a run from its samples file and the results file beside it. Raises DataError."""
-    rows = read_rows(path)
-    kwargs = generation_kwargs(path)
-    strategy = kwargs.get("strategy", "single")
-    if strategy not in STRATEGIES or "n" not in kwargs:
-        raise DataError(f"{path}: strategy {strategy!r} is none of {', '.join(STRATEGIES)} with n")
-    settings = {name: kwargs[name] for name in SETTINGS if name in kwargs}
+def read_options(runs: Sequence[Run], benchmark: str) -> list[Option]:
+    """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
+    options = [
+        _option(run, {k: yaml.safe_load(v) for k, v in run.setup.settings if k in SETTINGS})
+        for run in runs
+        if run.benchmark == benchmark and run.setup.strategy in STRATEGIES
+    ]
+    if not options:
+        raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(STRATEGIES)}")
+    return options
+
+
+def _option(run: Run, settings: Mapping[str, Any]) -> Option:
+    if "n" not in settings:
+        raise DataError(f"{run.results_path}: its settings do not tell n; set it in the task")
+    rows = read_rows(run)
     try:
         accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
         tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
-    except KeyError as error:
-        raise DataError(f"{path}: its rows have no {error}") from error
-    return Run(path, strategy, settings, accuracy, tokens)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
+    return Option(str(run.results_path), str(run.setup.strategy), settings, accuracy, tokens)
 
 
-def generation_kwargs(path: Path) -> Mapping[str, Any]:
-    """Return the task's generation_kwargs from results_<date>.json, --gen_kwargs included."""
-    task, _, date = path.stem.removeprefix("samples_").rpartition("_")
-    results = path.with_name(f"results_{date}.json")
-    try:
-        configs = json.loads(results.read_text(encoding="utf-8"))["configs"]
-        return dict(configs[task]["generation_kwargs"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: {results.name} beside it does not tell its settings") from error
-
-
-def read_bins(path: Path, by: str) -> dict[str, str]:
+def read_bins(baseline: Run, by: str) -> dict[str, str]:
     """Return the bin of each problem by the baseline's samples. Raises DataError."""
     try:
-        return {problem: bin_of(RATES[by](row)) for problem, row in read_rows(path).items()}
+        return {problem: bin_of(RATES[by](row)) for problem, row in read_rows(baseline).items()}
     except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} has no samples to tell the difficulty by {by}: {error}") from error
+        where = baseline.samples_path
+        raise DataError(
+            f"{where} has no samples to tell the difficulty by {by}: {error}"
+        ) from error
 
 
 def _pass_rate(row: Row) -> float:
@@ -172,19 +177,19 @@ RATES: dict[str, Callable[[Row], float]] = {
 }
 
 
-def common_problems(runs: Sequence[Run], bins: Mapping[str, str]) -> list[str]:
+def common_problems(runs: Sequence[Option], bins: Mapping[str, str]) -> list[str]:
     """Return the problems of all runs in an order by chance. Raises DataError if some lack any."""
     problems = set(bins)
     for each in runs:
         if lacking := problems ^ set(each.accuracy):
             raise DataError(
-                f"{each.path} and the baseline differ in {len(lacking)} problems, such as "
+                f"{each.name} and the baseline differ in {len(lacking)} problems, such as "
                 f"{min(lacking)!r}: all must have run the same ones"
             )
     return sorted(problems, key=lambda p: hashlib.sha256(p.encode()).digest())
 
 
-def choose(runs: Sequence[Run], bins: Mapping[str, str], problems: Sequence[str]) -> Choice:
+def choose(runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str]) -> Choice:
     """Return the best run of each bin on these problems, the cheaper one where two are alike.
 
     A bin without a problem has the run that is best on all.
@@ -193,16 +198,16 @@ def choose(runs: Sequence[Run], bins: Mapping[str, str], problems: Sequence[str]
     return {name: best(runs, some) for name, some in members.items()}
 
 
-def best(runs: Sequence[Run], problems: Sequence[str]) -> Run:
+def best(runs: Sequence[Option], problems: Sequence[str]) -> Option:
     """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
 
-    def rank(each: Run) -> tuple[float, float]:
+    def rank(each: Option) -> tuple[float, float]:
         return _mean(each.accuracy[p] for p in problems), -_mean(each.tokens[p] for p in problems)
 
     return max(runs, key=rank)
 
 
-def figure(problems: Sequence[str], run_of: Callable[[str], Run]) -> Figure:
+def figure(problems: Sequence[str], run_of: Callable[[str], Option]) -> Figure:
     """Return what these problems would have if each were answered by `run_of`."""
     right = [run_of(p).accuracy[p] for p in problems]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
@@ -211,7 +216,7 @@ def figure(problems: Sequence[str], run_of: Callable[[str], Run]) -> Figure:
 
 
 def cross_validated(
-    problems: Sequence[str], folds: int, fit: Callable[[list[str]], Callable[[str], Run]]
+    problems: Sequence[str], folds: int, fit: Callable[[list[str]], Callable[[str], Option]]
 ) -> Figure:
     """Return what a fit is worth on problems that it has not seen."""
     fitted = [
@@ -221,13 +226,13 @@ def cross_validated(
     return figure(problems, run_of.__getitem__)
 
 
-def budgets(runs: Sequence[Run]) -> list[int]:
+def budgets(runs: Sequence[Option]) -> list[int]:
     """Return the budgets of samples that were run, largest first."""
     return sorted({each.n for each in runs}, reverse=True)
 
 
 def report(
-    runs: Sequence[Run], bins: Mapping[str, str], problems: Sequence[str], folds: int
+    runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str], folds: int
 ) -> list[str]:
     """Return the lines that say what the table is worth, beside one strategy for all problems."""
     counts = ", ".join(f"{sum(bins[p] == name for p in problems)} {name}" for name in BINS)
@@ -238,11 +243,11 @@ def report(
     for budget in budgets(runs):
         within = [each for each in runs if each.n <= budget]
 
-        def by_bin(seen: list[str], within: list[Run] = within) -> Callable[[str], Run]:
+        def by_bin(seen: list[str], within: list[Option] = within) -> Callable[[str], Option]:
             chosen = choose(within, bins, seen)
             return lambda problem: chosen[bins[problem]]
 
-        def one(seen: list[str], within: list[Run] = within) -> Callable[[str], Run]:
+        def one(seen: list[str], within: list[Option] = within) -> Callable[[str], Option]:
             chosen = best(within, seen)
             return lambda problem: chosen
 
@@ -255,14 +260,14 @@ def report(
 
 
 def table_rules(
-    runs: Sequence[Run], bins: Mapping[str, str], problems: Sequence[str]
+    runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return the rules fitted to all problems; bins with the same choice share a rule."""
     rules = []
     for budget in budgets(runs):
         chosen = choose([each for each in runs if each.n <= budget], bins, problems)
-        for path in dict.fromkeys(each.path for each in chosen.values()):
-            shared = [name for name, each in chosen.items() if each.path == path]
+        for run_name in dict.fromkeys(each.name for each in chosen.values()):
+            shared = [name for name, each in chosen.items() if each.name == run_name]
             each = chosen[shared[0]]
             rules.append(
                 {

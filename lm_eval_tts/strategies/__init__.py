@@ -1,8 +1,9 @@
 """The test-time strategies: one small file each, pure generators over token ids.
 
 A strategy is a frozen dataclass. Its fields are its settings, with the names that users type; its
-`run` makes the program of one request. Strategies import `program` and `errors` only: no engine,
-no lm_eval, and nothing from which a reference answer could be reached.
+`run` makes the program of one request. Strategies import `program`, `errors` and the arithmetic of
+`voting` and `difficulty` only: no engine, no lm_eval, and nothing from which a reference answer
+could be reached. Which answers are equal is told by `Request.classify`, which reads no reference.
 """
 
 from typing import Protocol

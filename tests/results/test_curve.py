@@ -146,3 +146,21 @@ def test_a_missing_matplotlib_is_told_with_its_pip_line(tmp_path, monkeypatch):
     curves, _ = build(load_runs([anytime(tmp_path)]).runs)
     with pytest.raises(SettingsError, match=r"pip install 'lm_eval_tts\[plot\]'"):
         curve_report.draw(curves, "png")
+
+
+def test_a_run_of_samples_is_a_curve_for_each_rule_of_choice(tmp_path):
+    """Accuracy against what k of the 4 samples cost; the chosen response's tokens say nothing."""
+    by_k = {f"{rule}@{k}": k / 4 for rule in ("pass", "maj", "bon") for k in (1, 2, 4)}
+    rows = [sample(i, coverage=1.0, sampled_tokens=800.0, **by_k) for i in range(5)]
+    path = write_run(tmp_path, rows, kwargs={"strategy": "best_of_n"})
+    curves = {curve.name: curve for curve in build(load_runs([path]).runs).curves}
+    assert [name.rpartition(", ")[2] for name in curves][:3] == ["pass", "maj", "bon"]
+    maj = next(curve for name, curve in curves.items() if name.endswith(", maj"))
+    assert maj.unit == "sampled tokens"
+    assert [(p.label, p.mean_tokens, p.accuracy) for p in maj.points] == [
+        ("1", 200, 25),
+        ("2", 400, 50),
+        ("4", 800, 100),
+    ]
+    (whole,) = next(curve for name, curve in curves.items() if "," not in name).points
+    assert whole.mean_tokens == 800

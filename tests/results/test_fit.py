@@ -10,6 +10,7 @@ import pytest
 from lm_eval_tts.cli import main
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
+from lm_eval_tts.results.runs import load_runs, require_runs
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
 from lm_eval_tts.strategies.table import load_table
 
@@ -21,9 +22,17 @@ def write_run(folder: Path, name: str, right, **kwargs) -> Path:
     """A run's two files; right: (problem, bin) to its accuracy."""
     folder = folder / name
     folder.mkdir()
-    config = {"arith_x": {"generation_kwargs": {"max_gen_toks": 9, "temperature": 1.0, **kwargs}}}
-    (folder / "results_2026-01-01T00-00-00.json").write_text(json.dumps({"configs": config}))
-    path = folder / "samples_arith_x_2026-01-01T00-00-00.jsonl"
+    date = f"2026-01-01T00-00-{len(list(folder.parent.iterdir())):02}"
+    settings = {"max_gen_toks": 9, "temperature": 1.0, **kwargs}
+    task = {"generation_kwargs": settings, "dataset_kwargs": {"benchmark": "arith"}}
+    content = {
+        "results": {"arith_x": {"exact_match,none": 0.5}},
+        "configs": {"arith_x": task},
+        "config": {"model": "tts-hf", "model_args": {"pretrained": "m"}},
+    }
+    results = folder / f"results_{date}.json"
+    results.write_text(json.dumps(content))
+    path = folder / f"samples_arith_x_{date}.jsonl"
     with path.open("w") as file:
         for problem, bin_ in PROBLEMS:
             row = {
@@ -34,7 +43,7 @@ def write_run(folder: Path, name: str, right, **kwargs) -> Path:
                 "answered": {"candidates": [candidate(c, bin_) for c in CLASSES[bin_]]},
             }
             file.write(json.dumps(row) + "\n")
-    return path
+    return results
 
 
 def candidate(number: int | None, bin_: str) -> dict:
@@ -99,8 +108,9 @@ def test_no_problem_chooses_its_own_strategy(tmp_path):
         )
         for k in range(40)
     ]  # fmt: skip
-    runs = [fit.read_run(path) for path in paths]
-    bins = fit.read_bins(paths[0], "agreement")
+    loaded = require_runs(load_runs(paths))
+    runs = fit.read_options(loaded, "arith")
+    bins = fit.read_bins(loaded[0], "agreement")
     problems = fit.common_problems(runs, bins)
     chosen = fit.choose(runs, bins, problems)
     on_itself = fit.figure(problems, lambda p: chosen[bins[p]]).accuracy
@@ -119,33 +129,45 @@ def test_the_cheaper_of_two_equal_runs_is_chosen(tmp_path):
         write_run(tmp_path, f"n{n}", lambda p, b: 1.0, strategy="self_consistency", n=n)
         for n in (8, 2, 4)
     ]
-    runs = [fit.read_run(path) for path in same]
+    runs = fit.read_options(require_runs(load_runs(same)), "arith")
     assert fit.best(runs, [problem for problem, _ in PROBLEMS]).n == 2
 
 
+def samples_of(results: Path) -> Path:
+    return next(results.parent.glob("samples_*"))
+
+
 def test_runs_of_other_problems_are_refused(runs):
-    lines = runs[1].read_text().splitlines(keepends=True)
-    runs[1].write_text("".join(lines[1:]))
+    lines = samples_of(runs[1]).read_text().splitlines(keepends=True)
+    samples_of(runs[1]).write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="differ in 1 problems, such as 'easy0'"):
         fit.run(arguments(runs))
 
 
-def test_a_run_without_its_results_file_is_refused(runs):
-    (runs[1].parent / "results_2026-01-01T00-00-00.json").unlink()
-    with pytest.raises(DataError, match="beside it does not tell its settings"):
+def test_a_run_without_its_samples_is_refused(runs):
+    samples_of(runs[1]).unlink()
+    with pytest.raises(DataError, match="no samples file of arith_x beside it"):
         fit.run(arguments(runs))
 
 
-def test_a_strategy_that_no_table_can_name_is_refused(runs, tmp_path):
+def test_runs_of_strategies_that_no_table_can_name_are_left_out(runs, tmp_path, capsys):
     runs.append(write_run(tmp_path, "cot", lambda p, b: 1.0, strategy="single"))
-    with pytest.raises(DataError, match="'single' is none of self_consistency"):
+    fit.run(arguments(runs))
+    assert "3 runs" in capsys.readouterr().out
+    with pytest.raises(DataError, match="no run of arith by one of the strategies self_consist"):
+        fit.run(arguments(runs, results=[str(runs[-1])]))
+
+
+def test_folders_of_runs_are_read(runs, tmp_path, capsys):
+    fit.run(arguments(runs, results=[str(tmp_path)]))
+    assert "60 problems (20 easy, 20 medium, 20 hard), 3 runs" in capsys.readouterr().out
+
+
+def test_a_baseline_without_candidates_is_refused(runs):
+    path = samples_of(runs[0])
+    path.write_text(path.read_text().replace('"candidates"', '"others"'))
+    with pytest.raises(DataError, match="no samples to tell the difficulty by agreement"):
         fit.run(arguments(runs))
-
-
-def test_what_is_no_samples_file_is_refused(runs, tmp_path):
-    (tmp_path / "x.jsonl").write_text("[1]\n")
-    with pytest.raises(DataError, match="no samples file"):
-        fit.run(arguments([*runs, tmp_path / "x.jsonl"]))
 
 
 def test_folds_must_be_at_least_two(runs):
@@ -154,5 +176,5 @@ def test_folds_must_be_at_least_two(runs):
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(runs, capsys):
-    assert main(["fit", str(runs[0]), "/nowhere", "--baseline", str(runs[0])]) == 2
-    assert "fit: /nowhere cannot be read: No such file" in capsys.readouterr().err
+    assert main(["fit", str(runs[0]), "--baseline", "/nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("lm-eval-tts fit: no results to read: /nowhere")
