@@ -34,7 +34,9 @@ ARITH ?= models/arith
 .PHONY: arith-base arith-sft arith-grpo arith-prm arith-pack
 
 arith-base:
-	$(PYTHON) scripts/train_base.py --output $(ARITH)/arith-base
+	$(PYTHON) scripts/train_base.py --output $(ARITH)/pretrained
+	$(PYTHON) scripts/train_base.py --output $(ARITH)/arith-base --anneal $(ARITH)/pretrained \
+	  --steps 600 --learning-rate 1e-3
 
 arith-sft:
 	$(PYTHON) scripts/arith_texts.py sft --rows 6000 --output $(ARITH)/data/sft.jsonl

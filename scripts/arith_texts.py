@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,16 +64,33 @@ class Text(NamedTuple):
     learned: str
 
 
+Kind = Callable[[random.Random, int], Text]  # a level is given, the number of steps
+
+
 def pretraining(rng: random.Random) -> Iterator[Text]:
     """Yield documents without end; the problems get longer as they go, up to all levels.
 
     Copying a step is learned in a few hundred short texts and hardly at all in long ones.
     """
-    kinds = [_drills, _worked, _echo, _dialogue, _markup]
     for count in itertools.count():
         longest = min(LEVELS[-1], FIRST_LEVELS + count // TEXTS_A_LEVEL)
-        (kind,) = rng.choices(kinds, weights=[25, 50, 15, 4, 6])
-        yield kind(rng, rng.randint(LEVELS[0], longest))
+        yield _draw(rng, longest, {_drills: 25, _worked: 50, _echo: 15, _dialogue: 4, _markup: 6})
+
+
+def annealing(rng: random.Random) -> Iterator[Text]:
+    """Yield documents without end, to end pretraining with: workings in markup are new in it.
+
+    From them the base learns to take a result out of a working and into a tag. Without that, an
+    adapter learns to think in tags but answers with any number.
+    """
+    while True:
+        weights = {_drills: 20, _worked: 25, _tagged: 45, _dialogue: 5, _markup: 5}
+        yield _draw(rng, LEVELS[-1], weights)
+
+
+def _draw(rng: random.Random, longest: int, weights: Mapping[Kind, int]) -> Text:
+    (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+    return kind(rng, rng.randint(LEVELS[0], longest))
 
 
 def _drills(rng: random.Random, level: int) -> Text:
@@ -88,6 +105,14 @@ def _worked(rng: random.Random, level: int) -> Text:
     told = tell(level, rng)
     lines = "\n".join(working(told, rng))
     return Text(told.question, f"\nWorking:\n{lines}\nResult: {told.problem.answer}\n")
+
+
+def _tagged(rng: random.Random, level: int) -> Text:
+    """Return a working in one tag and its result in another."""
+    told = tell(level, rng)
+    outer, inner = rng.sample(MARKUP, 2)
+    lines = "\n".join([f"<{outer}>", *working(told, rng), f"</{outer}>"])
+    return Text(told.question, f"\n{lines}\n<{inner}>{told.problem.answer}</{inner}>\n")
 
 
 def _echo(rng: random.Random, level: int) -> Text:

@@ -3,7 +3,8 @@
     python scripts/compare_checkpoints.py
 
 compares the base, SFT and GRPO of the tiny reasoner that comes with the package; other checkpoints
-by --pretrained and --adapters. Writes lm-eval's results files, which `lm-eval-tts` reads.
+by --pretrained and --adapters. Writes lm-eval's results files, which `lm-eval-tts leaderboard`
+reads.
 """
 
 from __future__ import annotations
@@ -12,26 +13,28 @@ import argparse
 from pathlib import Path
 
 import lm_eval
+import torch
 from lm_eval.loggers import EvaluationTracker
 
+from lm_eval_tts.cli import main as lm_eval_tts
 from lm_eval_tts.models.hf import TTSHF
 
 TASKS = "arith_zeroshot,arith_r1,arith_budget,arith_progressive"
 NO_ADAPTER = "none"
 
 
-def evaluate(model: TTSHF, name: str, args: argparse.Namespace) -> None:
+def evaluate(model: TTSHF, adapter: str | None, args: argparse.Namespace) -> None:
     """Run the tasks and write results and samples as lm_eval's command does."""
     tracker = EvaluationTracker(output_path=str(args.output))
     results = lm_eval.simple_evaluate(
         model=model,
-        model_args=f"pretrained={args.pretrained},peft={name}",
+        model_args=f"pretrained={args.pretrained}" + (f",peft={adapter}" if adapter else ""),
         tasks=args.tasks.split(","),
         limit=args.limit,
         bootstrap_iters=0,
         evaluation_tracker=tracker,
     )
-    tracker.general_config_tracker.model_source = "tts-hf"
+    results["config"]["model"] = tracker.general_config_tracker.model_source = "tts-hf"
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)
     for task in results["configs"]:
@@ -47,13 +50,15 @@ def main() -> None:
     parser.add_argument("--tasks", default=TASKS)
     parser.add_argument("--limit", type=int, help="documents of each task")
     parser.add_argument("--batch_size", default="auto")
-    parser.add_argument("--device", default=None)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, default=Path("results/checkpoints"))
     args = parser.parse_args()
     model = TTSHF(args.pretrained, batch_size=args.batch_size, device=args.device)
     for name in args.adapters:
-        model.use_adapter(None if name == NO_ADAPTER else name)
-        evaluate(model, name, args)
+        adapter = None if name == NO_ADAPTER else name
+        model.use_adapter(adapter)
+        evaluate(model, adapter, args)
+    lm_eval_tts(["leaderboard", str(args.output)])
 
 
 if __name__ == "__main__":
