@@ -124,30 +124,30 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def write(self, body: dict) -> tuple[str, str]:
-        """Return the text up to the limit, and the finish reason."""
-        codec, prompt = self.server.tokenizer, body.get("prompt")
-        if prompt is None:
-            prompt = json.dumps(body["messages"])
+    def write(self, body: dict) -> tuple[list[int], str]:
+        """Return the ids up to the limit, as the scripted engine writes them, and the reason."""
+        codec, limit = self.server.tokenizer, body["max_tokens"]
+        prompt = body["prompt"] if "prompt" in body else json.dumps(body["messages"])
         text = codec.decode(prompt) if isinstance(prompt, list) else prompt
+        seed = body["seed"] if body["temperature"] else None
+        ids: tuple[int, ...] = ()
         if self.server.text is not None:
-            return self.server.text, "stop"
-        written = ""
-        while len(written) < body["max_tokens"]:
-            written += babble(text + written, body["seed"] if body["temperature"] else None)
-        return written[: body["max_tokens"]], "length"
+            ids = (*codec.encode(self.server.text), self.server.eos)
+            return [*ids[:limit]], "stop" if len(ids) <= limit else "length"
+        while len(ids) < limit:
+            ids += codec.encode(babble(text + codec.decode(ids), seed))
+        return [*ids[:limit]], "length"
+
+    def text_of(self, ids: list[int]) -> str:
+        return self.server.tokenizer.decode([i for i in ids if i != self.server.eos])
 
     def completion(self, body: dict) -> dict:
-        text, reason = self.write(body)
-        ids = [*self.server.tokenizer.encode(text)]
-        ids = [*ids, self.server.eos] if reason == "stop" else ids
-        if len(ids) > body["max_tokens"]:
-            ids, reason = ids[: body["max_tokens"]], "length"
+        ids, reason = self.write(body)
         stop_reason = None
-        for count in range(len(ids)):
-            tail = self.server.tokenizer.decode([i for i in ids[: count + 1] if i != EOS])
-            if found := [stop for stop in body.get("stop", []) if tail.endswith(stop)]:
-                ids, reason, stop_reason = ids[: count + 1], "stop", found[0]
+        for count in range(1, len(ids) + 1):
+            text = self.text_of(ids[:count])
+            if found := [stop for stop in body.get("stop", []) if stop in text]:
+                ids, reason, stop_reason = ids[:count], "stop", found[0]
                 break
         choice = {"token_ids": ids, "finish_reason": reason, "stop_reason": stop_reason}
         if "logprobs" in body:
@@ -159,10 +159,11 @@ class Handler(BaseHTTPRequestHandler):
         sent = len(body["prompt"])
         usage = {"prompt_tokens": sent, "completion_tokens": len(ids)}
         usage["prompt_tokens_details"] = {"cached_tokens": sent // 2}
-        return {"choices": [{"index": 0, "text": text, **choice}], "usage": usage}
+        return {"choices": [{"index": 0, "text": self.text_of(ids), **choice}], "usage": usage}
 
     def stream(self, body: dict) -> None:
-        text, reason = self.write(body)
+        ids, reason = self.write(body)
+        text = self.text_of(ids)
         if not body.get("stream"):
             return self.send(200, {"choices": [{"text": text, "finish_reason": reason}]})
         self.send_response(200)
