@@ -7,8 +7,6 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches anything
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
-os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # other processes run here too
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 TEXT = (

@@ -1,5 +1,6 @@
 """vLLM on a CPU: small and exact settings, a server on loopback, a random adapter."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # a core may be busy with other work
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # log-probabilities would wait for a compiler
 
 VLLM_ARGUMENTS = {
     "dtype": "float32",
@@ -34,6 +39,18 @@ def save_adapter(checkpoint: Path, path: Path) -> Path:
     adapted.merge_and_unload().save_pretrained(path / "merged")
     AutoTokenizer.from_pretrained(checkpoint).save_pretrained(path / "merged")
     return path
+
+
+@contextmanager
+def loaded(checkpoint: Path, **arguments: int) -> Iterator:
+    """Load `tts-vllm` for the block, then end its processes."""
+    from lm_eval_tts.models.vllm import TTSVLLM
+
+    lm = TTSVLLM(pretrained=str(checkpoint), **VLLM_ARGUMENTS, **arguments)
+    try:
+        yield lm
+    finally:
+        lm.model.llm_engine.engine_core.shutdown()
 
 
 @contextmanager
