@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lm_eval_tts.engines.openai import (
+from lm_eval_tts.engines.openai import Refused, Server
+from lm_eval_tts.engines.openai_wire import (
     CHAT,
     IDS,
     STRICT,
@@ -12,9 +13,6 @@ from lm_eval_tts.engines.openai import (
     TEXT,
     TOKENS,
     Dialect,
-    Fault,
-    Refused,
-    Server,
 )
 from lm_eval_tts.engines.requests import Row
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
@@ -63,15 +61,15 @@ async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
     for dialect in CANDIDATES:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
-        server.dialect = dialect
+        server.wire.dialect = dialect
         row = Row(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
         try:
-            answer = await server.retrying(server.post, server.payload(row))
+            answer = await server.retrying(server.post, server.wire.payload(row))
         except Refused as error:
             if error.status in (401, 403):
                 raise SettingsError(f"{error}: {KEY_HINT}") from None
             refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
-        except (RequestError, Fault) as error:
+        except RequestError as error:
             refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
         else:
             if dialect is TOKENS and not answer.get("choices", [{}])[0].get("token_ids"):

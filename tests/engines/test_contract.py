@@ -55,12 +55,13 @@ def make_server(request: pytest.FixtureRequest):
 
     from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
     from lm_eval_tts.engines.openai import Server
+    from lm_eval_tts.engines.openai_wire import Wire
 
     url = request.getfixturevalue("vllm_url")
     background = Background()
 
     def make(codec, **limits):
-        server = Server(url, "wide", codec, frozenset(limits["eos_token_ids"]))
+        server = Server(url, Wire("wide", codec, frozenset(limits["eos_token_ids"])))
         return AsyncEngine(server.sample, background, codec, **limits)
 
     checkpoint = request.getfixturevalue("wide_checkpoint")

@@ -8,8 +8,9 @@ from completions_server import KEY, CompletionsServer
 from hf_helpers import complete_all
 
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-from lm_eval_tts.engines.openai import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS, Server
+from lm_eval_tts.engines.openai import Server
 from lm_eval_tts.engines.openai_probe import find_dialect, find_model
+from lm_eval_tts.engines.openai_wire import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS, Wire
 from lm_eval_tts.engines.scripted import EOS, ScriptedEngine
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
@@ -46,15 +47,15 @@ def start():
         server.stop()
 
 
-def client(server: CompletionsServer, **changes) -> Server:
+def client(server: CompletionsServer, dialect=TOKENS, **changes) -> Server:
     settings = {
-        "eos_token_ids": frozenset([EOS]),
         "headers": {"Authorization": f"Bearer {KEY}"},
         "timeout": 0.5,
         "max_retries": 3,
         "first_wait": 0.01,
     }
-    return Server(server.url, "scripted", ByteTokenizer(), **{**settings, **changes})
+    wire = Wire("scripted", ByteTokenizer(), frozenset([EOS]), dialect)
+    return Server(server.url, wire, **{**settings, **changes})
 
 
 def engine_of(server: Server, max_num_seqs: int = 8) -> AsyncEngine:
@@ -114,7 +115,7 @@ def test_tries_have_a_limit_and_the_failure_says_what_was_last(start, fault):
     server.faults = [fault] * 99
     (result,) = complete_all(engine_of(client(server)), OPS[:1])
     assert isinstance(result, RequestError)
-    assert "no answer after 3 tries, the last: " in str(result)
+    assert "no answer after 3 tries: " in str(result)
     assert len(server.calls) == 3
 
 
