@@ -123,10 +123,11 @@ class Wire:
             sent, told = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
             logprobs = _logprobs(choice, row.op)
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise Fault(f"an answer without {type(error).__name__} {error}") from None
+            raise Fault(f"an answer that cannot be read: {error!r}") from None
         if choice.get("finish_reason") not in ("stop", "length"):
             raise Fault(f"the server ended with {choice.get('finish_reason')!r}")
-        if told != len(ids) or sent != len(row.op.token_ids) or not 0 < told <= row.max_tokens:
+        counts = {told, len(ids), *([len(logprobs)] if logprobs else [])}
+        if len(counts) > 1 or sent != len(row.op.token_ids) or not 0 < told <= row.max_tokens:
             raise Fault(
                 f"counts that cannot be: {told} tokens told, {len(ids)} sent, "
                 f"{row.max_tokens} asked for, {sent} of {len(row.op.token_ids)} read"
