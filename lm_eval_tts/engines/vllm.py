@@ -35,7 +35,7 @@ class VLLMEngine:
 
     llm: a `vllm.LLM`. eos_token_ids: ids that end the turn. max_length: context in tokens.
     max_num_seqs: sequences to have under way; vLLM queues those that find no room.
-    lora_request: the adapter of all requests.
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if someone keeps count.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class VLLMEngine:
         max_length: int,
         max_num_seqs: int,
         lora_request: Any = None,
+        prompt_tokens: PromptTokens | None = None,
     ) -> None:
         self.max_length = max_length
         self.max_num_seqs = max_num_seqs
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens = prompt_tokens or PromptTokens()
         self.num_steps = 0
         self._llm = llm
         self._lora_request = lora_request

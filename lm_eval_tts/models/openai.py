@@ -22,6 +22,7 @@ from lm_eval.models.api_models import TemplateAPI
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 from transformers import GenerationConfig
 
+from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.openai import Server
@@ -77,6 +78,8 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         self._reward_name = kwargs.get("reward_model")
         self.reward_model = load_scorer(kwargs)
         check_arguments(base_url, header, kwargs)
+        if kwargs.get("tokenizer"):
+            kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
         headers = {**(header or {}), **authorization()}
         self._background = Background()
         self._server = Server(

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.asynchronous import AsyncEngine
-from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.base import Engine, PromptTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.base import StrategyLM, load_scorer
@@ -65,10 +66,12 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
+        self.pretrained, self.lora_local_path = pretrained, kwargs.get("lora_local_path")
+        if self.lora_local_path:
+            kwargs["lora_local_path"] = find_checkpoint(self.lora_local_path)
         with _loading(int(data_parallel_size)), torch.random.fork_rng(devices=[]):
-            VLLM.__init__(self, pretrained=pretrained, **kwargs)
-        self.pretrained = pretrained
-        self.lora_local_path = kwargs.get("lora_local_path")
+            VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
+        self.prompt_tokens = PromptTokens()
         self._prepare_chat()
         if isinstance(self.think_end_token, str):
             self.strategy_defaults.setdefault("thinking_end", self.think_end_token)
@@ -93,27 +96,22 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
             raise SettingsError(
                 "adapters need a model that was made with one: give lora_local_path= at the start"
             )
-        self.lora_local_path = lora_local_path
-        number = hash(lora_local_path) % 2**31 + 1  # vLLM knows adapters by it; 0 is none
-        self.lora_request = (
-            LoRARequest(lora_local_path, number, lora_local_path) if lora_local_path else None
-        )
+        self.lora_local_path, self.lora_request = lora_local_path, None
+        if lora_local_path:
+            number = hash(lora_local_path) % 2**31 + 1  # vLLM knows adapters by it; 0 is none
+            folder = find_checkpoint(lora_local_path)
+            self.lora_request = LoRARequest(lora_local_path, number, folder)
         self.__dict__.pop("engine", None)  # it was made for the other adapter
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what tells checkpoints apart, and how much the prefix cache saved."""
-        tokens = self._counted.prompt_tokens
         return {
             "pretrained": self.pretrained,
             "lora_local_path": self.lora_local_path,
             "reward_model": self._reward_name,
-            "prompt_tokens_sent": tokens.sent,
-            "prompt_tokens_cached": tokens.cached,
+            "prompt_tokens_sent": self.prompt_tokens.sent,
+            "prompt_tokens_cached": self.prompt_tokens.cached,
         }
-
-    @property
-    def _counted(self) -> Any:
-        return self.model if isinstance(self.model, DataParallelLLM) else self.engine
 
     @cached_property
     def engine(self) -> Engine:
@@ -127,9 +125,11 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
                 self.text_tokenizer,
                 max_num_seqs=int(running * QUEUED),
                 lora_request=self.lora_request,
+                prompt_tokens=self.prompt_tokens,
                 **limits,
             )
         self.model.lora_request = self.lora_request
+        self.model.prompt_tokens = self.prompt_tokens
         return AsyncEngine(
             partial(self.model.sample, eos_token_ids=frozenset(ends)),
             self.model.background,
