@@ -34,6 +34,10 @@ FAULTS = [
 ]
 
 
+BACKGROUND = Background()
+CLIENTS: list[Server] = []
+
+
 @pytest.fixture
 def start():
     servers = []
@@ -43,6 +47,8 @@ def start():
         return servers[-1]
 
     yield make
+    while CLIENTS:
+        BACKGROUND.run(CLIENTS.pop().close())
     for server in servers:
         server.stop()
 
@@ -55,13 +61,14 @@ def client(server: CompletionsServer, dialect=TOKENS, **changes) -> Server:
         "first_wait": 0.01,
     }
     wire = Wire("scripted", ByteTokenizer(), frozenset([EOS]), dialect)
-    return Server(server.url, wire, **{**settings, **changes})
+    CLIENTS.append(Server(server.url, wire, **{**settings, **changes}))
+    return CLIENTS[-1]
 
 
 def engine_of(server: Server, max_num_seqs: int = 8) -> AsyncEngine:
     return AsyncEngine(
         server.sample,
-        Background(),
+        BACKGROUND,
         ByteTokenizer(),
         eos_token_ids=[EOS],
         max_length=400,
@@ -157,7 +164,7 @@ def test_an_aborted_request_is_never_returned(start):
     engine = engine_of(client(server), max_num_seqs=1)
     engine.add_request(0, OPS[0], 1)
     engine.add_request(1, OPS[0], 1)
-    engine._background.run(asyncio.sleep(0))
+    BACKGROUND.run(asyncio.sleep(0))
     engine.abort(1)
     returned = []
     while engine.num_unfinished:
@@ -207,19 +214,19 @@ def test_the_best_dialect_of_a_server_is_found(start, name, dialect):
     messages = tuple(b'[{"role": "user", "content": "Hello"}]')
     prompts = {"ids": PROMPT, "text": PROMPT, "messages": messages}
     server = client(start(name))
-    assert Background().run(find_dialect(server, prompts)) == dialect
+    assert BACKGROUND.run(find_dialect(server, prompts)) == dialect
 
 
 def test_a_server_that_serves_nothing_or_refuses_the_key_is_told_at_once(start):
     server = start()
     wrong = client(server, headers={"Authorization": "Bearer wrong"})
     with pytest.raises(SettingsError, match=r"401: .*\*\*\*.*OPENAI_API_KEY"):
-        Background().run(find_model(wrong, None))
+        BACKGROUND.run(find_model(wrong, None))
     with pytest.raises(SettingsError, match="did you mean 'scripted'"):
-        Background().run(find_model(client(server), "script"))
+        BACKGROUND.run(find_model(client(server), "script"))
     server.stop()
     with pytest.raises(SettingsError, match="does not answer"):
-        Background().run(find_model(client(server), None))
+        BACKGROUND.run(find_model(client(server), None))
 
 
 def test_a_chat_server_cannot_continue_a_response(start):

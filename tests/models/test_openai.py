@@ -4,6 +4,7 @@ import json
 
 import pytest
 from completions_server import KEY, CompletionsServer
+from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
@@ -109,6 +110,21 @@ def test_a_request_that_fails_is_recorded_and_the_run_goes_on(serve, connect):
     failed, fine = lm.generate_until(REQUESTS[2:], disable_tqdm=True)
     assert "the server answers 400" in failed.details.failure
     assert (failed, fine.details.failure) == ("", None)
+
+
+def test_a_task_runs_by_name_and_its_results_hold_no_key(serve, tiny_checkpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    results = simple_evaluate(
+        model="tts-openai",
+        model_args=f"base_url={serve('tokens').url},tokenizer={tiny_checkpoint}",
+        tasks=["arith_budget"],
+        gen_kwargs="max_thinking_tokens=24,max_answer_tokens=8",
+        limit=2,
+        bootstrap_iters=0,
+    )
+    assert results["results"]["arith_budget"]["failed,none"] == 0
+    assert results["config"]["served_model"] == "scripted"
+    assert KEY not in json.dumps(results, default=str)
 
 
 def test_the_key_of_the_environment_is_sent_and_in_no_result(serve, connect, monkeypatch):

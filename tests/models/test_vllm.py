@@ -8,11 +8,13 @@ import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
+import psutil
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from vllm_helpers import loaded
 
+from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
@@ -119,7 +121,7 @@ def test_a_task_runs_through_lm_eval_and_log_likelihoods_as_with_the_stock_model
         model=vllm_lm,
         tasks=["arith_budget"],
         gen_kwargs="max_thinking_tokens=24,max_answer_tokens=8",
-        task_manager=TaskManager(),
+        task_manager=TaskManager(include_path=task_configs(), include_defaults=False),
         limit=3,
         bootstrap_iters=0,
     )
@@ -149,9 +151,14 @@ def test_two_replicas_answer_the_same_and_keep_each_problem_with_one(wide_checkp
         assert value < 0
 
 
-def test_two_shards_answer_the_same(wide_checkpoint, forced):
+def test_two_shards_answer_the_same_until_they_are_killed(wide_checkpoint, forced):
+    others = psutil.Process().children(recursive=True)
     with loaded(wide_checkpoint, tensor_parallel_size=2) as lm:
         assert answers(lm, **FORCED) == forced
+        for process in set(psutil.Process().children(recursive=True)) - set(others):
+            process.kill()
+        failures = [response.details.failure for response in answers(lm, **FORCED)]
+    assert set(failures) == {"vLLM's engine process has died: see its log"}
 
 
 @pytest.mark.parametrize(
