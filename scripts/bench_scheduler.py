@@ -62,11 +62,17 @@ def jobs(strategy: Strategy, count: int, prompt_tokens: int) -> Iterator[Job]:
     """Make the programs one by one, as they are asked for."""
     for number in range(count):
         prompt = (number, *range(1, prompt_tokens))
-        yield Job(strategy.run(Request(prompt, 100_000, encode, DELIMITERS)), number)
+        yield Job(
+            strategy.run(Request(prompt, 100_000, encode, decode, delimiters=DELIMITERS)), number
+        )
 
 
 def encode(text: str) -> TokenIds:
     return tuple(text.encode())
+
+
+def decode(token_ids: TokenIds) -> str:
+    return bytes(token_ids).decode(errors="replace")
 
 
 def grown() -> float:

@@ -116,7 +116,9 @@ class Bench:
         jobs = (
             Job(
                 Budget(max_thinking_tokens=(cap,), num_waits=2, max_answer_tokens=16).run(
-                    Request(prompt, 1500, self.codec.encode, DELIMITERS)
+                    Request(
+                        prompt, 1500, self.codec.encode, self.codec.decode, delimiters=DELIMITERS
+                    )
                 ),
                 number,
             )

@@ -96,7 +96,7 @@ class Wire:
                 "stop_token_ids": sorted(self.eos_token_ids),
             }
         if self.dialect.returns_ids:
-            body |= {"stop": list(op.stop), "return_token_ids": True}
+            body |= {"stop": [stop for stop in op.stop if stop], "return_token_ids": True}
             if op.logprobs is not None:
                 body |= {"logprobs": op.logprobs, "return_tokens_as_token_ids": True}
         return body

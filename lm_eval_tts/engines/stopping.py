@@ -65,7 +65,7 @@ def ends_with_stop(token_ids: Sequence[int], stops: Sequence[str], tokenizer: To
     if not stops:
         return False
     tail = tokenizer.decode(token_ids[-window(stops) :])
-    return any(stop in tail for stop in stops)
+    return any(stop and stop in tail for stop in stops)
 
 
 def up_to_ending(

@@ -97,8 +97,8 @@ class VLLMEngine:
 
     def _submit(self, row: Row) -> None:
         prompt = TokensPrompt(prompt_token_ids=list(row.op.token_ids))
-        params = sampling_params(row, self._requests.eos_token_ids)
         try:
+            params = sampling_params(row, self._requests.eos_token_ids)
             (key,) = self._llm.enqueue(
                 [prompt], [params], use_tqdm=False, lora_request=self._lora_request
             )
@@ -133,10 +133,10 @@ def sampling_params(row: Row, eos_token_ids: frozenset[int]) -> SamplingParams:
         min_p=sampling.min_p,
         repetition_penalty=sampling.repetition_penalty,
         seed=row.seed & MAX_SEED if sampling.temperature else None,
-        stop=list(op.stop),
+        stop=[stop for stop in op.stop if stop],
         stop_token_ids=sorted(eos_token_ids),
         logprobs=op.logprobs,
-        detokenize=bool(op.stop),
+        detokenize=any(op.stop),
         skip_special_tokens=False,
         spaces_between_special_tokens=False,
         output_kind=RequestOutputKind.FINAL_ONLY,

@@ -134,6 +134,12 @@ def test_a_stop_string_cuts_exactly_wherever_token_boundaries_are(make_engine, w
         assert (completion.finish_reason, completion.stop) == ("stop", stop)
 
 
+def test_an_empty_stop_string_is_none(make_engine):
+    prompt = prompt_of(make_engine())
+    want = one(make_engine(), Generate(prompt, 9))
+    assert one(make_engine(), Generate(prompt, 9, stop=("",))) == want
+
+
 def test_a_request_does_not_sample_behind_its_stop_string(make_engine):
     engine = make_engine()
     prompt = prompt_of(engine)
