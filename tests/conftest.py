@@ -30,6 +30,16 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved random Llama (2 layers, 32 wide) with tokenizer and chat template."""
+    return save_tiny_llama(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def wide_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with heads of 32, which vLLM needs on CPUs, and two of each, which TP=2 shares."""
+    return save_tiny_llama(tmp_path_factory.mktemp("wide"), head_dim=32, num_key_value_heads=2)
+
+
+def save_tiny_llama(path: Path, **changes: int) -> Path:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -49,23 +59,48 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tokenizer_object=bpe, eos_token="<|end|>", chat_template=CHAT_TEMPLATE
     )
     torch.manual_seed(0)
+    shape = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 512,
+    }
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=512,
+        **{**shape, **changes},
         initializer_range=0.6,  # large, so that greedy text varies
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
     )
-    path = tmp_path_factory.mktemp("tiny")
     LlamaForCausalLM(config).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def vllm_lm(wide_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
+    """`tts-vllm` on the wide checkpoint with a random adapter at hand, which is off."""
+    from vllm_helpers import VLLM_ARGUMENTS, save_adapter
+
+    from lm_eval_tts.models.vllm import TTSVLLM
+
+    adapter = save_adapter(wide_checkpoint, tmp_path_factory.mktemp("adapter"))
+    lm = TTSVLLM(pretrained=str(wide_checkpoint), lora_local_path=str(adapter), **VLLM_ARGUMENTS)
+    lm.adapter = str(adapter)
+    lm.use_adapter(None)
+    return lm
+
+
+@pytest.fixture(scope="session")
+def vllm_url(wide_checkpoint: Path):
+    """The base URL of a `vllm serve` of the wide checkpoint on loopback."""
+    from vllm_helpers import serve
+
+    with serve(wide_checkpoint) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

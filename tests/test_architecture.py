@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "reward_models",
         "scheduler",
         "settings",
+        "strategies",
     },
 }
 SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes")}
@@ -51,6 +52,8 @@ LOADING = {"reward_models/loading.py"}  # within its functions
 HEAVY = {
     "torch": {"engines", "models", *SCORERS, *LOADING},
     "transformers": {"engines", "models", *SCORERS, *LOADING},
+    "vllm": {"engines", "models"},
+    "aiohttp": {"engines"},
     "lm_eval": {"models", "tasks", "cli"},
 }
 

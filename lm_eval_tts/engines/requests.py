@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lm_eval_tts.engines.base import Output, check_fits
-from lm_eval_tts.engines.stopping import complete, ends_with_stop
+from lm_eval_tts.engines.stopping import complete, ends_with_stop, up_to_ending
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Completion, Generate, TokenLogprob
@@ -42,8 +42,8 @@ class Requests:
         self.queue: deque[Row] = deque()
         self._rows: dict[int, list[Row]] = {}
         self._errors: dict[int, RequestError] = {}
+        self.eos_token_ids = frozenset(eos_token_ids)
         self._tokenizer = tokenizer
-        self._eos = frozenset(eos_token_ids)
         self._max_length = max_length
 
     @property
@@ -60,10 +60,12 @@ class Requests:
         self.queue.extend(rows)
         return rows
 
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        for row in self._rows.pop(request_id, ()):
+    def abort(self, request_id: int) -> list[Row]:
+        """Drop a request and return its rows; unknown ids are ignored."""
+        rows = self._rows.pop(request_id, [])
+        for row in rows:
             row.done = True
+        return rows
 
     def fail(self, row: Row, error: RequestError) -> None:
         """End the request of a row that cannot be served."""
@@ -80,10 +82,27 @@ class Requests:
         if logprob is not None and row.op.logprobs is not None:
             row.logprobs.append(logprob._replace(top=logprob.top[: row.op.logprobs]))
         row.done = (
-            token in self._eos
+            token in self.eos_token_ids
             or len(row.sampled) >= row.max_tokens
             or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
         )
+
+    def finished(
+        self, row: Row, sampled: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
+    ) -> None:
+        """Take all that a row has sampled at once; what lies behind its ending is dropped."""
+        row.sampled = list(
+            up_to_ending(
+                sampled[: row.max_tokens], row.op.stop, self.eos_token_ids, self._tokenizer
+            )
+        )
+        row.logprobs = list(logprobs[: len(row.sampled)])
+        row.done = True
+
+    def fail_all(self, error: RequestError) -> None:
+        """Note that nothing under way can be served."""
+        for rows in list(self._rows.values()):
+            self.fail(rows[0], error)
 
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
@@ -97,7 +116,7 @@ class Requests:
 
     def _complete(self, row: Row) -> Completion:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
-        return complete(sampled, row.op.stop, self._eos, self._tokenizer, logprobs)
+        return complete(sampled, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
 
 
 def take(queue: deque[Row], most: int) -> list[Row]:

@@ -65,7 +65,30 @@ def ends_with_stop(token_ids: Sequence[int], stops: Sequence[str], tokenizer: To
     if not stops:
         return False
     tail = tokenizer.decode(token_ids[-window(stops) :])
-    return any(stop in tail for stop in stops)
+    return any(stop and stop in tail for stop in stops)
+
+
+def up_to_ending(
+    token_ids: Sequence[int],
+    stops: Sequence[str],
+    eos_token_ids: frozenset[int],
+    tokenizer: Tokenizer,
+) -> Sequence[int]:
+    """Return the ids up to the first that ends the turn or completes a stop string.
+
+    Engines that look at the text later than at the tokens may sample some more.
+    """
+    ends = (place for place, token in enumerate(token_ids) if token in eos_token_ids)
+    body = token_ids[: next(ends, len(token_ids))]
+    text = tokenizer.decode(body) if stops else ""
+    completed = [(text.find(stop) + len(stop), stop) for stop in stops if stop and stop in text]
+    if not completed:
+        return token_ids[: len(body) + 1]
+    end, stop = min(completed)
+    count = num_tokens_within(body, text, end, tokenizer)
+    while stop not in tokenizer.decode(body[:count]):
+        count += 1
+    return body[:count]
 
 
 def complete(

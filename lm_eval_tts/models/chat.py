@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from lm_eval_tts.prompts import Message
+import jinja2
+
+from lm_eval_tts.program import TokenIds
+from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 
 class ChatPrompt(str):
@@ -33,3 +37,49 @@ def history_of(context: str) -> list[Message]:
     if isinstance(context, ChatPrompt):
         return context.messages
     return [{"role": "user", "content": context}]
+
+
+class TemplatedChat:
+    """Mixin for model classes that have a transformers tokenizer: chats to prompts, prompts to ids.
+
+    chat_template_args: given to the template, for example enable_thinking.
+    """
+
+    tokenizer: Any
+    chat_template_args: dict[str, Any]
+    tok_encode: Any
+
+    def apply_chat_template(
+        self, chat_history: list[Message], add_generation_prompt: bool = True
+    ) -> ChatPrompt:
+        """Render a chat, keeping its messages for `generate_until` to put a style around."""
+        text = self._render_chat(chat_history, add_generation_prompt)
+        return ChatPrompt(text, chat_history)
+
+    def _render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+        """Render a chat; where the template refuses a system message, it goes to the user turn."""
+
+        def render(history: Sequence[Message]) -> str:
+            text: str = self.tokenizer.apply_chat_template(
+                list(history),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **self.chat_template_args,
+            )
+            return text
+
+        try:
+            return render(messages)
+        except jinja2.exceptions.TemplateError:
+            return render(without_system(messages))
+
+    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
+        """Return the prompt text of a chat, and whether it came from a chat template."""
+        if self.tokenizer.chat_template is None:
+            return plain_prompt(messages), False
+        return self._render_chat(messages), True
+
+    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
+        """Return the ids of a whole prompt; a template has written its special tokens itself."""
+        return tuple(self.tok_encode(text, add_special_tokens=False if templated else None))

@@ -6,13 +6,10 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
@@ -23,15 +20,13 @@ from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.base import StrategyLM, load_scorer
-from lm_eval_tts.models.chat import ChatPrompt
-from lm_eval_tts.program import TokenIds
-from lm_eval_tts.prompts import Message, plain_prompt, without_system
-from lm_eval_tts.settings import parse_settings, setting_names
+from lm_eval_tts.models.chat import TemplatedChat
+from lm_eval_tts.settings import take_settings
 
 logger = logging.getLogger(__name__)
 
 
-class TTSHF(StrategyLM, HFLM):
+class TTSHF(TemplatedChat, StrategyLM, HFLM):
     """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM.
 
     `pretrained` and `peft` may also name a checkpoint that comes with the package.
@@ -129,41 +124,6 @@ class TTSHF(StrategyLM, HFLM):
         ids = {self.tokenizer.eos_token_id, *several} - {None}
         return sorted(ids)
 
-    def apply_chat_template(
-        self, chat_history: list[Message], add_generation_prompt: bool = True
-    ) -> ChatPrompt:
-        """Render a chat, keeping its messages for `generate_until` to put a style around."""
-        text = self._render_chat(chat_history, add_generation_prompt)
-        return ChatPrompt(text, chat_history)
-
-    def _render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """Render a chat; where the template refuses a system message, it goes to the user turn."""
-
-        def render(history: Sequence[Message]) -> str:
-            text: str = self.tokenizer.apply_chat_template(
-                list(history),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **self.chat_template_args,
-            )
-            return text
-
-        try:
-            return render(messages)
-        except jinja2.exceptions.TemplateError:
-            return render(without_system(messages))
-
-    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
-        """Return the prompt text of a chat, and whether it came from a chat template."""
-        if self.tokenizer.chat_template is None:
-            return plain_prompt(messages), False
-        return self._render_chat(messages), True
-
-    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
-        """Return the ids of a whole prompt; a template has written its special tokens itself."""
-        return tuple(self.tok_encode(text, add_special_tokens=False if templated else None))
-
     def run_seed(self) -> int:
         """Return torch's seed, which lm-eval's --seed sets before the model is made."""
         return int(torch.initial_seed())
@@ -172,20 +132,3 @@ class TTSHF(StrategyLM, HFLM):
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
-
-
-def take_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Take the strategy settings out of model arguments and check them.
-
-    Raises SettingsError for a name that is nearly, but not quite, one of ours: the loader of the
-    checkpoint would only say that its keyword is unexpected.
-    """
-    names = setting_names()
-    taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
-    for name in kwargs:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
-        if nearest:
-            raise SettingsError(f"unknown model argument {name!r}: did you mean {nearest[0]!r}?")
-    if taken:
-        parse_settings(taken)
-    return taken

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval_tts.engines.stopping import complete, cut_before, ends_with_stop, find_stop
+from lm_eval_tts.engines.stopping import (
+    complete,
+    cut_before,
+    ends_with_stop,
+    find_stop,
+    up_to_ending,
+)
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 
 NO_EOS = frozenset[int]()
@@ -86,3 +92,33 @@ def prefix_space_tokenizer():
         ]
     )
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+@pytest.mark.parametrize(
+    ("sampled", "stops", "want"),
+    [
+        ("so it is</think> 42", ["</think>"], "so it is</think>"),
+        ("a stop, then abc", ["abc", "stop"], "a stop"),
+        ("abcd", ["abcd", "bc"], "abc"),  # token by token, "bc" is complete first
+        ("nothing to see", ["zz", ""], "nothing to see"),
+    ],
+)
+def test_what_was_sampled_behind_the_ending_is_dropped(sampled, stops, want):
+    assert bytes(up_to_ending(tuple(sampled.encode()), stops, NO_EOS, ByteTokenizer())) == (
+        want.encode()
+    )
+
+
+def test_an_end_of_turn_ends_what_was_sampled_too():
+    ids = (*b"yes", 256, *b"no</think>")
+    assert up_to_ending(ids, ["</think>"], frozenset({256}), ByteTokenizer()) == (*b"yes", 256)
+
+
+def test_a_token_that_runs_over_a_stop_string_is_the_last(tiny_tokenizer):
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    ids = tokenizer.encode("<think>\nFirst we add")
+    text = tokenizer.decode(ids)
+    for end in range(1, len(text)):
+        kept = up_to_ending(ids, [text[:end]], NO_EOS, tokenizer)
+        assert text[:end] in tokenizer.decode(kept)
+        assert text[:end] not in tokenizer.decode(kept[:-1])

@@ -1,0 +1,53 @@
+"""Which requests belong together: those whose prompt continues an earlier one.
+
+Replicas do not share their prefix caches, so the requests of one problem should meet the same one.
+A strategy's first request is the problem's prompt; whatever follows begins with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Sessions:
+    """Finds the session of a prompt: one for each prompt that begins with no earlier one.
+
+    Memory is one entry for each session; time is proportional to the longest first prompt.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], int] = {}
+        self._longest = 0
+
+    def of(self, token_ids: Sequence[int]) -> int:
+        """Return the session's number, counting from 0."""
+        state = 0
+        for length, token in enumerate(token_ids[: self._longest], 1):
+            state = hash((state, token))
+            if (session := self._known.get((length, state))) is not None:
+                return session
+        for token in token_ids[self._longest :]:
+            state = hash((state, token))
+        session = self._known[(len(token_ids), state)] = len(self._known)
+        self._longest = max(self._longest, len(token_ids))
+        return session
+
+
+class Ranks:
+    """Assigns the rows of a session to one rank, new sessions to the rank with the fewest."""
+
+    def __init__(self, num_ranks: int) -> None:
+        self._sessions = Sessions()
+        self._rank_of: dict[int, int] = {}
+        self._load = [0] * num_ranks
+
+    def take(self, token_ids: Sequence[int]) -> int:
+        """Return the rank for a row, which is under way until `release`."""
+        session = self._sessions.of(token_ids)
+        rank = self._rank_of.setdefault(session, self._load.index(min(self._load)))
+        self._load[rank] += 1
+        return rank
+
+    def release(self, rank: int) -> None:
+        """Note that a row of this rank is done."""
+        self._load[rank] -= 1

@@ -1,0 +1,110 @@
+"""An engine over any coroutine that samples one sequence: a server, or vLLM's AsyncLLM.
+
+The event loop runs in a thread of its own, so it goes on while programs are resumed and works in
+notebooks, where the main thread has a loop already. What comes back is handed over at the next
+step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
+
+from lm_eval_tts.engines.base import Output
+from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
+
+T = TypeVar("T")
+
+
+class Sampled(NamedTuple):
+    """All that was sampled for one row, ending included; log-probabilities if asked for."""
+
+    token_ids: TokenIds
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class Background:
+    """An event loop in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine; the future may be waited for and cancelled from here."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self.start(work).result()
+
+
+class AsyncEngine:
+    """Runs up to `max_num_seqs` rows at once, each by `sample(row)`.
+
+    sample: returns all that the row sampled, or raises RequestError; cancelled when a request is
+    aborted. eos_token_ids: ids that end the turn. max_length: context in tokens.
+    """
+
+    def __init__(
+        self,
+        sample: Callable[[Row], Coroutine[Any, Any, Sampled]],
+        background: Background,
+        tokenizer: Tokenizer,
+        *,
+        eos_token_ids: Sequence[int],
+        max_length: int,
+        max_num_seqs: int,
+    ) -> None:
+        self.max_length = max_length
+        self.max_num_seqs = max_num_seqs
+        self._sample = sample
+        self._background = background
+        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
+        self._live: dict[Row, Future[Sampled]] = {}
+        self._done: SimpleQueue[Row] = SimpleQueue()
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return self._requests.num_unfinished
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        self._requests.add(request_id, op, seed)
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        for row in self._requests.abort(request_id):
+            if (future := self._live.pop(row, None)) is not None:
+                future.cancel()
+
+    def step(self) -> list[Output]:
+        """Wait until a row is done, and return the requests that finished with it."""
+        for row in take(self._requests.queue, self.max_num_seqs - len(self._live)):
+            self._live[row] = self._background.start(self._sample(row))
+            self._live[row].add_done_callback(partial(self._report, row))
+        if self._live:
+            self._take(self._done.get())
+            while not self._done.empty():
+                self._take(self._done.get())
+        return self._requests.pop_finished()
+
+    def _report(self, row: Row, future: Future[Sampled]) -> None:
+        self._done.put(row)  # in the loop's thread
+
+    def _take(self, row: Row) -> None:
+        if (future := self._live.pop(row, None)) is None:
+            return  # aborted
+        try:
+            self._requests.finished(row, *future.result())
+        except RequestError as error:
+            self._requests.fail(row, error)

@@ -1,0 +1,212 @@
+"""Budget forcing on vLLM, beside plain generation of as many tokens and forcing round by round.
+
+One engine, the same requests, the methods in turn, several times:
+
+    plain    one LLM.generate of as many tokens for each request, nothing forced: the bound
+    rounds   the same forcing by LLM.generate of all pending segments: all wait for the slowest
+    ours     each request goes on as soon as its own segment is done
+
+A request thinks up to its own limit, is told to wait twice, and answers; limits vary from short to
+long, as thoughts do. Prefix caching is on for all and emptied between runs. Seconds are wall time
+and, as other work on the machine does not change them, CPU time of all of vLLM's processes.
+"""
+
+import argparse
+import json
+import logging
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from bench_hf import DELIMITERS, QUESTIONS
+from transformers import AutoTokenizer
+
+from lm_eval_tts.engines.base import Engine, Output
+from lm_eval_tts.engines.requests import Requests, take
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.program import Generate, Request
+from lm_eval_tts.scheduler import Job, run
+from lm_eval_tts.strategies import Budget
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+
+
+class Rounds:
+    """An engine whose step answers everything that waits by one LLM.generate."""
+
+    def __init__(self, llm: Any, codec: HFTokenizer, eos: list[int], max_num_seqs: int) -> None:
+        self.max_length = llm.llm_engine.model_config.max_model_len
+        self.max_num_seqs = max_num_seqs
+        self._llm = llm
+        self._requests = Requests(codec, eos_token_ids=eos, max_length=self.max_length)
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned."""
+        return self._requests.num_unfinished
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op."""
+        self._requests.add(request_id, op, seed)
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request."""
+        self._requests.abort(request_id)
+
+    def step(self) -> list[Output]:
+        """Answer all that waits, and wait for all of it."""
+        from lm_eval_tts.engines.vllm import sampling_params
+
+        rows = take(self._requests.queue, len(self._requests.queue))
+        outputs = self._llm.generate(
+            [{"prompt_token_ids": list(row.op.token_ids)} for row in rows],
+            [sampling_params(row, self._requests.eos_token_ids) for row in rows],
+            use_tqdm=False,
+        )
+        for row, output in zip(rows, outputs, strict=True):
+            self._requests.finished(row, output.outputs[0].token_ids)
+        return self._requests.pop_finished()
+
+
+class Bench:
+    """An engine and the requests that all methods answer."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        from vllm import LLM
+
+        self.args = args
+        tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
+        self.codec = HFTokenizer(tokenizer)
+        self.eos = [tokenizer.eos_token_id]
+        self.llm = LLM(
+            model=args.checkpoint,
+            dtype=args.dtype,
+            enforce_eager=True,
+            enable_prefix_caching=True,
+            block_size=args.block_size,
+            max_num_seqs=args.slots,
+            max_model_len=2048,
+        )
+        self.num_steps = 0
+        self._step = self.llm.llm_engine.step
+        self.llm.llm_engine.step = self._counted
+        texts = [f"{QUESTIONS[i % len(QUESTIONS)]} ({i})" for i in range(args.requests)]
+        chats = [[{"role": "user", "content": text}] for text in texts]
+        self.prompts = [
+            tuple(tokenizer.apply_chat_template(c, add_generation_prompt=True, return_dict=False))
+            for c in chats
+        ]
+        least, most = args.shortest, args.cap
+        spread = [
+            (i * 37 % args.requests) / max(1, args.requests - 1) for i in range(args.requests)
+        ]
+        self.caps = [round(least + (most - least) * share**2) for share in spread]
+        self.tokens = [1] * args.requests
+
+    def _counted(self) -> Any:
+        self.num_steps += 1
+        return self._step()
+
+    def force(self, engine: Engine) -> None:
+        """Run budget forcing over an engine and note each request's sampled tokens."""
+        jobs = (
+            Job(
+                Budget(max_thinking_tokens=(cap,), num_waits=2, max_answer_tokens=16).run(
+                    Request(
+                        prompt, 1500, self.codec.encode, self.codec.decode, delimiters=DELIMITERS
+                    )
+                ),
+                number,
+            )
+            for number, (prompt, cap) in enumerate(zip(self.prompts, self.caps, strict=True))
+        )
+        for result in run(jobs, engine):
+            self.tokens[result.job] = result.cost.num_sampled_tokens
+
+    def ours(self) -> None:
+        """Force by our engine."""
+        from lm_eval_tts.engines.vllm import VLLMEngine
+
+        self.force(
+            VLLMEngine(
+                self.llm,
+                self.codec,
+                eos_token_ids=self.eos,
+                max_length=2048,
+                max_num_seqs=self.args.slots * 5 // 4,
+            )
+        )
+
+    def rounds(self) -> None:
+        """Force round by round."""
+        self.force(Rounds(self.llm, self.codec, self.eos, self.args.requests))
+
+    def plain(self) -> None:
+        """Generate as many tokens for each request as forcing sampled for it."""
+        from vllm import SamplingParams
+
+        params = [SamplingParams(temperature=0, max_tokens=n, ignore_eos=True) for n in self.tokens]
+        prompts = [{"prompt_token_ids": list(prompt)} for prompt in self.prompts]
+        self.llm.generate(prompts, params, use_tqdm=False)
+
+    def measure(self, method: Callable[[], None]) -> dict[str, float]:
+        """Run a method on an empty cache and return what it took."""
+        self.llm.reset_prefix_cache()
+        steps, cpu, start = self.num_steps, cpu_seconds(), time.perf_counter()
+        method()
+        return {
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": cpu_seconds() - cpu,
+            "steps": self.num_steps - steps,
+            "tokens": sum(self.tokens),
+        }
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and all it has started."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(t.user + t.system for t in (process.cpu_times() for process in processes))
+
+
+RATIOS = [("ours", "plain"), ("rounds", "plain"), ("rounds", "ours")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", help="Hub name or folder")
+    parser.add_argument("--requests", type=int, default=48)
+    parser.add_argument("--slots", type=int, default=16, help="sequences at once in vLLM")
+    parser.add_argument("--shortest", type=int, default=40, help="tokens of the shortest thought")
+    parser.add_argument("--cap", type=int, default=400, help="tokens of the longest thought")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--block-size", type=int, default=32)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    args = parser.parse_args()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    bench = Bench(args)
+    bench.ours()  # warms up, and tells how many tokens `plain` has to make
+    rows: dict[str, list[dict[str, float]]] = {"plain": [], "rounds": [], "ours": []}
+    for _ in range(args.repeats):
+        for name, runs in rows.items():
+            runs.append(bench.measure(getattr(bench, name)))
+            print(name, {key: round(value, 1) for key, value in runs[-1].items()}, flush=True)
+    ratios = {
+        f"{one} / {other}, {figure}": statistics.median(run[figure] for run in rows[one])
+        / statistics.median(run[figure] for run in rows[other])
+        for one, other in RATIOS
+        for figure in ("seconds", "cpu_seconds", "steps")
+    }
+    for name, ratio in ratios.items():
+        print(f"{ratio:6.2f}  {name}")
+    if args.json:
+        content = {"settings": vars(args), "rows": rows, "ratios": ratios}
+        args.json.write_text(json.dumps(content, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()

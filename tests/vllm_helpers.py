@@ -1,0 +1,106 @@
+"""vLLM on a CPU: small and exact settings, a server on loopback, a random adapter."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # a core may be busy with other work
+os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # log-probabilities would wait for a compiler
+
+VLLM_ARGUMENTS = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "max_model_len": 512,
+    "max_num_seqs": 8,
+    "max_num_batched_tokens": 1024,
+}
+SERVER_START = 600  # seconds; about 30 where nothing else runs
+
+
+def save_adapter(checkpoint: Path, path: Path) -> Path:
+    """Save a random LoRA adapter for a checkpoint and its merged model below `path`/merged."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(1)
+    base = AutoModelForCausalLM.from_pretrained(checkpoint)
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    adapted = get_peft_model(base, LoraConfig(r=8, target_modules=targets, init_lora_weights=False))
+    adapted.save_pretrained(path)
+    adapted.merge_and_unload().save_pretrained(path / "merged")
+    AutoTokenizer.from_pretrained(checkpoint).save_pretrained(path / "merged")
+    return path
+
+
+@contextmanager
+def loaded(checkpoint: Path, **arguments: int) -> Iterator:
+    """Load `tts-vllm` for the block, then end its processes."""
+    from lm_eval_tts.models.vllm import TTSVLLM
+
+    lm = TTSVLLM(pretrained=str(checkpoint), **VLLM_ARGUMENTS, **arguments)
+    try:
+        yield lm
+    finally:
+        lm.model.llm_engine.engine_core.shutdown()
+
+
+@contextmanager
+def serve(checkpoint: Path) -> Iterator[str]:
+    """Run `vllm serve` until the end of the block, then stop it and all it has started."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "wide"]
+    command += ["--block-size", "32", "--enable-prompt-tokens-details"]
+    for name, value in VLLM_ARGUMENTS.items():
+        flag = "--" + name.replace("_", "-")
+        command += [flag] if value is True else [flag, str(value)]
+    log = checkpoint / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        _wait(process, url, log)
+        yield url
+    finally:
+        stop_all(process)
+
+
+def stop_all(process: subprocess.Popen) -> None:
+    """Stop a process and its descendants by their ids: vLLM's outlive a parent that is killed."""
+    import psutil
+
+    started = psutil.Process(process.pid).children(recursive=True) if _runs(process) else []
+    process.terminate()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    for one in alive:
+        one.kill()
+    process.kill()
+    process.wait()
+
+
+def _runs(process: subprocess.Popen) -> bool:
+    return process.poll() is None
+
+
+def _wait(process: subprocess.Popen, url: str, log: Path) -> None:
+    limit = time.monotonic() + SERVER_START
+    while time.monotonic() < limit:
+        if process.poll() is not None:
+            raise RuntimeError(f"vllm serve ended: {log.read_text()[-2000:]}")
+        try:
+            urllib.request.urlopen(url + "/models", timeout=2)
+            return
+        except (URLError, OSError):
+            time.sleep(0.5)
+    raise RuntimeError(f"vllm serve did not answer: {log.read_text()[-2000:]}")
