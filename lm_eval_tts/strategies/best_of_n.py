@@ -3,7 +3,7 @@
 score_by="reward": a reward model rates them (Cobbe et al. 2021, arXiv:2110.14168); its weighted
 form adds the scores of equal answers up (Li et al. 2022, arXiv:2206.02336). Without a reward model
 the policy's own confidence can: "mean_logprob", or "self_certainty" (Kang et al. 2025,
-arXiv:2502.18581).
+arXiv:2502.18581), which takes an engine that tells of the whole vocabulary.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from lm_eval_tts.errors import unknown_name
 from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.confidence import MEASURES
+from lm_eval_tts.strategies.confidence import MEASURES, check_told
 from lm_eval_tts.strategies.sampling import (
     Rated,
     chosen,
@@ -59,6 +59,7 @@ class BestOfN(Rated):
             return Candidate(trace, (("reward", aggregate(scores, self.aggregation)),), scores)
         trace = yield from self.write(replace(request, logprobs=0))
         value = MEASURES[self.score_by](trace.logprobs, request.vocabulary_size)
+        check_told(value, trace.logprobs, self.score_by)
         return Candidate(trace.without_logprobs(), ((self.score_by, value),))
 
 

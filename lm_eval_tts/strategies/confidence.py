@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import TokenLogprob
 
 Logprobs = Sequence[TokenLogprob]
@@ -30,6 +31,16 @@ def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> fl
     is left out, which changes no ranking.
     """
     return mean([-logprob.mean for logprob in logprobs]) - math.log(vocabulary_size or 1)
+
+
+def check_told(value: float, logprobs: Logprobs, name: str) -> float:
+    """Return the value of a measure. Raises RequestError if an engine does not tell what it takes.
+
+    An empty response has no confidence (NaN) on any engine.
+    """
+    if logprobs and math.isnan(value):
+        raise RequestError(f"this engine does not tell the log-probabilities that {name!r} takes")
+    return value
 
 
 MEASURES: dict[str, Callable[[Logprobs, int | None], float]] = {

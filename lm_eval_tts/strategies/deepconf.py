@@ -18,6 +18,7 @@ from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
 from lm_eval_tts.strategies.confidence import (
     bottom_confidence,
+    check_told,
     group_confidences,
     mean,
     tail_confidence,
@@ -119,7 +120,9 @@ class DeepConf(Sampled):
 
     def _whole(self, request: Request) -> Program[Watched]:
         trace = yield from self.write(request)
-        return Watched(trace.without_logprobs(), token_confidences(trace.logprobs))
+        confidences = token_confidences(trace.logprobs)
+        check_told(sum(confidences), trace.logprobs, "deepconf")
+        return Watched(trace.without_logprobs(), confidences)
 
     def _watched(self, request: Request, least: float) -> Program[Watched]:
         """Write a response in pieces until it ends or a group of tokens is below the threshold."""

@@ -5,11 +5,13 @@ from math import isnan
 import pytest
 from helpers import Tree, byte_request, run_one, text_of
 
+from lm_eval_tts.engines import scripted
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Sampling
+from lm_eval_tts.program import Delimiters, Sampling, TokenLogprob
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.strategies.best_of_n import BestOfN
+from lm_eval_tts.strategies.deepconf import DeepConf
 from lm_eval_tts.strategies.self_consistency import SelfConsistency
 
 HOT = Sampling(temperature=1.0)
@@ -101,6 +103,16 @@ def test_without_a_reward_model_the_surest_response_is_given(score_by):
     assert text_of(result.value.response_ids) == ["aaa", "bbb", "ccc"][best]
     assert len(set(scores)) == 3
     assert not result.value.candidates[0].trace.logprobs
+
+
+def test_an_engine_that_does_not_tell_what_a_measure_takes_is_no_lottery(monkeypatch):
+    monkeypatch.setattr(scripted, "_logprob", lambda row, token: TokenLogprob(-1.0))
+    for strategy in (BestOfN(n=2, score_by="self_certainty"), DeepConf(n=2)):
+        result = run_one(strategy.run(request()), ScriptedEngine(Tree({"": ["a", "b"]})))
+        assert "does not tell the log-probabilities" in str(result.value)
+    strategy = BestOfN(n=2, score_by="mean_logprob")
+    result = run_one(strategy.run(request()), ScriptedEngine(Tree({"": ["a", "b"]})))
+    assert len(result.value.candidates) == 2
 
 
 @pytest.mark.parametrize(
