@@ -131,5 +131,5 @@ def _index_entry(sample: Sample) -> list[Any]:
 
 def _packed(name: str, content: Any) -> str:
     raw = json.dumps(content, ensure_ascii=True).encode()
-    text = base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+    text = base64.b64encode(gzip.compress(raw, 2, mtime=0)).decode()
     return f'<script type="text/plain" id="{name}">{text}</script>\n'

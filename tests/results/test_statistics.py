@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -46,6 +46,7 @@ def test_scores_that_were_not_recorded_are_left_out():
     assert math.isnan(statistics.proportion_interval(np.array([np.nan])).low)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.data())
 def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one(n: int, data: st.DataObject):
     """Against all draws of k of n, counted."""
@@ -72,6 +73,7 @@ def test_mcnemars_test_counts_only_documents_that_flipped():
     assert statistics.paired_p_value(np.zeros(fewer + 1), np.ones(fewer + 1)) < 0.05
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_mcnemars_p_value_is_that_of_the_binomial_test(wins: int, losses: int):
     a = np.array([0.0] * wins + [1.0] * losses + [1.0])
