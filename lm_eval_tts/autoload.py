@@ -1,12 +1,13 @@
 """How a stock lm_eval finds this package: a hook that costs nothing until lm_eval is imported.
 
 The released lm_eval (0.4.13) has no plug-in mechanism. `lm_eval_tts.pth`, which Python reads at
-start-up, imports this module; it puts one finder on `sys.meta_path`. When lm_eval's model registry
-or task manager is imported, the finder lets it load as usual and then
+start-up, imports this module; it puts one finder on `sys.meta_path`. When lm_eval's model registry,
+task manager or command is imported, the finder lets it load as usual and then
 
 - registers our models lazily, except names that lm_eval already knows (its next release reads them
-  from the entry points in pyproject.toml), and
-- adds our task folder to TaskManager's paths, before the user's own --include_path, which wins.
+  from the entry points in pyproject.toml),
+- adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
+- puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
 LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
 """
@@ -71,7 +72,18 @@ def add_task_path(manager_module: ModuleType) -> None:
     task_manager.__init__ = init
 
 
-_PATCHES = {"lm_eval.models": register_models, "lm_eval.tasks.manager": add_task_path}
+def guard_runs(run_module: ModuleType) -> None:
+    """Have runs of our models end in one line and an exit code that tells."""
+    from lm_eval_tts.guard import guarded
+
+    run_module.Run._execute = staticmethod(guarded(run_module.Run._execute))
+
+
+_PATCHES = {
+    "lm_eval.models": register_models,
+    "lm_eval.tasks.manager": add_task_path,
+    "lm_eval._cli.run": guard_runs,
+}
 
 
 class _Finder:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from lm_eval_tts import __version__, autoload
+from lm_eval_tts import __version__, autoload, doctor
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.results import fit
 
@@ -234,4 +234,5 @@ COMMANDS = {
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "fit": Command("a compute-optimal table from finished runs", fit.add_arguments, fit.run),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
+    "doctor": Command("checks of this installation", doctor.add_arguments, doctor.run),
 }

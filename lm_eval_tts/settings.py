@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -81,16 +82,16 @@ def setting_names() -> frozenset[str]:
     return frozenset(f.name for kind in kinds for f in fields(kind)).union(MAX_TOKENS_ALIASES)
 
 
-def take_settings(kwargs: dict[str, Any]) -> dict[str, Any]:
+def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Take the strategy settings out of model arguments and check them.
 
-    Raises SettingsError for a name that is nearly, but not quite, one of ours: the loader of the
-    checkpoint would only say that its keyword is unexpected.
+    known: the model's own arguments. Raises SettingsError for a name that is nearly, but not
+    quite, one of ours or of these: the loader would only say that its keyword is unexpected.
     """
     names = setting_names()
     taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
-    for name in kwargs:
-        nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
+    for name in kwargs.keys() - known:
+        nearest = difflib.get_close_matches(name, names | known, n=1, cutoff=0.85)
         if nearest:
             raise SettingsError(f"unknown model argument {name!r}: did you mean {nearest[0]!r}?")
     if taken:
@@ -140,6 +141,10 @@ def _settings(common: Common, strategy: Strategy) -> Settings:
         raise SettingsError(
             f"thinking_length={common.thinking_length!r}: allowed are 'short' and 'long'"
         )
+    for name in ("thinking_tokens", "thinking_steps"):
+        number = getattr(common, name)
+        if number is not None and number < 1:
+            raise SettingsError(f"{name}={number}: allowed is a number >= 1")
     prompts = load_prompts(common.prompt_file)
     style = prompts.style(common.prompt_style) if common.prompt_style else None
     preset = prompts.preset(common.delimiters or (style.delimiters if style else "none"))
@@ -163,11 +168,11 @@ def _settings(common: Common, strategy: Strategy) -> Settings:
 def _sampling(common: Common) -> Sampling:
     """Return the sampling; as in lm-eval, do_sample=False is greedy whatever the temperature."""
     allowed = {
-        "temperature": (common.temperature >= 0, "a number >= 0"),
+        "temperature": (0 <= common.temperature < math.inf, "a number >= 0"),
         "top_p": (0 < common.top_p <= 1, "a number in (0, 1]"),
         "top_k": (common.top_k >= 0, "a number >= 0 (0 is off)"),
         "min_p": (0 <= common.min_p <= 1, "a number in [0, 1]"),
-        "repetition_penalty": (common.repetition_penalty > 0, "a number > 0 (1 is off)"),
+        "repetition_penalty": (0 < common.repetition_penalty < math.inf, "a number > 0 (1 is off)"),
     }
     for name, (good, what) in allowed.items():
         if not good:

@@ -22,8 +22,14 @@ MAY_IMPORT = {
     "response": set(),
     "voting": set(),
     "difficulty": set(),
+    "outcome": set(),
+    "credentials": {"errors"},
+    "disk": {"errors"},
+    "journal": {"disk", "errors"},
+    "guard": {"credentials", "disk", "errors", "outcome"},
+    "doctor": {"autoload", "disk", "errors"},
     "strategies": {"difficulty", "errors", "program", "strategies", "voting"},
-    "engines": {"errors", "program", "engines"},
+    "engines": {"errors", "journal", "program", "engines"},
     "scheduler": {"errors", "program", "engines", "reward_models"},
     "results": {"difficulty", "errors", "results"},
     "reward_models": {"engines", "errors", "grading", "program", "reward_models"},
@@ -31,11 +37,16 @@ MAY_IMPORT = {
     "grading": {"errors", "grading"},
     "tasks": {"autoload", "errors", "grading", "progress", "response", "tasks", "voting"},
     "models": {
+        "",  # the version
         "checkpoints",
+        "credentials",
+        "disk",
         "engines",
         "errors",
         "grading",
+        "journal",
         "models",
+        "outcome",
         "program",
         "progress",
         "prompts",
@@ -50,7 +61,7 @@ MAY_IMPORT = {
 SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes")}
 LOADING = {"reward_models/loading.py"}  # within its functions
 HEAVY = {
-    "torch": {"engines", "models", *SCORERS, *LOADING},
+    "torch": {"doctor", "engines", "models", *SCORERS, *LOADING},
     "transformers": {"engines", "models", *SCORERS, *LOADING},
     "vllm": {"engines", "models"},
     "aiohttp": {"engines"},

@@ -32,13 +32,15 @@ class PromptTokens:
 
 
 class Engine(Protocol):
-    """What answers `Generate` ops; requests come and go at any step.
+    """What answers `Generate` ops; requests come and go at any step."""
 
-    max_length: context window in tokens. max_num_seqs: sequences worth having under way at once.
-    """
+    @property
+    def max_length(self) -> int:
+        """Context window in tokens."""
 
-    max_length: int
-    max_num_seqs: int
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences worth having under way at once."""
 
     @property
     def num_unfinished(self) -> int:

@@ -147,8 +147,9 @@ class HFEngine:
                 self._catch_up()
                 self._decode()
             return self._requests.pop_finished()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
+        except Exception as error:
+            if not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+                self._start_anew()  # a forward that broke has not written what the slots say
                 raise
         self._make_room()  # not above, where the traceback still holds tensors
         return self._requests.pop_finished()

@@ -22,6 +22,7 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import ChatPrompt, history_of
+from lm_eval_tts.models.keeping import Keeper
 from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.progress import Progress
 from lm_eval_tts.prompts import Message, build_messages
@@ -63,7 +64,7 @@ class _Plan:
     seed: int
 
 
-class StrategyLM:
+class StrategyLM(Keeper):
     """Mixin for lm_eval model classes: runs the strategy that the generation kwargs name.
 
     A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
@@ -113,8 +114,13 @@ class StrategyLM:
         settings_of = self._settings_reader()
         plans = [self._plan(i, key.repeat, settings_of(i.args[1])) for key, i in unique.items()]
         disable = disable_tqdm or self.rank != 0
-        with Progress(len(plans), disable=disable, world_size=self.world_size) as progress:
-            made = self._run(plans, list(unique.values()), progress)
+        instances = list(unique.values())
+        with (
+            self._kept(instances, settings_of) as engine,
+            Progress(len(plans), disable=disable, world_size=self.world_size) as progress,
+        ):
+            made = self._run(plans, instances, engine, progress)
+        self._count(made)
         responses = dict(zip(unique, made, strict=True))
         for key, instance in unique.items():
             self.cache_hook.add_partial("generate_until", instance.args, responses[key])
@@ -177,11 +183,15 @@ class StrategyLM:
         return self.render(messages)
 
     def _run(
-        self, plans: list[_Plan], instances: Sequence[Instance], progress: Progress
+        self,
+        plans: list[_Plan],
+        instances: Sequence[Instance],
+        engine: Engine,
+        progress: Progress,
     ) -> list[Response]:
         responses: list[Response | None] = [None] * len(plans)
         jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        for result in run(jobs, self.engine, self.reward_model):
+        for result in run(jobs, engine, self.reward_model):
             response = self._respond(plans[result.job], result)
             responses[result.job] = response
             progress.update(instances[result.job], response, result.cost.num_sampled_tokens)

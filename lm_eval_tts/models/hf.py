@@ -6,7 +6,9 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 
 from __future__ import annotations
 
+import inspect
 import logging
+from dataclasses import fields
 from functools import cached_property
 from typing import Any
 
@@ -15,13 +17,23 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.credentials import refuse_credentials
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.arguments import check_arguments, loading
 from lm_eval_tts.models.base import StrategyLM, load_scorer
 from lm_eval_tts.models.chat import TemplatedChat
+from lm_eval_tts.models.identity import tokenizer_digest, weights_digest
+from lm_eval_tts.outcome import MAX_FAILURES
+from lm_eval_tts.reward_models.loading import RewardModelSettings
 from lm_eval_tts.settings import take_settings
+
+OWN_ARGUMENTS = {"merge_peft", "journal", "max_failures"}
+ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters).union(
+    OWN_ARGUMENTS, (field.name for field in fields(RewardModelSettings))
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +47,26 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
     _model: Any
     peft: str | None
 
-    def __init__(self, pretrained: Any = None, *, merge_peft: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        pretrained: Any = None,
+        *,
+        merge_peft: bool = False,
+        journal: str | None = None,
+        max_failures: float = MAX_FAILURES,
+        **kwargs: Any,
+    ) -> None:
         """Load the checkpoint; without `pretrained`, the tiny reasoner that comes along.
 
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster. reward_model,
         reward_model_type ...: see `RewardModelSettings`.
-        Raises SettingsError for wrong strategy settings, before loading.
+        journal: folder that keeps finished requests, for a run to continue where it stopped.
+        max_failures: share of requests that may fail before the command's exit code tells.
+        Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
+        loaded.
         """
-        self.strategy_defaults = take_settings(kwargs)
+        refuse_credentials(kwargs)
+        self.strategy_defaults = take_settings(kwargs, ARGUMENTS)
         if pretrained is None:
             kwargs = DEFAULTS | kwargs
             logger.info(
@@ -50,14 +74,19 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
                 ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
             )
             pretrained = kwargs.pop("pretrained")
+        check_arguments(kwargs)
+        if journal and kwargs.get("tp_plan"):
+            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
+        self.keep(journal, max_failures)
         self._reward_name = kwargs.get("reward_model")
         self.reward_model = load_scorer(kwargs)
         self._checkpoint, self._adapter = name_of(pretrained), kwargs.get("peft")
-        if isinstance(pretrained, str):
-            pretrained = find_checkpoint(pretrained)
-        if self._adapter:
-            kwargs["peft"] = find_checkpoint(self._adapter)
-        HFLM.__init__(self, pretrained=pretrained, **kwargs)
+        with loading({"pretrained": pretrained, **kwargs}):
+            if isinstance(pretrained, str):
+                pretrained = find_checkpoint(pretrained)
+            if self._adapter:
+                kwargs["peft"] = find_checkpoint(self._adapter)
+            HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and self._adapter:
             self._model = self._model.merge_and_unload()
         self._merged = merge_peft
@@ -91,6 +120,19 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
             "reward_model": self._reward_name,
         }
         return {**HFLM.get_model_info(self), **ours}
+
+    def run_facts(self) -> dict[str, str]:
+        """Return what makes the results of two runs differ, whatever they ask."""
+        return {
+            "pretrained": self._checkpoint,
+            "peft": str(self._adapter),
+            "weights": weights_digest(self.model),
+            "dtype": str(self.model.dtype),
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "max_length": str(self.max_length),
+            "reward_model": str(self._reward_name),
+            "seed": str(self.run_seed()),
+        }
 
     def _join_ranks(self) -> None:
         """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
@@ -127,6 +169,7 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
     def run_seed(self) -> int:
         """Return torch's seed, which lm-eval's --seed sets before the model is made."""
         return int(torch.initial_seed())
+
 
 
 def name_of(pretrained: Any) -> str:

@@ -32,6 +32,8 @@ from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.models.base import StrategyLM, load_scorer
 from lm_eval_tts.models.chat import TemplatedChat, history_of
+from lm_eval_tts.models.identity import tokenizer_digest
+from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message
 from lm_eval_tts.settings import Settings, take_settings
@@ -74,6 +76,7 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         reward_model, reward_model_type ...: see `RewardModelSettings`.
         Raises SettingsError for wrong settings and servers that cannot be used.
         """
+        self.keep(**take_keeping(kwargs))
         self.strategy_defaults = take_settings(kwargs)
         self._reward_name = kwargs.get("reward_model")
         self.reward_model = load_scorer(kwargs)
@@ -174,6 +177,16 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
             return settings
 
         return check
+
+    def run_facts(self) -> dict[str, str]:
+        """Return what makes the results of two runs differ, as far as a server tells."""
+        return {
+            "model": self._server.wire.model,
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "max_length": str(self.engine.max_length),
+            "reward_model": str(self._reward_name),
+            "seed": str(self.run_seed()),
+        }
 
     def get_model_info(self) -> dict[str, Any]:
         """Return how the server was used; no header, for it may hold a key."""

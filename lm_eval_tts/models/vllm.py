@@ -21,6 +21,8 @@ from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.base import StrategyLM, load_scorer
 from lm_eval_tts.models.chat import TemplatedChat
+from lm_eval_tts.models.identity import tokenizer_digest
+from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.settings import take_settings
 
 try:
@@ -56,6 +58,7 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         memory (gpu_memory_utilization=).
         Raises SettingsError for wrong strategy settings, before loading.
         """
+        self.keep(**take_keeping(kwargs))
         self.strategy_defaults = take_settings(kwargs)
         self._reward_name = kwargs.get("reward_model")
         self.reward_model = load_scorer(kwargs)
@@ -102,6 +105,18 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
             folder = find_checkpoint(lora_local_path)
             self.lora_request = LoRARequest(lora_local_path, number, folder)
         self.__dict__.pop("engine", None)  # it was made for the other adapter
+
+    def run_facts(self) -> dict[str, str]:
+        """Return what makes the results of two runs differ; weights are known by their names."""
+        return {
+            "pretrained": str(self.pretrained),
+            "lora_local_path": str(self.lora_local_path),
+            "dtype": str(self.model.llm_engine.model_config.dtype),
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "max_length": str(self.engine.max_length),
+            "reward_model": str(self._reward_name),
+            "seed": str(self.run_seed()),
+        }
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what tells checkpoints apart, and how much the prefix cache saved."""

@@ -97,9 +97,14 @@ def _document(
     wrong_answers: Sequence[str],
     origin: str,
 ) -> dict[str, Any]:
-    missing = [c for c in (*columns.values(), *wrong_answers) if c not in row]
-    if missing:
-        raise DataError(f"{origin}, row {index + 1}: no column {missing[0]!r}; has {sorted(row)}")
+    place = f"{origin}, row {index + 1}"
+    if not isinstance(row, Mapping):
+        raise DataError(f"{place} is not an object with columns: {str(row)[:60]}")
+    for column in (*columns.values(), *wrong_answers):
+        if column not in row:
+            raise DataError(f"{place}: no column {column!r}; has {sorted(row)}")
+        if row[column] is None or str(row[column]).strip() == "":
+            raise DataError(f"{place}: column {column!r} is empty")
     doc = {field: row[column] for field, column in columns.items()}
     doc = {"id": index, **doc, "answer": str(doc["answer"])}
     doc["id"] = str(doc["id"])

@@ -7,6 +7,7 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -36,12 +37,16 @@ Doc = Mapping[str, Any]
 
 
 class Graded(str):
-    """An extracted answer, with the response it is from and the verdicts on it."""
+    """An extracted answer, with the response it is from and the verdicts on it.
+
+    none_served: every request of the task failed, as far as this process has them.
+    """
 
     response: str
     verdict: Verdict
     points: dict[str, Verdict]
     candidates: list[Verdict]
+    none_served: bool = False
 
     def __new__(
         cls,
@@ -55,6 +60,12 @@ class Graded(str):
         graded.response, graded.verdict = response, verdict
         graded.points, graded.candidates = points, candidates
         return graded
+
+    def __getnewargs__(  # type: ignore[override]
+        self,
+    ) -> tuple[str, Verdict, dict[str, Verdict], list[Verdict]]:
+        """Say how to rebuild this where ranks are gathered."""
+        return self.response, self.verdict, self.points, self.candidates
 
 
 @register_filter("tts_grade")
@@ -72,7 +83,11 @@ class GradeFilter(Filter):
             for text in (response, *_points(response).values(), *_candidates(response))
         ]
         verdicts = iter(grade_many(items, progress=True))
-        return [[_take(response, verdicts) for response in some] for some in per_doc]
+        graded = [[_take(response, verdicts) for response in some] for some in per_doc]
+        if not any(_served(some) for some in graded):
+            for answer in (answer for some in graded for answer in some):
+                answer.none_served = True
+        return graded
 
 
 def _is_padding(response: str) -> bool:
@@ -103,20 +118,37 @@ def _take(response: str, verdicts: Any) -> Graded:
     return Graded(response, verdict, points, [next(verdicts) for _ in _candidates(response)])
 
 
+def _served(graded: Sequence[Graded]) -> list[Graded]:
+    return [answer for answer in graded if _failure(answer) is None]
+
+
+def _failure(graded: Graded) -> str | None:
+    response = graded.response
+    return response.details.failure if isinstance(response, Response) else None
+
+
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     """Return the metrics of one document, averaged over its repeats.
 
     Repeats of one response each have the metrics of samples too, such as pass@k and maj@k.
 
+    A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
+    requests all failed has no other metric; lm_eval averages each over the documents that have it.
+    Where that leaves none, the metrics are NaN.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
     """
     graded = results[0] if isinstance(results[0], list) else results
-    each = [_metrics(answer) for answer in graded]
-    means = {name: sum(metrics[name] for metrics in each) / len(each) for name in each[0]}
-    if len(graded) > 1 and not graded[0].candidates:  # repeats are samples as candidates are
-        correct = [float(answer.verdict.correct) for answer in graded]
-        classes = answer_classes([answer.verdict.answer for answer in graded])
+    served = _served(graded)
+    each = [_metrics(answer) for answer in served]
+    means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
+    if len(graded) > 1 and served and not served[0].candidates:  # repeats are samples too
+        correct = [float(answer.verdict.correct) for answer in served]
+        classes = answer_classes([answer.verdict.answer for answer in served])
         means |= sample_metrics(correct, classes, {})
+    if graded[0].none_served:
+        means = dict.fromkeys(_metrics(graded[0]), math.nan)
+    if isinstance(graded[0].response, Response):
+        means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
     return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
 
@@ -137,7 +169,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         }
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= _usage_metrics(details.usage) | {"failed": float(details.failure is not None)}
+        metrics |= _usage_metrics(details.usage)
         if not any("reward" in candidate.details.scores for candidate in details.candidates):
             metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
         for label, point in details.points.items():
@@ -184,18 +216,21 @@ def _record(graded: Graded) -> dict[str, Any]:
     }
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
-    if isinstance(graded.response, Response):
-        if graded.response.details.failure:
-            record["failure"] = graded.response.details.failure
-        if graded.candidates:
-            record["candidates"] = candidate_records(graded.response, graded.candidates)
+    if (failure := _failure(graded)) is not None:
+        record["failure"] = failure
+    if isinstance(graded.response, Response) and graded.candidates:
+        record["candidates"] = candidate_records(graded.response, graded.candidates)
     return record
 
 
 def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
-    """Aggregate `answered`: the share of responses from which an answer could be read."""
+    """Aggregate `answered`: the share of responses from which an answer could be read.
+
+    NaN if there was none, because every request failed.
+    """
     each = [record for some in records for record in some.get("repeats", [some])]
-    return sum(record["answer"] is not None for record in each) / len(each)
+    served = [record for record in each if "failure" not in record]
+    return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan
 
 
 lend_check(quick_check)

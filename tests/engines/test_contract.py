@@ -6,9 +6,12 @@ from math import isnan
 import pytest
 
 from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.engines.isolated import IsolatedEngine
+from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
+from lm_eval_tts.journal import Journal
 from lm_eval_tts.program import Completion, Generate, Sampling, TokenIds
 
 HOT = Sampling(temperature=1.0)
@@ -17,7 +20,7 @@ HOT = Sampling(temperature=1.0)
 VLLM = [pytest.param(kind, marks=pytest.mark.vllm) for kind in ("vllm", "server")]
 
 
-@pytest.fixture(params=["scripted", "hf", "generate", *VLLM])
+@pytest.fixture(params=["scripted", "journaled", "isolated", "hf", "generate", *VLLM])
 def make_engine(request: pytest.FixtureRequest):
     """A function that makes a new engine of each kind; its tokenizer is `engine.tokenizer`."""
     return globals()[f"make_{request.param}"](request)
@@ -25,6 +28,15 @@ def make_engine(request: pytest.FixtureRequest):
 
 def make_scripted(request: pytest.FixtureRequest):
     return lambda **kw: ScriptedEngine(eos=False, **{"max_length": 400, **kw})
+
+
+def make_journaled(request: pytest.FixtureRequest):
+    journal = Journal(request.getfixturevalue("tmp_path"), {})
+    return wrapped(lambda engine: JournaledEngine(engine, journal))
+
+
+def make_isolated(request: pytest.FixtureRequest):
+    return wrapped(IsolatedEngine)
 
 
 def make_hf(request: pytest.FixtureRequest):
@@ -76,6 +88,18 @@ def _maker(kind, tokenizer):
     def make(max_length: int = 400, max_num_seqs: int = 8) -> Engine:
         engine = kind(codec, eos_token_ids=[0], max_length=max_length, max_num_seqs=max_num_seqs)
         engine.tokenizer = codec
+        return engine
+
+    return make
+
+
+def wrapped(wrap):
+    """A function that makes a scripted engine with another around it."""
+
+    def make(**kw) -> Engine:
+        inner = ScriptedEngine(eos=False, **{"max_length": 400, **kw})
+        engine = wrap(inner)
+        engine.tokenizer = inner.tokenizer
         return engine
 
     return make

@@ -1,0 +1,113 @@
+"""An engine in which a request that breaks a step fails alone.
+
+When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
+engine and run again one by one: those that break it once more are failures with a reason, the
+others have their results, the same ones, since seeds belong to ops. An engine that breaks on
+everything is beyond that, and its error is raised.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from lm_eval_tts.engines.base import Engine, Output, check_fits
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Generate
+
+logger = logging.getLogger(__name__)
+
+MAX_BREAKS = 5  # one after the other, without a step that went well between them
+
+
+class _Asked(NamedTuple):
+    op: Generate
+    seed: int
+
+
+class IsolatedEngine:
+    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._inside: dict[int, _Asked] = {}  # what the engine has
+        self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
+        self._waiting: dict[int, _Asked] = {}  # what came meanwhile
+        self._num_breaks = 0
+
+    @property
+    def max_length(self) -> int:
+        """Context window in tokens."""
+        return self._engine.max_length
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences worth having under way at once."""
+        return self._engine.max_num_seqs
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        held = (*self._suspects.values(), *self._waiting.values())
+        return self._engine.num_unfinished + sum(asked.op.n for asked in held)
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        check_fits(op, self.max_length)
+        if self._suspects or self._waiting:
+            self._waiting[request_id] = _Asked(op, seed)
+        else:
+            self._enter(request_id, _Asked(op, seed))
+
+    def step(self) -> list[Output]:
+        """Advance the engine; where it raises, find out whose fault it was."""
+        if not self._inside and (refused := self._admit()):
+            return refused
+        try:
+            outputs = self._engine.step()
+        except Exception as error:  # whatever a model's code raises
+            self._num_breaks += 1
+            if self._num_breaks == MAX_BREAKS:
+                raise
+            return self._take_out(error)
+        self._num_breaks = 0
+        for output in outputs:
+            del self._inside[output.request_id]
+        return outputs
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        for held in (self._inside, self._suspects, self._waiting):
+            held.pop(request_id, None)
+        self._engine.abort(request_id)
+
+    def _enter(self, request_id: int, asked: _Asked) -> None:
+        self._engine.add_request(request_id, *asked)
+        self._inside[request_id] = asked
+
+    def _admit(self) -> list[Output]:
+        """Let the next suspect in, alone, or when there is none all that came meanwhile."""
+        if self._suspects:
+            first = next(iter(self._suspects))
+            entering = {first: self._suspects.pop(first)}
+        else:
+            entering, self._waiting = self._waiting, {}
+        refused = []
+        for request_id, asked in entering.items():
+            try:
+                self._enter(request_id, asked)
+            except RequestError as error:
+                refused.append(Output(request_id, error))
+        return refused
+
+    def _take_out(self, error: Exception) -> list[Output]:
+        """Clear the engine; a request that was alone in it has failed, several are suspects."""
+        taken, self._inside = self._inside, {}
+        for request_id in taken:
+            self._engine.abort(request_id)
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if len(taken) == 1:
+            return [Output(next(iter(taken)), RequestError(f"the engine failed on it: {reason}"))]
+        logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
+        self._suspects = taken
+        return []

@@ -1,0 +1,113 @@
+"""An engine that remembers: finished requests go to a journal, and those it knows are not run.
+
+A request is known by its seed and its op. Seeds are derived from document, repeat and path in the
+program, so within a run they tell the request; two equal ops of one seed have one result. Programs
+replay on the results, so scheduler, strategies and engines need to know nothing of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+from lm_eval_tts.engines.base import Engine, Output
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.journal import Journal
+from lm_eval_tts.program import Completion, Generate, TokenLogprob
+
+
+class JournaledEngine:
+    """Hands out what the journal has, and journals what the engine finishes before it counts.
+
+    Failures are not kept: a request that could not be served is tried again by the next process.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._known: dict[int, tuple[Completion, ...]] = {}
+        self._keys: dict[int, str] = {}
+
+    @property
+    def max_length(self) -> int:
+        """Context window in tokens."""
+        return self._engine.max_length
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences worth having under way at once."""
+        return self._engine.max_num_seqs
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return self._engine.num_unfinished + sum(map(len, self._known.values()))
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        key = op_key(op, seed)
+        if (found := self._journal.get(key)) is not None:
+            self._known[request_id] = unpack(found)
+            return
+        self._engine.add_request(request_id, op, seed)
+        self._keys[request_id] = key
+
+    def step(self) -> list[Output]:
+        """Return what was known, or else advance the engine."""
+        if self._known:
+            known, self._known = self._known, {}
+            return [Output(request_id, result) for request_id, result in known.items()]
+        return [Output(i, self._keep(self._keys.pop(i), r)) for i, r in self._engine.step()]
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        self._known.pop(request_id, None)
+        self._keys.pop(request_id, None)
+        self._engine.abort(request_id)
+
+    def _keep(
+        self, key: str, result: tuple[Completion, ...] | RequestError
+    ) -> tuple[Completion, ...] | RequestError:
+        """Journal a result; where an equal op was faster, its result is the one."""
+        if isinstance(result, RequestError):
+            return result
+        if self._journal.add(key, pack(result)):
+            return result
+        return unpack(self._journal.get(key))
+
+
+def op_key(op: Generate, seed: int) -> str:
+    """Return what tells an op within a run: a hash of all its fields and its seed."""
+    values = [seed, *(getattr(op, field.name) for field in fields(op))]
+    text = json.dumps(values, separators=(",", ":"), default=asdict)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def pack(completions: tuple[Completion, ...]) -> list[Any]:
+    """Return completions as JSON can tell them; floats and NaN come back exactly."""
+    return [[c.sampled_ids, *_beyond(c), c.finish_reason, c.stop, c.logprobs] for c in completions]
+
+
+def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
+    """Return how many `token_ids` are those of `sampled_ids`, and the others (a cut token)."""
+    pairs = zip(completion.token_ids, completion.sampled_ids, strict=False)
+    common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    if common is None:
+        common = min(len(completion.token_ids), len(completion.sampled_ids))
+    return common, completion.token_ids[common:]
+
+
+def unpack(packed: list[Any]) -> tuple[Completion, ...]:
+    """Return the completions that `pack` was given."""
+    return tuple(
+        Completion(
+            token_ids=(*sampled[:common], *others),
+            sampled_ids=tuple(sampled),
+            finish_reason=reason,
+            stop=stop,
+            logprobs=tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs),
+        )
+        for sampled, common, others, reason, stop, logprobs in packed
+    )

@@ -1,0 +1,245 @@
+"""Kills real lm_eval runs at random points, lets the same command go on, and says what it cost.
+
+    python scripts/bench_resume.py <checkpoint> --kills 50 --json resume.json
+
+For greedy and sampled decoding, on one rank and on two: a run is left alone once; then, again and
+again, a run with a new journal is killed (SIGKILL, all ranks) a few times and finished. Its samples
+files must equal, byte for byte, those of the run that was left alone. Repeated work is what all its
+processes sampled beyond that, in tokens, for each kill. It is at most what was under way: requests
+that are not finished are not in the journal (3 sequences of at most 30 tokens here, on each rank).
+
+Processes are forked from one that has imported lm_eval, so a run takes seconds; needs fork (Linux).
+"""
+
+import argparse
+import json
+import mmap
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # a process that forks must not have threads
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+COUNTERS = mmap.mmap(-1, 16)  # tokens sampled, by rank; shared with the forked processes
+SETTINGS = (
+    "max_thinking_tokens=[16,48],num_waits=1,max_answer_tokens=12,do_sample={},temperature={}"
+)
+MODES = {"greedy": SETTINGS.format(False, 0.0), "sampled": SETTINGS.format(True, 1.0)}
+TASKS = "gpqa_main_budget,gpqa_main_r1"  # choices: their grading needs no other process
+KILLS_A_RUN = 4
+SECONDS = 900  # none takes so long, even on a busy machine
+NUM_SEQS, MAX_TOKENS = 3, 30  # under way at once, and in one request
+
+
+def count_tokens() -> None:
+    """Have every engine of forked processes count what it samples."""
+    from lm_eval_tts.engines.requests import Requests
+
+    original = Requests.sampled
+
+    def sampled(self: Requests, *args: object) -> None:
+        place = 8 * int(os.environ.get("RANK", "0"))
+        (number,) = struct.unpack_from("q", COUNTERS, place)
+        struct.pack_into("q", COUNTERS, place, number + 1)
+        original(self, *args)
+
+    Requests.sampled = sampled
+
+
+def num_sampled() -> int:
+    """Return what was sampled since the start of this process."""
+    return sum(struct.unpack("2q", COUNTERS[:]))
+
+
+def fork_lm_eval(arguments: list[str], env: dict[str, str], log: Path) -> int:
+    """Run `lm_eval` in a forked process and return its id."""
+    if pid := os.fork():
+        return pid
+    try:
+        os.environ.update(env)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.argv = ["lm_eval", *arguments]
+        from lm_eval.__main__ import cli_evaluate
+
+        cli_evaluate()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 1
+    os._exit(code)
+
+
+def rank_environments(num_ranks: int) -> list[dict[str, str]]:
+    """Return what `accelerate launch --cpu` gives each process."""
+    if num_ranks == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": str(num_ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared |= {"ACCELERATE_USE_CPU": "true", "LOCAL_WORLD_SIZE": str(num_ranks)}
+    return [{**shared, "RANK": str(r), "LOCAL_RANK": str(r)} for r in range(num_ranks)]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command, to be given again and again."""
+
+    checkpoint: str
+    settings: str
+    num_ranks: int
+    folder: Path
+
+    def run(self, name: str, journal: str | None, stop: Callable[[], bool]) -> bool:
+        """Run until it ends (True), or kill it once `stop()` says so (False)."""
+        model_args = f"pretrained={self.checkpoint},device=cpu,dtype=float32"
+        arguments = ["--model", "tts-hf", "--tasks", TASKS, "--log_samples"]
+        arguments += ["--batch_size", str(NUM_SEQS)]
+        arguments += ["--gen_kwargs", self.settings, "--output_path", str(self.folder / name)]
+        arguments += ["--model_args", model_args + (f",journal={journal}" if journal else "")]
+        log = self.folder / f"{name}.log"
+        pids = [fork_lm_eval(arguments, e, log) for e in rank_environments(self.num_ranks)]
+        until = time.monotonic() + SECONDS
+        while True:
+            ended = [os.waitpid(pid, os.WNOHANG) for pid in pids]
+            if any(pid for pid, _ in ended) or stop() or time.monotonic() > until:
+                break
+            time.sleep(0.001)
+        stopped = not any(pid for pid, _ in ended)
+        for pid, (gone, _) in zip(pids, ended, strict=True):
+            if stopped and not gone:
+                os.kill(pid, signal.SIGKILL)
+        codes = [s if pid else os.waitpid(p, 0)[1] for p, (pid, s) in zip(pids, ended, strict=True)]
+        if stopped:
+            return False
+        if any(codes):
+            sys.exit(f"a run ended with {codes}:\n{log.read_text()[-3000:]}")
+        return True
+
+    def samples(self, name: str) -> dict[str, bytes]:
+        """Return the content of the samples files, by name without the date."""
+        paths = sorted((self.folder / name).glob("**/samples_*.jsonl"))  # the newest last
+        return {path.name.split("_20")[0]: path.read_bytes() for path in paths}
+
+
+@dataclass
+class Figures:
+    """What one mode came to. Tokens are sampled ones."""
+
+    kills: int = 0
+    runs_resumed: int = 0
+    runs_equal: int = 0
+    tokens_of_a_run: int = 0
+    tokens_repeated: int = 0
+    most_tokens_under_way: int = 0
+    kill_points: list[float] = field(default_factory=list)  # shares of the run's tokens
+
+
+def measure(command: Command, kills: int, rng: random.Random) -> Figures:
+    """Leave one run alone, then kill others `kills` times in all."""
+    figures = Figures(most_tokens_under_way=NUM_SEQS * MAX_TOKENS * command.num_ranks)
+    begin, clock = num_sampled(), time.monotonic()
+    command.run("whole", None, lambda: False)
+    seconds = time.monotonic() - clock
+    figures.tokens_of_a_run = num_sampled() - begin
+    want = command.samples("whole")
+    assert len(want) == len(TASKS.split(","))
+    while figures.kills < kills:
+        name = f"run{figures.runs_resumed}"
+        journal = str(command.folder / f"{name}-journal")
+        begin, done = num_sampled(), False
+        for _ in range(min(KILLS_A_RUN, kills - figures.kills)):
+            if done := command.run(name, journal, random_point(figures, seconds, begin, rng)):
+                break
+            figures.kills += 1
+            figures.kill_points.append((num_sampled() - begin) / figures.tokens_of_a_run)
+        done or command.run(name, journal, lambda: False)
+        figures.runs_resumed += 1
+        figures.runs_equal += command.samples(name) == want
+        figures.tokens_repeated += num_sampled() - begin - figures.tokens_of_a_run
+    return figures
+
+
+def random_point(
+    figures: Figures, seconds: float, begin: int, rng: random.Random
+) -> Callable[[], bool]:
+    """Return when to kill: mostly after some more tokens, at times after some seconds."""
+    if rng.random() < 0.15:
+        until = time.monotonic() + rng.uniform(0, seconds)
+        return lambda: time.monotonic() > until
+    left = max(1, figures.tokens_of_a_run - (num_sampled() - begin))
+    tokens = num_sampled() + rng.randint(1, left)
+    return lambda: num_sampled() >= tokens
+
+
+def write_data(folder: Path) -> None:
+    """Write made-up problems in the Hub's columns."""
+    wrong = {f"Incorrect Answer {k}": f"wrong {k}" for k in (1, 2, 3)}
+    rows = [
+        {
+            "Record ID": f"r{i}",
+            "Question": f"What is {i} + {i * i}?",
+            "Correct Answer": f"{i + i * i}",
+        }
+        for i in range(5)
+    ]
+    lines = [json.dumps({**row, "Subdomain": "sums", **wrong}) + "\n" for row in rows]
+    (folder / "gpqa_main.jsonl").write_text("".join(lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", help="a small one; float32 on the CPU is used")
+    parser.add_argument("--kills", type=int, default=50, help="in all, over four modes")
+    parser.add_argument("--seed", type=int, default=0, help="of the points of the kills")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    args = parser.parse_args()
+    import lm_eval.__main__
+    import lm_eval.evaluator
+    import lm_eval.models.huggingface
+
+    import lm_eval_tts.models.hf  # noqa: F401
+
+    count_tokens()
+    lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip, not in the samples
+    rng = random.Random(args.seed)
+    modes = [(mode, ranks) for mode in MODES for ranks in (1, 2)]
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_data(Path(folder))
+        os.environ["LM_EVAL_TTS_DATA"] = folder
+        for number, (mode, ranks) in enumerate(modes):
+            own = Path(folder) / f"{mode}{ranks}"
+            own.mkdir()
+            kills = args.kills * (number + 1) // len(modes) - args.kills * number // len(modes)
+            command = Command(args.checkpoint, MODES[mode], ranks, own)
+            figures = results[f"{mode}, ranks: {ranks}"] = measure(command, kills, rng)
+            repeated = figures.tokens_repeated / figures.kills / figures.tokens_of_a_run
+            print(
+                f"{mode}, {ranks} rank(s): {figures.kills} kills, {figures.runs_equal} of "
+                f"{figures.runs_resumed} resumed runs equal, repeated per kill {repeated:.1%} of "
+                f"a run of {figures.tokens_of_a_run} tokens",
+                flush=True,
+            )
+    if args.json:
+        args.json.write_text(json.dumps({k: vars(v) for k, v in results.items()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""`tts-hf` with a process reward model of its own, both tiny and random."""
+
+from pathlib import Path
+
+import pytest
+from lm_eval.api.instance import Instance
+from reward_checkpoints import Checkpoint, token_classification
+
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.hf import TTSHF
+
+SEARCH = {
+    **{"do_sample": True, "temperature": 1.0, "step_delimiter": "e", "max_gen_toks": 60},
+    **{"n": 4, "until": []},
+}
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return token_classification(tmp_path_factory.mktemp("prm"))
+
+
+@pytest.fixture(scope="module")
+def model(tiny_checkpoint: Path, scorer: Checkpoint) -> TTSHF:
+    arguments = {"reward_model": str(scorer.path), "reward_model_batch_size": 3}
+    return TTSHF(pretrained=str(tiny_checkpoint), device="cpu", batch_size=8, **arguments)
+
+
+def solve(model: TTSHF, **kwargs):
+    arguments = ("What is 2 plus 2?", {**SEARCH, **kwargs})
+    instance = Instance("generate_until", {"id": "7"}, arguments, 0, ("task", 0, 1))
+    (response,) = model.generate_until([instance], disable_tqdm=True)
+    return response
+
+
+def test_candidates_have_the_scores_that_the_checkpoint_gives_step_by_step(model, scorer):
+    response = solve(model, strategy="best_of_n", aggregation="min")
+    scores = [candidate.details.scores["reward"] for candidate in response.details.candidates]
+    for candidate, score in zip(response.details.candidates, scores, strict=True):
+        steps = [step.strip() for step in candidate.split("e") if step.strip()]
+        assert score == pytest.approx(min(scorer.reference("What is 2 plus 2?", steps)), abs=1e-4)
+    best = max(response.details.candidates, key=lambda c: c.details.scores["reward"])
+    assert response == best
+    assert response.details.usage.scorer_calls == 4
+    assert response.details.usage.scorer_tokens > 0
+    assert response.details.usage.scorer_seconds > 0
+
+
+@pytest.mark.parametrize("strategy", ["beam", "dvts", "rebase", "particle", "compute_optimal"])
+def test_searches_run_with_it(model, strategy):
+    width = {} if strategy in ("rebase", "particle") else {"beam_width": 2}
+    response = solve(model, strategy=strategy, num_iterations=4, **width)
+    assert response.details.failure is None
+    assert response in response.details.candidates
+    assert response.details.usage.scorer_calls >= len(response.details.candidates)
+
+
+def test_results_name_the_reward_model(model, scorer):
+    assert model.get_model_info()["reward_model"] == str(scorer.path)
+
+
+def test_a_reward_model_that_is_not_there_is_told_before_the_policy_is_loaded(tiny_checkpoint):
+    with pytest.raises(SettingsError, match="reward model /nowhere"):
+        TTSHF(pretrained=str(tiny_checkpoint), device="cpu", reward_model="/nowhere")
