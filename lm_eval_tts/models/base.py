@@ -26,9 +26,9 @@ from lm_eval_tts.models.keeping import Keeper
 from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
 from lm_eval_tts.progress import Progress
 from lm_eval_tts.prompts import Message, build_messages
+from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.reward_models.base import RewardModel
 from lm_eval_tts.reward_models.loading import take_reward_model
-from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
 

@@ -171,7 +171,6 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
         return int(torch.initial_seed())
 
 
-
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)

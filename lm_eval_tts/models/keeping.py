@@ -22,7 +22,6 @@ from lm_eval_tts.outcome import MAX_FAILURES, Tally, outcome
 from lm_eval_tts.response import Response
 from lm_eval_tts.settings import Settings
 
-
 KEEPING = ("journal", "max_failures")
 
 

@@ -129,9 +129,7 @@ class TTSReplay(LM):
     loglikelihood_rolling = loglikelihood
 
 
-def candidates_of(
-    row: Mapping[str, Any], tags: tuple[str, str, str, str]
-) -> tuple[Response, ...]:
+def candidates_of(row: Mapping[str, Any], tags: tuple[str, str, str, str]) -> tuple[Response, ...]:
     """Return the candidates that one of our samples files has for a response; else none."""
     answered = row.get("answered")
     found = answered.get("candidates", ()) if isinstance(answered, dict) else ()

@@ -82,7 +82,9 @@ def replay(folder: Path, samples: list[dict]) -> dict:
 def test_repeats_of_one_sample_report_the_same_metrics(model, tmp_path):
     base = f"{task_configs()}/aime24/aime24_cot.yaml"
     (tmp_path / "four.yaml").write_text(f"include: {base}\ntask: aime24_four\nrepeats: 4\n")
-    results = evaluate(model, tmp_path, ["aime24_four"], "do_sample=true,temperature=1.0,max_gen_toks=20")
+    results = evaluate(
+        model, tmp_path, ["aime24_four"], "do_sample=true,temperature=1.0,max_gen_toks=20"
+    )
     (table,) = results["results"].values()
     assert {"pass@1,none", "pass@4,none", "maj@4,none", "coverage,none"} <= table.keys()
 
