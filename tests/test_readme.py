@@ -1,10 +1,13 @@
-"""The README's own example runs as it stands, and its file tree is the real one."""
+"""The README's own example runs as it stands, and what the pages name is there."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("lm_eval_tts/**/*.md")]
 
 
 def test_the_example_strategy_runs(capsys):
@@ -13,24 +16,30 @@ def test_the_example_strategy_runs(capsys):
     assert "[(52,), (52,), (52,)]" in capsys.readouterr().out
 
 
-def test_every_file_that_the_readme_names_is_there():
-    for name in re.findall(r"\]\(([\w/.]+)\)", README):
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_file_that_a_page_names_is_there(page: Path):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"\]\(([\w/.-]+)\)", text):
+        assert (page.parent / name).exists(), name
+    for name in re.findall(r"scripts/\w+\.py", text):
         assert (ROOT / name).exists(), name
+
+
+def test_the_file_tree_is_the_real_one():
     for name in re.findall(r"^  (\w+)(?:\.py|/) ", README, re.M):
         assert list((ROOT / "lm_eval_tts").glob(f"{name}*")), name
-    for name in re.findall(r"scripts/\w+\.py", README):
-        assert (ROOT / name).exists(), name
 
 
 def test_every_strategy_and_its_settings_are_in_the_table():
-    """A row has what its strategy adds; what several share is in the section."""
+    """A row has what its strategy adds; what several share is somewhere in its section."""
     from dataclasses import fields
 
     from lm_eval_tts.strategies import STRATEGIES
 
-    section = README.split("## Strategies")[1].split("\n## ")[0]
+    page = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    section = page.split("\n## ")[0]
     for name, kind in STRATEGIES.items():
-        (row, *_) = re.findall(rf"^\| `{name}` \|.*$", README, re.M)
+        (row, *_) = re.findall(rf"^\| `{name}` \|.*$", section, re.M)
         for field in fields(kind):
             where = row if field.name in kind.__annotations__ else section
             assert f"`{field.name}`" in where, (name, field.name)
