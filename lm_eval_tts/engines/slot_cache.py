@@ -103,9 +103,9 @@ class SlotCache(Cache):
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
-        self.max_length = max_length
-        self.max_capacity = max_length if max_tokens is None else max_tokens // (num_slots + 1)
-        self.capacity = min(GROWTH, self.max_length, self.max_capacity)
+        fit = max_length if max_tokens is None else max_tokens // (num_slots + 1)
+        self.max_capacity = min(max_length, fit)
+        self.capacity = min(GROWTH, self.max_capacity)
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
     @property
@@ -131,7 +131,7 @@ class SlotCache(Cache):
         if length <= self.capacity:
             return
         wanted = -(-max(length, self.capacity * 3 // 2) // GROWTH) * GROWTH
-        self.capacity = min(wanted, self.max_length, self.max_capacity)
+        self.capacity = min(wanted, self.max_capacity)
         for layer in self._filled():
             layer.grow(self.capacity)
 
