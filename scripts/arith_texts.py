@@ -189,12 +189,13 @@ def _slip(value: int, rng: random.Random) -> int:
 def steps(rng: random.Random) -> dict[str, Any]:
     """Return a row for a process reward model: the lines of a response and which are right.
 
-    Half of the workings have a wrong step; some of these are told to wait and done again.
+    Half of the workings have a wrong step. Some are told to wait and done again, which makes them
+    no more likely to be right: a reward model that took "Wait" for a sign would be easy to please.
     """
     told = tell(rng.choice(LEVELS), rng)
-    lines = working(told, rng) if rng.random() < 0.5 else wrong_working(told, rng)
+    lines = _tried(told, rng)
     if rng.random() < 0.2:
-        lines = [*lines, "Wait" + RECHECK.strip(), *working(told, rng)]
+        lines = [*lines, "Wait" + RECHECK.strip(), *_tried(told, rng)]
     right = check_lines(told.problem, lines)
     value = lines[-1].rpartition("=")[2]
     answered = right[-1] and int(value) == told.problem.answer
@@ -203,6 +204,10 @@ def steps(rng: random.Random) -> dict[str, Any]:
         "steps": ["<think>", *lines, "</think>", f"<answer>{value}</answer>"],
         "labels": [int(label) for label in (True, *right, answered, answered)],
     }
+
+
+def _tried(told: Told, rng: random.Random) -> list[str]:
+    return working(told, rng) if rng.random() < 0.5 else wrong_working(told, rng)
 
 
 ROWS = {"sft": sft, "steps": steps}  # GRPO takes question and answer of "sft"
