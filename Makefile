@@ -9,7 +9,7 @@ SMOLLM2 ?= models/smollm2-135m-instruct
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along.
 demo: install
-	lm_eval --model tts-hf --tasks arith_budget --batch_size 64 --output_path results --log_samples
+	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
 
 # Installs everything and passes all tests and checks.
 test: smollm2

@@ -35,6 +35,8 @@ ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters).union(
     OWN_ARGUMENTS, (field.name for field in fields(RewardModelSettings))
 )
 
+TINY_BATCH_SIZE = 64  # of the reasoner that comes along; in float32 it changes no response
+
 logger = logging.getLogger(__name__)
 
 
@@ -69,6 +71,8 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
         self.strategy_defaults = take_settings(kwargs, ARGUMENTS)
         if pretrained is None:
             kwargs = DEFAULTS | kwargs
+            if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
+                kwargs["batch_size"] = TINY_BATCH_SIZE
             logger.info(
                 "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
                 ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
