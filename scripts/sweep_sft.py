@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lm_eval_tts.cli import main as lm_eval_tts
+
 TRAIN = Path(__file__).with_name("train_sft.py")
 LEARNING_RATES = ["2e-4", "1e-4", "1e-5", "5e-6", "1e-6"]
 
@@ -55,8 +57,9 @@ def main() -> None:
     for rate in args.learning_rates:
         train(args.output / f"lr-{rate}", rate, args.rest)
         evaluate(base, args.output / f"lr-{rate}", args.output / "results" / f"lr-{rate}", args)
-    board = ["leaderboard", str(args.output / "results"), "-o", str(args.output / "board.html")]
-    subprocess.run([sys.executable, "-m", "lm_eval_tts.cli", *board], check=True)
+    results = str(args.output / "results")
+    lm_eval_tts(["leaderboard", results, "-o", str(args.output / "leaderboard.html")])
+    lm_eval_tts(["leaderboard", results])
 
 
 if __name__ == "__main__":

@@ -77,6 +77,20 @@ def test_sft_learns_traces_of_s1k_into_an_adapter_and_goes_on_from_a_checkpoint(
     assert len(logged(tmp_path / "sft", "loss")) == 7
 
 
+def test_a_sweep_evaluates_each_learning_rate_and_puts_all_on_one_leaderboard(
+    tiny_checkpoint, tmp_path
+):
+    sweep = ("--output", tmp_path / "sweep", "--tasks", "arith_r1", "--limit", 2)
+    sweep += ("--learning-rates", "1e-2", "1e-3", "--batch_size", 2, "--")
+    training = ("--model_name_or_path", tiny_checkpoint, "--dataset", rows(tmp_path, S1K))
+    training += ("--max_steps", 1, "--use_cpu", "true", "--bf16", "false")
+    table = recipe("sweep_sft", *sweep, *training).stdout
+    assert table.count("| single max_gen_toks=512 |") == 3  # the base and two adapters
+    assert (tmp_path / "sweep" / "leaderboard.html").is_file()
+    again = recipe("sweep_sft", *sweep, *training).stdout
+    assert table.endswith(again)  # the table alone: nothing is computed twice
+
+
 def test_grpo_is_rewarded_on_problems_of_gsm8k(tiny_checkpoint, tmp_path):
     recipe(
         *("train_grpo", "--model_name_or_path", tiny_checkpoint),
