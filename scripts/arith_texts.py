@@ -21,6 +21,7 @@ from lm_eval_tts.tasks.arith import (
     NAMES,
     VALUES,
     Problem,
+    Step,
     check_lines,
     draw_problem,
     draw_step,
@@ -187,7 +188,8 @@ def _slip(value: int, rng: random.Random) -> int:
 
 
 def steps(rng: random.Random) -> dict[str, Any]:
-    """Return a row for a process reward model: the lines of a response and which are right.
+    """Return a row for a process reward model: the lines of a response, which are right, and where
+    the wrong ones begin to be.
 
     Half of the workings have a wrong step. Some are told to wait and done again, which makes them
     no more likely to be right: a reward model that took "Wait" for a sign would be easy to please.
@@ -199,15 +201,78 @@ def steps(rng: random.Random) -> dict[str, Any]:
     right = check_lines(told.problem, lines)
     value = lines[-1].rpartition("=")[2]
     answered = right[-1] and int(value) == told.problem.answer
+    wrong = [None, *_wrong_from(told, lines, right), *([None, None] if answered else [0, 0])]
     return {
         "question": told.question,
         "steps": ["<think>", *lines, "</think>", f"<answer>{value}</answer>"],
-        "labels": [int(label) for label in (True, *right, answered, answered)],
+        "labels": [int(start is None) for start in wrong],
+        "wrong_from": wrong,
     }
 
 
 def _tried(told: Told, rng: random.Random) -> list[str]:
-    return working(told, rng) if rng.random() < 0.5 else wrong_working(told, rng)
+    return working(told, rng) if rng.random() < 0.5 else flawed_working(told, rng)
+
+
+def flawed_working(told: Told, rng: random.Random) -> list[str]:
+    """Return a working with a flaw of the kinds that the policy has, gone on with as it is.
+
+    Of its wrong responses at temperature 1, about 60 in 100 have a slip in an equation, 20 a step
+    that is told wrongly, 20 one that is left out (the last one often).
+    """
+    problem = told.problem
+    (flaw,) = rng.choices(["slip", "told wrongly", "left out"], weights=[60, 20, 20])
+    at, value, lines = rng.randrange(len(problem.steps)), problem.start, []
+    for index, (text, step) in enumerate(zip(told.steps, problem.steps, strict=True)):
+        if index == at and flaw == "left out":
+            continue
+        if index == at and flaw == "told wrongly":
+            wrong = draw_step(value, rng)
+            step = Step(step.operator if rng.random() < 0.5 else wrong.operator, wrong.operand)
+            text = text.replace(f" {problem.steps[at].operand}.", f" {step.operand}.")
+        if step.apply(value) not in VALUES:
+            break
+        line = f"{text} {step.written(value, split=rng.random() < 0.5)}"
+        value = step.apply(value)
+        if index == at and flaw == "slip":
+            value, line = _slipped(step, value, line, rng)
+        lines.append(line)
+        if index >= at and rng.random() < 0.3:
+            break
+    return lines or flawed_working(told, rng)
+
+
+def _slipped(step: Step, value: int, line: str, rng: random.Random) -> tuple[int, str]:
+    """Return a wrong value and the line that has it, some in the middle of a split step."""
+    left, *middle, _ = line.split("=")
+    wrong = rng.choice([v for v in VALUES if v != value and abs(v - value) <= 10])
+    if middle and rng.random() < 0.5:
+        number, ones = middle[0][:2], middle[0][2:]
+        middle = [f"{int(number) + wrong - value}{ones}"]
+    return wrong, "=".join([left, *middle, str(wrong)])
+
+
+def _wrong_from(told: Told, lines: Sequence[str], right: Sequence[bool]) -> list[int | None]:
+    """Return the index of the first wrong character of each line, None for a right one."""
+    starts: list[int | None] = []
+    done, before = 0, True  # steps, and whether all lines so far are right
+    for line, is_right in zip(lines, right, strict=True):
+        waits = line.startswith("Wait")
+        start = None if is_right else 0
+        if not is_right and before and done < len(told.steps):
+            step, value = told.problem.steps[done], told.problem.values[done]
+            start = max(
+                _common_prefix(line, f"{told.steps[done]} {step.written(value, split=split)}")
+                for split in (False, True)
+            )
+        starts.append(start)
+        done, before = (0, True) if waits else (done + 1, is_right)
+    return starts
+
+
+def _common_prefix(text: str, other: str) -> int:
+    pairs = itertools.zip_longest(text, other)
+    return next((i for i, (left, right) in enumerate(pairs) if left != right), len(text))
 
 
 ROWS = {"sft": sft, "steps": steps}  # GRPO takes question and answer of "sft"

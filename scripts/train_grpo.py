@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import training_data as data
 from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import (
     GRPOConfig,
     GRPOTrainer,
@@ -97,6 +97,7 @@ class StopOnCollapse(TrainerCallback):
 def main() -> None:
     parser = TrlParser((DataArguments, GRPORecipe, LoraModel))
     what, training, model = parser.parse_args_and_config()
+    set_seed(training.seed)  # new weights are drawn before the trainer sets it
     prompts = load_prompts()
     style = prompts.style(what.prompt_style)
     marks = prompts.preset(style.delimiters)

@@ -14,10 +14,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 import training_data as data
 from datasets import Dataset
 from peft import PeftModel
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -26,12 +28,13 @@ from transformers import (
     PreTrainedTokenizerBase,
     Trainer,
     TrainingArguments,
+    set_seed,
 )
 from trl import TrlParser
 
 from lm_eval_tts.errors import DataError, LmEvalTTSError
 from lm_eval_tts.reward_models.families import SEPARATOR_KEY
-from lm_eval_tts.reward_models.inputs import SEPARATOR, Words, write_labelled
+from lm_eval_tts.reward_models.inputs import SEPARATOR, Words, prompt_ids, write_labelled
 
 
 @dataclass
@@ -41,6 +44,7 @@ class PRMArguments:
     model_name_or_path: str = field(metadata={"help": "checkpoint to start from"})
     dataset: str = field(metadata={"help": "Hub name or local .jsonl file"})
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to merge first"})
+    extra_layers: int = field(default=0, metadata={"help": "decoder layers to add on top"})
     split: str = field(default="train", metadata={"help": "split of a dataset of the Hub"})
 
 
@@ -58,31 +62,59 @@ class PRMRecipe(TrainingArguments):
 def to_features(
     row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, where: str
 ) -> dict[str, list[int]]:
-    """Return ids and labels: 1 or 0 at the separator behind each step, -100 elsewhere."""
+    """Return ids and labels: 1 or 0 at the separator behind each step, -100 elsewhere.
+
+    Where the row says from which character on each wrong step is wrong, the tokens within steps
+    are labelled too, as in ELECTRA (Clark et al. 2020, arXiv:2003.10555): there is more to learn
+    from each row.
+    """
     question = data.first_column(row, data.QUESTION, where)
-    steps, right = row.get("steps") or [], row.get("labels") or []
-    if not steps or len(steps) != len(right):
-        raise DataError(f"{where}: has {len(steps)} steps and {len(right)} labels")
-    ids, positions = write_labelled(Words(tokenizer), question, [str(step) for step in steps])
+    steps, right = [str(step) for step in row.get("steps") or []], row.get("labels") or []
+    wrong_from = row.get("wrong_from")
+    for column, values in {"labels": right, "wrong_from": wrong_from}.items():
+        if not steps or (values is not None and len(values) != len(steps)):
+            raise DataError(f"{where}: has {len(steps)} steps and {len(values or ())} {column}")
+    ids, positions = write_labelled(Words(tokenizer), question, steps)
     labels = [-100] * len(ids)
-    for position, label in zip(positions, right, strict=True):
-        labels[position] = int(bool(label))
+    begin = len(prompt_ids(tokenizer, question))
+    for i, (step, end) in enumerate(zip(steps, positions, strict=True)):
+        labels[end] = int(bool(right[i]))
+        if wrong_from is not None:
+            kept = len(tokenizer.encode(step[: wrong_from[i]], add_special_tokens=False))
+            wrong = end if wrong_from[i] is None else begin + kept
+            labels[begin:end] = [int(at < wrong) for at in range(begin, end)]
+        begin = end + 1
     return {"input_ids": list(ids), "labels": labels}
 
 
-def load_classifier(name: str, adapter: str | None) -> PreTrainedModel:
-    """Return the model with a head for two labels in place of its language head."""
-    classifier = AutoModelForTokenClassification.from_pretrained(name, num_labels=2)
-    setattr(classifier.config, SEPARATOR_KEY, SEPARATOR)
+def load_classifier(name: str, adapter: str | None, extra_layers: int) -> PreTrainedModel:
+    """Return the model with a head for two labels in place of its language head.
+
+    An extra layer copies the last one, but adds nothing to its input until it has learned to: the
+    block expansion of LLaMA Pro (Wu et al. 2024, arXiv:2401.02415). A model uses all its layers to
+    predict a token; to check that token against the prediction takes layers behind these.
+    """
+    policy = AutoModelForCausalLM.from_pretrained(name)
     if adapter is not None:
-        merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(name), adapter)
-        merged = merged.merge_and_unload()
-        classifier.base_model.load_state_dict(merged.base_model.state_dict())
+        policy = PeftModel.from_pretrained(policy, adapter).merge_and_unload()
+    weights, depth = policy.base_model.state_dict(), policy.config.num_hidden_layers
+    config = AutoConfig.from_pretrained(name, num_labels=2)
+    config.num_hidden_layers = depth + extra_layers
+    setattr(config, SEPARATOR_KEY, SEPARATOR)
+    last = {key: value for key, value in weights.items() if f"layers.{depth - 1}." in key}
+    for extra in range(depth, depth + extra_layers):
+        for key, value in last.items():
+            silent = key.endswith(("o_proj.weight", "down_proj.weight"))
+            name_of_copy = key.replace(f"layers.{depth - 1}.", f"layers.{extra}.")
+            weights[name_of_copy] = torch.zeros_like(value) if silent else value.clone()
+    classifier = AutoModelForTokenClassification.from_config(config)
+    classifier.base_model.load_state_dict(weights)
     return classifier
 
 
 def main() -> None:
     what, training = TrlParser((PRMArguments, PRMRecipe)).parse_args_and_config()
+    set_seed(training.seed)  # new weights are drawn before the trainer sets it
     tokenizer = AutoTokenizer.from_pretrained(what.model_name_or_path)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     rows = data.load_rows(what.dataset, what.split)
@@ -90,7 +122,7 @@ def main() -> None:
         to_features(row, tokenizer, f"{what.dataset}, row {i + 1}") for i, row in enumerate(rows)
     ]
     trainer = Trainer(
-        model=load_classifier(what.model_name_or_path, what.adapter),
+        model=load_classifier(what.model_name_or_path, what.adapter, what.extra_layers),
         args=training,
         train_dataset=Dataset.from_list(features),
         processing_class=tokenizer,

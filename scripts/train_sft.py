@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import training_data as data
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
 from trl import (
     ModelConfig,
     SFTConfig,
@@ -74,6 +74,7 @@ class StopOnDivergence(TrainerCallback):
 def main() -> None:
     parser = TrlParser((DataArguments, SFTRecipe, LoraModel))
     what, training, model = parser.parse_args_and_config()
+    set_seed(training.seed)  # new weights are drawn before the trainer sets it
     marks = load_prompts().preset(what.delimiters)
     rows = data.load_rows(what.dataset, what.split)
     examples = data.check_examples(rows, marks, what.dataset)

@@ -107,7 +107,7 @@ def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoi
     recipe(
         *("train_prm", "--model_name_or_path", tiny_checkpoint),
         *("--dataset", rows(tmp_path, STEPS), "--output_dir", tmp_path / "prm"),
-        *("--max_steps", 24, "--learning_rate", 1e-2, *SHORT),
+        *("--max_steps", 100, "--learning_rate", 3e-3, "--extra_layers", 1, *SHORT),
     )
     losses = logged(tmp_path / "prm", "loss")
     assert losses[-1] < losses[0]
