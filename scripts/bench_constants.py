@@ -19,7 +19,7 @@ from bench_hf import Bench, add_arguments
 
 from lm_eval_tts.engines import hf
 
-VALUES = {"RIDE_ALONG": [2, 8, 24], "FORWARD_TOKENS": [256, 1024, 4096]}
+VALUES = {"RIDE_ALONG": [0, 1, 4], "FORWARD_TOKENS": [256, 1024, 4096]}
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Continuous batching over a transformers model: requests come and go at any step.
 
 Each sequence has a slot (`slots`) of one cache (`slot_cache`), where it finds the longest prefix
-of its ids already computed. A step feeds one token to every active sequence. Those that have much
-to catch up (a prompt, a long forced text) are first brought to their last token in chunks; a few
-forced tokens ride along.
+of its ids already computed. A step feeds one token to every active sequence. Where there is much to
+catch up (prompts, forced texts of many forks), sequences are first brought to their last token in
+chunks; a few forced tokens ride along.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lm_eval_tts.program import Generate
 
 logger = logging.getLogger(__name__)
 
-RIDE_ALONG = 8  # tokens to catch up that are fed one a step; more go in a chunk of their own
+RIDE_ALONG = 1  # tokens to catch up for each row of a step; more are worth a chunk of their own
 CHUNK_TOKENS = 512  # of one row in one forward
 FORWARD_TOKENS = 1024  # of all rows in one forward, padding included
 TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half precision
@@ -167,13 +167,17 @@ class HFEngine:
         self._start_anew()
 
     def _catch_up(self) -> None:
-        """Feed all but the last token of slots that are far behind, in chunks."""
+        """Feed slots that are behind all but their last token in chunks, while it pays.
+
+        A chunk costs about an ordinary step, so it takes more tokens than such a step has.
+        """
         active = self._table.active
         for slot in active:
             long = self._model.rope.is_long(len(slot.ids))
             if long != slot.long:  # it has crossed the boundary: all its keys change
                 slot.long, slot.cached = long, 0
-        while far := [i for i, slot in enumerate(active) if slot.behind > RIDE_ALONG]:
+        while sum(slot.behind - 1 for slot in active) > RIDE_ALONG * len(active):
+            far = [i for i, slot in enumerate(active) if slot.behind > 1]
             far.sort(key=lambda i: active[i].behind)
             counts = [min(active[i].behind - 1, CHUNK_TOKENS) for i in far]
             size = max(1, sum(c * n <= FORWARD_TOKENS for n, c in enumerate(counts, 1)))

@@ -62,8 +62,8 @@ class SlotLayer(CacheLayerMixin):
         window = self._cache.window
         self.keys[window.slots, :, window.positions] = key_states.transpose(1, 2)
         self.values[window.slots, :, window.positions] = value_states.transpose(1, 2)
-        keys, values = self.keys[window.rows], self.values[window.rows]
-        return keys[:, :, : window.width], values[:, :, : window.width]
+        seen = window.rows, slice(None), slice(window.width)
+        return self.keys[seen], self.values[seen]
 
     def grow(self, capacity: int) -> None:
         """Give every slot room for more tokens."""

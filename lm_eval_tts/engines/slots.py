@@ -8,8 +8,9 @@ there is room, and the least recently used one goes first. Knows ids and places,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from lm_eval_tts.engines.requests import Row, take
@@ -79,9 +80,18 @@ class SlotTable:
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        free = self._max_active - sum(slot.row is not None for slot in self.slots)
-        queue.extendleft(reversed(self._place_all(take(queue, free))))
+        if free := self._max_active - sum(slot.row is not None for slot in self.slots):
+            admitted = take(queue, free)
+            self._keep_prefixes_of(islice(queue, self._max_active))
+            queue.extendleft(reversed(self._place_all(admitted)))
         self._compact()
+
+    def _keep_prefixes_of(self, waiting: Iterable[Row]) -> None:
+        """Count what the next rows will go on from as just used, so that it is not overwritten."""
+        for row in waiting:
+            best, length = self._longest_prefix(row)
+            if length >= WORTH_COPYING:
+                self.slots[best].last_used = self._clock
 
     def _place_all(self, waiting: list[Row]) -> list[Row]:
         """Place rows, those that share most first, and return those that should wait a step.
@@ -100,17 +110,21 @@ class SlotTable:
         return later
 
     def _place(self, row: Row, best: int, length: int) -> None:
-        """Go on in the slot `best` if its whole content is a prefix, else copy from it."""
+        """Go on in the slot `best` if its whole content is a prefix, else copy from it.
+
+        An idle slot with nothing of use is a place like any other.
+        """
         source = self.slots[best]
-        others = [i for i, slot in enumerate(self.slots) if slot.row is None and i != best]
-        continues = length == source.cached or not others
-        if source.row is None and length and continues:
+        idle = [i for i, slot in enumerate(self.slots) if slot.row is None]
+        others = [i for i in idle if i != best or not length]
+        if source.row is None and length and (length == source.cached or not others):
             target = best
         else:
             target = min(others, key=self._recency)
             length = length if length >= WORTH_COPYING else 0
-            self._cache.copy(best, target, length)
-            source.last_used = self._clock
+            if length:
+                self._cache.copy(best, target, length)
+                source.last_used = self._clock
         slot = self.slots[target]
         slot.ids, slot.cached, slot.row = row.ids, length, row
         slot.long = self._is_long(len(row.ids))

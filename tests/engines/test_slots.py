@@ -108,6 +108,18 @@ def test_the_least_recently_used_prefix_goes_first():
     assert bench.run([*two, 1]) == 21
 
 
+def test_a_prefix_that_a_waiting_row_goes_on_from_is_not_overwritten():
+    bench = Bench(num_slots=2, max_active=1)
+    one, two, three = ([base + i for i in range(20)] for base in (100, 200, 300))
+    bench.run(one)
+    bench.run(two)
+    stranger, fork = bench.add(three), bench.add([*one, 1])
+    assert bench.step() == 20  # in the place of `two`, though `one` was used before it
+    stranger.done = True
+    assert bench.step() == 1
+    assert fork.ids == [*one, 1]
+
+
 def test_an_aborted_row_is_never_placed():
     bench = Bench()
     bench.add(PROMPT).done = True
