@@ -1,4 +1,4 @@
-"""Evaluate a base and adapters on it, one after the other on one loaded model, and print a table.
+"""Evaluate a base and adapters on it, one after the other on one loaded model, and print tables.
 
     python scripts/compare_checkpoints.py
 
@@ -58,7 +58,8 @@ def main() -> None:
         adapter = None if name == NO_ADAPTER else name
         model.use_adapter(adapter)
         evaluate(model, adapter, args)
-    lm_eval_tts(["leaderboard", str(args.output)])
+    for command in ("leaderboard", "curve"):
+        lm_eval_tts([command, str(args.output)])
 
 
 if __name__ == "__main__":
