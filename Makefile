@@ -31,7 +31,7 @@ test-vllm:
 test-transformers4:
 	$(PYTHON) -m venv $(TRANSFORMERS4_ENV)
 	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q '$(TORCH)'
-	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q -e . 'transformers<5' pytest hypothesis
+	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q -e '.[openai]' 'transformers<5' peft pytest hypothesis
 	$(TRANSFORMERS4_ENV)/bin/python -m pytest -q tests/engines tests/models/test_hf.py
 
 check:

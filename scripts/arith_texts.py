@@ -13,6 +13,8 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,8 @@ from lm_eval_tts.tasks.arith import (
 
 FIRST_LEVELS = 2  # steps of the longest problem at the start of pretraining
 TEXTS_A_LEVEL = 4000  # until problems get a step longer
+NUM_EQUATION_ROWS = 15000  # of a process reward model, before its first response
+ROWS_OF_A_LEVEL = 32  # a batch of these has hardly any padding
 RECHECK = ", check again.\n"
 MARKUP = ("b", "i", "td", "tr", "li", "row", "name", "note", "word", "size", "list", "task", "hint")
 
@@ -187,14 +191,42 @@ def _slip(value: int, rng: random.Random) -> int:
     return rng.choice(slips)
 
 
-def steps(rng: random.Random) -> dict[str, Any]:
-    """Return a row for a process reward model: the lines of a response, which are right, and where
-    the wrong ones begin to be.
+def steps(rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield rows for a process reward model without end: first single equations, then responses.
 
-    Half of the workings have a wrong step. Some are told to wait and done again, which makes them
-    no more likely to be right: a reward model that took "Wait" for a sign would be easy to please.
+    A row has steps, which of them are right, and where the wrong ones begin to be. To tell a wrong
+    result from a right one is learned from many equations and hardly at all from whole responses.
     """
-    told = tell(rng.choice(LEVELS), rng)
+    for _ in range(NUM_EQUATION_ROWS):
+        yield _equations(rng)
+    for count in itertools.count():
+        yield _response(rng, LEVELS[count // ROWS_OF_A_LEVEL % len(LEVELS)])
+
+
+def _equations(rng: random.Random) -> dict[str, Any]:
+    """Return equations that have nothing to do with each other, half of them wrong."""
+    lines, wrong = [], []
+    for _ in range(10):
+        value = rng.choice(VALUES)
+        step, split, slips = draw_step(value, rng), rng.random() < 0.5, rng.random() < 0.5
+        line = step.written(value, split=split)
+        lines.append(_slipped(step, step.apply(value), line, rng)[1] if slips else line)
+        wrong.append(_first_error(lines[-1], step, value) if slips else None)
+    return _labelled("Check each line.", lines, wrong)
+
+
+def _labelled(question: str, lines: Sequence[str], wrong: Sequence[int | None]) -> dict[str, Any]:
+    labels = [int(start is None) for start in wrong]
+    return {"question": question, "steps": lines, "labels": labels, "wrong_from": wrong}
+
+
+def _response(rng: random.Random, level: int) -> dict[str, Any]:
+    """Return a response to a problem, half of the time with a wrong step.
+
+    Some are told to wait and done again, which makes them no more likely to be right: a reward
+    model that took "Wait" for a sign would be easy to please.
+    """
+    told = tell(level, rng)
     lines = _tried(told, rng)
     if rng.random() < 0.2:
         lines = [*lines, "Wait" + RECHECK.strip(), *_tried(told, rng)]
@@ -202,12 +234,8 @@ def steps(rng: random.Random) -> dict[str, Any]:
     value = lines[-1].rpartition("=")[2]
     answered = right[-1] and int(value) == told.problem.answer
     wrong = [None, *_wrong_from(told, lines, right), *([None, None] if answered else [0, 0])]
-    return {
-        "question": told.question,
-        "steps": ["<think>", *lines, "</think>", f"<answer>{value}</answer>"],
-        "labels": [int(start is None) for start in wrong],
-        "wrong_from": wrong,
-    }
+    steps = ["<think>", *lines, "</think>", f"<answer>{value}</answer>"]
+    return _labelled(told.question, steps, wrong)
 
 
 def _tried(told: Told, rng: random.Random) -> list[str]:
@@ -261,21 +289,25 @@ def _wrong_from(told: Told, lines: Sequence[str], right: Sequence[bool]) -> list
         start = None if is_right else 0
         if not is_right and before and done < len(told.steps):
             step, value = told.problem.steps[done], told.problem.values[done]
-            start = max(
-                _common_prefix(line, f"{told.steps[done]} {step.written(value, split=split)}")
-                for split in (False, True)
-            )
+            start = _first_error(line, step, value, told=f"{told.steps[done]} ")
         starts.append(start)
         done, before = (0, True) if waits else (done + 1, is_right)
     return starts
 
 
-def _common_prefix(text: str, other: str) -> int:
-    pairs = itertools.zip_longest(text, other)
-    return next((i for i, (left, right) in enumerate(pairs) if left != right), len(text))
+def _first_error(line: str, step: Step, value: int, told: str = "") -> int:
+    """Return the index of the first character at which a line is neither way to write the step."""
+    right = [told + step.written(value, split=split) for split in (False, True)]
+    return max(len(commonprefix([line, way])) for way in right)  # noqa: RUF071  # of characters
 
 
-ROWS = {"sft": sft, "steps": steps}  # GRPO takes question and answer of "sft"
+def _endless(row: Callable[[random.Random], dict[str, Any]], rng: random.Random) -> Iterator[Any]:
+    while True:
+        yield row(rng)
+
+
+# GRPO takes question and answer of "sft".
+ROWS = {"sft": partial(_endless, sft), "steps": steps}
 
 
 def main() -> None:
@@ -288,8 +320,8 @@ def main() -> None:
     rng = random.Random(f"{args.kind} {args.seed}")
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with args.output.open("w", encoding="utf-8") as file:
-        for _ in range(args.rows):
-            file.write(json.dumps(ROWS[args.kind](rng)) + "\n")
+        for row in itertools.islice(ROWS[args.kind](rng), args.rows):
+            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
