@@ -6,13 +6,19 @@ import pickle
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import save_tiny_llama
+from hf_helpers import complete_all, generate_alone
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from lm_eval_tts.autoload import task_configs
+from lm_eval_tts.engines.hf import HFEngine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.hf import TTSHF
+from lm_eval_tts.program import Generate
 from lm_eval_tts.response import Response
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(5)]
@@ -271,6 +277,25 @@ def test_half_precision_runs(tiny_checkpoint):
     assert answer(model, "2+2?", **BUDGET).endswith("</answer>")
 
 
+def test_a_checkpoint_in_four_bits_runs_on_slots_and_says_what_generate_says(
+    tmp_path,
+):
+    pytest.importorskip("bitsandbytes", reason="pip install bitsandbytes")
+    whole = save_tiny_llama(tmp_path / "whole", hidden_size=64)  # its kernels want 64 in a block
+    four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32)
+    quantized = AutoModelForCausalLM.from_pretrained(
+        whole, quantization_config=four_bits, device_map="cpu"
+    )
+    quantized.save_pretrained(tmp_path / "four-bits")
+    AutoTokenizer.from_pretrained(whole).save_pretrained(tmp_path / "four-bits")
+    model = TTSHF(pretrained=str(tmp_path / "four-bits"), device="cpu", batch_size=4)
+    assert model.model.is_loaded_in_4bit
+    assert isinstance(model.engine, HFEngine)
+    row = tuple(model.tok_encode("What is 2+2?"))
+    ((completion,),) = complete_all(model.engine, [Generate(row, 20)])
+    assert completion.sampled_ids == generate_alone(quantized, row, 20)
+
+
 def test_the_batch_size_may_be_found_automatically(tiny_checkpoint):
     model = TTSHF(
         pretrained=str(tiny_checkpoint), device="cpu", batch_size="auto", max_batch_size=3
@@ -280,7 +305,6 @@ def test_the_batch_size_may_be_found_automatically(tiny_checkpoint):
 
 
 def test_the_slot_engine_is_the_default_and_its_answers_are_those_of_generate(model):
-    from lm_eval_tts.engines.hf import HFEngine
     from lm_eval_tts.engines.hf_generate import GenerateEngine
 
     assert isinstance(model.engine, HFEngine)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import save_tiny_llama
 
 from lm_eval_tts.program import Score
 from lm_eval_tts.reward_models.families import FAMILIES
@@ -75,6 +76,17 @@ def test_sft_learns_traces_of_s1k_into_an_adapter_and_goes_on_from_a_checkpoint(
     more = ("--max_steps", 7, "--per_device_train_batch_size", 8)
     recipe("train_sft", *common, *more, "--resume_from_checkpoint", "true")
     assert len(logged(tmp_path / "sft", "loss")) == 7
+
+
+def test_sft_trains_an_adapter_on_a_base_in_four_bits(tmp_path):
+    base = save_tiny_llama(tmp_path / "base", hidden_size=64)
+    recipe(
+        *("train_sft", "--model_name_or_path", base, "--dataset", rows(tmp_path, S1K)),
+        *("--output_dir", tmp_path / "sft", "--learning_rate", 1e-2, "--load_in_4bit", "true"),
+        *("--max_steps", 6, "--per_device_train_batch_size", 8, *SHORT),
+    )
+    losses = logged(tmp_path / "sft", "loss")
+    assert losses[-1] < losses[0]
 
 
 def test_a_sweep_evaluates_each_learning_rate_and_puts_all_on_one_leaderboard(
