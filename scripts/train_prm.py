@@ -3,7 +3,8 @@
     python scripts/train_prm.py --model_name_or_path models/sft --dataset steps.jsonl \\
         --output_dir models/prm
 
-A row has `question`, `steps` (texts) and `labels` (one truth value a step). Every flag of
+A row has `question`, `steps` (texts) and `labels` (one truth value a step), and may have
+`wrong_from` (for each step the index of its first wrong character, or null). Every flag of
 TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint true goes on
 with an interrupted run. `reward_model=models/prm` reads what is trained, in the same format.
 """
@@ -14,7 +15,6 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 import training_data as data
 from datasets import Dataset
 from peft import PeftModel
@@ -32,7 +32,7 @@ from transformers import (
 )
 from trl import TrlParser
 
-from lm_eval_tts.errors import DataError, LmEvalTTSError
+from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError
 from lm_eval_tts.reward_models.families import SEPARATOR_KEY
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words, prompt_ids, write_labelled
 
@@ -90,25 +90,31 @@ def to_features(
 def load_classifier(name: str, adapter: str | None, extra_layers: int) -> PreTrainedModel:
     """Return the model with a head for two labels in place of its language head.
 
-    An extra layer copies the last one, but adds nothing to its input until it has learned to: the
-    block expansion of LLaMA Pro (Wu et al. 2024, arXiv:2401.02415). A model uses all its layers to
-    predict a token; to check that token against the prediction takes layers behind these.
+    Extra layers are copies of the last ones on top of them (depth up-scaling: Kim et al. 2023,
+    arXiv:2312.15166), and then they and the head are all that is trained, as in LLaMA Pro (Wu et
+    al. 2024, arXiv:2401.02415). A model uses all its layers to predict a token; to check that
+    token against the prediction takes layers behind these.
     """
     policy = AutoModelForCausalLM.from_pretrained(name)
     if adapter is not None:
         policy = PeftModel.from_pretrained(policy, adapter).merge_and_unload()
     weights, depth = policy.base_model.state_dict(), policy.config.num_hidden_layers
+    if not 0 <= extra_layers <= depth:
+        raise SettingsError(
+            f"extra_layers={extra_layers}: allowed is 0 to {depth}, the layers it has"
+        )
+    for new in range(depth, depth + extra_layers):
+        old = f"layers.{new - extra_layers}."
+        weights |= {k.replace(old, f"layers.{new}."): w for k, w in weights.items() if old in k}
     config = AutoConfig.from_pretrained(name, num_labels=2)
     config.num_hidden_layers = depth + extra_layers
     setattr(config, SEPARATOR_KEY, SEPARATOR)
-    last = {key: value for key, value in weights.items() if f"layers.{depth - 1}." in key}
-    for extra in range(depth, depth + extra_layers):
-        for key, value in last.items():
-            silent = key.endswith(("o_proj.weight", "down_proj.weight"))
-            name_of_copy = key.replace(f"layers.{depth - 1}.", f"layers.{extra}.")
-            weights[name_of_copy] = torch.zeros_like(value) if silent else value.clone()
     classifier = AutoModelForTokenClassification.from_config(config)
     classifier.base_model.load_state_dict(weights)
+    if extra_layers:
+        classifier.base_model.requires_grad_(False)
+        classifier.base_model.layers[depth:].requires_grad_(True)
+        classifier.base_model.norm.requires_grad_(True)
     return classifier
 
 
