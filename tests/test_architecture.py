@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "digests": set(),
     "disk": {"errors"},
     "journal": {"disk", "errors"},
-    "guard": {"credentials", "disk", "errors", "outcome"},
+    "guard": {"autoload", "credentials", "disk", "errors", "outcome"},
     "doctor": {"autoload", "disk", "errors"},
     "strategies": {"difficulty", "errors", "program", "strategies", "voting"},
     "engines": {"errors", "journal", "program", "engines"},
