@@ -119,7 +119,8 @@ class StepScores(NamedTuple):
     """What a reward model says of a response.
 
     scores: one a step, each in [0, 1], of a process reward model; one in all, of any size, of an
-    outcome reward model. num_tokens: what the model read for it.
+    outcome reward model. num_tokens: of question and steps as the model is shown them, whether it
+    reads them for this or has read some of them before.
     """
 
     scores: tuple[float, ...]

@@ -19,8 +19,8 @@ class Usage:
     forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
-    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens: what it
-    read for them; scorer_seconds: the share of its time.
+    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens:
+    those of question and steps in them.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
     thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
@@ -33,7 +33,6 @@ class Usage:
     engine_calls: int = 0
     scorer_calls: int = 0
     scorer_tokens: int = 0
-    scorer_seconds: float = 0.0
     waits: int = 0
     tries: int = 1
     truncated: bool = False
@@ -52,7 +51,6 @@ USAGE_METRICS = {
     "engine_calls": "engine_calls",
     "scorer_calls": "scorer_calls",
     "scorer_tokens": "scorer_tokens",
-    "scorer_seconds": "scorer_seconds",
     "waits": "waits",
     "truncated": "truncated",
     "thinking_truncated": "thinking_truncated",

@@ -9,7 +9,6 @@ engine and reward model; nothing of strategies, tokens or text.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -27,8 +26,9 @@ T = TypeVar("T")
 class Cost:
     """What a program spent: requests to the engine, prompt tokens sent, tokens sampled.
 
-    num_scores: responses that the reward model was asked about; num_scorer_tokens: read for them;
-    scorer_seconds: its share of the reward model's time, by tokens.
+    num_scores: responses that the reward model was asked about; num_scorer_tokens: those of their
+    texts. Nothing here depends on what runs beside it; the scorer's time does, and what it need
+    not read again, so the reward model itself counts these, for the whole run.
     """
 
     num_engine_calls: int = 0
@@ -36,7 +36,6 @@ class Cost:
     num_sampled_tokens: int = 0
     num_scores: int = 0
     num_scorer_tokens: int = 0
-    scorer_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +106,11 @@ class _Scheduler:
         asked = [(frame, op) for frame, op in asked if not frame.cancelled]
         if not asked or self._reward_model is None:
             return
-        started = time.perf_counter()
         results = self._reward_model.score([op for _, op in asked])
-        seconds = time.perf_counter() - started
-        read = [0 if isinstance(r, RequestError) else r.num_tokens for r in results]
-        for (frame, _), result, num_tokens in zip(asked, results, read, strict=True):
+        for (frame, _), result in zip(asked, results, strict=True):
             frame.cost.num_scores += 1
-            frame.cost.num_scorer_tokens += num_tokens
-            frame.cost.scorer_seconds += seconds * num_tokens / max(1, sum(read))
+            if not isinstance(result, RequestError):
+                frame.cost.num_scorer_tokens += result.num_tokens
             self._resume_later(frame, result)
         self._drain()
 

@@ -1,64 +1,104 @@
 """Kills real lm_eval runs at random points, lets the same command go on, and says what it cost.
 
-    python scripts/bench_resume.py <checkpoint> --kills 50 --json resume.json
+    python scripts/bench_resume.py <checkpoint> --reward-model <another> --kills 50 --json FILE
 
-For greedy and sampled decoding, on one rank and on two: a run is left alone once; then, again and
-again, a run with a new journal is killed (SIGKILL, all ranks) a few times and finished. Its samples
-files must equal, byte for byte, those of the run that was left alone. Repeated work is what all its
-processes sampled beyond that, in tokens, for each kill. It is at most what was under way: requests
-that are not finished are not in the journal (3 sequences of at most 30 tokens here, on each rank).
+For greedy and sampled decoding and, with a reward model, for best-of-N and beam search, on one rank
+and on two: a run is left alone once; then, again and again, a run with a new journal is killed
+(SIGKILL, all ranks) a few times and finished. Its samples files must equal, byte for byte, those of
+the run that was left alone; scores alone may differ by 1e-4, as a reward model that reads a prefix
+anew rounds in another place. Repeated work is what all its processes sampled beyond that, in
+tokens, for each kill, and the scores that were asked for again. It is at most what was under way:
+requests that are not finished are not in the journal (3 sequences of at most 30 tokens here, on
+each rank, and the scores of one call).
 
 Processes are forked from one that has imported lm_eval, so a run takes seconds; needs fork (Linux).
 """
 
 import argparse
 import json
+import math
 import mmap
 import os
 import random
+import re
 import signal
 import socket
 import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a process that forks must not have threads
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-COUNTERS = mmap.mmap(-1, 16)  # tokens sampled, by rank; shared with the forked processes
+COUNTERS = mmap.mmap(-1, 32)  # tokens and scores, by rank; shared with the forked processes
 SETTINGS = (
     "max_thinking_tokens=[16,48],num_waits=1,max_answer_tokens=12,do_sample={},temperature={}"
 )
-MODES = {"greedy": SETTINGS.format(False, 0.0), "sampled": SETTINGS.format(True, 1.0)}
-TASKS = "gpqa_main_budget,gpqa_main_r1"  # choices: their grading needs no other process
+PLAIN = "gpqa_main_budget,gpqa_main_r1"  # choices: their grading needs no other process
+SEARCH = (
+    "n=4,beam_width=2,num_iterations=3,step_delimiter=e,max_gen_toks=30,do_sample=True,"
+    "temperature=1.0"
+)
+SCORE = re.compile(rb'("reward": )([-+.0-9e]+)')  # in a record of candidates
 KILLS_A_RUN = 4
 SECONDS = 900  # none takes so long, even on a busy machine
 NUM_SEQS, MAX_TOKENS = 3, 30  # under way at once, and in one request
 
 
-def count_tokens() -> None:
-    """Have every engine of forked processes count what it samples."""
-    from lm_eval_tts.engines.requests import Requests
+class Mode(NamedTuple):
+    """What a run does. scores: it asks a reward model."""
 
-    original = Requests.sampled
+    tasks: str
+    settings: str
+    scores: bool = False
+
+
+MODES = {
+    "greedy": Mode(PLAIN, SETTINGS.format(False, 0.0)),
+    "sampled": Mode(PLAIN, SETTINGS.format(True, 1.0)),
+    "search": Mode("gpqa_main_bon,gpqa_main_beam", SEARCH, scores=True),
+}
+
+
+def count(what: int, number: int) -> None:
+    """Add to the tokens (0) or the scores (1) of this process's rank."""
+    place = 16 * what + 8 * int(os.environ.get("RANK", "0"))
+    (before,) = struct.unpack_from("q", COUNTERS, place)
+    struct.pack_into("q", COUNTERS, place, before + number)
+
+
+def count_work() -> None:
+    """Have forked processes count the tokens they sample and the scores they ask for."""
+    from lm_eval_tts.engines.requests import Requests
+    from lm_eval_tts.reward_models.hf import HFRewardModel
+
+    sample, rate = Requests.sampled, HFRewardModel.score
 
     def sampled(self: Requests, *args: object) -> None:
-        place = 8 * int(os.environ.get("RANK", "0"))
-        (number,) = struct.unpack_from("q", COUNTERS, place)
-        struct.pack_into("q", COUNTERS, place, number + 1)
-        original(self, *args)
+        count(0, 1)
+        sample(self, *args)
 
-    Requests.sampled = sampled
+    def score(self: HFRewardModel, items: Sequence[Any]) -> Any:
+        count(1, len(items))
+        return rate(self, items)
+
+    Requests.sampled, HFRewardModel.score = sampled, score
 
 
 def num_sampled() -> int:
     """Return what was sampled since the start of this process."""
-    return sum(struct.unpack("2q", COUNTERS[:]))
+    return sum(struct.unpack_from("2q", COUNTERS, 0))
+
+
+def num_scored() -> int:
+    """Return how many scores were asked for since the start of this process."""
+    return sum(struct.unpack_from("2q", COUNTERS, 16))
 
 
 def fork_lm_eval(arguments: list[str], env: dict[str, str], log: Path) -> int:
@@ -102,16 +142,19 @@ class Command:
     """One command, to be given again and again."""
 
     checkpoint: str
-    settings: str
+    reward_model: str | None
+    mode: Mode
     num_ranks: int
     folder: Path
 
     def run(self, name: str, journal: str | None, stop: Callable[[], bool]) -> bool:
         """Run until it ends (True), or kill it once `stop()` says so (False)."""
         model_args = f"pretrained={self.checkpoint},device=cpu,dtype=float32"
-        arguments = ["--model", "tts-hf", "--tasks", TASKS, "--log_samples"]
+        if self.mode.scores:
+            model_args += f",reward_model={self.reward_model},reward_model_device=cpu"
+        arguments = ["--model", "tts-hf", "--tasks", self.mode.tasks, "--log_samples"]
         arguments += ["--batch_size", str(NUM_SEQS)]
-        arguments += ["--gen_kwargs", self.settings, "--output_path", str(self.folder / name)]
+        arguments += ["--gen_kwargs", self.mode.settings, "--output_path", str(self.folder / name)]
         arguments += ["--model_args", model_args + (f",journal={journal}" if journal else "")]
         log = self.folder / f"{name}.log"
         pids = [fork_lm_eval(arguments, e, log) for e in rank_environments(self.num_ranks)]
@@ -148,22 +191,27 @@ class Figures:
     tokens_of_a_run: int = 0
     tokens_repeated: int = 0
     most_tokens_under_way: int = 0
+    scores_of_a_run: int = 0
+    scores_repeated: int = 0
+    most_scores_under_way: int = 0
     kill_points: list[float] = field(default_factory=list)  # shares of the run's tokens
 
 
 def measure(command: Command, kills: int, rng: random.Random) -> Figures:
     """Leave one run alone, then kill others `kills` times in all."""
     figures = Figures(most_tokens_under_way=NUM_SEQS * MAX_TOKENS * command.num_ranks)
-    begin, clock = num_sampled(), time.monotonic()
+    figures.most_scores_under_way = NUM_SEQS * command.num_ranks
+    begin, scored, clock = num_sampled(), num_scored(), time.monotonic()
     command.run("whole", None, lambda: False)
     seconds = time.monotonic() - clock
     figures.tokens_of_a_run = num_sampled() - begin
+    figures.scores_of_a_run = num_scored() - scored
     want = command.samples("whole")
-    assert len(want) == len(TASKS.split(","))
+    assert len(want) == len(command.mode.tasks.split(","))
     while figures.kills < kills:
         name = f"run{figures.runs_resumed}"
         journal = str(command.folder / f"{name}-journal")
-        begin, done = num_sampled(), False
+        begin, scored, done = num_sampled(), num_scored(), False
         for _ in range(min(KILLS_A_RUN, kills - figures.kills)):
             if done := command.run(name, journal, random_point(figures, seconds, begin, rng)):
                 break
@@ -171,9 +219,24 @@ def measure(command: Command, kills: int, rng: random.Random) -> Figures:
             figures.kill_points.append((num_sampled() - begin) / figures.tokens_of_a_run)
         done or command.run(name, journal, lambda: False)
         figures.runs_resumed += 1
-        figures.runs_equal += command.samples(name) == want
+        figures.runs_equal += equal(command.samples(name), want)
         figures.tokens_repeated += num_sampled() - begin - figures.tokens_of_a_run
+        figures.scores_repeated += num_scored() - scored - figures.scores_of_a_run
     return figures
+
+
+def equal(have: dict[str, bytes], want: dict[str, bytes]) -> bool:
+    """Whether all is the same, byte for byte, but scores of a reward model, which may round."""
+    texts, scores = zip(*map(apart, (have, want)), strict=True)
+    near = [math.isclose(a, b, abs_tol=1e-4) for a, b in zip(*scores, strict=False)]
+    return texts[0] == texts[1] and len(scores[0]) == len(scores[1]) and all(near)
+
+
+def apart(samples: dict[str, bytes]) -> tuple[dict[str, bytes], list[float]]:
+    """Return samples files without the scores in them, and the scores."""
+    bare = {name: re.sub(SCORE, rb"\1", content) for name, content in samples.items()}
+    found = [float(m[2]) for content in samples.values() for m in re.finditer(SCORE, content)]
+    return bare, found
 
 
 def random_point(
@@ -206,7 +269,10 @@ def write_data(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", help="a small one; float32 on the CPU is used")
-    parser.add_argument("--kills", type=int, default=50, help="in all, over four modes")
+    parser.add_argument(
+        "--reward-model", help="a small one, for the searches; without it no search"
+    )
+    parser.add_argument("--kills", type=int, default=50, help="in all, over all modes")
     parser.add_argument("--seed", type=int, default=0, help="of the points of the kills")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
@@ -216,10 +282,11 @@ def main() -> None:
 
     import lm_eval_tts.models.hf  # noqa: F401
 
-    count_tokens()
+    count_work()
     lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip, not in the samples
     rng = random.Random(args.seed)
-    modes = [(mode, ranks) for mode in MODES for ranks in (1, 2)]
+    names = [name for name, mode in MODES.items() if args.reward_model or not mode.scores]
+    modes = [(name, ranks) for name in names for ranks in (1, 2)]
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder))
@@ -228,13 +295,14 @@ def main() -> None:
             own = Path(folder) / f"{mode}{ranks}"
             own.mkdir()
             kills = args.kills * (number + 1) // len(modes) - args.kills * number // len(modes)
-            command = Command(args.checkpoint, MODES[mode], ranks, own)
+            command = Command(args.checkpoint, args.reward_model, MODES[mode], ranks, own)
             figures = results[f"{mode}, ranks: {ranks}"] = measure(command, kills, rng)
             repeated = figures.tokens_repeated / figures.kills / figures.tokens_of_a_run
             print(
                 f"{mode}, {ranks} rank(s): {figures.kills} kills, {figures.runs_equal} of "
                 f"{figures.runs_resumed} resumed runs equal, repeated per kill {repeated:.1%} of "
-                f"a run of {figures.tokens_of_a_run} tokens",
+                f"a run of {figures.tokens_of_a_run} tokens, {figures.scores_repeated} scores in "
+                f"all of {figures.scores_of_a_run} in a run",
                 flush=True,
             )
     if args.json:

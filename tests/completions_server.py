@@ -30,6 +30,7 @@ class CompletionsServer(ThreadingHTTPServer):
         self.faults: list[str] = []
         self.delay = 0.0
         self.calls: list[dict] = []
+        self.answered: list[dict] = []  # of the calls, those that were not met by a fault
         self.headers_seen: list[dict] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -88,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = self.server.next_fault()
         if fault and not fault.startswith("lie"):
             return self.misbehave(fault)
+        if not fault:
+            self.server.answered.append(body)
         if self.server.dialect != "tokens":
             return self.stream(body)
         return self.send(200, lie(self.completion(body), fault))

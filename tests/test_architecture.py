@@ -24,15 +24,24 @@ MAY_IMPORT = {
     "difficulty": set(),
     "outcome": set(),
     "credentials": {"errors"},
+    "digests": set(),
     "disk": {"errors"},
     "journal": {"disk", "errors"},
-    "guard": {"credentials", "disk", "errors", "outcome"},
+    "guard": {"autoload", "credentials", "disk", "errors", "outcome"},
     "doctor": {"autoload", "disk", "errors"},
     "strategies": {"difficulty", "errors", "program", "strategies", "voting"},
     "engines": {"errors", "journal", "program", "engines"},
     "scheduler": {"errors", "program", "engines", "reward_models"},
     "results": {"difficulty", "errors", "results"},
-    "reward_models": {"engines", "errors", "grading", "program", "reward_models"},
+    "reward_models": {
+        "digests",
+        "engines",
+        "errors",
+        "grading",
+        "journal",
+        "program",
+        "reward_models",
+    },
     "settings": {"errors", "program", "prompts", "strategies"},
     "grading": {"errors", "grading"},
     "tasks": {"autoload", "errors", "grading", "progress", "response", "tasks", "voting"},
@@ -40,6 +49,7 @@ MAY_IMPORT = {
         "",  # the version
         "checkpoints",
         "credentials",
+        "digests",
         "disk",
         "engines",
         "errors",
@@ -61,7 +71,7 @@ MAY_IMPORT = {
 SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes")}
 LOADING = {"reward_models/loading.py"}  # within its functions
 HEAVY = {
-    "torch": {"doctor", "engines", "models", *SCORERS, *LOADING},
+    "torch": {"digests", "doctor", "engines", "models", *SCORERS, *LOADING},
     "transformers": {"engines", "models", *SCORERS, *LOADING},
     "vllm": {"engines", "models"},
     "aiohttp": {"engines"},

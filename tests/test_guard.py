@@ -5,7 +5,9 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,8 +37,8 @@ def run(tiny_checkpoint, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(guard, "outcome", Outcome())
     monkeypatch.setattr("lm_eval_tts.models.keeping.outcome", guard.outcome)
 
-    def run(*more: str, model_args: str = "", task: str = "aime24_budget", out="out", gen=GEN):
-        arguments = ["lm_eval", "--model", "tts-hf", "--tasks", task, "--device", "cpu"]
+    def run(*more: str, model_args="", task="aime24_budget", out="out", gen=GEN, model="tts-hf"):
+        arguments = ["lm_eval", "--model", model, "--tasks", task, "--device", "cpu"]
         arguments += ["--model_args", f"pretrained={tiny_checkpoint}{model_args}", *more]
         arguments += ["--output_path", str(tmp_path / out), "--log_samples", "--gen_kwargs", gen]
         monkeypatch.setattr(sys, "argv", arguments)
@@ -97,17 +99,19 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(run, tmp_path, monke
     from lm_eval_tts.engines.hf import HFEngine
 
     journal = f",max_failures=1,journal={tmp_path / 'journal'}"
-    step, steps = HFEngine.step, []
+    step, steps, pressed = HFEngine.step, [], []
 
     def interrupted(self):
         steps.append(1)
         if len(steps) == 40:
+            pressed.append(time.monotonic())
             signal.raise_signal(signal.SIGINT)
         return step(self)
 
     monkeypatch.setattr(HFEngine, "step", interrupted)
     code, err = run(model_args=journal)
     assert code == guard.INTERRUPTED
+    assert time.monotonic() - pressed[0] < 10  # "within seconds", on the busiest machine
     assert "the same command continues there" in last_line(err)
     assert not list((tmp_path / "out").glob("**/*.jsonl"))
     stopped_at = len(steps)
@@ -190,6 +194,64 @@ def test_a_users_error_is_one_line_and_exit_code_2(run, more, says):
     assert says in last_line(err)
     assert "Traceback" not in err
     assert "hf_xyz" not in err
+
+
+TASKS = {
+    "no_yaml": "task: [oops\n",
+    "no_function": "task: mine\ncustom_dataset: !function nowhere.load\n",
+    "no_include": "task: mine\ninclude: not_there.yaml\n",
+    "no_type": "task: mine\noutput_type: generate\ndataset_path: x\ntest_split: test\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"task": "aime24_budgett"}, "Tasks not found: aime24_budgett"),
+        ({"model": "tts-hff"}, "unknown model 'tts-hff': did you mean 'tts-hf'"),
+        ({"more": ["--limit", "-3"]}, "--limit -3: allowed is a number of documents"),
+        ({"more": ["--samples", "nowhere.json"]}, "--samples nowhere.json cannot be read"),
+        ({"more": ["--samples", "[1]"]}, "allowed is a JSON object"),
+        ({"more": ["--samples", '{"aime24_budget": [99]}']}, "interval [0,k-1]"),
+        ({"more": ["--samples", '{"aime24_budget": [0]}', "--limit", "1"]}, "--limit must be None"),
+        ({"more": ["--include_path", "/no/folder"]}, "--include_path /no/folder is no folder"),
+        ({"model_args": ",pretrained=/no/such"}, "pretrained='/no/such'"),
+        ({"task": "no_yaml.yaml"}, "no_yaml.yaml"),
+        ({"task": "no_function.yaml"}, "nowhere"),
+        ({"task": "no_include.yaml"}, "not_there.yaml"),
+        ({"task": "no_type.yaml"}, "generate"),
+    ],
+    ids=str,
+)
+def test_what_lm_eval_itself_finds_wrong_is_one_line_too(run, tmp_path, changed, says):
+    for name, text in TASKS.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    if (task := changed.get("task", "")).endswith(".yaml"):
+        changed = {**changed, "task": str(tmp_path / task)}
+    code, err = run(*changed.get("more", []), **{k: v for k, v in changed.items() if k != "more"})
+    assert code == guard.WRONG_SETTING
+    assert last_line(err).startswith("lm_eval_tts: ")
+    assert says in last_line(err)
+    assert "Traceback" not in err
+
+
+def test_a_bug_keeps_its_traceback_and_so_do_other_models():
+    def bug(args):
+        raise KeyError("a bug")
+
+    def task_missing(args):
+        exec(
+            compile("raise ValueError('Tasks not found')", "x", "exec"),
+            {"__name__": "lm_eval.tasks"},
+        )
+
+    ours, other = SimpleNamespace(model="tts-hf"), SimpleNamespace(model="hf")
+    with pytest.raises(KeyError):
+        guard.guarded(bug)(ours)
+    with pytest.raises(ValueError, match="Tasks not found"):
+        guard.guarded(task_missing)(other)
+    with pytest.raises(SystemExit):
+        guard.guarded(task_missing)(ours)
 
 
 def test_data_that_cannot_be_read_is_one_line(run, tmp_path):

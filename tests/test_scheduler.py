@@ -166,7 +166,7 @@ def test_a_program_gets_the_scores_of_its_steps_and_pays_for_them():
     (result,) = run([Job(say_and_rate("ab c"), 0)], ScriptedEngine(lambda t, seed: t), rater)
     assert result.value == StepScores((0.2, 0.1), 7)
     assert (result.cost.num_scores, result.cost.num_scorer_tokens) == (1, 7)
-    assert result.cost.scorer_seconds > 0
+    assert rater.spent.num_tokens == 7
 
 
 def test_scores_of_many_programs_are_asked_for_in_one_call():

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -28,7 +27,6 @@ from lm_eval_tts.progress import Progress
 from lm_eval_tts.prompts import Message, build_messages
 from lm_eval_tts.response import Details, Response, Usage
 from lm_eval_tts.reward_models.base import RewardModel
-from lm_eval_tts.reward_models.loading import take_reward_model
 from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
 
@@ -68,9 +66,8 @@ class StrategyLM(Keeper):
     """Mixin for lm_eval model classes: runs the strategy that the generation kwargs name.
 
     A subclass sets `strategy_defaults` (settings from --model_args), `engine`, `text_tokenizer`
-    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`. reward_model: answers
-    the strategies that score; None if the user named none. policy_size, vocabulary_size: as in
-    `Request`.
+    and `cache_hook`, and defines `render`, `encode_prompt` and `run_seed`. policy_size,
+    vocabulary_size: as in `Request`.
     """
 
     strategy_defaults: dict[str, Any]
@@ -78,7 +75,6 @@ class StrategyLM(Keeper):
     cache_hook: Any
     rank: int
     world_size: int
-    reward_model: RewardModel | None = None
     policy_size: float | None = None
     vocabulary_size: int | None = None
 
@@ -116,10 +112,10 @@ class StrategyLM(Keeper):
         disable = disable_tqdm or self.rank != 0
         instances = list(unique.values())
         with (
-            self._kept(instances, settings_of) as engine,
+            self._kept(instances, settings_of) as (engine, reward_model),
             Progress(len(plans), disable=disable, world_size=self.world_size) as progress,
         ):
-            made = self._run(plans, instances, engine, progress)
+            made = self._run(plans, instances, engine, reward_model, progress)
         self._count(made)
         responses = dict(zip(unique, made, strict=True))
         for key, instance in unique.items():
@@ -187,11 +183,12 @@ class StrategyLM(Keeper):
         plans: list[_Plan],
         instances: Sequence[Instance],
         engine: Engine,
+        reward_model: RewardModel | None,
         progress: Progress,
     ) -> list[Response]:
         responses: list[Response | None] = [None] * len(plans)
         jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        for result in run(jobs, engine, self.reward_model):
+        for result in run(jobs, engine, reward_model):
             response = self._respond(plans[result.job], result)
             responses[result.job] = response
             progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
@@ -238,7 +235,6 @@ class StrategyLM(Keeper):
             engine_calls=cost.num_engine_calls,
             scorer_calls=cost.num_scores,
             scorer_tokens=cost.num_scorer_tokens,
-            scorer_seconds=cost.scorer_seconds,
             waits=trace.num_waits,
             tries=trace.tries,
             truncated=trace.truncated("answer"),
@@ -264,18 +260,6 @@ class StrategyLM(Keeper):
         last = num_tokens_within(ids, text, until, self.text_tokenizer)
         behind = num_tokens_within(ids, text, min(until + len(end), len(text)), self.text_tokenizer)
         return last - first, len(ids) - behind
-
-
-def load_scorer(kwargs: dict[str, Any]) -> RewardModel | None:
-    """Take the reward model's arguments out of model arguments and load it; None if none is named.
-
-    It may be a checkpoint that comes with the package. Raises SettingsError.
-    """
-    settings = take_reward_model(kwargs)
-    if settings is None:
-        return None
-    settings = replace(settings, reward_model=find_checkpoint(settings.reward_model))
-    return settings.load(trust_remote_code=bool(kwargs.get("trust_remote_code")))
 
 
 def _classifier(

@@ -18,14 +18,14 @@ from peft import PeftModel
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.credentials import refuse_credentials
+from lm_eval_tts.digests import tokenizer_digest, weights_digest
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.hf import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import check_arguments, loading
-from lm_eval_tts.models.base import StrategyLM, load_scorer
+from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat
-from lm_eval_tts.models.identity import tokenizer_digest, weights_digest
 from lm_eval_tts.outcome import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings
 from lm_eval_tts.settings import take_settings
@@ -82,8 +82,7 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
         if journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         self.keep(journal, max_failures)
-        self._reward_name = kwargs.get("reward_model")
-        self.reward_model = load_scorer(kwargs)
+        self.load_reward_model(kwargs)
         self._checkpoint, self._adapter = name_of(pretrained), kwargs.get("peft")
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
@@ -121,7 +120,7 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
             "pretrained": self._checkpoint,
             "peft": self._adapter,
             "merge_peft": self._merged,
-            "reward_model": self._reward_name,
+            **self.reward_info(),
         }
         return {**HFLM.get_model_info(self), **ours}
 
@@ -134,7 +133,7 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
             "dtype": str(self.model.dtype),
             "tokenizer": tokenizer_digest(self.tokenizer),
             "max_length": str(self.max_length),
-            "reward_model": str(self._reward_name),
+            **self.reward_facts(),
             "seed": str(self.run_seed()),
         }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.disk import check_writable
@@ -18,8 +18,11 @@ from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.journal import Journal
 from lm_eval_tts.models.arguments import check_share
 from lm_eval_tts.models.identity import by_document, settings_facts
+from lm_eval_tts.models.scoring import Scoring
 from lm_eval_tts.outcome import MAX_FAILURES, Tally, outcome
 from lm_eval_tts.response import Response
+from lm_eval_tts.reward_models.base import RewardModel, Spent
+from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings
 
 KEEPING = ("journal", "max_failures")
@@ -30,7 +33,14 @@ def take_keeping(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: kwargs.pop(name) for name in KEEPING if name in kwargs}
 
 
-class Keeper:
+class Kept(NamedTuple):
+    """What answers the ops of a run so that nothing finished is lost."""
+
+    engine: Engine
+    reward_model: RewardModel | None
+
+
+class Keeper(Scoring):
     """Mixin for model classes, in front of lm_eval's own class, whose gathering it extends."""
 
     strategy_defaults: dict[str, Any]
@@ -69,19 +79,22 @@ class Keeper:
     @contextmanager
     def _kept(
         self, instances: Sequence[Any], settings_of: Callable[[Mapping[str, Any]], Settings]
-    ) -> Iterator[Engine]:
-        """Give the engine, isolated from single faults and with the journal around it."""
+    ) -> Iterator[Kept]:
+        """Give the engine, isolated from single faults, and the reward model, both journaled."""
         engine = IsolatedEngine(self.engine)
         if self._journal is None:
-            yield engine
+            yield Kept(engine, self.reward_model)
             return
         facts = {"lm_eval_tts": __version__, **self.run_facts()}
         with Journal(self._journal, facts, self.rank) as journal:
             self._check_tasks(journal, instances, settings_of)
             try:
-                yield JournaledEngine(engine, journal)
+                yield Kept(JournaledEngine(engine, journal), self._journaled(journal))
             finally:
                 outcome.num_journaled = len(journal)
+
+    def _journaled(self, journal: Journal) -> RewardModel | None:
+        return self.reward_model and JournaledRewardModel(self.reward_model, journal)
 
     def _check_tasks(
         self,
@@ -103,11 +116,13 @@ class Keeper:
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""
-        tallies = super().gather_object(self._tally, dst)  # type: ignore[misc]
+        told = super().gather_object((self._tally, self._spent), dst)  # type: ignore[misc]
         gathered = super().gather_object(obj, dst)  # type: ignore[misc]
         if gathered is None:
             return None
+        tallies, spent = zip(*told, strict=True)
         outcome.tally = Tally().plus(*tallies)
+        self._spent_on_all_ranks = Spent().plus(*spent)
         return fill_gaps(gathered)
 
 

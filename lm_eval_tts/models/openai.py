@@ -23,6 +23,7 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.digests import tokenizer_digest
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.engines.openai import Server
@@ -30,9 +31,8 @@ from lm_eval_tts.engines.openai_probe import find_dialect, find_model
 from lm_eval_tts.engines.openai_wire import CHAT, STRICT_CHAT, TOKENS, Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.models.base import StrategyLM, load_scorer
+from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat, history_of
-from lm_eval_tts.models.identity import tokenizer_digest
 from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message
@@ -78,8 +78,7 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         """
         self.keep(**take_keeping(kwargs))
         self.strategy_defaults = take_settings(kwargs)
-        self._reward_name = kwargs.get("reward_model")
-        self.reward_model = load_scorer(kwargs)
+        self.load_reward_model(kwargs)
         check_arguments(base_url, header, kwargs)
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
@@ -184,7 +183,7 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
             "model": self._server.wire.model,
             "tokenizer": tokenizer_digest(self.tokenizer),
             "max_length": str(self.engine.max_length),
-            "reward_model": str(self._reward_name),
+            **self.reward_facts(),
             "seed": str(self.run_seed()),
         }
 
@@ -193,7 +192,7 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         tokens = self._server.prompt_tokens
         return {
             "served_model": self._server.wire.model,
-            "reward_model": self._reward_name,
+            **self.reward_info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,
             "prompt_tokens_cached": tokens.cached,

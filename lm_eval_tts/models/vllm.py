@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.digests import tokenizer_digest
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.engines.base import Engine, PromptTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.base import StrategyLM, load_scorer
+from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat
-from lm_eval_tts.models.identity import tokenizer_digest
 from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.settings import take_settings
 
@@ -60,8 +60,7 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         """
         self.keep(**take_keeping(kwargs))
         self.strategy_defaults = take_settings(kwargs)
-        self._reward_name = kwargs.get("reward_model")
-        self.reward_model = load_scorer(kwargs)
+        self.load_reward_model(kwargs)
         if pretrained is None:
             raise SettingsError(
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
@@ -114,7 +113,7 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
             "dtype": str(self.model.llm_engine.model_config.dtype),
             "tokenizer": tokenizer_digest(self.tokenizer),
             "max_length": str(self.engine.max_length),
-            "reward_model": str(self._reward_name),
+            **self.reward_facts(),
             "seed": str(self.run_seed()),
         }
 
@@ -123,7 +122,7 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         return {
             "pretrained": self.pretrained,
             "lora_local_path": self.lora_local_path,
-            "reward_model": self._reward_name,
+            **self.reward_info(),
             "prompt_tokens_sent": self.prompt_tokens.sent,
             "prompt_tokens_cached": self.prompt_tokens.cached,
         }

@@ -20,6 +20,7 @@ from transformers import (
     Qwen2PreTrainedModel,
 )
 
+from lm_eval_tts.digests import weights_digest
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.reward_models.families import Family, cannot_load
 
@@ -28,10 +29,12 @@ class Scorer(NamedTuple):
     """A loaded reward model in two parts.
 
     backbone: a decoder, token ids to hidden states. head: hidden states [n, size] to scores [n].
+    weights: a digest of those of both.
     """
 
     backbone: Any
     head: Callable[[torch.Tensor], torch.Tensor]
+    weights: str = ""
 
 
 class QwenPRM(Qwen2PreTrainedModel):
@@ -73,23 +76,24 @@ def load_scorer(name: str, family: Family, tokenizer: Any, **kwargs: Any) -> Sco
     """
     if family.head == "sign":
         model = _load(AutoModelForCausalLM, name, **kwargs)
-        return Scorer(model.base_model, _sign_head(model, tokenizer, name))
+        head = _sign_head(model, tokenizer, name)
+        return Scorer(model.base_model, head, weights_digest(model))
     if family.head in ("deep_label", "value"):
         kwargs.pop("trust_remote_code")
         config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
         if family.head == "value":
             model = _load(SkyworkPRM, name, config=config, **kwargs)
-            return Scorer(model.model, _value_head(model.v_head["summary"]))
+            head = _value_head(model.v_head["summary"])
+            return Scorer(model.model, head, weights_digest(model))
         model = _load(QwenPRM, name, config=config, **kwargs)
-        return Scorer(model.model, _label_head(model.score))
+        return Scorer(model.model, _label_head(model.score), weights_digest(model))
     kind = AutoModelForSequenceClassification if family.outcome else AutoModelForTokenClassification
     model = _load(kind, name, **kwargs)
     layer, labels = _classifier(model, name, family), model.config.num_labels
     if labels > (1 if family.head == "raw" else 2):
         raise SettingsError(f"reward model {name} has {labels} labels, which is not one score")
-    return Scorer(
-        model.base_model, _raw_head(layer) if family.head == "raw" else _label_head(layer)
-    )
+    head = _raw_head(layer) if family.head == "raw" else _label_head(layer)
+    return Scorer(model.base_model, head, weights_digest(model))
 
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:

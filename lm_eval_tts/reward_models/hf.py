@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 import torch
 
+from lm_eval_tts.digests import tokenizer_digest
 from lm_eval_tts.engines.memory import cache_limit, is_out_of_memory, out_of_memory
 from lm_eval_tts.engines.slot_cache import SlotCache
 from lm_eval_tts.engines.slot_model import SlotModel
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Score, StepScores
+from lm_eval_tts.reward_models.base import Spent
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.inputs import Input, Words, special_tokens
+from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
 from lm_eval_tts.reward_models.padded import PaddedReader
 from lm_eval_tts.reward_models.prefixes import SlotReader
 
@@ -34,7 +37,7 @@ TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half p
 class Reader(Protocol):
     """What runs the model over inputs."""
 
-    def read(self, items: Sequence[Input]) -> list[StepScores]:
+    def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order."""
 
 
@@ -44,19 +47,21 @@ class _Asked(NamedTuple):
     input: Input
     places: tuple[int, ...]
 
-    def answer(self, reading: StepScores | RequestError) -> StepScores | RequestError:
+    def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
         """Return one score a step."""
         if isinstance(reading, RequestError):
             return reading
         if not all(map(math.isfinite, reading.scores)):
             return RequestError(f"the reward model's scores {reading.scores} are not numbers")
-        return StepScores(tuple(reading.scores[p] for p in self.places), reading.num_tokens)
+        scores = tuple(reading.scores[p] for p in self.places)
+        return StepScores(scores, len(self.input.token_ids))
 
 
 class HFRewardModel:
     """The reward model of `reward_model=`.
 
     batch_size: inputs read at once; the prefixes of twice as many are kept for what extends them.
+    spent: on all scores so far.
     """
 
     def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
@@ -65,16 +70,31 @@ class HFRewardModel:
         self._words = words
         self._special = special_tokens(words.tokenizer)
         self._batch_size = batch_size
+        self.spent = Spent()
         config = scorer.backbone.config.get_text_config(decoder=True)
         self._max_length = getattr(config, "max_position_embeddings", None) or 1 << 30
         self._reader = fit_reader(scorer, batch_size, self._max_length)
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item, or why it has none, in order."""
+        started = time.perf_counter()
         asked = [self._ask(item) for item in items]
         with torch.inference_mode():
-            readings = iter(self._read([x.input for x in asked if isinstance(x, _Asked)]))
-        return [x.answer(next(readings)) if isinstance(x, _Asked) else x for x in asked]
+            readings = self._read([x.input for x in asked if isinstance(x, _Asked)])
+        read = sum(r.num_tokens for r in readings if isinstance(r, Reading))
+        self.spent = self.spent.plus(Spent(time.perf_counter() - started, read))
+        each = iter(readings)
+        return [x.answer(next(each)) if isinstance(x, _Asked) else x for x in asked]
+
+    def facts(self) -> dict[str, str]:
+        """Return by name what makes its scores differ from another's of the same name."""
+        return {
+            "reward_model_weights": self._scorer.weights,
+            "reward_model_dtype": str(self._scorer.backbone.dtype),
+            "reward_model_format": self._family.write.__name__,
+            "reward_model_separator": repr(self._words.separator),
+            "reward_model_tokenizer": tokenizer_digest(self._words.tokenizer),
+        }
 
     def _ask(self, item: Score) -> _Asked | RequestError:
         """Return what the model shall read for an item."""
@@ -96,7 +116,7 @@ class HFRewardModel:
         before = accumulate(bool(step.strip()) for step in steps)
         return _Asked(written, tuple(max(0, count - 1) for count in before))
 
-    def _read(self, inputs: Sequence[Input]) -> Sequence[StepScores | RequestError]:
+    def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
         """Run the model, with half as many at once for each time that memory runs out."""
         try:
             return self._reader.read(inputs)

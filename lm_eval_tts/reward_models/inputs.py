@@ -27,6 +27,13 @@ class Input(NamedTuple):
     positions: tuple[int, ...]
 
 
+class Reading(NamedTuple):
+    """The score at each position of an input, and the tokens that had to be read for them."""
+
+    scores: tuple[float, ...]
+    num_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
     """What a checkpoint says of its texts: a transformers tokenizer (a fast one), and two marks.

@@ -21,7 +21,7 @@ from lm_eval_tts.reward_models.families import (
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
 if TYPE_CHECKING:
-    from lm_eval_tts.reward_models.base import RewardModel
+    from lm_eval_tts.reward_models.base import LoadedRewardModel
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BATCH_SIZE = 8
@@ -37,7 +37,7 @@ def load_reward_model(
     step_separator: str | None = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
-) -> RewardModel:
+) -> LoadedRewardModel:
     """Load a checkpoint from a Hub name or a local folder.
 
     kind: a name of `FAMILIES`; None finds it out from the checkpoint's config and name.
@@ -86,7 +86,9 @@ def _default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _load(name: str, family: Family, batch_size: int, separator: str, **kwargs: Any) -> RewardModel:
+def _load(
+    name: str, family: Family, batch_size: int, separator: str, **kwargs: Any
+) -> LoadedRewardModel:
     from transformers import AutoTokenizer
 
     from lm_eval_tts.reward_models.heads import load_scorer
@@ -116,7 +118,7 @@ class RewardModelSettings:
     reward_model_separator: str | None = None
     reward_model_revision: str | None = None
 
-    def load(self, *, trust_remote_code: bool = False) -> RewardModel:
+    def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
         """Load what they name."""
         return load_reward_model(
             self.reward_model,

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from lm_eval_tts.program import StepScores
 from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.inputs import Input
+from lm_eval_tts.reward_models.inputs import Input, Reading
 
 
 class PaddedReader:
@@ -18,16 +17,16 @@ class PaddedReader:
         self._scorer = scorer
         self._batch_size = batch_size
 
-    def read(self, items: Sequence[Input]) -> list[StepScores]:
+    def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order."""
         order = sorted(range(len(items)), key=lambda i: len(items[i].token_ids))
-        results: dict[int, StepScores] = {}
+        results: dict[int, Reading] = {}
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
             results.update(zip(batch, self._read([items[i] for i in batch]), strict=True))
         return [results[i] for i in range(len(items))]
 
-    def _read(self, items: Sequence[Input]) -> list[StepScores]:
+    def _read(self, items: Sequence[Input]) -> list[Reading]:
         """Read a batch, padded on the right, where a causal model's tokens do not see it."""
         width = max(len(item.token_ids) for item in items)
         lengths = torch.tensor([len(item.token_ids) for item in items])
@@ -42,5 +41,5 @@ class PaddedReader:
         results = []
         for row, item in enumerate(items):
             scores = self._scorer.head(hidden[row, list(item.positions)]).tolist()
-            results.append(StepScores(tuple(scores), len(item.token_ids)))
+            results.append(Reading(tuple(scores), len(item.token_ids)))
         return results

@@ -14,8 +14,7 @@ import torch
 
 from lm_eval_tts.engines.slot_model import Feed, SlotModel
 from lm_eval_tts.engines.slots import WORTH_COPYING, WORTH_WAITING, common_prefix
-from lm_eval_tts.program import StepScores
-from lm_eval_tts.reward_models.inputs import Input
+from lm_eval_tts.reward_models.inputs import Input, Reading
 
 CHUNK_TOKENS = 512  # of one row in one forward
 FORWARD_TOKENS = 2048  # of all rows in one forward, padding included
@@ -63,9 +62,9 @@ class SlotReader:
         self._slots = [Slot() for _ in range(model.cache.num_slots)]
         self._clock = 0
 
-    def read(self, items: Sequence[Input]) -> list[StepScores]:
+    def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
-        results: dict[int, StepScores] = {}
+        results: dict[int, Reading] = {}
         sources = {id(slot) for item in items for slot, n in [self._longest_prefix(item)] if n}
         waiting = sorted(range(len(items)), key=lambda i: len(items[i].token_ids))
         while waiting:
@@ -74,7 +73,7 @@ class SlotReader:
             self._catch_up(list(batch.values()))
             for i, slot in batch.items():
                 scores = tuple(slot.scores[p] for p in items[i].positions)
-                results[i] = StepScores(scores, unread[i])
+                results[i] = Reading(scores, unread[i])
             waiting = [i for i in waiting if i not in batch]
         return [results[i] for i in range(len(items))]
 

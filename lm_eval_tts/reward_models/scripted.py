@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.program import Score, StepScores
+from lm_eval_tts.reward_models.base import Spent
 
 Rater = Callable[[str, tuple[str, ...]], float]
 
@@ -24,13 +25,21 @@ class ScriptedRewardModel:
 
     def __init__(self, rate: Rater, *, outcome: bool = False) -> None:
         self.batches: list[int] = []
+        self.spent = Spent()
         self._rate = rate
         self._outcome = outcome
+
+    def facts(self) -> dict[str, str]:
+        """Return nothing: a function cannot be told from another."""
+        return {}
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item; a RequestError that `rate` raises is its result."""
         self.batches.append(len(items))
-        return [self._score(item) for item in items]
+        results = [self._score(item) for item in items]
+        read = (r.num_tokens for r in results if not isinstance(r, RequestError))
+        self.spent = self.spent.plus(Spent(num_tokens=sum(read)))
+        return results
 
     def _score(self, item: Score) -> StepScores | RequestError:
         first = len(item.steps) if self._outcome else 1

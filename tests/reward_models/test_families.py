@@ -69,17 +69,27 @@ def test_a_search_reads_each_step_once(family):
     kind, checkpoint, _ = family
     model = load_reward_model(str(checkpoint.path))
     assert isinstance(model._reader, hf.SlotReader)
-    whole = load_reward_model(str(checkpoint.path)).score([Score(QUESTION, tuple(STEPS))])[0]
-    read = 0
+    whole = load_reward_model(str(checkpoint.path))
+    (scored_whole,) = whole.score([Score(QUESTION, tuple(STEPS))])
     for end in range(1, len(STEPS) + 1):
         (scored,) = model.score([Score(QUESTION, tuple(STEPS[:end]))])
         want = checkpoint.reference(QUESTION, STEPS[:end])
         assert scored.scores == pytest.approx(want, abs=1e-4)
-        read += scored.num_tokens
     if kind != "outcome":
-        assert read == whole.num_tokens
-    (again,) = model.score([Score(QUESTION, tuple(STEPS))])
-    assert again == StepScores(scored.scores, num_tokens=0)
+        assert model.spent.num_tokens == whole.spent.num_tokens == scored_whole.num_tokens
+    read = model.spent.num_tokens
+    assert model.score([Score(QUESTION, tuple(STEPS))]) == [scored]
+    assert model.spent.num_tokens == read  # nothing was new
+
+
+def test_what_a_text_counts_does_not_depend_on_what_was_read_before(family):
+    _, checkpoint, _ = family
+    alone = [load_reward_model(str(checkpoint.path)).score([item])[0] for item in ITEMS]
+    beside = load_reward_model(str(checkpoint.path), batch_size=2)
+    have = beside.score([*ITEMS, *ITEMS])
+    assert [r.num_tokens for r in have] == 2 * [r.num_tokens for r in alone]
+    assert beside.spent.num_tokens < sum(r.num_tokens for r in have)
+    assert beside.spent.seconds > 0
 
 
 def test_beams_that_fork_and_die_keep_their_scores(checkpoints):
@@ -101,7 +111,9 @@ def test_siblings_share_their_parent(checkpoints):
     parent = tuple(STEPS[:3])
     children = [Score(QUESTION, (*parent, f"Way {i}.")) for i in range(4)]
     model.score([Score(QUESTION, parent)])
-    assert max(result.num_tokens for result in model.score(children)) < 20
+    before = model.spent.num_tokens
+    model.score(children)
+    assert model.spent.num_tokens - before < 4 * 20
 
 
 def test_the_last_separator_is_where_the_score_is_even_if_a_step_holds_one(family):

@@ -1,0 +1,71 @@
+"""A reward model that remembers: its scores go to a journal, and those it knows are not asked for.
+
+A score is known by question and steps. What it cost is kept with it, so that a run which was
+stopped tells, at its end, what all its scores cost and not only the last ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.journal import Journal
+from lm_eval_tts.program import Score, StepScores
+from lm_eval_tts.reward_models.base import LoadedRewardModel, Spent
+
+
+class JournaledRewardModel:
+    """Hands out what the journal has, and journals what the reward model says before it counts.
+
+    Equal items are asked for once. Failures are not kept: the next process tries them again. What
+    is handed out counts in the reward model's `spent` as if it had been asked for.
+    """
+
+    def __init__(self, reward_model: LoadedRewardModel, journal: Journal) -> None:
+        self._reward_model = reward_model
+        self._journal = journal
+        self._paid: set[str] = set()  # keys whose cost is in `spent`
+
+    def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
+        """Return the scores of each item, or why it has none, in order."""
+        keys = [score_key(item) for item in items]
+        known: dict[str, StepScores | RequestError] = {}
+        unknown: dict[str, Score] = {}
+        for key, item in zip(keys, items, strict=True):
+            if (kept := self._journal.get(key)) is None:
+                unknown[key] = item
+            else:
+                known[key] = self._recall(key, kept)
+        known |= self._ask(unknown)
+        return [known[key] for key in keys]
+
+    def _recall(self, key: str, kept: list[Any]) -> StepScores:
+        """Return what is kept, and count its cost if this process has not done so."""
+        scores, num_tokens, *spent = kept
+        if key not in self._paid:
+            self._paid.add(key)
+            self._reward_model.spent = self._reward_model.spent.plus(Spent(*spent))
+        return StepScores(tuple(scores), num_tokens)
+
+    def _ask(self, items: dict[str, Score]) -> dict[str, StepScores | RequestError]:
+        """Ask for all in one call; each has an equal share of what the call cost."""
+        if not items:
+            return {}
+        before = self._reward_model.spent
+        results = self._reward_model.score(list(items.values()))
+        after = self._reward_model.spent
+        share = [(new - old) / len(items) for new, old in zip(after, before, strict=True)]
+        for key, result in zip(items, results, strict=True):
+            self._paid.add(key)
+            if not isinstance(result, RequestError):
+                self._journal.add(key, [result.scores, result.num_tokens, *share])
+        return dict(zip(items, results, strict=True))
+
+
+def score_key(item: Score) -> str:
+    """Return what tells a score within a run: a hash of question and steps."""
+    text = json.dumps(["score", item.question, *item.steps])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
