@@ -69,7 +69,7 @@ def load_reward_model(
     if backend == "vllm":
         check_in_vllm(name, kind, config)
     separator = step_separator or config.get(SEPARATOR_KEY) or SEPARATOR
-    code = {"trust_remote_code": trust_remote_code, "revision": revision}
+    code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     words = Words(_load_tokenizer(name, **code), separator)
     settings = {"dtype": dtype or "auto", **code}
     if backend == "hf":

@@ -32,6 +32,7 @@ from lm_eval_tts.reward_models.heads import label_scores, sign_ids
 from lm_eval_tts.reward_models.inputs import Input, Words
 
 TASK = "token_classify"
+FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
 MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read from their start
 
 
@@ -111,32 +112,40 @@ def load_vllm(
     revision: str | None,
 ) -> VLLMRewardModel:
     """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family."""
-    code = {"trust_remote_code": trust_remote_code, "revision": revision}
+    code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    config = _read_config(name, **code)
+    if family.head in ("label", "raw"):
+        check_labels(name, family, config.num_labels)
+    if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
+        dtype = str(config.dtype).removeprefix("torch.")
+    arguments = {
+        "runner": "pooling",
+        "pooler_config": _pooler_config(),
+        "dtype": dtype,
+        "max_num_seqs": batch_size,
+        "gpu_memory_utilization": gpu_memory_utilization,
+        "enable_prefix_caching": True,
+        "enforce_eager": True,  # graphs serve the writing of single tokens
+        "tokenizer_revision": revision,
+    }
+    if current_platform.is_cpu():
+        arguments["block_size"] = CPU_BLOCK_SIZE
+    if family.head == "sign":
+        arguments |= _signs_as_labels(words.tokenizer, name)
     try:
-        config = AutoConfig.from_pretrained(name, **code)
-        if family.head in ("label", "raw"):
-            check_labels(name, family, config.num_labels)
-        if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
-            dtype = str(config.dtype).removeprefix("torch.")
-        llm = LLM(
-            name,
-            runner="pooling",
-            pooler_config=_pooler_config(),
-            dtype=dtype,
-            max_num_seqs=batch_size,
-            gpu_memory_utilization=gpu_memory_utilization,
-            enable_prefix_caching=True,
-            enforce_eager=True,  # graphs serve the writing of single tokens
-            tokenizer_revision=revision,
-            **({"block_size": CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
-            **(_signs_as_labels(words.tokenizer, name) if family.head == "sign" else {}),
-            **code,
-        )
-    except (OSError, RuntimeError, *REFUSALS) as error:
+        llm = LLM(name, **arguments, **code)
+    except FAILURES as error:
         raise cannot_load(name, error) from error
     end_calls_when_dead(llm)
     pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
     return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))
+
+
+def _read_config(name: str, **code: Any) -> Any:
+    try:
+        return AutoConfig.from_pretrained(name, **code)
+    except FAILURES as error:
+        raise cannot_load(name, error) from error
 
 
 def _pooler_config() -> PoolerConfig:

@@ -4,12 +4,14 @@ Tiny random checkpoints, with heads of 32, which vLLM needs on CPUs. The package
 run beside a policy in tests/models/test_vllm_reasoner.py.
 """
 
+import json
+
 import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 import vllm_helpers  # noqa: F401  # vLLM's environment, before it is imported
-from reward_checkpoints import outcome, qwen, rlhflow
+from reward_checkpoints import outcome, qwen, rlhflow, trl
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.errors import RequestError, SettingsError
@@ -92,3 +94,12 @@ def test_a_checkpoint_of_another_family_is_refused_before_it_is_loaded(tmp_path)
     path = str(rlhflow(tmp_path).path)
     with pytest.raises(SettingsError, match="is a LlamaForCausalLM; vLLM reads type trl"):
         load_reward_model(path, kind="trl", backend="vllm")
+
+
+def test_a_head_with_many_labels_is_not_a_score(tmp_path):
+    path = trl(tmp_path).path
+    settings = json.loads((path / "config.json").read_text())
+    settings["id2label"] = {str(i): f"LABEL_{i}" for i in range(5)}
+    (path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(SettingsError, match=r"^reward model .* has 5 labels"):
+        load_reward_model(str(path), backend="vllm")
