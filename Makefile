@@ -25,7 +25,8 @@ test-vllm:
 	$(VLLM_ENV)/bin/python -m pip install -q -e '.[openai]' pytest hypothesis peft psutil
 	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
 	timeout 1200 $(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
-	  tests/engines/test_contract.py tests/models/test_vllm.py
+	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
+	  tests/reward_models/test_vllm.py
 
 # Runs the tests of the engines and of tts-hf under transformers 4, in an environment of its own.
 test-transformers4:

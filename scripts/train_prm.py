@@ -91,9 +91,8 @@ def load_classifier(name: str, adapter: str | None, extra_layers: int) -> PreTra
     """Return the model with a head for two labels in place of its language head.
 
     Extra layers are copies of the last ones on top of them (depth up-scaling: Kim et al. 2023,
-    arXiv:2312.15166), and then they and the head are all that is trained, as in LLaMA Pro (Wu et
-    al. 2024, arXiv:2401.02415). A model uses all its layers to predict a token; to check that
-    token against the prediction takes layers behind these.
+    arXiv:2312.15166). A model uses all its layers to predict a token; to check that token against
+    the prediction takes layers behind these.
     """
     policy = AutoModelForCausalLM.from_pretrained(name)
     if adapter is not None:
@@ -111,10 +110,6 @@ def load_classifier(name: str, adapter: str | None, extra_layers: int) -> PreTra
     setattr(config, SEPARATOR_KEY, SEPARATOR)
     classifier = AutoModelForTokenClassification.from_config(config)
     classifier.base_model.load_state_dict(weights)
-    if extra_layers:
-        classifier.base_model.requires_grad_(False)
-        classifier.base_model.layers[depth:].requires_grad_(True)
-        classifier.base_model.norm.requires_grad_(True)
     return classifier
 
 

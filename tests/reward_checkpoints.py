@@ -68,19 +68,19 @@ def mistral_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def config(kind: type, tokenizer: Any, **kwargs: Any) -> Any:
-    return kind(
-        vocab_size=len(tokenizer),
-        hidden_size=SIZE,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=512,
-        initializer_range=0.4,
-        bos_token_id=None,
-        eos_token_id=None,
-        **kwargs,
-    )
+    settings = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": SIZE,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.4,
+        "bos_token_id": None,
+        "eos_token_id": None,
+    }
+    return kind(**{**settings, **kwargs})
 
 
 def save(path: Path, auto: Any, settings: Any, tokenizer: Any) -> tuple[Any, Any]:
@@ -133,10 +133,11 @@ def math_shepherd(path: Path) -> Checkpoint:
     return Checkpoint(path, reference)
 
 
-def rlhflow(path: Path) -> Checkpoint:
+def rlhflow(path: Path, **shape: int) -> Checkpoint:
     tokenizer = byte_tokenizer()
     path = path / "Llama3.1-8B-PRM-Deepseek-Data"
-    model, tokenizer = save(path, AutoModelForCausalLM, config(LlamaConfig, tokenizer), tokenizer)
+    settings = config(LlamaConfig, tokenizer, **shape)
+    model, tokenizer = save(path, AutoModelForCausalLM, settings, tokenizer)
     candidates = [tokenizer.encode("+")[-1], tokenizer.encode("-")[-1]]
 
     def reference(question: str, steps: list[str]) -> list[float]:
@@ -170,10 +171,11 @@ def skywork(path: Path) -> Checkpoint:
     return Checkpoint(path, reference)
 
 
-def qwen(path: Path) -> Checkpoint:
+def qwen(path: Path, **shape: int) -> Checkpoint:
     tokenizer = byte_tokenizer()
     path = path / "qwen"
-    model, tokenizer = save(path, AutoModelForCausalLM, config(Qwen2Config, tokenizer), tokenizer)
+    settings = config(Qwen2Config, tokenizer, **shape)
+    model, tokenizer = save(path, AutoModelForCausalLM, settings, tokenizer)
     first, second = torch.randn(SIZE, SIZE) * 0.3, torch.randn(2, SIZE) * 0.3
     biases = torch.randn(SIZE), torch.randn(2)
     head = {"score.0.weight": first, "score.0.bias": biases[0]}
@@ -230,10 +232,11 @@ def token_classification(path: Path) -> Checkpoint:
     return Checkpoint(path, reference)
 
 
-def outcome(path: Path) -> Checkpoint:
+def outcome(path: Path, **shape: int) -> Checkpoint:
     tokenizer = byte_tokenizer(pad_token="<|eot|>")
     path = path / "orm"
-    settings = config(LlamaConfig, tokenizer, num_labels=1, pad_token_id=tokenizer.pad_token_id)
+    shape |= {"num_labels": 1, "pad_token_id": tokenizer.pad_token_id}
+    settings = config(LlamaConfig, tokenizer, **shape)
     model, tokenizer = save(path, AutoModelForSequenceClassification, settings, tokenizer)
 
     def reference(question: str, steps: list[str]) -> list[float]:

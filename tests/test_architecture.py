@@ -68,12 +68,12 @@ MAY_IMPORT = {
         "strategies",
     },
 }
-SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes")}
+SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes", "vllm")}
 LOADING = {"reward_models/loading.py"}  # within its functions
 HEAVY = {
     "torch": {"digests", "doctor", "engines", "models", *SCORERS, *LOADING},
     "transformers": {"engines", "models", *SCORERS, *LOADING},
-    "vllm": {"engines", "models"},
+    "vllm": {"engines", "models", "reward_models/vllm.py"},
     "aiohttp": {"engines"},
     "lm_eval": {"models", "tasks", "cli"},
 }

@@ -7,6 +7,7 @@ Nothing is plugged into vLLM: no logits processor, no scheduler class.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ except ImportError:  # before 0.30 what is wrong with a request is a ValueError
     VLLMError = ValueError
 REFUSALS = (ValueError, VLLMError)  # bases of what vLLM raises for a request it cannot serve
 MAX_SEED = 2**63 - 1
+CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs finds a prefix only to its last 128 tokens
+DEAD = "vLLM's engine process has died, see its messages"
 
 
 class VLLMEngine:
@@ -90,9 +93,7 @@ class VLLMEngine:
                     self._finish(output)
         except EngineDeadError:
             self._live.clear()
-            self._requests.fail_all(
-                RequestError("vLLM's engine process has died, see its messages")
-            )
+            self._requests.fail_all(RequestError(DEAD))
         return self._requests.pop_finished()
 
     def _submit(self, row: Row) -> None:
@@ -117,6 +118,26 @@ class VLLMEngine:
             self._requests.finished(row, *sampled_of(output, row.op))
         except RequestError as error:
             self._requests.fail(row, error)
+
+
+def end_calls_when_dead(llm: LLM) -> None:
+    """Have a call that waits for vLLM's engine process end in EngineDeadError when it has died.
+
+    vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
+    the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
+    that thread's last output, so the error is put behind it.
+    """
+    core = llm.llm_engine.engine_core
+    receiver = getattr(core, "output_queue_thread", None)
+    if receiver is None:  # the engine runs in this process
+        return
+    outputs = core.outputs_queue
+
+    def report() -> None:
+        receiver.join()
+        outputs.put_nowait(EngineDeadError())
+
+    threading.Thread(target=report, name="EngineDeath", daemon=True).start()
 
 
 def sampling_params(row: Row, eos_token_ids: frozenset[int]) -> SamplingParams:

@@ -31,14 +31,13 @@ try:
     from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    from lm_eval_tts.engines.vllm import VLLMEngine
+    from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
     from lm_eval_tts.engines.vllm_parallel import DataParallelLLM
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
     ) from error
 
-CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs finds a prefix only to its last 128 tokens
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
 
 
@@ -73,6 +72,8 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
             kwargs["lora_local_path"] = find_checkpoint(self.lora_local_path)
         with _loading(int(data_parallel_size)), torch.random.fork_rng(devices=[]):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
+        if not isinstance(self.model, DataParallelLLM):
+            end_calls_when_dead(self.model)
         self.prompt_tokens = PromptTokens()
         self._prepare_chat()
         if isinstance(self.think_end_token, str):

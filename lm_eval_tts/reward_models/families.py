@@ -49,6 +49,13 @@ FAMILIES: dict[str, Family] = {
     "outcome": Family(inputs.write_outcome, "label", ("ForSequenceClassification",), outcome=True),
     "outcome-raw": Family(inputs.write_outcome, "raw", outcome=True),
 }
+# The classes that vLLM reads as each head, by their endings; it has none with a value head.
+VLLM_CLASSES: dict[Head, str] = {
+    "sign": "ForCausalLM",
+    "label": "Classification",
+    "raw": "Classification",
+    "deep_label": "Qwen2ForProcessRewardModel",
+}
 SEPARATOR_KEY = "step_separator"  # in the config.json of what scripts/train_prm.py has trained
 
 
@@ -77,6 +84,29 @@ def cannot_load(name: str, error: Exception) -> SettingsError:
     """Return the error for a checkpoint that transformers could not load."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return SettingsError(f"reward model {name} cannot be loaded: {reason}")
+
+
+def check_labels(name: str, family: Family, labels: int) -> None:
+    """Raise SettingsError for a classifier whose labels are no score."""
+    if labels > (1 if family.head == "raw" else 2):
+        raise SettingsError(f"reward model {name} has {labels} labels, which is not one score")
+
+
+def check_in_vllm(name: str, kind: str, config: Mapping[str, Any]) -> None:
+    """Raise SettingsError unless vLLM has this family, and this checkpoint as one of it."""
+    ending = VLLM_CLASSES.get(FAMILIES[kind].head)
+    if ending is None:
+        have = sorted(kind for kind, family in FAMILIES.items() if family.head in VLLM_CLASSES)
+        raise SettingsError(
+            f"vLLM has no reward models of type {kind}, it has {', '.join(have)}: "
+            "set reward_model_backend=hf for this one"
+        )
+    classes = config.get("architectures") or []
+    if not any(c.endswith(ending) for c in classes):
+        raise SettingsError(
+            f"reward model {name} is a {', '.join(classes) or 'checkpoint of no architecture'}; "
+            f"vLLM reads type {kind} from a class that ends in {ending}"
+        )
 
 
 def family_of(kind: str) -> Family:

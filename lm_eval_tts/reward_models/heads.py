@@ -22,7 +22,7 @@ from transformers import (
 
 from lm_eval_tts.digests import weights_digest
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.reward_models.families import Family, cannot_load
+from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels
 
 
 class Scorer(NamedTuple):
@@ -89,9 +89,8 @@ def load_scorer(name: str, family: Family, tokenizer: Any, **kwargs: Any) -> Sco
         return Scorer(model.model, _label_head(model.score), weights_digest(model))
     kind = AutoModelForSequenceClassification if family.outcome else AutoModelForTokenClassification
     model = _load(kind, name, **kwargs)
-    layer, labels = _classifier(model, name, family), model.config.num_labels
-    if labels > (1 if family.head == "raw" else 2):
-        raise SettingsError(f"reward model {name} has {labels} labels, which is not one score")
+    layer = _classifier(model, name, family)
+    check_labels(name, family, model.config.num_labels)
     head = _raw_head(layer) if family.head == "raw" else _label_head(layer)
     return Scorer(model.base_model, head, weights_digest(model))
 
@@ -123,23 +122,29 @@ def _classifier(model: Any, name: str, family: Family) -> nn.Module:
     return layer
 
 
-def _sign_head(model: Any, tokenizer: Any, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """P("+") against P("-") of the language head; other tokens are not computed."""
+def sign_ids(tokenizer: Any, name: str) -> tuple[int, int]:
+    """Return the tokens "+" and "-". Raises SettingsError if they are not two."""
     plus, minus = (tokenizer.encode(sign)[-1] for sign in "+-")
     if plus == minus:
         raise SettingsError(f"the tokenizer of reward model {name} has no tokens + and -")
-    weight = model.get_output_embeddings().weight[[plus, minus]].detach()
-    return lambda hidden: (hidden.to(weight) @ weight.T).double().softmax(-1)[:, 0]
+    return plus, minus
+
+
+def label_scores(logits: torch.Tensor) -> torch.Tensor:
+    """Return P(the last label) of two, or the sigmoid of one: logits [n, labels] to scores [n]."""
+    logits = logits.double()
+    return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
+
+
+def _sign_head(model: Any, tokenizer: Any, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """P("+") against P("-") of the language head; other tokens are not computed."""
+    plus, minus = sign_ids(tokenizer, name)
+    weight = model.get_output_embeddings().weight[[minus, plus]].detach()
+    return lambda hidden: label_scores(hidden.to(weight) @ weight.T)
 
 
 def _label_head(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """P(the last label) of two, or the sigmoid of one."""
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        logits = layer(hidden).double()
-        return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
-
-    return head
+    return lambda hidden: label_scores(layer(hidden))
 
 
 def _value_head(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -1,31 +1,22 @@
-"""A transformers checkpoint as a reward model: texts to inputs, inputs to scores, and the traps.
-
-Nothing is cut off: what does not fit the model's context is an error that says so. A step without
-text is not shown to the model; it says nothing, so it has the score of the step before it (at the
-start: of the step behind it).
-"""
+"""Runs a reward model in transformers: what is new of each input, within the memory there is."""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 
-from lm_eval_tts.digests import tokenizer_digest
 from lm_eval_tts.engines.memory import cache_limit, is_out_of_memory, out_of_memory
 from lm_eval_tts.engines.slot_cache import SlotCache
 from lm_eval_tts.engines.slot_model import SlotModel
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
+from lm_eval_tts.reward_models.inputs import Input, Reading, Words
 from lm_eval_tts.reward_models.padded import PaddedReader
 from lm_eval_tts.reward_models.prefixes import SlotReader
 
@@ -41,85 +32,27 @@ class Reader(Protocol):
         """Return the scores of each input, in order."""
 
 
-class _Asked(NamedTuple):
-    """An input, and which of its scores is that of each step of the item."""
-
-    input: Input
-    places: tuple[int, ...]
-
-    def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
-        """Return one score a step."""
-        if isinstance(reading, RequestError):
-            return reading
-        if not all(map(math.isfinite, reading.scores)):
-            return RequestError(f"the reward model's scores {reading.scores} are not numbers")
-        scores = tuple(reading.scores[p] for p in self.places)
-        return StepScores(scores, len(self.input.token_ids))
-
-
-class HFRewardModel:
-    """The reward model of `reward_model=`.
+class HFRewardModel(CheckpointModel):
+    """A checkpoint in this process.
 
     batch_size: inputs read at once; the prefixes of twice as many are kept for what extends them.
-    spent: on all scores so far.
     """
 
     def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
-        self._scorer = scorer
-        self._family = family
-        self._words = words
-        self._special = special_tokens(words.tokenizer)
-        self._batch_size = batch_size
-        self.spent = Spent()
         config = scorer.backbone.config.get_text_config(decoder=True)
-        self._max_length = getattr(config, "max_position_embeddings", None) or 1 << 30
-        self._reader = fit_reader(scorer, batch_size, self._max_length)
-
-    def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
-        """Return the scores of each item, or why it has none, in order."""
-        started = time.perf_counter()
-        asked = [self._ask(item) for item in items]
-        with torch.inference_mode():
-            readings = self._read([x.input for x in asked if isinstance(x, _Asked)])
-        read = sum(r.num_tokens for r in readings if isinstance(r, Reading))
-        self.spent = self.spent.plus(Spent(time.perf_counter() - started, read))
-        each = iter(readings)
-        return [x.answer(next(each)) if isinstance(x, _Asked) else x for x in asked]
-
-    def facts(self) -> dict[str, str]:
-        """Return by name what makes its scores differ from another's of the same name."""
-        return {
-            "reward_model_weights": self._scorer.weights,
-            "reward_model_dtype": str(self._scorer.backbone.dtype),
-            "reward_model_format": self._family.write.__name__,
-            "reward_model_separator": repr(self._words.separator),
-            "reward_model_tokenizer": tokenizer_digest(self._words.tokenizer),
-        }
-
-    def _ask(self, item: Score) -> _Asked | RequestError:
-        """Return what the model shall read for an item."""
-        question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
-        if self._family.outcome:
-            steps = [_response(steps)]
-        shown = [step.strip() for step in steps if step.strip()]
-        if not shown:
-            return RequestError("no step has text, so there is nothing to score")
-        try:
-            written = self._family.write(self._words, question, shown)
-        except RequestError as error:
-            return error
-        if len(written.token_ids) > self._max_length:
-            return RequestError(
-                f"the reward model reads at most {self._max_length} tokens; a response of "
-                f"{len(item.steps)} steps takes {len(written.token_ids)}"
-            )
-        before = accumulate(bool(step.strip()) for step in steps)
-        return _Asked(written, tuple(max(0, count - 1) for count in before))
+        max_length = getattr(config, "max_position_embeddings", None) or 1 << 30
+        super().__init__(
+            family, words, max_length, weights=scorer.weights, dtype=str(scorer.backbone.dtype)
+        )
+        self._scorer = scorer
+        self._batch_size = batch_size
+        self._reader = fit_reader(scorer, batch_size, max_length)
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
         """Run the model, with half as many at once for each time that memory runs out."""
         try:
-            return self._reader.read(inputs)
+            with torch.inference_mode():
+                return self._reader.read(inputs)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -131,11 +64,6 @@ class HFRewardModel:
         logger.warning("out of memory: the reward model reads %d at once", self._batch_size)
         self._reader = fit_reader(self._scorer, self._batch_size, self._max_length)
         return self._read(inputs)
-
-
-def _response(steps: Sequence[str]) -> str:
-    """Return the whole response; steps that do not end in white space are parted by a line."""
-    return "".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)
 
 
 def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> Reader:

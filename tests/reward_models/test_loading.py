@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
-from reward_checkpoints import byte_tokenizer, config, outcome, save, trl
+from reward_checkpoints import byte_tokenizer, config, outcome, save, skywork, trl
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -110,6 +111,38 @@ def test_model_arguments_name_a_reward_model():
 def test_wrong_model_arguments_are_told(arguments, message):
     with pytest.raises(SettingsError, match=message):
         take_reward_model(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reward_model_backend": "vlm"}, "did you mean 'vllm'"),
+        ({"reward_model_backend": "vllm", "reward_model_device": "cuda:1"}, "CUDA_VISIBLE_DEVICES"),
+        ({"reward_model_gpu_memory_utilization": 0.2}, "needs reward_model_backend=vllm"),
+        (
+            {"reward_model_backend": "vllm", "reward_model_gpu_memory_utilization": 20},
+            "above 0, at most 1",
+        ),
+    ],
+)
+def test_wrong_arguments_of_the_backend_are_told(arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        take_reward_model({"reward_model": "x", **arguments}).load()
+
+
+def test_a_family_that_vllm_does_not_have_is_told_with_those_it_has(tmp_path):
+    path = str(skywork(tmp_path).path)
+    with pytest.raises(SettingsError, match="no reward models of type skywork-prm, it has"):
+        load_reward_model(path, backend="vllm")
+    path = str(trl(tmp_path).path)
+    with pytest.raises(SettingsError, match=r"is a Qwen2ForTokenClassification; .*ForCausalLM"):
+        load_reward_model(path, kind="rlhflow", backend="vllm")
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_what_is_missing_for_vllm_is_told(tmp_path):
+    with pytest.raises(SettingsError, match=r"needs vLLM .*pip install 'lm_eval_tts\[vllm\]'"):
+        load_reward_model(str(trl(tmp_path).path), backend="vllm")
 
 
 def test_settings_load_what_they_name(tmp_path):

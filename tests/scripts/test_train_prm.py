@@ -35,16 +35,11 @@ def test_a_row_with_a_column_of_another_length_is_named(change, tiny_tokenizer):
         to_features({**ROW, **change}, tiny_tokenizer, "row 1")
 
 
-def test_extra_layers_are_copies_of_the_last_ones_and_alone_are_trained(tiny_checkpoint):
+def test_extra_layers_are_copies_of_the_last_ones(tiny_checkpoint):
     plain, deeper = (load_classifier(str(tiny_checkpoint), None, extra) for extra in (0, 1))
-    assert all(weight.requires_grad for weight in plain.parameters())
     assert deeper.config.num_hidden_layers == plain.config.num_hidden_layers + 1
     want, have = plain.base_model.layers[-1].state_dict(), deeper.base_model.layers[-1].state_dict()
     assert all(have[name].equal(weight) for name, weight in want.items())
-    trained = {
-        n.split(".")[2] for n, w in deeper.named_parameters() if w.requires_grad and ".layers." in n
-    }
-    assert trained == {"2"}
 
 
 def test_more_extra_layers_than_there_are_to_copy_are_refused(tiny_checkpoint):

@@ -1,0 +1,105 @@
+"""A checkpoint as a reward model: texts to inputs, inputs to scores, and the traps.
+
+Nothing is cut off: what does not fit the model's context is an error that says so. A step without
+text is not shown to the model; it says nothing, so it has the score of the step before it (at the
+start: of the step behind it).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.program import Score, StepScores
+from lm_eval_tts.reward_models.base import Spent
+from lm_eval_tts.reward_models.families import Family
+from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
+
+
+class _Asked(NamedTuple):
+    """An input, and which of its scores is that of each step of the item."""
+
+    input: Input
+    places: tuple[int, ...]
+
+    def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
+        """Return one score a step."""
+        if isinstance(reading, RequestError):
+            return reading
+        if not all(map(math.isfinite, reading.scores)):
+            return RequestError(f"the reward model's scores {reading.scores} are not numbers")
+        scores = tuple(reading.scores[p] for p in self.places)
+        return StepScores(scores, len(self.input.token_ids))
+
+
+class CheckpointModel:
+    """What the reward models of `reward_model=` have in common, whatever runs them.
+
+    max_length: tokens of an input at most. weights: a digest of them, or where they come from.
+    spent: on all scores so far.
+    """
+
+    def __init__(
+        self, family: Family, words: Words, max_length: int, *, weights: str, dtype: str
+    ) -> None:
+        self._family = family
+        self._words = words
+        self._special = special_tokens(words.tokenizer)
+        self._max_length = max_length
+        self._weights = weights
+        self._dtype = dtype
+        self.spent = Spent()
+
+    def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
+        """Return the scores of each item, or why it has none, in order."""
+        started = time.perf_counter()
+        asked = [self._ask(item) for item in items]
+        readings = self._read([x.input for x in asked if isinstance(x, _Asked)])
+        read = sum(r.num_tokens for r in readings if isinstance(r, Reading))
+        self.spent = self.spent.plus(Spent(time.perf_counter() - started, read))
+        each = iter(readings)
+        return [x.answer(next(each)) if isinstance(x, _Asked) else x for x in asked]
+
+    def facts(self) -> dict[str, str]:
+        """Return by name what makes its scores differ from another's of the same name."""
+        return {
+            "reward_model_weights": self._weights,
+            "reward_model_dtype": self._dtype,
+            "reward_model_format": self._family.write.__name__,
+            "reward_model_separator": repr(self._words.separator),
+            "reward_model_tokenizer": tokenizer_digest(self._words.tokenizer),
+        }
+
+    def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
+        """Run the model: return the score at each position of each input, in order."""
+        raise NotImplementedError
+
+    def _ask(self, item: Score) -> _Asked | RequestError:
+        """Return what the model shall read for an item."""
+        question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
+        if self._family.outcome:
+            steps = [_response(steps)]
+        shown = [step.strip() for step in steps if step.strip()]
+        if not shown:
+            return RequestError("no step has text, so there is nothing to score")
+        try:
+            written = self._family.write(self._words, question, shown)
+        except RequestError as error:
+            return error
+        if len(written.token_ids) > self._max_length:
+            return RequestError(
+                f"the reward model reads at most {self._max_length} tokens; a response of "
+                f"{len(item.steps)} steps takes {len(written.token_ids)}"
+            )
+        before = accumulate(bool(step.strip()) for step in steps)
+        return _Asked(written, tuple(max(0, count - 1) for count in before))
+
+
+def _response(steps: Sequence[str]) -> str:
+    """Return the whole response; steps that do not end in white space are parted by a line."""
+    return "".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)

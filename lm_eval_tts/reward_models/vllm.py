@@ -1,0 +1,164 @@
+"""Runs a reward model in vLLM: a pooling runner that gives the logits of every token it computes.
+
+One way of reading serves all families it can have: token classifiers, Qwen's head, and language
+models, of whose head vLLM keeps the rows of "+" and "-" as a classifier of two labels.
+
+vLLM's prefix cache is used: for a search, only what is new is read. vLLM gives no logits of what
+it found in the cache, so the scores that were read there before are kept here; where one is
+missing, the input is read once more from its start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from transformers import AutoConfig
+from vllm import LLM, PoolingParams, TokensPrompt
+from vllm.config import PoolerConfig
+from vllm.outputs import PoolingRequestOutput
+from vllm.platforms import current_platform
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, DEAD, REFUSALS, end_calls_when_dead, refused
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel
+from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels
+from lm_eval_tts.reward_models.heads import label_scores, sign_ids
+from lm_eval_tts.reward_models.inputs import Input, Reading, Words
+
+TASK = "token_classify"
+FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
+MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read from their start
+
+
+class VLLMRewardModel(CheckpointModel):
+    """A checkpoint in an engine of its own, beside the policy's."""
+
+    def __init__(self, llm: LLM, family: Family, words: Words) -> None:
+        config = llm.llm_engine.model_config
+        weights, dtype = f"{config.model}@{config.revision}", str(config.dtype)
+        super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
+        self._llm = llm
+        self._known: dict[bytes, float] = {}
+
+    def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
+        """Run the model; what vLLM refuses is told apart from the rest."""
+        try:
+            return self._read_all(inputs) if inputs else []
+        except EngineDeadError:
+            return [RequestError(f"the reward model: {DEAD}")] * len(inputs)
+        except REFUSALS as error:
+            if len(inputs) == 1:
+                return [refused(error)]
+        return [reading for x in inputs for reading in self._read([x])]
+
+    def _read_all(self, inputs: Sequence[Input]) -> list[Reading]:
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        readings = self._encode(inputs, from_start=False)
+        missing = [i for i, reading in enumerate(readings) if reading is None]
+        if missing:
+            again = self._encode([inputs[i] for i in missing], from_start=True)
+            for i, reading in zip(missing, again, strict=True):
+                readings[i] = reading
+        return [reading for reading in readings if reading is not None]
+
+    def _encode(self, inputs: Sequence[Input], *, from_start: bool) -> list[Reading | None]:
+        """Read inputs at once; None where a score lies in what vLLM did not compute."""
+        outputs = self._llm.encode(
+            [TokensPrompt(prompt_token_ids=list(item.token_ids)) for item in inputs],
+            PoolingParams(use_activation=False, skip_reading_prefix_cache=from_start),
+            pooling_task=TASK,
+            use_tqdm=False,
+        )
+        for item, output in zip(inputs, outputs, strict=True):
+            self._keep(item, output)
+        return [self._reading(item, out) for item, out in zip(inputs, outputs, strict=True)]
+
+    def _keep(self, item: Input, output: PoolingRequestOutput) -> None:
+        """Note the scores in the logits [tokens computed, labels], which are those of the end."""
+        logits = output.outputs.data.double()
+        start = len(item.token_ids) - len(logits)
+        here = [p for p in item.positions if p >= start]
+        logits = logits[[p - start for p in here]]
+        scores = logits[:, 0] if self._family.head == "raw" else label_scores(logits)
+        for position, score in zip(here, scores.tolist(), strict=True):
+            self._known[_key(item, position)] = score
+
+    def _reading(self, item: Input, output: PoolingRequestOutput) -> Reading | None:
+        scores = [self._known.get(_key(item, position)) for position in item.positions]
+        known = tuple(score for score in scores if score is not None)
+        return Reading(known, len(output.outputs.data)) if len(known) == len(scores) else None
+
+
+def _key(item: Input, position: int) -> bytes:
+    """Return what tells all that the score at a position depends on: the tokens up to it."""
+    ids = array("q", item.token_ids[: position + 1])
+    return hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
+
+
+def load_vllm(
+    name: str,
+    family: Family,
+    words: Words,
+    *,
+    dtype: str,
+    batch_size: int,
+    gpu_memory_utilization: float,
+    trust_remote_code: bool,
+    revision: str | None,
+) -> VLLMRewardModel:
+    """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family."""
+    code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    config = _read_config(name, **code)
+    if family.head in ("label", "raw"):
+        check_labels(name, family, config.num_labels)
+    if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
+        dtype = str(config.dtype).removeprefix("torch.")
+    arguments = {
+        "runner": "pooling",
+        "pooler_config": _pooler_config(),
+        "dtype": dtype,
+        "max_num_seqs": batch_size,
+        "gpu_memory_utilization": gpu_memory_utilization,
+        "enable_prefix_caching": True,
+        "enforce_eager": True,  # graphs serve the writing of single tokens
+        "tokenizer_revision": revision,
+    }
+    if current_platform.is_cpu():
+        arguments["block_size"] = CPU_BLOCK_SIZE
+    if family.head == "sign":
+        arguments |= _signs_as_labels(words.tokenizer, name)
+    try:
+        llm = LLM(name, **arguments, **code)
+    except FAILURES as error:
+        raise cannot_load(name, error) from error
+    end_calls_when_dead(llm)
+    pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
+    return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))
+
+
+def _read_config(name: str, **code: Any) -> Any:
+    try:
+        return AutoConfig.from_pretrained(name, **code)
+    except FAILURES as error:
+        raise cannot_load(name, error) from error
+
+
+def _pooler_config() -> PoolerConfig:
+    """Ask for all tokens; vLLM before 0.25 is told the task at each call alone."""
+    config = {"tok_pooling_type": "ALL", "task": TASK}
+    known = {field.name for field in fields(PoolerConfig)}
+    return PoolerConfig(**{name: value for name, value in config.items() if name in known})
+
+
+def _signs_as_labels(tokenizer: Any, name: str) -> dict[str, Any]:
+    """Return what has vLLM make a classifier of the language head: labels "-" and "+"."""
+    plus, minus = sign_ids(tokenizer, name)
+    tokens = tokenizer.convert_ids_to_tokens([minus, plus])
+    overrides = {"classifier_from_token": tokens, "method": "no_post_processing"}
+    return {"convert": "classify", "hf_overrides": overrides}
