@@ -66,7 +66,7 @@ arith-grpo:
 	$(PYTHON) scripts/train_grpo.py --config scripts/configs/arith_grpo.yaml
 
 arith-prm:
-	$(PYTHON) scripts/arith_texts.py steps --rows 10000 --output $(ARITH)/data/steps.jsonl
+	$(PYTHON) scripts/arith_texts.py steps --rows 22000 --output $(ARITH)/data/steps.jsonl
 	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
 
 arith-pack:

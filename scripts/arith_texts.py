@@ -14,6 +14,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -216,7 +217,7 @@ def _equations(rng: random.Random) -> dict[str, Any]:
 
 
 def _labelled(question: str, lines: Sequence[str], wrong: Sequence[int | None]) -> dict[str, Any]:
-    labels = [int(start is None) for start in wrong]
+    labels: list[int | None] = [int(start is None) for start in wrong]
     return {"question": question, "steps": lines, "labels": labels, "wrong_from": wrong}
 
 
@@ -224,7 +225,8 @@ def _response(rng: random.Random, level: int) -> dict[str, Any]:
     """Return a response to a problem, half of the time with a wrong step.
 
     Some are told to wait and done again, which makes them no more likely to be right: a reward
-    model that took "Wait" for a sign would be easy to please.
+    model that took "Wait" for a sign would be easy to please. What follows an error is not labelled
+    (Lightman et al. 2023, arXiv:2305.20050): to find it is all there is to learn.
     """
     told = tell(level, rng)
     lines = _tried(told, rng)
@@ -234,8 +236,12 @@ def _response(rng: random.Random, level: int) -> dict[str, Any]:
     value = lines[-1].rpartition("=")[2]
     answered = right[-1] and int(value) == told.problem.answer
     wrong = [None, *_wrong_from(told, lines, right), *([None, None] if answered else [0, 0])]
-    steps = ["<think>", *lines, "</think>", f"<answer>{value}</answer>"]
-    return _labelled(told.question, steps, wrong)
+    row = _labelled(
+        told.question, ["<think>", *lines, "</think>", f"<answer>{value}</answer>"], wrong
+    )
+    before = [1, *row["labels"]]
+    row["labels"] = [label if label or last else None for last, label in pairwise(before)]
+    return row
 
 
 def _tried(told: Told, rng: random.Random) -> list[str]:

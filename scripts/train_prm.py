@@ -3,10 +3,11 @@
     python scripts/train_prm.py --model_name_or_path models/sft --dataset steps.jsonl \\
         --output_dir models/prm
 
-A row has `question`, `steps` (texts) and `labels` (one truth value a step), and may have
-`wrong_from` (for each step the index of its first wrong character, or null). Every flag of
-TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint true goes on
-with an interrupted run. `reward_model=models/prm` reads what is trained, in the same format.
+A row has `question`, `steps` (texts) and `labels` (for each step a truth value, or null if it has
+none); it may have `wrong_from` (for each step the index of its first wrong character, or null).
+Every flag of TrainingArguments works, also from a YAML file by --config; --resume_from_checkpoint
+true goes on with an interrupted run. `reward_model=models/prm` reads what is trained, in the same
+format.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError
 from lm_eval_tts.reward_models.families import SEPARATOR_KEY
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words, prompt_ids, write_labelled
 
+UNLABELLED = -100  # what torch's cross entropy ignores
+
 
 @dataclass
 class PRMArguments:
@@ -62,7 +65,7 @@ class PRMRecipe(TrainingArguments):
 def to_features(
     row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, where: str
 ) -> dict[str, list[int]]:
-    """Return ids and labels: 1 or 0 at the separator behind each step, -100 elsewhere.
+    """Return ids and labels: 1 or 0 at the separator behind each labelled step, -100 elsewhere.
 
     Where the row says from which character on each wrong step is wrong, the tokens within steps
     are labelled too, as in ELECTRA (Clark et al. 2020, arXiv:2003.10555): there is more to learn
@@ -75,11 +78,11 @@ def to_features(
         if not steps or (values is not None and len(values) != len(steps)):
             raise DataError(f"{where}: has {len(steps)} steps and {len(values or ())} {column}")
     ids, positions = write_labelled(Words(tokenizer), question, steps)
-    labels = [-100] * len(ids)
+    labels = [UNLABELLED] * len(ids)
     begin = len(prompt_ids(tokenizer, question))
     for i, (step, end) in enumerate(zip(steps, positions, strict=True)):
-        labels[end] = int(bool(right[i]))
-        if wrong_from is not None:
+        labels[end] = UNLABELLED if right[i] is None else int(bool(right[i]))
+        if wrong_from is not None and right[i] is not None:
             kept = len(tokenizer.encode(step[: wrong_from[i]], add_special_tokens=False))
             wrong = end if wrong_from[i] is None else begin + kept
             labels[begin:end] = [int(at < wrong) for at in range(begin, end)]

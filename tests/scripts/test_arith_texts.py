@@ -1,7 +1,7 @@
 """What the tiny reasoner is trained on: right where it says so, and never a test problem."""
 
 import random
-from itertools import islice
+from itertools import islice, pairwise
 
 import arith_texts
 import pytest
@@ -50,8 +50,14 @@ def test_half_of_the_rows_for_steps_have_a_wrong_one_and_labels_fit():
 def test_a_wrong_step_is_right_before_the_character_at_which_it_is_said_to_be_wrong():
     for row in rows("steps", 100) + rows("steps", 400, skip=RESPONSES):
         for step, label, start in zip(row["steps"], row["labels"], row["wrong_from"], strict=True):
-            assert (start is None) == bool(label)
             assert start is None or 0 <= start <= len(step)
+            assert label == 1 if start is None else label in (0, None)
+
+
+def test_what_follows_an_error_is_not_labelled():
+    for row in rows("steps", 400, skip=RESPONSES):
+        for before, label in pairwise(row["labels"]):
+            assert (label in (0, 1)) if before == 1 else (label in (1, None))
 
 
 def test_where_a_result_is_wrong_is_its_first_wrong_digit():

@@ -29,6 +29,11 @@ def test_tokens_are_labelled_where_the_row_says_what_is_wrong(tiny_tokenizer):
     assert "".join(text for text, label in tokens if label == 1) == "2+2=so 4\n"
 
 
+def test_a_step_without_a_label_teaches_nothing(tiny_tokenizer):
+    row = {**ROW, "labels": [0, None], "wrong_from": [4, 0]}
+    assert "".join(text for text, _ in labelled(row, tiny_tokenizer)) == "2+2=5\n"
+
+
 @pytest.mark.parametrize("change", [{"labels": [1]}, {"wrong_from": [None]}, {"steps": []}])
 def test_a_row_with_a_column_of_another_length_is_named(change, tiny_tokenizer):
     with pytest.raises(DataError, match="row 1: has"):
