@@ -84,20 +84,20 @@ def test_the_packaged_reward_model_scores_as_on_transformers_whatever_the_batch(
 
 def test_best_of_n_chooses_as_with_the_reward_model_on_transformers(reasoner, on_hf, monkeypatch):
     def run() -> list:
-        found = samples(reasoner, "arith_bon", limit=3)
+        found = samples(reasoner, "arith_bon", limit=5)
         return [response for sample in found for response in sample["resps"][0]]
 
     have = run()
     monkeypatch.setattr(reasoner, "reward_model", on_hf)
     want = run()
     assert have == want
-    assert len({str(candidate) for candidate in want[0].details.candidates}) > 1
+    assert any(len(set(map(str, response.details.candidates))) > 1 for response in want)
     for response, other in zip(have, want, strict=True):
         assert response.details.usage.scorer_calls == 8
         assert response.details.usage.scorer_tokens > 0
-        scores = rewards(other)
-        assert rewards(response) == pytest.approx(scores, abs=1e-4)
-        assert max(scores) - min(scores) > 1e-3
+        assert rewards(response) == pytest.approx(rewards(other), abs=1e-4)
+        if len(set(map(str, response.details.candidates))) > 1:
+            assert max(rewards(other)) - min(rewards(other)) > 1e-3
 
 
 def rewards(response) -> list[float]:
