@@ -188,7 +188,8 @@ def draw(curves: Sequence[Curve], form: str) -> bytes:
         axes.set_ylabel("accuracy %")
         axes.set_title(_plain(benchmark))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+        # Below the axes, where it hides no point.
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
     out = io.BytesIO()
     figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
     return out.getvalue()

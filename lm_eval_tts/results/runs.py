@@ -278,7 +278,8 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 def _plain(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).replace(" ", "") if isinstance(value, (list, tuple)) else str(value)
+    text = str(value).replace(" ", "") if isinstance(value, (list, tuple)) else str(value)
+    return text.replace("\n", r"\n")  # a step_delimiter, in one line
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

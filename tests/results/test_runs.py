@@ -34,6 +34,12 @@ def test_a_run_of_ours_tells_checkpoint_adapter_style_strategy_and_settings(tmp_
     assert (run.grader, run.task_version, run.seconds) == ("1", "1", 12.5)
 
 
+def test_settings_are_told_in_one_line(tmp_path):
+    kwargs = {"strategy": "beam", "prompt_style": "r1", "step_delimiter": "\n"}
+    setup = only(write_run(tmp_path, scored([1]), kwargs=kwargs)).setup
+    assert setup.settings_text == r"step_delimiter=\n"
+
+
 def test_a_recording_is_known_by_its_file_and_claims_no_settings(tmp_path):
     rows = scored([1])
     path = write_run(tmp_path, rows, model="tts-replay", model_args={"path": "/logs/phi.jsonl"})
