@@ -91,13 +91,12 @@ def test_best_of_n_chooses_as_with_the_reward_model_on_transformers(reasoner, on
     monkeypatch.setattr(reasoner, "reward_model", on_hf)
     want = run()
     assert have == want
-    assert any(len(set(map(str, response.details.candidates))) > 1 for response in want)
     for response, other in zip(have, want, strict=True):
         assert response.details.usage.scorer_calls == 8
         assert response.details.usage.scorer_tokens > 0
         assert rewards(response) == pytest.approx(rewards(other), abs=1e-4)
-        if len(set(map(str, response.details.candidates))) > 1:
-            assert max(rewards(other)) - min(rewards(other)) > 1e-3
+    scores = [score for response in want for score in rewards(response)]
+    assert max(scores) - min(scores) > 1e-3  # it tells responses apart
 
 
 def rewards(response) -> list[float]:
