@@ -77,6 +77,23 @@ def guard_runs(run_module: ModuleType) -> None:
     from lm_eval_tts.guard import guarded
 
     run_module.Run._execute = staticmethod(guarded(run_module.Run._execute))
+    _let_argparse_tell(run_module.MergeDictAction)
+
+
+def _let_argparse_tell(action: Any) -> None:
+    """Have broken JSON in an argument end as argparse's own errors do, in one line."""
+    import functools
+
+    original = action.__call__
+
+    @functools.wraps(original)
+    def call(self: Any, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        try:
+            original(self, parser, namespace, values, option)
+        except ValueError as error:
+            parser.error(f"argument {option}: {' '.join(str(error).split())}")
+
+    action.__call__ = call
 
 
 _PATCHES = {

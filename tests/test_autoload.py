@@ -94,3 +94,10 @@ def test_an_lm_eval_that_has_changed_is_reported_and_still_works(capsys):
     loader.exec_module(module)
     assert module.loaded
     assert "could not extend lm_eval.models: no registry any more" in capsys.readouterr().err
+
+
+def test_broken_json_in_an_argument_is_one_line():
+    command = [sys.executable, "-m", "lm_eval", "--model", "tts-hf", "--model_args", '{"a": ']
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, "Traceback" in result.stderr) == (2, False)
+    assert "argument --model_args: " in result.stderr.splitlines()[-1]
