@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from lm_eval_tts.engines.requests import Row, take
+from lm_eval_tts.engines.requests import Row
 
 WORTH_COPYING = 8  # tokens of a common prefix; a shorter one is computed anew
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
@@ -49,6 +48,13 @@ class Slot:
         return len(self.ids) - self.cached
 
 
+class Prefix(NamedTuple):
+    """The first `length` tokens of a slot, where a row can go on from."""
+
+    slot: int
+    length: int
+
+
 class SlotTable:
     """The slots of one cache; the active ones are the first, so a forward need not copy them.
 
@@ -75,67 +81,77 @@ class SlotTable:
         return self.slots[: self.num_active]
 
     def admit(self, queue: deque[Row]) -> None:
-        """Free the slots of rows that are done, and give waiting rows one while there is room."""
+        """Free the slots of rows that are done, and give waiting rows one while there is room.
+
+        Longest first: forks of one text then find their keys in the slot of a longer fork, when the
+        text itself has been overwritten; and rows that are at work together are of like length.
+        """
         self._clock += 1
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        if free := self._max_active - sum(slot.row is not None for slot in self.slots):
-            admitted = take(queue, free)
-            self._keep_prefixes_of(islice(queue, self._max_active))
-            queue.extendleft(reversed(self._place_all(admitted)))
+        free = self._max_active - sum(slot.row is not None for slot in self.slots)
+        if free and queue:
+            rows = [row for row in queue if not row.done]
+            rows.sort(key=lambda row: len(row.ids), reverse=True)
+            queue.clear()
+            queue.extend(self._place_some(rows, free))
         self._compact()
 
-    def _keep_prefixes_of(self, waiting: Iterable[Row]) -> None:
-        """Count what the next rows will go on from as just used, so that it is not overwritten."""
-        for row in waiting:
-            best, length = self._longest_prefix(row)
-            if length >= WORTH_COPYING:
-                self.slots[best].last_used = self._clock
-
-    def _place_all(self, waiting: list[Row]) -> list[Row]:
-        """Place rows, those that share most first, and return those that should wait a step.
+    def _place_some(self, rows: list[Row], free: int) -> list[Row]:
+        """Place up to `free` rows and return the others.
 
         Who shares a prefix with a row placed just now can copy it when that one has computed it.
         """
+        waiting = {row: self._longest_prefix(row) for row in rows[: free + self._max_active]}
         placed: list[Row] = []
-        later: list[Row] = []
-        for row in sorted(waiting, key=lambda row: -self._longest_prefix(row)[1]):
-            best, length = self._longest_prefix(row)
-            if any(common_prefix(r.ids, row.ids) > length + WORTH_WAITING for r in placed):
-                later.append(row)
-            else:
-                self._place(row, best, length)
-                placed.append(row)
-        return later
+        for row in rows[:free]:
+            prefix = waiting[row]
+            if any(common_prefix(r.ids, row.ids) > prefix.length + WORTH_WAITING for r in placed):
+                continue
+            del waiting[row]
+            target = self._choose(prefix, waiting.values())
+            self._place(row, prefix, target)
+            placed.append(row)
+            for other, its in waiting.items():
+                if its.slot == target:
+                    waiting[other] = self._longest_prefix(other)
+        return [row for row in rows[:free] if row not in placed] + rows[free:]
 
-    def _place(self, row: Row, best: int, length: int) -> None:
-        """Go on in the slot `best` if its whole content is a prefix, else copy from it.
+    def _choose(self, prefix: Prefix, waiting: Iterable[Prefix]) -> int:
+        """Return the idle slot for a row: the one of its prefix, if that is all that is in it.
 
-        An idle slot with nothing of use is a place like any other.
+        Otherwise the one whose content waiting rows would miss least, then the least recently used.
         """
-        source = self.slots[best]
-        idle = [i for i, slot in enumerate(self.slots) if slot.row is None]
-        others = [i for i in idle if i != best or not length]
-        if source.row is None and length and (length == source.cached or not others):
-            target = best
-        else:
-            target = min(others, key=self._recency)
+        source = self.slots[prefix.slot]
+        if source.row is None and 0 < prefix.length == source.cached:
+            return prefix.slot
+        needed = [0] * len(self.slots)
+        for slot, length in waiting:
+            needed[slot] = max(needed[slot], length)
+
+        def loss(index: int) -> tuple[int, bool, bool, int]:
+            kept = prefix.length if index == prefix.slot else 0
+            slot = self.slots[index]
+            return max(0, needed[index] - kept), kept > 0, slot.cached > 0, slot.last_used
+
+        return min((i for i, slot in enumerate(self.slots) if slot.row is None), key=loss)
+
+    def _place(self, row: Row, prefix: Prefix, target: int) -> None:
+        """Start a row in a slot, with a copy of its prefix if that is elsewhere and worth it."""
+        source, slot = self.slots[prefix.slot], self.slots[target]
+        length = prefix.length
+        if target != prefix.slot:
             length = length if length >= WORTH_COPYING else 0
             if length:
-                self._cache.copy(best, target, length)
+                self._cache.copy(prefix.slot, target, length)
                 source.last_used = self._clock
-        slot = self.slots[target]
         slot.ids, slot.cached, slot.row = row.ids, length, row
         slot.long = self._is_long(len(row.ids))
         slot.last_used = self._clock
 
-    def _recency(self, index: int) -> tuple[bool, int]:
-        """Sort empty slots first, then the least recently used."""
-        return self.slots[index].cached > 0, self.slots[index].last_used
-
-    def _longest_prefix(self, row: Row) -> tuple[int, int]:
-        """Return the slot that shares most with a row, and how many tokens of it are of use.
+    def _longest_prefix(self, row: Row) -> Prefix:
+        """Find the slot that shares most with a row.
 
         At least one token must be fed to get logits.
         """
@@ -147,7 +163,7 @@ class SlotTable:
             length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
             if length > longest:
                 best, longest = index, length
-        return best, longest
+        return Prefix(best, longest)
 
     def _compact(self) -> None:
         """Fill holes among the active slots with the last active ones."""

@@ -110,14 +110,31 @@ def test_the_least_recently_used_prefix_goes_first():
 
 def test_a_prefix_that_a_waiting_row_goes_on_from_is_not_overwritten():
     bench = Bench(num_slots=2, max_active=1)
-    one, two, three = ([base + i for i in range(20)] for base in (100, 200, 300))
+    one, two, three = (list(range(first, first + n)) for first, n in ((0, 20), (20, 20), (40, 30)))
     bench.run(one)
     bench.run(two)
     stranger, fork = bench.add(three), bench.add([*one, 1])
-    assert bench.step() == 20  # in the place of `two`, though `one` was used before it
+    assert bench.step() == 30  # in the place of `two`, though `one` was used before it
     stranger.done = True
     assert bench.step() == 1
     assert fork.ids == [*one, 1]
+
+
+def test_forks_of_more_texts_than_idle_slots_can_keep_compute_nothing_anew():
+    bench = Bench(num_slots=5, max_active=4)
+    texts = [[base + i for i in range(80)] for base in (100, 200, 300, 400)]
+    thoughts = [bench.add(text) for text in texts]
+    bench.step()
+    forks = [[*text[:cut], 9] for cut in (20, 40, 60, 79) for text in texts]
+    for thought in thoughts:
+        thought.done = True
+    rows = [bench.add(fork) for fork in forks]
+    fed = 0
+    while bench.queue:
+        fed += bench.step()
+        for slot in bench.table.active:
+            slot.row.done = True
+    assert fed == len(rows)
 
 
 def test_an_aborted_row_is_never_placed():
