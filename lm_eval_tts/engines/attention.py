@@ -1,4 +1,4 @@
-"""What a batch of ragged rows needs of a model: masks for its layer types, and honest RoPE.
+"""What a batch of ragged rows needs of a model: masks, keys that are not copied, and honest RoPE.
 
 Positions are always explicit, so most models need one additive mask. Layers with a sliding window
 or with chunks need one each. Models with "longrope" choose their factors once for a whole batch;
@@ -7,11 +7,17 @@ here each row chooses for itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+GROUPED_SDPA = "lm_eval_tts_grouped_sdpa"  # its name among the model's attention functions
 
 Allowed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # query and key positions
 
@@ -61,6 +67,53 @@ class Masks:
             for name, allowed in self._rules.items()
         }
         return masks if self._by_type else masks["full_attention"]
+
+
+def grouped_sdpa(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend with the query heads of one key head side by side, so that no key is copied.
+
+    query: [batch, heads, tokens, size]; key, value: [batch, key heads, width, size];
+    attention_mask: [batch, 1, tokens, width], additive. Returns [batch, tokens, heads, size].
+    Equal to transformers' sdpa, which copies keys and values for each query head where there are
+    several tokens (Ainslie et al. 2023, arXiv:2305.13245, is the grouping).
+    """
+    groups = getattr(module, "num_key_value_groups", 1)
+    if groups == 1 or kwargs.get("position_bias") is not None:
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **kwargs
+        )
+        return plain
+    batch, heads, tokens, size = query.shape
+    grouped = query.reshape(batch, heads // groups, groups * tokens, size)
+    mask = attention_mask.repeat(1, 1, groups, 1)
+    attended = scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
+    by_head = attended.reshape(batch, heads, tokens, value.shape[-1])
+    return by_head.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(GROUPED_SDPA, grouped_sdpa)
+
+
+@contextmanager
+def grouped_heads(model: Any) -> Iterator[None]:
+    """Have a model that runs sdpa run `grouped_sdpa` meanwhile; its masks must have four axes."""
+    config = model.config.get_text_config(decoder=True)
+    if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
+        yield
+        return
+    config._attn_implementation = GROUPED_SDPA
+    try:
+        yield
+    finally:
+        config._attn_implementation = "sdpa"
 
 
 class LongRope:

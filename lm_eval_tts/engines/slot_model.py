@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lm_eval_tts.engines.attention import LongRope, Masks
+from lm_eval_tts.engines.attention import LongRope, Masks, grouped_heads
 from lm_eval_tts.engines.slot_cache import SlotCache, Window
 
 
@@ -67,14 +67,15 @@ class SlotModel:
         if self.rope.boundary:
             self.rope.long_rows = self.tensor([feed.long for feed in feeds])
         try:
-            return self.model(
-                input_ids=self.tensor(tokens),
-                position_ids=at,
-                attention_mask=self._masks.make(at, longest, self.dtype),
-                use_cache=True,
-                **{self._cache_argument: self.cache},
-                **kwargs,
-            )
+            with grouped_heads(self.model):
+                return self.model(
+                    input_ids=self.tensor(tokens),
+                    position_ids=at,
+                    attention_mask=self._masks.make(at, longest, self.dtype),
+                    use_cache=True,
+                    **{self._cache_argument: self.cache},
+                    **kwargs,
+                )
         finally:
             self.rope.long_rows = None  # others use this model too
 
