@@ -160,6 +160,8 @@ class SlotTable:
         for index, slot in enumerate(self.slots):
             if slot.cached <= longest or slot.long != long:
                 continue
+            if slot.ids[longest] != row.ids[longest]:
+                continue  # it cannot share more than the best so far
             length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
             if length > longest:
                 best, longest = index, length
