@@ -5,6 +5,13 @@ from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.scheduler import Job, Result, run
 
 THINK = Delimiters("<think>\n", "</think>", "\n<answer>", "</answer>")
+BUDGET = {  # settings of a small budget-forced request
+    "prompt_style": "r1",
+    "strategy": "budget",
+    "max_thinking_tokens": 24,
+    "num_waits": 1,
+    "max_answer_tokens": 8,
+}
 
 
 def ids(text: str) -> TokenIds:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import save_tiny_llama
+from helpers import BUDGET
 from hf_helpers import complete_all, generate_alone
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
@@ -43,15 +44,6 @@ def instance(context: str, repeats: int = 1, **kwargs) -> Instance:
 def answer(model: TTSHF, context: str, **kwargs) -> Response:
     (response,) = model.generate_until([instance(context, **kwargs)], disable_tqdm=True)
     return response
-
-
-BUDGET = {
-    "prompt_style": "r1",
-    "strategy": "budget",
-    "max_thinking_tokens": 24,
-    "num_waits": 1,
-    "max_answer_tokens": 8,
-}
 
 
 def test_the_bare_task_runs_through_lm_eval_and_logs_what_happened(model, aime_folder):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from completions_server import KEY, CompletionsServer
+from helpers import BUDGET
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 
@@ -12,13 +13,6 @@ from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.openai import TTSOpenAI
 
-BUDGET = {
-    "prompt_style": "r1",
-    "strategy": "budget",
-    "max_thinking_tokens": 24,
-    "num_waits": 1,
-    "max_answer_tokens": 8,
-}
 HOT = {"temperature": 1.0, "do_sample": True, "max_gen_toks": 12, "seed": 5}
 
 

@@ -9,20 +9,13 @@ import time
 
 import pytest
 from completions_server import CompletionsServer
+from helpers import BUDGET
 from lm_eval.api.instance import Instance
 
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.models.openai import TTSOpenAI
 
-BUDGET = {
-    "prompt_style": "r1",
-    "strategy": "budget",
-    "max_thinking_tokens": 24,
-    "num_waits": 1,
-    "max_answer_tokens": 8,
-    "do_sample": True,
-    "temperature": 1.0,
-}
+SAMPLED = {**BUDGET, "do_sample": True, "temperature": 1.0}
 NUM_CONCURRENT = 2
 
 
@@ -55,7 +48,7 @@ def test_a_server_that_went_away_is_asked_for_the_rest_when_it_is_back(
         server.calls.clear()
         server.faults = faults
         requests = [
-            Instance("generate_until", {"id": str(i)}, (f"{i}+{i}?", BUDGET), i, ("task", i, 1))
+            Instance("generate_until", {"id": str(i)}, (f"{i}+{i}?", SAMPLED), i, ("task", i, 1))
             for i in range(5)
         ]
         return lm.generate_until(requests, disable_tqdm=True)
