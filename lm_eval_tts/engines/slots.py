@@ -94,8 +94,9 @@ class SlotTable:
         if free and queue:
             rows = [row for row in queue if not row.done]
             rows.sort(key=lambda row: len(row.ids), reverse=True)
+            later = self._place_some(rows, free)
             queue.clear()
-            queue.extend(self._place_some(rows, free))
+            queue.extend(later)
         self._compact()
 
     def _place_some(self, rows: list[Row], free: int) -> list[Row]:
