@@ -12,6 +12,8 @@ The same requests, the methods in turn, `--repeats` times:
     anytime   our engine, thoughts of `--thinking` tokens with answers at 5 budgets on the way, of
               a quarter of the requests, and
     longest   only the longest of these
+    waits     our engine, thoughts as long that wait twice, with an answer at each wait, and
+    last      only the answer at the end
 
 Rates are of the tokens that were sampled; greedy decoding, so that all do the same work up to
 floating-point differences.
@@ -130,10 +132,20 @@ class Bench:
         def progressive(cap: int) -> Strategy:
             return Progressive(num_waits=2, max_thinking_tokens=3 * cap, max_answer_tokens=16)
 
-        def thinking(*budgets: int) -> Callable[[int], Strategy]:
-            # Waits, so that a thought goes on to the budget and does not end by itself.
-            strategy = Budget(max_thinking_tokens=budgets, num_waits=99, max_answer_tokens=16)
+        def thinking(*budgets: int, num_waits: int = 99) -> Callable[[int], Strategy]:
+            # So many waits that a thought goes on to the budget and does not end by itself.
+            strategy = Budget(
+                max_thinking_tokens=budgets, num_waits=num_waits, max_answer_tokens=16
+            )
             return lambda cap: strategy
+
+        def waiting(cap: int) -> Strategy:
+            return Progressive(
+                num_waits=2, max_thinking_tokens=self.args.thinking, max_answer_tokens=16
+            )
+
+        def ours(make: Callable[[int], Strategy], requests: int, num_seqs: int = slots) -> int:
+            return self.run(self.engine(HFEngine, num_seqs), make, requests)
 
         def one(cap: int) -> Strategy:
             return Single(max_gen_toks=cap)
@@ -141,17 +153,15 @@ class Bench:
         return {
             "stock": self.stock,
             "batching": self.batching,
-            "slots": lambda: self.run(self.engine(HFEngine, slots), one, count),
-            "slots_x2": lambda: self.run(self.engine(HFEngine, 2 * slots), one, count),
+            "slots": lambda: ours(one, count),
+            "slots_x2": lambda: ours(one, count, 2 * slots),
             "rounds": lambda: self.run(self.engine(GenerateEngine, slots), progressive, count),
             "single": lambda: self.run(self.engine(GenerateEngine, 1), progressive, few),
-            "forcing": lambda: self.run(self.engine(HFEngine, slots), progressive, count),
-            "anytime": lambda: self.run(
-                self.engine(HFEngine, slots), thinking(*budgets), count // 4
-            ),
-            "longest": lambda: self.run(
-                self.engine(HFEngine, slots), thinking(budgets[-1]), count // 4
-            ),
+            "forcing": lambda: ours(progressive, count),
+            "anytime": lambda: ours(thinking(*budgets), count // 4),
+            "longest": lambda: ours(thinking(budgets[-1]), count // 4),
+            "waits": lambda: ours(waiting, count // 4),
+            "last": lambda: ours(thinking(budgets[-1], num_waits=2), count // 4),
         }
 
 
@@ -163,6 +173,7 @@ RATIOS = [
     ("forcing", "single", "rate", "ours with forcing / one at a time"),
     ("forcing", "stock", "rate", "ours with forcing / stock one segment"),
     ("anytime", "longest", "seconds", "time of 5 budgets / of the longest alone"),
+    ("waits", "last", "seconds", "time of an answer at each wait / of the last alone"),
 ]
 
 
