@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
 TokenIds = tuple[int, ...]
@@ -98,10 +98,28 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Gather:
-    """Run programs side by side; the result is the list of their values, in order."""
+class Spawn:
+    """Start programs that run beside this one; the result is a `Task` for each, in order."""
 
     programs: tuple[Program[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[T]):
+    """A program that was spawned; `number` counts those of its parent."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for tasks; the result is the list of their values, in order.
+
+    Where one fails, all that this program has spawned end, and the error is thrown here. Tasks
+    that are not waited for end with the program.
+    """
+
+    tasks: tuple[Task[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +145,7 @@ class StepScores(NamedTuple):
     num_tokens: int
 
 
-Op = Generate | Gather | Score
+Op = Generate | Spawn | Join | Score
 Program = Generator[Op, Any, T]
 
 
@@ -144,10 +162,23 @@ def generate(
     return completion  # type: ignore[no-any-return]  # what `yield` gives back is untyped
 
 
-def gather(programs: Iterable[Program[T]]) -> Program[list[T]]:
-    """Yield one `Gather` and return the values of its programs, in order."""
-    values: list[T] = yield Gather(tuple(programs))
+def spawn(programs: Iterable[Program[T]]) -> Program[list[Task[T]]]:
+    """Yield one `Spawn`, if there is anything to start, and return its tasks."""
+    started = tuple(programs)
+    tasks: list[Task[T]] = (yield Spawn(started)) if started else []
+    return tasks
+
+
+def join(tasks: Iterable[Task[T]]) -> Program[list[T]]:
+    """Yield one `Join` and return the values of the tasks, in order."""
+    values: list[T] = yield Join(tuple(tasks))
     return values
+
+
+def gather(programs: Iterable[Program[T]]) -> Program[list[T]]:
+    """Run programs side by side and return their values, in order."""
+    tasks = yield from spawn(programs)
+    return (yield from join(tasks))
 
 
 def score(question: str, steps: Iterable[str]) -> Program[StepScores]:

@@ -12,11 +12,12 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from lm_eval_tts.engines.base import Engine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Gather, Generate, Op, Program, Score
+from lm_eval_tts.program import Generate, Join, Op, Program, Score, Spawn, Task
 from lm_eval_tts.reward_models.base import RewardModel
 
 T = TypeVar("T")
@@ -66,7 +67,12 @@ def derive_seed(seed: int, *path: int | str) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Frame:
-    """A running program: where its value goes, and what it is waiting for."""
+    """A running program: where its value goes, and what it is waiting for.
+
+    children: what it has spawned and is under way, by number; values: of those that ended.
+    joining: the numbers that it waits for, if it does. siblings_from: the number of the first
+    child since its last op, from which seeds are counted.
+    """
 
     program: Program[Any]
     seed: int
@@ -75,7 +81,11 @@ class _Frame:
     num_ops: int = 0
     request_id: int | None = None
     cancelled: bool = False
-    children: list[_Frame] = field(default_factory=list)
+    num_spawned: int = 0
+    siblings_from: int = 0
+    children: dict[int, _Frame] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)
+    joining: tuple[int, ...] | None = None
 
 
 class _Scheduler:
@@ -128,23 +138,34 @@ class _Scheduler:
         self._ready.append(lambda: self._resume(frame, value))
 
     def _resume(self, frame: _Frame, value: Any) -> None:
+        if frame.cancelled:
+            return
         try:
             if isinstance(value, RequestError):
                 op = frame.program.throw(value)
             else:
                 op = frame.program.send(value)
         except StopIteration as stop:
-            frame.deliver(stop.value)
+            self._end(frame, stop.value)
         except RequestError as error:
-            frame.deliver(error)
+            self._end(frame, error)
         else:
             self._dispatch(frame, op)
 
+    def _end(self, frame: _Frame, value: Any) -> None:
+        self._cancel_children(frame)
+        frame.deliver(value)
+
     def _dispatch(self, frame: _Frame, op: Op) -> None:
         seed = derive_seed(frame.seed, frame.num_ops)
+        if isinstance(op, Spawn):  # not counted, so that what follows does not depend on it
+            self._spawn(frame, op, seed)
+            return
         frame.num_ops += 1
-        if isinstance(op, Gather):
-            self._gather(frame, op, seed)
+        frame.siblings_from = frame.num_spawned
+        if isinstance(op, Join):
+            frame.joining = tuple(task.number for task in op.tasks)
+            self._join(frame)
         elif isinstance(op, Score):
             self._score(frame, op)
         else:
@@ -168,43 +189,47 @@ class _Scheduler:
         frame.request_id = request_id
         self._waiting[request_id] = frame
 
-    def _gather(self, frame: _Frame, op: Gather, seed: int) -> None:
-        if not op.programs:
-            self._resume_later(frame, [])
+    def _spawn(self, frame: _Frame, op: Spawn, seed: int) -> None:
+        tasks: list[Task[Any]] = []
+        for program in op.programs:
+            number = frame.num_spawned
+            frame.num_spawned += 1
+            deliver = partial(self._deliver, frame, number)
+            child_seed = derive_seed(seed, number - frame.siblings_from)
+            child = _Frame(program, child_seed, frame.cost, deliver)
+            frame.children[number] = child
+            self._resume_later(child, None)
+            tasks.append(Task(number))
+        self._resume_later(frame, tasks)
+
+    def _deliver(self, frame: _Frame, number: int, value: Any) -> None:
+        """Keep what a child has returned for the join that asks for it."""
+        del frame.children[number]
+        frame.values[number] = value
+        self._join(frame)
+
+    def _join(self, frame: _Frame) -> None:
+        """Resume a frame that waits for children if all have ended, or one has failed."""
+        if frame.joining is None:
             return
-        values: list[Any] = [None] * len(op.programs)
-        pending = set(range(len(op.programs)))
-
-        def deliver(index: int, value: Any) -> None:
-            if not pending:
-                return
-            values[index] = value
-            pending.discard(index)
-            if isinstance(value, RequestError):
-                pending.clear()
-                self._cancel_children(frame)
-                self._resume_later(frame, value)
-            elif not pending:
-                frame.children = []
-                self._resume_later(frame, values)
-
-        def child(index: int, program: Program[Any]) -> _Frame:
-            receive = lambda value: deliver(index, value)  # noqa: E731
-            return _Frame(program, derive_seed(seed, index), frame.cost, receive)
-
-        frame.children = [child(i, program) for i, program in enumerate(op.programs)]
-        for started in frame.children:
-            self._resume_later(started, None)
+        ended = [frame.values[number] for number in frame.joining if number in frame.values]
+        failed = next((value for value in ended if isinstance(value, RequestError)), None)
+        if failed is not None:
+            self._cancel_children(frame)
+        elif len(ended) < len(frame.joining):
+            return
+        frame.joining = None
+        self._resume_later(frame, ended if failed is None else failed)
 
     def _cancel_children(self, frame: _Frame) -> None:
-        for child in frame.children:
+        for child in frame.children.values():
             if child.request_id is not None:
                 self._engine.abort(child.request_id)
                 self._waiting.pop(child.request_id, None)
             self._cancel_children(child)
             child.cancelled = True
             child.program.close()
-        frame.children = []
+        frame.children = {}
 
 
 def run(

@@ -5,7 +5,17 @@ from helpers import ids, run_one
 
 from lm_eval_tts.engines.scripted import ScriptedEngine, failing
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Generate, Program, Sampling, StepScores, gather, generate, score
+from lm_eval_tts.program import (
+    Generate,
+    Program,
+    Sampling,
+    StepScores,
+    gather,
+    generate,
+    join,
+    score,
+    spawn,
+)
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.scheduler import Job, derive_seed, run
 
@@ -135,6 +145,69 @@ def test_a_failed_child_ends_its_siblings_and_reaches_the_parent():
         return "not reached"
 
     assert run_one(parent(), engine).value == "caught no"
+    assert engine.num_unfinished == 0
+
+
+def test_a_task_goes_on_beside_its_parent_and_its_value_waits_to_be_joined():
+    order = []
+
+    def noted(text: str) -> Program[str]:
+        order.append((yield from say(text)))
+        return order[-1]
+
+    def parent() -> Program[list[str]]:
+        first = yield from spawn([noted("a"), noted("b" * 9)])
+        yield from noted("cccc")
+        second = yield from spawn([noted("d")])
+        return (yield from join([*second, *first]))
+
+    engine = ScriptedEngine(lambda text, seed: text)
+    assert run_one(parent(), engine).value == ["d", "a", "b" * 9]
+    assert order == ["a", "cccc", "d", "b" * 9]
+
+
+def test_what_a_program_samples_does_not_depend_on_what_it_has_spawned():
+    def alone() -> Program[list[bytes]]:
+        return [(yield from draw("p")), (yield from draw("q"))]
+
+    def accompanied() -> Program[list[bytes]]:
+        first = yield from draw("p")
+        tasks = yield from spawn([draw("q"), draw("q")])
+        tasks += yield from spawn([draw("q")])
+        second = yield from draw("q")
+        beside = yield from join(tasks)
+        assert len({second, *beside}) == 4
+        return [first, second]
+
+    want = run_one(alone(), ScriptedEngine(eos=False), seed=5).value
+    assert run_one(accompanied(), ScriptedEngine(eos=False), seed=5).value == want
+
+
+def test_a_failed_task_is_told_when_it_is_joined():
+    engine = ScriptedEngine(lambda text, seed: failing("no")(text, seed) if "bad" in text else text)
+
+    def parent() -> Program[str]:
+        tasks = yield from spawn([say("bad"), say("long" * 99)])
+        said = yield from say("fine")
+        try:
+            yield from join(tasks)
+        except RequestError as error:
+            return f"{said}, but {error}"
+        return "not reached"
+
+    assert run_one(parent(), engine).value == "fine, but no"
+    assert engine.num_unfinished == 0
+
+
+@pytest.mark.parametrize("ending", ["value", "error"])
+def test_tasks_that_are_not_joined_end_with_their_program(ending):
+    def parent() -> Program[str]:
+        yield from spawn([say("long" * 99)])
+        return (yield from say("bad" if ending == "error" else "done"))
+
+    engine = ScriptedEngine(lambda text, seed: failing("no")(text, seed) if "bad" in text else text)
+    value = run_one(parent(), engine).value
+    assert isinstance(value, RequestError) if ending == "error" else value == "done"
     assert engine.num_unfinished == 0
 
 

@@ -33,7 +33,7 @@ from lm_eval_tts.program import Generate
 
 logger = logging.getLogger(__name__)
 
-RIDE_ALONG = 1  # tokens to catch up for each row of a step; more are worth a chunk of their own
+RIDE_ALONG = 2  # tokens to catch up for each row of a step; more are worth a chunk of their own
 CHUNK_TOKENS = 512  # of one row in one forward
 FORWARD_TOKENS = 1024  # of all rows in one forward, padding included
 TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half precision

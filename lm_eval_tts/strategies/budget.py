@@ -8,32 +8,12 @@ thinks on. Unlike s1's vLLM fork, one total budget covers all rounds of thinking
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Completion, Delimiters, Program, Request, Sampling, Trace, gather
-from lm_eval_tts.strategies.thinking import (
-    Room,
-    answer,
-    ending_room,
-    note_context,
-    open_thinking,
-    share_room,
-    think,
-)
-
-
-class Round(NamedTuple):
-    """One stretch of thinking: the trace before it, and what was thought."""
-
-    before: Trace
-    thought: Completion
-
-    @property
-    def trace(self) -> Trace:
-        """The trace with this stretch of thinking."""
-        return self.before.add(self.thought, "thinking")
+from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.strategies.thinking import open_thinking, share_room
+from lm_eval_tts.strategies.waits import Points, Thinking, with_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +63,22 @@ class Budget:
         """Return the trace of the largest budget; several budgets are its `points`."""
         start = open_thinking(request)
         room = share_room(request, start, self.max_answer_tokens)
-        budgets = sorted(set(self.max_thinking_tokens))
-        rounds = yield from think_with_waits(
+        left = sorted(set(self.max_thinking_tokens))
+        thought = Thinking(
             request,
             start,
-            max_tokens=min(budgets[-1], room.thinking),
+            max_tokens=min(left[-1], room.thinking),
             min_tokens=self.min_thinking_tokens,
             num_waits=self.num_waits,
             wait_text=self.wait_text,
         )
-        ending = ending_room(request, request.delimiters.thinking_end)
-        traces = [
-            note_context(request, trace_at(rounds, start, budget, ending), budget, room)
-            for budget in budgets
-        ]
-        answers = yield from answer_each(request, traces, room)
+        points = Points(request, room)
+        while left:
+            settled = yield from thought.next_round()
+            reached = [budget for budget in left if budget <= settled]
+            left = left[len(reached) :]
+            yield from points.add((thought.trace_at(budget), budget) for budget in reached)
+        answers = yield from points.answers()
         return with_points(answers, self.point_labels)
 
 
@@ -119,65 +100,3 @@ def check_thinking_end(delimiters: Delimiters, strategy: str) -> None:
             f"strategy {strategy!r} needs a thinking_end, but the delimiters have none: "
             "set delimiters= to a preset such as 'think', or thinking_end= to a text"
         )
-
-
-def think_with_waits(
-    request: Request,
-    start: Trace,
-    *,
-    max_tokens: int,
-    min_tokens: int,
-    num_waits: int,
-    wait_text: str,
-) -> Program[list[Round]]:
-    """Think up to `max_tokens`, wait texts included, and return each round.
-
-    A wait is appended only if at least one token can be thought behind it. Where the wait text is
-    empty and the model ends at once, waiting again would change nothing, so thinking ends.
-    """
-    wait = request.encode(wait_text)
-    rounds: list[Round] = []
-    trace = start
-    while (left := max_tokens - trace.num_tokens("thinking")) > 0:
-        thought = yield from think(request, trace, left)
-        rounds.append(Round(trace, thought))
-        trace = rounds[-1].trace
-        num_thought = trace.num_tokens("thinking")
-        if thought.finish_reason == "length" or num_thought + len(wait) >= max_tokens:
-            break
-        if len(rounds) > num_waits and num_thought >= min_tokens:
-            break
-        if not (wait or thought.token_ids):
-            break
-        trace = trace.force(wait, "thinking")
-    return rounds
-
-
-def trace_at(rounds: list[Round], start: Trace, budget: int, ending: int) -> Trace:
-    """Return the trace that thinking would have ended with under a smaller budget.
-
-    Equal to a separate run with that budget when decoding is greedy. ending: see `within`.
-    """
-    trace = start
-    for before, thought in rounds:
-        used = before.num_tokens("thinking")
-        if used >= budget:
-            break
-        within = thought.within(budget - used, ending)
-        trace = before.add(within, "thinking")
-        if within.finish_reason == "length":
-            break
-    return trace
-
-
-def answer_each(request: Request, traces: list[Trace], room: Room) -> Program[list[Trace]]:
-    """Branch an answer off each trace, side by side; equal traces share one."""
-    distinct = list(dict.fromkeys(traces))
-    answers = yield from gather(answer(request, trace, room.answer) for trace in distinct)
-    by_trace = dict(zip(distinct, answers, strict=True))
-    return [by_trace[trace] for trace in traces]
-
-
-def with_points(answers: list[Trace], labels: tuple[str, ...]) -> Trace:
-    """Return the last answer, with all of them as its points if there are labels for them."""
-    return replace(answers[-1], points=tuple(zip(labels, answers, strict=bool(labels))))

@@ -8,16 +8,12 @@ pass per level, is from github.com/yash9439/Test-time-compute-SLMs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
-from lm_eval_tts.strategies.budget import (
-    answer_each,
-    check_budget,
-    check_thinking_end,
-    think_with_waits,
-    with_points,
-)
-from lm_eval_tts.strategies.thinking import note_context, open_thinking, share_room
+from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
+from lm_eval_tts.strategies.thinking import open_thinking, share_room
+from lm_eval_tts.strategies.waits import Points, Thinking, with_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +55,18 @@ class Progressive:
         """Return the trace of the last level, with all levels as its points."""
         start = open_thinking(request)
         room = share_room(request, start, self.max_answer_tokens)
-        rounds = yield from think_with_waits(
+        thought = Thinking(
             request,
             start,
             max_tokens=min(self.max_thinking_tokens, room.thinking),
-            min_tokens=0,
             num_waits=self.num_waits,
             wait_text=self.wait_text,
         )
-        reached = [
-            note_context(request, trace, self.max_thinking_tokens, room)
-            for trace in [round_.trace for round_ in rounds] or [start]
-        ]
-        levels = reached + [reached[-1]] * (self.num_waits + 1 - len(reached))
-        answers = yield from answer_each(request, levels, room)
-        return with_points(answers, self.point_labels)
+        points = Points(request, room)
+        settled = 0.0
+        while settled < inf:
+            settled = yield from thought.next_round()
+            yield from points.add([(thought.trace, self.max_thinking_tokens)])
+        answers = yield from points.answers()
+        levels = answers + answers[-1:] * (self.num_waits + 1 - len(answers))
+        return with_points(levels, self.point_labels)

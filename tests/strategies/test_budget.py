@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Gather, Sampling, Trace
+from lm_eval_tts.program import Delimiters, Generate, Join, Sampling, Spawn, Task, Trace
 from lm_eval_tts.strategies import Budget, Progressive, Rejection, Single
 
 
@@ -36,14 +36,15 @@ def test_the_end_of_thinking_is_replaced_by_wait_and_then_let_through():
     op = program.send(completed(op, "one", "</think>"))
     assert text_of(op.token_ids) == "Q<think>\noneWait"
     assert op.max_tokens == 50 - len("oneWait") + len("</think>")
-    gather = program.send(completed(op, "two", "</think>"))
-    assert isinstance(gather, Gather)
-    (branch,) = gather.programs
+    spawn = program.send(completed(op, "two", "</think>"))
+    assert isinstance(spawn, Spawn)
+    (branch,) = spawn.programs
     op = next(branch)
     assert text_of(op.token_ids) == "Q<think>\noneWaittwo</think>\n<answer>"
     assert op.stop == ("</answer>",)
     with pytest.raises(StopIteration) as stop:
         branch.send(completed(op, "2", "</answer>"))
+    assert program.send([Task(0)]) == Join((Task(0),))
     with pytest.raises(StopIteration) as done:
         program.send([stop.value.value])
     trace = done.value.value
@@ -178,6 +179,42 @@ def test_a_list_of_budgets_costs_one_thought_and_an_answer_for_each_that_differs
     result = run_one(strategy.run(byte_request()), engine)
     assert result.cost.num_engine_calls == 1 + 3  # 40 and 80 both see the whole thought
     assert dict(result.value.points)["40"] == dict(result.value.points)["80"]
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        Progressive(num_waits=2),
+        Budget(num_waits=2, max_thinking_tokens=(2, 6, 50)),  # before, in and behind the wait
+    ],
+)
+def test_an_answer_is_asked_for_as_soon_as_its_point_is_settled(strategy):
+    asked = []
+
+    class Watched(ScriptedEngine):
+        def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+            asked.append(text_of(op.token_ids))
+            super().add_request(request_id, op, seed)
+
+    run_one(strategy.run(byte_request()), Watched(writer(["aaa", "bbb", "ccc"])))
+    second_thought = next(i for i, text in enumerate(asked) if text.endswith("Wait"))
+    assert "<answer>" in asked[second_thought - 1]
+    assert "<answer>" not in asked[0]
+
+
+@given(
+    budgets=st.lists(st.integers(0, 90), min_size=1, max_size=5, unique=True),
+    num_waits=st.integers(0, 3),
+    seed=st.integers(0, 99),
+)
+def test_what_is_thought_does_not_depend_on_the_answers_on_the_way(budgets, num_waits, seed):
+    def thought_of(*some: int) -> str:
+        strategy = Budget(max_thinking_tokens=some, num_waits=num_waits)
+        request = byte_request(sampling=Sampling(temperature=1.0))
+        trace = run_one(strategy.run(request), ScriptedEngine(), seed).value
+        return bytes(trace.response_ids[: trace.num_tokens("thinking") + len("<think>\n")])
+
+    assert thought_of(*budgets, 100) == thought_of(100)
 
 
 def test_progressive_expansion_answers_at_every_wait_in_one_run():
