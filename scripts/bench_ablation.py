@@ -23,6 +23,7 @@ from lm_eval_tts.engines import hf, slot_model
 # What is replaced by what, of which module.
 VARIANTS = {
     "chunks for any token behind": (hf, "RIDE_ALONG", 0),
+    "chunks from 1 token a row": (hf, "RIDE_ALONG", 1),
     "chunks from 4 tokens a row": (hf, "RIDE_ALONG", 4),
     "256 tokens in a forward": (hf, "FORWARD_TOKENS", 256),
     "4,096 tokens in a forward": (hf, "FORWARD_TOKENS", 4096),

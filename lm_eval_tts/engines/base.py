@@ -57,7 +57,9 @@ class Engine(Protocol):
 
 
 def check_fits(op: Generate, max_length: int) -> None:
-    """Raise RequestError unless the op's prompt leaves room for at least one token."""
+    """Raise RequestError unless the op has a prompt that leaves room for at least one token."""
+    if not op.token_ids:
+        raise RequestError("the prompt has no tokens: a model needs at least one to continue")
     if len(op.token_ids) >= max_length:
         raise RequestError(
             f"prompt of {len(op.token_ids)} tokens leaves no room in a context of {max_length}"

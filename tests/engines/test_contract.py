@@ -244,6 +244,13 @@ def test_a_prompt_that_does_not_fit_is_refused_and_the_engine_goes_on(make_engin
     assert one(engine, Generate(prompt[:10], 5)).token_ids
 
 
+def test_a_prompt_without_tokens_is_refused_and_the_engine_goes_on(make_engine):
+    engine = make_engine()
+    with pytest.raises(RequestError, match="the prompt has no tokens"):
+        engine.add_request(0, Generate((), 5), 7)
+    assert one(engine, Generate(prompt_of(engine, "one two"), 5)).sampled_ids
+
+
 def test_the_context_window_ends_a_completion_as_its_length_does(make_engine):
     engine = make_engine(max_length=40)
     completion = one(engine, Generate(prompt_of(engine, "word " * 40)[:30], 500))
