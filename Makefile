@@ -14,7 +14,7 @@ demo: install
 # Installs everything and passes all tests and checks.
 test: smollm2
 	$(PYTHON) -m pip install -q -e '.[dev]'
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # Runs the tests that need vLLM, on CPUs, in an environment of its own: vLLM pins its torch, and the
 # packages that are taken out again are CUDA builds which text models do without.

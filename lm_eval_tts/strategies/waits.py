@@ -100,22 +100,25 @@ class Points:
 
     def __init__(self, request: Request, room: Room) -> None:
         self._request, self._room = request, room
-        self._traces: list[Trace] = []
-        self._tasks: dict[Trace, Task[Trace]] = {}
+        self._numbers: dict[Trace, int] = {}  # of the answer to each trace
+        self._tasks: list[Task[Trace]] = []
+        self._points: list[int] = []
 
     def add(self, points: Iterable[tuple[Trace, int]]) -> Program[None]:
         """Start the answers to traces, each with the budget that its thinking had."""
-        traces = [note_context(self._request, *point, self._room) for point in points]
-        new = [trace for trace in dict.fromkeys(traces) if trace not in self._tasks]
-        tasks = yield from spawn(answer(self._request, trace, self._room.answer) for trace in new)
-        self._tasks.update(zip(new, tasks, strict=True))
-        self._traces += traces
+        new: list[Program[Trace]] = []
+        for point in points:
+            trace = note_context(self._request, *point, self._room)
+            number = self._numbers.setdefault(trace, len(self._numbers))
+            if number == len(self._tasks) + len(new):
+                new.append(answer(self._request, trace, self._room.answer))
+            self._points.append(number)
+        self._tasks += yield from spawn(new)
 
     def answers(self) -> Program[list[Trace]]:
         """Wait for all answers and return one for each point, in the order they were added."""
-        answers = yield from join(self._tasks.values())
-        by_trace = dict(zip(self._tasks, answers, strict=True))
-        return [by_trace[trace] for trace in self._traces]
+        answers = yield from join(self._tasks)
+        return [answers[number] for number in self._points]
 
 
 def with_points(answers: list[Trace], labels: tuple[str, ...]) -> Trace:
