@@ -19,6 +19,12 @@ CHAT_TEMPLATE = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the longest file begin where workers share the files, not run last and alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.path.name != "test_resume.py")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of benchmark data beside the checkout."""
