@@ -129,8 +129,11 @@ class Bench:
         few = min(self.args.single, count)
         budgets = [self.args.thinking * k // 5 for k in range(1, 6)]
 
+        def waiting(tokens: int) -> Strategy:
+            return Progressive(num_waits=2, max_thinking_tokens=tokens, max_answer_tokens=16)
+
         def progressive(cap: int) -> Strategy:
-            return Progressive(num_waits=2, max_thinking_tokens=3 * cap, max_answer_tokens=16)
+            return waiting(3 * cap)
 
         def thinking(*budgets: int, num_waits: int = 99) -> Callable[[int], Strategy]:
             # So many waits that a thought goes on to the budget and does not end by itself.
@@ -138,11 +141,6 @@ class Bench:
                 max_thinking_tokens=budgets, num_waits=num_waits, max_answer_tokens=16
             )
             return lambda cap: strategy
-
-        def waiting(cap: int) -> Strategy:
-            return Progressive(
-                num_waits=2, max_thinking_tokens=self.args.thinking, max_answer_tokens=16
-            )
 
         def ours(make: Callable[[int], Strategy], requests: int, num_seqs: int = slots) -> int:
             return self.run(self.engine(HFEngine, num_seqs), make, requests)
@@ -160,7 +158,7 @@ class Bench:
             "forcing": lambda: ours(progressive, count),
             "anytime": lambda: ours(thinking(*budgets), count // 4),
             "longest": lambda: ours(thinking(budgets[-1]), count // 4),
-            "waits": lambda: ours(waiting, count // 4),
+            "waits": lambda: ours(lambda cap: waiting(budgets[-1]), count // 4),
             "last": lambda: ours(thinking(budgets[-1], num_waits=2), count // 4),
         }
 

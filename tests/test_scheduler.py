@@ -32,6 +32,10 @@ def draw(prompt: str) -> Program[bytes]:
     return bytes(completion.token_ids)
 
 
+def unless_bad(text: str, seed: int | None) -> str:
+    return failing("no")(text, seed) if "bad" in text else text
+
+
 def test_a_program_gets_its_completion_and_returns_a_value():
     result = run_one(say("hi"), ScriptedEngine(lambda text, seed: text.upper()))
     assert result.value == "HI"
@@ -184,7 +188,7 @@ def test_what_a_program_samples_does_not_depend_on_what_it_has_spawned():
 
 
 def test_a_failed_task_is_told_when_it_is_joined():
-    engine = ScriptedEngine(lambda text, seed: failing("no")(text, seed) if "bad" in text else text)
+    engine = ScriptedEngine(unless_bad)
 
     def parent() -> Program[str]:
         tasks = yield from spawn([say("bad"), say("long" * 99)])
@@ -205,7 +209,7 @@ def test_tasks_that_are_not_joined_end_with_their_program(ending):
         yield from spawn([say("long" * 99)])
         return (yield from say("bad" if ending == "error" else "done"))
 
-    engine = ScriptedEngine(lambda text, seed: failing("no")(text, seed) if "bad" in text else text)
+    engine = ScriptedEngine(unless_bad)
     value = run_one(parent(), engine).value
     assert isinstance(value, RequestError) if ending == "error" else value == "done"
     assert engine.num_unfinished == 0

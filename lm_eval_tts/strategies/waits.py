@@ -69,13 +69,14 @@ class Thinking:
             return inf
         thought = yield from think(self._request, self._next, left)
         self._rounds.append(Round(self._next, thought))
-        num_thought = self.trace.num_tokens("thinking")
+        trace = self.trace
+        num_thought = trace.num_tokens("thinking")
         full = num_thought + len(self._wait) >= self._max_tokens
         enough = len(self._rounds) > self._num_waits and num_thought >= self._min_tokens
         stuck = not (self._wait or thought.token_ids)
         if thought.finish_reason == "length" or full or enough or stuck:
             return inf
-        self._next = self.trace.force(self._wait, "thinking")
+        self._next = trace.force(self._wait, "thinking")
         return self._next.num_tokens("thinking")
 
     def trace_at(self, budget: int) -> Trace:
