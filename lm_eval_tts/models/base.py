@@ -22,7 +22,7 @@ from lm_eval_tts.core.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Details, Response, Usage
@@ -30,6 +30,7 @@ from lm_eval_tts.models.chat import ChatPrompt, history_of
 from lm_eval_tts.models.keeping import Keeper
 from lm_eval_tts.prompts import Message, build_messages
 from lm_eval_tts.settings import Settings, parse_settings
+from lm_eval_tts.strategies import Abilities
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,10 @@ class StrategyLM(Keeper):
             for key, instance in numbered
         ]
 
+    def abilities(self) -> Abilities:
+        """Return what this model can do for a strategy."""
+        return Abilities(reward_model=self.reward_model is not None, policy_size=self.policy_size)
+
     def _settings_reader(self) -> Callable[[Mapping[str, Any]], Settings]:
         """Return a function that reads generation kwargs, once for equal ones."""
         seen: dict[str, Settings] = {}
@@ -134,10 +139,7 @@ class StrategyLM(Keeper):
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 seen[key] = parse_settings({**self.strategy_defaults, **kwargs})
-                if "reward" in seen[key].strategy.score_names and self.reward_model is None:
-                    raise SettingsError(
-                        "the strategy needs a reward model: set reward_model= in model_args"
-                    )
+                seen[key].strategy.check_model(self.abilities())
             return seen[key]
 
         return read

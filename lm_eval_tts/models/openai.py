@@ -13,7 +13,8 @@ import json
 import logging
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -36,11 +37,8 @@ from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat, history_of
 from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.prompts import Message
-from lm_eval_tts.settings import Settings, take_settings
-from lm_eval_tts.strategies import Strategy
-from lm_eval_tts.strategies.best_of_n import BestOfN
-from lm_eval_tts.strategies.self_consistency import SelfConsistency
-from lm_eval_tts.strategies.single import Single
+from lm_eval_tts.settings import take_settings
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 logger = logging.getLogger(__name__)
 
@@ -160,22 +158,15 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
             max_num_seqs=self._concurrent,
         )
 
-    def _settings_reader(self) -> Callable[[Mapping[str, Any]], Settings]:
-        """Refuse, before anything is sent, strategies that the server cannot serve."""
-        read = StrategyLM._settings_reader(self)
-
-        def check(kwargs: Mapping[str, Any]) -> Settings:
-            settings = read(kwargs)
-            if self._chat_only and continues(settings.strategy):
-                name = type(settings.strategy).__name__.lower()
-                raise SettingsError(
-                    f"strategy {name!r} continues a response, but {self._server.url} has chat "
-                    "completions only: use a server with /v1/completions, or one of single, "
-                    "self_consistency and best_of_n without max_thinking_tokens"
-                )
-            return settings
-
-        return check
+    def abilities(self) -> Abilities:
+        """Return what the server can do for a strategy."""
+        tells = self._server.wire.dialect.returns_ids  # log-probabilities come with token ids
+        return replace(
+            StrategyLM.abilities(self),
+            name=self._server.url,
+            continues=not self._chat_only,
+            logprobs=LogprobKind.TOP if tells else LogprobKind.NONE,
+        )
 
     def run_facts(self) -> dict[str, str]:
         """Return what makes the results of two runs differ, as far as a server tells."""
@@ -225,13 +216,6 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
     def run_seed(self) -> int:
         """Return torch's seed, which lm-eval's --seed sets before the model is made."""
         return int(torch.initial_seed())
-
-
-def continues(strategy: Strategy) -> bool:
-    """Whether a strategy continues a response, which takes more than chat completions."""
-    if isinstance(strategy, (SelfConsistency, BestOfN)):
-        return strategy.max_thinking_tokens is not None
-    return not isinstance(strategy, Single)
 
 
 def check_arguments(

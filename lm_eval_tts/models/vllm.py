@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat
 from lm_eval_tts.models.keeping import take_keeping
 from lm_eval_tts.settings import take_settings
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 try:
     from lm_eval.models import vllm_causallms
@@ -160,6 +162,10 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         several = declared if isinstance(declared, list) else [declared]
         ids = {self.tokenizer.eos_token_id, *several} - {None}
         return sorted(ids)
+
+    def abilities(self) -> Abilities:
+        """Return what vLLM can do for a strategy: it reports no mean over the vocabulary."""
+        return replace(StrategyLM.abilities(self), name="tts-vllm", logprobs=LogprobKind.TOP)
 
     def run_seed(self) -> int:
         """Return torch's seed, which lm-eval's --seed sets before the model is made."""

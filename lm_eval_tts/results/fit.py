@@ -26,8 +26,8 @@ from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results.files import Problem as FileProblem
 from lm_eval_tts.results.files import read_samples
 from lm_eval_tts.results.runs import Run, load_runs, require_runs
+from lm_eval_tts.strategies.registry import names_within_n
 
-STRATEGIES = ("self_consistency", "best_of_n", "beam", "dvts", "rebase", "particle")
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.
 SETTINGS = (
     *("n", "beam_width", "weighted", "score_by", "aggregation", "lookahead", "num_iterations"),
@@ -121,13 +121,14 @@ def read_rows(run: Run) -> Mapping[str, Row]:
 
 def read_options(runs: Sequence[Run], benchmark: str) -> list[Option]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
+    strategies = names_within_n()
     options = [
         _option(run, {k: yaml.safe_load(v) for k, v in run.setup.settings if k in SETTINGS})
         for run in runs
-        if run.benchmark == benchmark and run.setup.strategy in STRATEGIES
+        if run.benchmark == benchmark and run.setup.strategy in strategies
     ]
     if not options:
-        raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(STRATEGIES)}")
+        raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return options
 
 
