@@ -117,17 +117,24 @@ def _module_at(name: str, place: str) -> ModuleType:
 
 def _find_file(name: str, place: str) -> Path:
     """Return the file of this relative or absolute path. Raises SettingsError unless one fits."""
-    folders = [Path.cwd(), *_folders]
+    found = _matches(place)
+    if len(found) == 1:
+        return found[0]
+    where = ", ".join(map(str, found or [Path.cwd(), *_folders]))
+    raise SettingsError(
+        f"strategy={name!r}: {'several files fit' if found else 'no such file in'} {where}"
+    )
+
+
+def _matches(place: str) -> list[Path]:
     try:
-        beside = [path for f in folders if (path := f / Path(place).expanduser()).is_file()]
-        below = [path for f in _folders for path in f.rglob(glob.escape(place))]
-    except (ValueError, OSError, NotImplementedError, RuntimeError):  # no path at all
-        beside = below = []
-    if not beside and len(below) != 1:
-        where = ", ".join(map(str, below or folders))
-        problem = "several files fit" if below else "no such file in"
-        raise SettingsError(f"strategy={name!r}: {problem} {where}")
-    return [*beside, *below][0].resolve()
+        for folder in (Path.cwd(), *_folders):
+            if (path := folder / Path(place).expanduser()).is_file():
+                return [path.resolve()]
+        found = {path.resolve() for f in _folders for path in f.rglob(glob.escape(place))}
+    except (ValueError, OSError, NotImplementedError, RuntimeError):  # what is no path at all
+        return []
+    return sorted(found)
 
 
 @lru_cache(maxsize=64)
