@@ -62,7 +62,7 @@ class ComputeOptimal(SearchSettings):
             )
         if self.oracle_file and not self.rates_by_problem:
             raise SettingsError(f"oracle_file={self.oracle_file!r} has no rows")
-        if self.rules and self.policy_size is not None:
+        if self.rules and self.policy_size is not None:  # reading the rules checks each of them
             self._check_rules(self.policy_size)
 
     @cached_property

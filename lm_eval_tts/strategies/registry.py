@@ -1,6 +1,6 @@
 """Which strategies there are: ours, those of installed packages, and any class by its place.
 
-    strategy=budget                         one of BUILT_IN
+    strategy=budget                         a file of this folder
     strategy=mcts                           an entry point of the group `lm_eval_tts.strategies`
     strategy=my_package.my_module:MCTS      a class in a module that Python can import
     strategy=my_file.py:MCTS                a class in a file
@@ -31,20 +31,8 @@ from lm_eval_tts.strategies.base import Strategy
 
 logger = logging.getLogger(__name__)
 
-BUILT_IN = {  # name, which is that of the file, and class
-    "single": "Single",
-    "budget": "Budget",
-    "progressive": "Progressive",
-    "rejection": "Rejection",
-    "self_consistency": "SelfConsistency",
-    "best_of_n": "BestOfN",
-    "deepconf": "DeepConf",
-    "beam": "Beam",
-    "dvts": "DVTS",
-    "rebase": "Rebase",
-    "particle": "Particle",
-    "compute_optimal": "ComputeOptimal",
-}
+_HERE = Path(__file__).parent
+BUILT_IN = tuple(sorted({path.stem for path in _HERE.glob("[a-z]*.py")} - {"base", "registry"}))
 GROUP = "lm_eval_tts.strategies"
 _folders: dict[Path, None] = {}  # where files are looked for, as sys.path is for modules
 
@@ -63,8 +51,9 @@ def find_strategy(name: str) -> type[Strategy]:
     Raises SettingsError if there is none, it cannot be imported, or it is not a strategy.
     """
     if name in BUILT_IN:
-        found: type[Strategy] = getattr(import_module(f"{__package__}.{name}"), BUILT_IN[name])
-        return found
+        module = import_module(f"{__package__}.{name}")
+        (kind,) = _strategies_in(module).values()
+        return kind
     if name in installed():
         with _explained(name):
             kind = installed()[name].load()
@@ -160,12 +149,11 @@ def _explained(name: str) -> Iterator[None]:
         raise SettingsError(f"strategy={name!r} cannot be imported: {reason}") from error
 
 
-def _strategies_in(module: ModuleType) -> list[str]:
-    return [
-        name
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, Strategy) and not inspect.isabstract(kind)
-    ]
+def _strategies_in(module: ModuleType) -> dict[str, type[Strategy]]:
+    """Return the strategies that a module defines, not those that it imports."""
+    classes = {name: kind for name, kind in vars(module).items() if isinstance(kind, type)}
+    own = {name: kind for name, kind in classes.items() if kind.__module__ == module.__name__}
+    return {name: kind for name, kind in own.items() if issubclass(kind, Strategy)}
 
 
 def _checked(name: str, kind: Any) -> type[Strategy]:

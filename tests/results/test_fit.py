@@ -154,7 +154,7 @@ def test_runs_of_strategies_that_no_table_can_name_are_left_out(runs, tmp_path, 
     runs.append(write_run(tmp_path, "cot", lambda p, b: 1.0, strategy="single"))
     fit.run(arguments(runs))
     assert "3 runs" in capsys.readouterr().out
-    with pytest.raises(DataError, match="no run of arith by one of the strategies self_consist"):
+    with pytest.raises(DataError, match="no run of arith by one of the strategies beam, best_of_n"):
         fit.run(arguments(runs, results=[str(runs[-1])]))
 
 

@@ -2,6 +2,7 @@
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,6 +76,23 @@ def test_a_file_beside_a_task_that_is_named_by_its_path_is_found(tmp_path):
     write(tmp_path / "tasks" / "echo.py")
     registry.search_also([write(tmp_path / "tasks" / "task.yaml", "")])
     assert find_strategy("echo.py:Echo").__name__ == "Echo"
+
+
+def test_the_command_looks_for_files_where_its_tasks_are(tmp_path):
+    from lm_eval_tts.harness import autoload, guard
+
+    class TaskManager:
+        def __init__(self, verbosity=None, include_path=None, include_defaults=True):
+            pass
+
+    write(tmp_path / "included" / "echo.py")
+    autoload.add_task_path(SimpleNamespace(TaskManager=TaskManager))
+    TaskManager(include_path=str(tmp_path / "included"))
+    assert find_strategy("echo.py:Echo")
+    write(tmp_path / "named" / "other.py")
+    task = write(tmp_path / "named" / "task.yaml", "")
+    guard._check(SimpleNamespace(model="tts-hf", tasks=f"arith_cot,{task}"))
+    assert find_strategy("other.py:Echo")
 
 
 def test_of_several_files_of_one_name_none_is_guessed(tmp_path):

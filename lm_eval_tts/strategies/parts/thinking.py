@@ -18,7 +18,7 @@ class Room(NamedTuple):
 
 
 def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
-    """Split the room left behind `trace`: the answer first, the rest is for thinking.
+    """Split the room left after `trace`: the answer first, the rest is for thinking.
 
     Raises RequestError if not even one token of an answer fits.
     """
@@ -59,14 +59,14 @@ def think(request: Request, trace: Trace, max_tokens: int) -> Program[Completion
 
 
 def ending_room(request: Request, end: str) -> int:
-    """Return how many tokens a delimiter takes, which are seen behind a limit."""
+    """Return how many tokens a delimiter takes, which are looked for past a limit."""
     return len(request.encode(end.strip()))
 
 
 def _generate_until(
     request: Request, trace: Trace, max_tokens: int, end: str, stop: tuple[str, ...]
 ) -> Program[Completion]:
-    """Generate up to `max_tokens`; the delimiter `end` may end behind them."""
+    """Generate up to `max_tokens`; the delimiter `end` may end after them."""
     ending = ending_room(request, end)
     completion = yield from generate(
         trace.token_ids,
