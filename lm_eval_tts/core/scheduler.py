@@ -13,14 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, Task
+from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, T, Task
 from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.errors import RequestError, SettingsError
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)

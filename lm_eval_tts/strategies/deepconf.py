@@ -26,7 +26,7 @@ from lm_eval_tts.strategies.parts.candidates import (
     generator_of,
 )
 from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.completion import complete, ends_of
+from lm_eval_tts.strategies.parts.completion import ends_of, write_response
 from lm_eval_tts.strategies.parts.confidence import (
     bottom_confidence,
     group_confidences,
@@ -140,7 +140,7 @@ class DeepConf(SampleStrategy):
         while True:
             size = min(PIECE, limit - trace.num_tokens())
             rest = replace(request, prompt=trace.token_ids, max_tokens=size)
-            piece = yield from complete(rest, size)
+            piece = yield from write_response(rest, size)
             confidences += token_confidences(piece.logprobs)
             trace = replace(trace, segments=(*trace.segments, *piece.without_logprobs().segments))
             if not trace.truncated("answer") or trace.num_tokens() >= limit:

@@ -8,7 +8,7 @@ from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.strategies.base import Strategy
 from lm_eval_tts.strategies.parts.checks import at_least
-from lm_eval_tts.strategies.parts.completion import complete
+from lm_eval_tts.strategies.parts.completion import write_response
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,4 +28,4 @@ class Single(Strategy):
 
     def run(self, request: Request) -> Program[Trace]:
         """Return the trace of the one completion."""
-        return complete(request, self.max_gen_toks)
+        return write_response(request, self.max_gen_toks)

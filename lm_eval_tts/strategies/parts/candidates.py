@@ -18,7 +18,7 @@ from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.strategies.base import Strategy
 from lm_eval_tts.strategies.budget import Budget
 from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.completion import complete
+from lm_eval_tts.strategies.parts.completion import write_response
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class SampleStrategy(Strategy):
     def write(self, request: Request) -> Program[Trace]:
         """Return the program of one response."""
         if self.max_thinking_tokens is None:
-            return complete(request, self.max_gen_toks)
+            return write_response(request, self.max_gen_toks)
         budget = (self.max_thinking_tokens,)
         strategy = Budget(max_thinking_tokens=budget, max_answer_tokens=self.max_answer_tokens)
         return strategy.run(request)

@@ -22,7 +22,7 @@ def ends_of(request: Request) -> tuple[str, ...]:
     return (*request.until, *((answer_end,) if answer_end else ()))
 
 
-def complete(request: Request, max_tokens: int) -> Program[Trace]:
+def write_response(request: Request, max_tokens: int) -> Program[Trace]:
     """Write a response of up to `max_tokens` (>= 1), or what there is room for."""
     trace = begin(request)
     limit = min(max_tokens, request.max_tokens)
