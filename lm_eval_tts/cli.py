@@ -14,8 +14,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from lm_eval_tts import __version__, autoload, doctor
+from lm_eval_tts import __version__
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.harness import autoload, doctor
 from lm_eval_tts.results import fit
 
 BAD_INPUT = 2

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.program import Delimiters, Sampling
 from lm_eval_tts.prompts import PLACEHOLDERS, PromptStyle, fill_instruction, load_prompts
 from lm_eval_tts.strategies import STRATEGIES, Strategy
 

@@ -47,7 +47,7 @@ def peak_megabytes() -> float:
 def measure(stage: str, folder: Path) -> dict[str, float]:
     """Run one stage in this process."""
     from lm_eval_tts.results import leaderboard, leaderboard_html
-    from lm_eval_tts.results.outcomes import read_outcomes
+    from lm_eval_tts.results.documents import read_outcomes
     from lm_eval_tts.results.runs import load_runs
 
     before, started = peak_megabytes(), time.perf_counter()

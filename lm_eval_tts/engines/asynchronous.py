@@ -15,11 +15,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from lm_eval_tts.engines.base import Output
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import Requests, Row, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from lm_eval_tts.engines.base import Engine, Output, check_fits
+from lm_eval_tts.core.engine import Engine, Output, check_fits
+from lm_eval_tts.core.program import Generate
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate
 
 logger = logging.getLogger(__name__)
 

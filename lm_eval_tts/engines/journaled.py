@@ -12,10 +12,10 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from lm_eval_tts.engines.base import Engine, Output
+from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Completion, Generate, TokenLogprob
 
 
 class JournaledEngine:

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lm_eval_tts.engines.base import Output, check_fits
+from lm_eval_tts.core.engine import Output, check_fits
+from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
 from lm_eval_tts.engines.stopping import complete, ends_with_stop, up_to_ending
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Completion, Generate, TokenLogprob
 
 
 @dataclass(slots=True, eq=False)

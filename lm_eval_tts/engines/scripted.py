@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lm_eval_tts.engines.base import Output
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import Requests, Row
-from lm_eval_tts.engines.sampling import uniform
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, Tokenizer
+from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
 
 EOS = 256  # one more than the last byte
 Writer = Callable[[str, int | None], str]

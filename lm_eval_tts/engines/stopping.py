@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lm_eval_tts.core.program import Completion, FinishReason, TokenIds, TokenLogprob
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, FinishReason, TokenIds, TokenLogprob
 
 
 class StopMatch(NamedTuple):

@@ -15,19 +15,20 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.core.reward_model import RewardModel
+from lm_eval_tts.core.scheduler import Cost, Job, Result, derive_seed, run
+from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
+from lm_eval_tts.harness.progress import Progress
+from lm_eval_tts.harness.response import Details, Response, Usage
 from lm_eval_tts.models.chat import ChatPrompt, history_of
 from lm_eval_tts.models.keeping import Keeper
-from lm_eval_tts.program import Candidate, Delimiters, Request, TokenIds, Trace
-from lm_eval_tts.progress import Progress
 from lm_eval_tts.prompts import Message, build_messages
-from lm_eval_tts.response import Details, Response, Usage
-from lm_eval_tts.reward_models.base import RewardModel
-from lm_eval_tts.scheduler import Cost, Job, Result, derive_seed, run
 from lm_eval_tts.settings import Settings, parse_settings
 
 logger = logging.getLogger(__name__)

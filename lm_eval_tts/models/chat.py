@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from lm_eval_tts.program import TokenIds
+from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 

@@ -17,16 +17,16 @@ from lm_eval.models.huggingface import HFLM
 from peft import PeftModel
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
-from lm_eval_tts.credentials import refuse_credentials
-from lm_eval_tts.digests import tokenizer_digest, weights_digest
-from lm_eval_tts.engines.base import Engine
-from lm_eval_tts.engines.hf import fit_engine
+from lm_eval_tts.core.digests import tokenizer_digest, weights_digest
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.models.arguments import check_arguments, loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat
-from lm_eval_tts.outcome import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings
 from lm_eval_tts.settings import take_settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lm_eval_tts.digests import digest
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.settings import Settings
 
 

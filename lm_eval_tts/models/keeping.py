@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
-from lm_eval_tts.disk import check_writable
-from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.core.disk import check_writable
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.reward_model import RewardModel, Spent
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
-from lm_eval_tts.journal import Journal
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import MAX_FAILURES, Tally, outcome
 from lm_eval_tts.models.arguments import check_share
 from lm_eval_tts.models.identity import by_document, settings_facts
 from lm_eval_tts.models.scoring import Scoring
-from lm_eval_tts.outcome import MAX_FAILURES, Tally, outcome
-from lm_eval_tts.response import Response
-from lm_eval_tts.reward_models.base import RewardModel, Spent
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings
 

@@ -23,18 +23,18 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-from lm_eval_tts.engines.base import Engine
-from lm_eval_tts.engines.openai import Server
-from lm_eval_tts.engines.openai_probe import find_dialect, find_model
-from lm_eval_tts.engines.openai_wire import CHAT, STRICT_CHAT, TOKENS, Wire
+from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.probe import find_dialect, find_model
+from lm_eval_tts.engines.server.wire import CHAT, STRICT_CHAT, TOKENS, Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplatedChat, history_of
 from lm_eval_tts.models.keeping import take_keeping
-from lm_eval_tts.program import TokenIds
 from lm_eval_tts.prompts import Message
 from lm_eval_tts.settings import Settings, take_settings
 from lm_eval_tts.strategies import Strategy

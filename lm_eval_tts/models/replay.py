@@ -18,8 +18,8 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
+from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.base import Instance, number_repeats, tags_of
-from lm_eval_tts.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
 from lm_eval_tts.settings import parse_settings
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.reward_models.base import LoadedRewardModel, Spent
+from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent
 from lm_eval_tts.reward_models.loading import take_reward_model
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
-from lm_eval_tts.engines.base import Engine, PromptTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.base import StrategyLM
@@ -31,8 +31,8 @@ try:
     from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
-    from lm_eval_tts.engines.vllm_parallel import DataParallelLLM
+    from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
+    from lm_eval_tts.engines.vllm.parallel import DataParallelLLM
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"

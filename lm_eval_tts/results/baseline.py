@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.outcomes import Outcomes
+from lm_eval_tts.results.documents import Outcomes
 from lm_eval_tts.results.runs import Run
 
 FORMAT = 1

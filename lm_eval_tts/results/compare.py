@@ -12,8 +12,8 @@ import numpy as np
 
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
+from lm_eval_tts.results.documents import Outcomes, common_documents, read_outcomes
 from lm_eval_tts.results.leaderboard_text import written
-from lm_eval_tts.results.outcomes import Outcomes, common_documents, read_outcomes
 from lm_eval_tts.results.runs import Run, newest_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, Interval
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_eval_tts.results import statistics
+from lm_eval_tts.results.documents import Outcomes, read_outcomes
 from lm_eval_tts.results.files import Problem, first_of_each_file
-from lm_eval_tts.results.outcomes import Outcomes, read_outcomes
 from lm_eval_tts.results.runs import Run, short_names
 from lm_eval_tts.results.statistics import Array, Interval
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lm_eval_tts.difficulty import BINS, agreement, bin_of
+from lm_eval_tts.core.difficulty import BINS, agreement, bin_of
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results.files import Problem as FileProblem
 from lm_eval_tts.results.files import read_samples

@@ -22,8 +22,8 @@ import numpy as np
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.baseline import Recorded, recorded
+from lm_eval_tts.results.documents import common_documents, read_outcomes
 from lm_eval_tts.results.files import Problem, first_of_each_file
-from lm_eval_tts.results.outcomes import common_documents, read_outcomes
 from lm_eval_tts.results.runs import Run, newest_of_each_task
 from lm_eval_tts.results.statistics import Array
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lm_eval_tts.results.documents import document_label, metric_names
 from lm_eval_tts.results.files import Problem, Row, finite, read_samples
-from lm_eval_tts.results.outcomes import document_label, metric_names
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.

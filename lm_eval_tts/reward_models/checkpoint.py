@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.program import Score, StepScores
+from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
 

@@ -20,7 +20,7 @@ from transformers import (
     Qwen2PreTrainedModel,
 )
 
-from lm_eval_tts.digests import weights_digest
+from lm_eval_tts.core.digests import weights_digest
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 
-from lm_eval_tts.engines.memory import cache_limit, is_out_of_memory, out_of_memory
-from lm_eval_tts.engines.slot_cache import SlotCache
-from lm_eval_tts.engines.slot_model import SlotModel
+from lm_eval_tts.engines.hf.memory import cache_limit, is_out_of_memory, out_of_memory
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family

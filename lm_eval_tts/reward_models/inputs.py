@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import TokenIds
 
 SEPARATOR = "\n"  # behind each step of a token-classification PRM, unless it says otherwise
 

@@ -11,10 +11,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Score, StepScores
+from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import LoadedRewardModel, Spent
 
 
 class JournaledRewardModel:

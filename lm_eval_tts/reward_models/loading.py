@@ -22,7 +22,7 @@ from lm_eval_tts.reward_models.families import (
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
 if TYPE_CHECKING:
-    from lm_eval_tts.reward_models.base import LoadedRewardModel
+    from lm_eval_tts.core.reward_model import LoadedRewardModel
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BACKENDS = ("hf", "vllm")

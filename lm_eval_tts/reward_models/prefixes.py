@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lm_eval_tts.engines.slot_model import Feed, SlotModel
-from lm_eval_tts.engines.slots import WORTH_COPYING, WORTH_WAITING, common_prefix
+from lm_eval_tts.engines.hf.slot_model import Feed, SlotModel
+from lm_eval_tts.engines.hf.slots import WORTH_COPYING, WORTH_WAITING, common_prefix
 from lm_eval_tts.reward_models.inputs import Input, Reading
 
 CHUNK_TOKENS = 512  # of one row in one forward

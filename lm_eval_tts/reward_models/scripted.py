@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lm_eval_tts.core.program import Score, StepScores
+from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
 
 Rater = Callable[[str, tuple[str, ...]], float]
 

@@ -23,7 +23,13 @@ from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, DEAD, REFUSALS, end_calls_when_dead, refused
+from lm_eval_tts.engines.vllm.engine import (
+    CPU_BLOCK_SIZE,
+    DEAD,
+    REFUSALS,
+    end_calls_when_dead,
+    refused,
+)
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels

@@ -8,7 +8,8 @@ could be reached. Which answers are equal is told by `Request.classify`, which r
 
 from typing import Protocol
 
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.core.program import Program, Sampling
+from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.budget import Budget

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Program, Request, Trace
-from lm_eval_tts.strategies.sampling import at_least
-from lm_eval_tts.strategies.search import Path, Search, best, distinct
+from lm_eval_tts.strategies.parts.candidates import at_least
+from lm_eval_tts.strategies.parts.tree import Path, Search, best, distinct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

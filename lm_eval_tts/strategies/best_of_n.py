@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import aggregate, pick_best, pick_voted, vote_weights
 from lm_eval_tts.errors import unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.confidence import MEASURES, check_told
-from lm_eval_tts.strategies.sampling import (
+from lm_eval_tts.strategies.parts.candidates import (
     Rated,
     chosen,
     classes_of,
@@ -21,7 +22,7 @@ from lm_eval_tts.strategies.sampling import (
     rate,
     steps_of,
 )
-from lm_eval_tts.voting import aggregate, pick_best, pick_voted, vote_weights
+from lm_eval_tts.strategies.parts.confidence import MEASURES, check_told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

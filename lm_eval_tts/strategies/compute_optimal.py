@@ -15,23 +15,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.difficulty import agreement, bin_of
+from lm_eval_tts.core.difficulty import agreement, bin_of
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import pick_voted
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN, choose
 from lm_eval_tts.strategies.dvts import DVTS
 from lm_eval_tts.strategies.particle import Particle
-from lm_eval_tts.strategies.rebase import Rebase
-from lm_eval_tts.strategies.sampling import (
+from lm_eval_tts.strategies.parts.candidates import (
     at_least,
     chosen,
     classes_of,
     generator_of,
 )
+from lm_eval_tts.strategies.parts.table import Rule, load_table
+from lm_eval_tts.strategies.rebase import Rebase
 from lm_eval_tts.strategies.self_consistency import SelfConsistency
-from lm_eval_tts.strategies.table import Rule, load_table
-from lm_eval_tts.voting import pick_voted
 
 KINDS: dict[str, Any] = {
     "self_consistency": SelfConsistency,

@@ -14,9 +14,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import pick_voted
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.confidence import (
+from lm_eval_tts.strategies.parts.candidates import (
+    Sampled,
+    at_least,
+    chosen,
+    classes_of,
+    generator_of,
+)
+from lm_eval_tts.strategies.parts.confidence import (
     bottom_confidence,
     check_told,
     group_confidences,
@@ -24,15 +33,7 @@ from lm_eval_tts.strategies.confidence import (
     tail_confidence,
     token_confidences,
 )
-from lm_eval_tts.strategies.sampling import (
-    Sampled,
-    at_least,
-    chosen,
-    classes_of,
-    generator_of,
-)
 from lm_eval_tts.strategies.single import Single
-from lm_eval_tts.voting import pick_voted
 
 PIECE = 64  # tokens that are written between two looks at the confidence
 

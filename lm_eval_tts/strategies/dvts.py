@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lm_eval_tts.program import Program, Request, Trace, gather
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.strategies.beam import Beam
 
 

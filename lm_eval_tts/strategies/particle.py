@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lm_eval_tts.program import Program, Request, Trace
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.strategies.parts.candidates import generator_of
+from lm_eval_tts.strategies.parts.tree import Search
 from lm_eval_tts.strategies.rebase import check_temperature, softmax
-from lm_eval_tts.strategies.sampling import generator_of
-from lm_eval_tts.strategies.search import Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

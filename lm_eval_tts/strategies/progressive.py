@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
+from lm_eval_tts.core.program import Program, Sampling
+from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
-from lm_eval_tts.strategies.thinking import open_thinking, share_room
-from lm_eval_tts.strategies.waits import Points, Thinking, with_points
+from lm_eval_tts.strategies.parts.thinking import open_thinking, share_room
+from lm_eval_tts.strategies.parts.waits import Points, Thinking, with_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

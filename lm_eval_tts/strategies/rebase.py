@@ -11,9 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Program, Request, Trace
-from lm_eval_tts.strategies.search import Path, Search
+from lm_eval_tts.strategies.parts.tree import Path, Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

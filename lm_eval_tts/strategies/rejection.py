@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lm_eval_tts.core.program import Program, Sampling
+from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
 from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
-from lm_eval_tts.strategies.thinking import answer, note_context, open_thinking, share_room, think
+from lm_eval_tts.strategies.parts.thinking import (
+    answer,
+    note_context,
+    open_thinking,
+    share_room,
+    think,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.sampling import Sampled, chosen, classes_of, generator_of
-from lm_eval_tts.voting import pick_voted
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import pick_voted
+from lm_eval_tts.strategies.parts.candidates import Sampled, chosen, classes_of, generator_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lm_eval_tts.core.program import Program, Sampling, generate
+from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace, generate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

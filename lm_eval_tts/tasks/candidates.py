@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.grading import Verdict, answer_classes
-from lm_eval_tts.response import Response
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.expectations import best_at, maj_at, pass_at, weighted_at
-from lm_eval_tts.voting import Classes
 
 
 def sample_sizes(n: int) -> list[int]:

@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from lm_eval_tts.voting import Classes, vote_weights
+from lm_eval_tts.core.voting import Classes, vote_weights
 
 MAX_SUBSETS = 2048  # a Monte Carlo error of at most 0.011 for one problem, less in the mean
 Counts = npt.NDArray[np.float64]

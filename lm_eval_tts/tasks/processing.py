@@ -16,7 +16,6 @@ from typing import Any
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.grading import (
     DEFAULT_TAGS,
     Item,
@@ -27,8 +26,9 @@ from lm_eval_tts.grading import (
     grade_many,
 )
 from lm_eval_tts.grading.verdicts import assess
-from lm_eval_tts.progress import lend_check
-from lm_eval_tts.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.progress import lend_check
+from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
 
 MAX_QUICK = 50_000  # characters; longer responses are left to the real grading

@@ -3,11 +3,11 @@
 import pytest
 from helpers import ids, text_of
 
+from lm_eval_tts.core.program import generate
+from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.engines.isolated import MAX_BREAKS, IsolatedEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import generate
-from lm_eval_tts.scheduler import Job, run
 
 
 class Fragile(ScriptedEngine):
@@ -82,7 +82,7 @@ def test_a_model_that_raises_on_one_prompt_answers_the_others_as_if_it_were_not_
     tiny_model, tiny_tokenizer
 ):
     """An id beyond the vocabulary is what a wrong tokenizer or a bad recording would bring."""
-    from lm_eval_tts.engines.hf import HFEngine
+    from lm_eval_tts.engines.hf.engine import HFEngine
     from lm_eval_tts.engines.tokenizer import HFTokenizer
 
     def results(*prompts):

@@ -8,9 +8,9 @@ from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.engines.scripted import hash_text
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.replay import TTSReplay
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel

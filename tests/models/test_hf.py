@@ -15,12 +15,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from lm_eval_tts.autoload import task_configs
-from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.hf import TTSHF
-from lm_eval_tts.program import Generate
-from lm_eval_tts.response import Response
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(5)]
 
@@ -297,7 +297,7 @@ def test_the_batch_size_may_be_found_automatically(tiny_checkpoint):
 
 
 def test_the_slot_engine_is_the_default_and_its_answers_are_those_of_generate(model):
-    from lm_eval_tts.engines.hf_generate import GenerateEngine
+    from lm_eval_tts.engines.hf.generate import GenerateEngine
 
     assert isinstance(model.engine, HFEngine)
     want = answer(model, "2+2?", **BUDGET)

@@ -8,8 +8,8 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import DataError, SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.replay import TTSReplay
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(4)]

@@ -17,8 +17,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from vllm_helpers import loaded
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM

@@ -11,11 +11,11 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 from vllm_helpers import VLLM_ARGUMENTS
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.program import Score
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.vllm import TTSVLLM
-from lm_eval_tts.program import Score
 from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm

@@ -8,8 +8,8 @@ from results_helpers import sample, scored, write_run
 
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
+from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import read_samples
-from lm_eval_tts.results.outcomes import read_outcomes
 from lm_eval_tts.results.runs import load_runs, newest_of_each_task, require_runs, short_names
 
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reward_checkpoints import BUILDERS, Checkpoint
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models import hf
 from lm_eval_tts.reward_models.families import FAMILIES, detect_family
 from lm_eval_tts.reward_models.loading import load_reward_model

@@ -13,8 +13,8 @@ from transformers import (
     BertConfig,
 )
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models.loading import (
     RewardModelSettings,
     load_reward_model,

@@ -14,8 +14,8 @@ import vllm_helpers  # noqa: F401  # vLLM's environment, before it is imported
 from reward_checkpoints import outcome, qwen, rlhflow, trl
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models import vllm
 from lm_eval_tts.reward_models.inputs import Input, Reading
 from lm_eval_tts.reward_models.loading import load_reward_model

@@ -5,9 +5,10 @@ from helpers import THINK, byte_request, completed, run_one, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm_eval_tts.core.program import Generate, Join, Sampling, Spawn, Task
+from lm_eval_tts.core.trace import Delimiters, Trace
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Generate, Join, Sampling, Spawn, Task, Trace
 from lm_eval_tts.strategies import Budget, Progressive, Rejection, Single
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from helpers import Tree, byte_request, rated, run_one, text_of
 
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Sampling
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.table import DEFAULT_TABLE, load_table
+from lm_eval_tts.strategies.parts.table import DEFAULT_TABLE, load_table
 
 AGREE = {"": ["7", "7", "7", "8", "8", "8"]}
 DIFFER = {"": ["5", "6", "7", "8", "a\n", "b\n"], "a\n": ["1", "2"]}

@@ -3,10 +3,11 @@
 import pytest
 from helpers import Tree, byte_request, run_one, text_of
 
+from lm_eval_tts.core.program import Sampling, TokenLogprob
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines import scripted
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters, Sampling, TokenLogprob
 from lm_eval_tts.strategies.deepconf import DeepConf, most_confident, threshold
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import DataError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.tasks.data import choices, load_benchmark
 
 HUB = {"path": "someone/nothing", "split": "test"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lm_eval_tts.response import Details, Response, Usage
+from lm_eval_tts.harness.response import Details, Response, Usage
 from lm_eval_tts.tasks.processing import GradeFilter, process_results, share_answered
 
 DOC = {"id": "1", "question": "2+2?", "answer": "4"}

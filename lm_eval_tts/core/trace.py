@@ -1,0 +1,178 @@
+"""What a strategy starts from and what it builds: a request, and the trace of its response.
+
+Everything here is in token ids. Knows no engine, no tokenizer and no reference answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lm_eval_tts.core.program import (
+    GREEDY,
+    Completion,
+    FinishReason,
+    Sampling,
+    TokenIds,
+    TokenLogprob,
+)
+
+Phase = Literal["thinking", "answer", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """The strings around thinking and answer; an empty string means there is none.
+
+    They may span several tokens. White space around `thinking_end` and `answer_end` is written
+    when the string is forced and ignored when the model's text is searched for it.
+    """
+
+    thinking_start: str = ""
+    thinking_end: str = ""
+    answer_start: str = ""
+    answer_end: str = ""
+
+
+def equal_texts(texts: Sequence[str]) -> list[int | None]:
+    """Return the class of each text: texts that are equal have the same number."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(text.strip(), len(numbers)) for text in texts]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a strategy starts from.
+
+    prompt: token ids. max_tokens: room for the response in tokens, whatever is in it.
+    context_limited: the room is what the context window leaves, not what the user asked for.
+    encode: text to ids as it stands in the middle of a sequence (no bos). decode: the way back.
+    question: the text of what is asked, for a reward model. until: stop strings of the answer.
+    thinking_opened: the chat template has already written `thinking_start`. logprobs: as in
+    `Generate`, for all that is sampled. seed: for what a strategy draws by itself.
+    classify: response texts to classes of equal answers, None where a text has no answer; it
+    knows how answers are read and compared, and nothing of the reference. problem: what the
+    problem is known by in results files. policy_size: parameters of the model in billions and
+    vocabulary_size: ids it chooses among; None where a model does not tell.
+    """
+
+    prompt: TokenIds
+    max_tokens: int
+    encode: Callable[[str], TokenIds]
+    decode: Callable[[TokenIds], str]
+    question: str = ""
+    delimiters: Delimiters = Delimiters()
+    sampling: Sampling = GREEDY
+    until: tuple[str, ...] = ()
+    context_limited: bool = False
+    thinking_opened: bool = False
+    logprobs: int | None = None
+    seed: int = 0
+    classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
+    problem: str = ""
+    policy_size: float | None = None
+    vocabulary_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a response: sampled (it has a finish reason) or forced (it has none).
+
+    logprobs: of the tokens that were sampled for it, if they were asked for.
+    """
+
+    token_ids: TokenIds
+    phase: Phase
+    finish_reason: FinishReason | None = None
+    forced: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A prompt and its response so far, never changed in place.
+
+    out_of_context: the context window ended before the budget that was asked for.
+    tries: completions of thinking that were sampled for this trace (rejection sampling).
+    points: (label, trace) for each point of an anytime run, smallest budget first.
+    candidates: what it was chosen from, itself among them; none where there was no choice.
+    """
+
+    prompt: TokenIds
+    segments: tuple[Segment, ...] = ()
+    out_of_context: bool = False
+    tries: int = 1
+    points: tuple[tuple[str, Trace], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+
+    def add(self, completion: Completion, phase: Phase) -> Trace:
+        """Append what was sampled."""
+        ids, reason = completion.token_ids, completion.finish_reason
+        return self._append(Segment(ids, phase, reason, logprobs=completion.logprobs))
+
+    def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
+        """Append what the strategy puts in."""
+        return self._append(Segment(token_ids, phase, forced=True))
+
+    def close(self, token_ids: TokenIds, *, sampled: bool) -> Trace:
+        """Append a delimiter: the model's own, cut off as its stop string, or a forced one."""
+        return self._append(Segment(token_ids, "tag", forced=not sampled))
+
+    def _append(self, segment: Segment) -> Trace:
+        return (
+            replace(self, segments=(*self.segments, segment))
+            if segment.token_ids or (segment.finish_reason)
+            else self
+        )
+
+    @property
+    def response_ids(self) -> TokenIds:
+        """Token ids after the prompt."""
+        return tuple(token for segment in self.segments for token in segment.token_ids)
+
+    @property
+    def token_ids(self) -> TokenIds:
+        """Prompt and response."""
+        return self.prompt + self.response_ids
+
+    def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
+        """Count response tokens, of one phase and of forced or sampled ones if given."""
+        return sum(
+            len(segment.token_ids)
+            for segment in self.segments
+            if (phase is None or segment.phase == phase)
+            and (forced is None or segment.forced == forced)
+        )
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Of all sampled tokens, in order."""
+        return tuple(logprob for segment in self.segments for logprob in segment.logprobs)
+
+    def without_logprobs(self) -> Trace:
+        """Return the same trace, lighter."""
+        return replace(self, segments=tuple(replace(s, logprobs=()) for s in self.segments))
+
+    @property
+    def num_waits(self) -> int:
+        """How often the end of thinking was replaced by the wait text."""
+        return sum(s.phase == "thinking" and s.forced for s in self.segments)
+
+    def truncated(self, phase: Phase) -> bool:
+        """Whether the last sampled segment of a phase was cut by its token limit."""
+        reasons = [s.finish_reason for s in self.segments if s.phase == phase and s.finish_reason]
+        return bool(reasons) and reasons[-1] == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response that competed with others.
+
+    scores: (name, value) of each rating, more is better; NaN where it could not be rated.
+    step_scores: what the reward model said of each step.
+    """
+
+    trace: Trace
+    scores: tuple[tuple[str, float], ...] = ()
+    step_scores: tuple[float, ...] = ()

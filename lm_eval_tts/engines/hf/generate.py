@@ -1,0 +1,151 @@
+"""The exact path for every decoder: `model.generate`, one static batch a step.
+
+A step takes the requests that wait, up to `max_num_seqs` sequences, and decodes them to their ends.
+Prompts are padded on the left and prefilled anew each time. What a row samples depends on its own
+ids and seed alone, up to the floating-point differences of batched kernels.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
+from lm_eval_tts.engines.hf.sampler import Draw, sample
+from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.engines.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+class GenerateEngine:
+    """What `tts-hf` falls back to where a model cannot run on slots.
+
+    model: a decoder-only transformers (or PEFT) model. max_length: its context in tokens.
+    max_num_seqs: rows in a batch. eos_token_ids: ids that end the turn.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        *,
+        eos_token_ids: Sequence[int],
+        max_length: int,
+        max_num_seqs: int,
+    ) -> None:
+        self.max_length = max_length
+        self.max_num_seqs = max_num_seqs
+        self._model = model
+        self._pad = next(iter(eos_token_ids), 0)
+        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return self._requests.num_unfinished
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        self._requests.add(request_id, op, seed)
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        self._requests.abort(request_id)
+
+    def step(self) -> list[Output]:
+        """Decode one batch to its end and return the requests that finished with it."""
+        batch = take(self._requests.queue, self.max_num_seqs)
+        try:
+            if batch:
+                self._decode(batch)
+            return self._requests.pop_finished()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        self._make_room([row for row in batch if not row.done])
+        return self._requests.pop_finished()
+
+    def _make_room(self, rows: list[Row]) -> None:
+        """Have rows that did not fit wait for another turn, with half as many at once."""
+        if self.max_num_seqs == 1:
+            for row in rows:
+                self._requests.fail(row, out_of_memory(len(row.ids)))
+            return
+        self.max_num_seqs //= 2
+        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
+        for row in rows:
+            row.restart()
+        self._requests.queue.extendleft(reversed(rows))
+
+    def _decode(self, batch: list[Row]) -> None:
+        input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)
+        device = self._model.device
+        with torch.inference_mode(), _own_generation_config(self._model, self._pad):
+            self._model.generate(
+                input_ids=input_ids.to(device),
+                attention_mask=attention_mask.to(device),
+                max_new_tokens=max(row.max_tokens for row in batch),
+                do_sample=False,  # _RowSampler has drawn: only its choice is left to pick
+                logits_processor=LogitsProcessorList([_RowSampler(batch, self._requests)]),
+                stopping_criteria=StoppingCriteriaList([_RowStops(batch)]),
+            )
+
+
+def _pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, both [batch, longest prompt]."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    return ids, mask
+
+
+@contextmanager
+def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
+    """Keep a checkpoint's generation_config.json (penalties, top_p ...) out of the measurement."""
+    saved = model.generation_config
+    model.generation_config = GenerationConfig(pad_token_id=pad, use_cache=True)
+    try:
+        yield
+    finally:
+        model.generation_config = saved
+
+
+class _RowSampler(LogitsProcessor):
+    """Draws each row's token by its own settings, seed and step, and leaves only that one."""
+
+    def __init__(self, batch: list[Row], requests: Requests) -> None:
+        self._batch = batch
+        self._requests = requests
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        draws = [Draw.of(row) for row in self._batch]
+        choices = sample(scores, draws)
+        for row, (token, logprob) in zip(self._batch, choices, strict=True):
+            if not row.done:
+                self._requests.sampled(row, token, logprob)
+        tokens = torch.tensor([[token] for token, _ in choices], device=scores.device)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
+
+
+class _RowStops(StoppingCriteria):
+    """Ends each row for itself."""
+
+    def __init__(self, batch: list[Row]) -> None:
+        self._batch = batch
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.tensor([row.done for row in self._batch], device=input_ids.device)
