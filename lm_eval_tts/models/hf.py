@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from peft import PeftModel
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.digests import tokenizer_digest, weights_digest
@@ -105,6 +104,8 @@ class TTSHF(TemplatedChat, StrategyLM, HFLM):
 
         peft: a folder or Hub name as `peft=` takes it. Raises SettingsError on merged weights.
         """
+        from peft import PeftModel  # seconds to import, and most runs have no adapter
+
         if self._merged and self._adapter:
             raise SettingsError("an adapter was merged into the weights: leave merge_peft out")
         if isinstance(self._model, PeftModel):
