@@ -11,7 +11,6 @@ import logging
 from typing import Any
 
 from lm_eval.models.huggingface import HFLM
-from peft import PeftModel
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.digests import weights_digest
@@ -98,6 +97,8 @@ class TTSHF(StrategyLM, HFLM):
 
         peft: a folder or Hub name as `peft=` takes it. Raises SettingsError on merged weights.
         """
+        from peft import PeftModel  # seconds to import, and most runs have no adapter
+
         names = self.session.checkpoint.names
         if names["merge_peft"] and names["peft"]:
             raise SettingsError("an adapter was merged into the weights: leave merge_peft out")

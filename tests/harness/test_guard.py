@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -97,19 +96,18 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(run, tmp_path, monke
     from lm_eval_tts.engines.hf.engine import HFEngine
 
     journal = f",max_failures=1,journal={tmp_path / 'journal'}"
-    step, steps, pressed = HFEngine.step, [], []
+    step, steps = HFEngine.step, []
 
     def interrupted(self):
         steps.append(1)
         if len(steps) == 40:
-            pressed.append(time.monotonic())
             signal.raise_signal(signal.SIGINT)
         return step(self)
 
     monkeypatch.setattr(HFEngine, "step", interrupted)
     code, err = run(model_args=journal)
     assert code == guard.INTERRUPTED
-    assert time.monotonic() - pressed[0] < 10  # "within seconds", on the busiest machine
+    assert len(steps) <= 41  # at most the step that was under way is finished
     assert "the same command continues there" in last_line(err)
     assert not list((tmp_path / "out").glob("**/*.jsonl"))
     stopped_at = len(steps)

@@ -7,10 +7,12 @@ from completions_server import KEY, CompletionsServer
 from helpers import BUDGET
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.openai import TTSOpenAI
 
@@ -116,6 +118,7 @@ def test_a_task_runs_by_name_and_its_results_hold_no_key(serve, tiny_checkpoint,
         gen_kwargs="max_thinking_tokens=24,max_answer_tokens=8",
         limit=2,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_path=task_configs(), include_defaults=False),
     )
     assert results["results"]["arith_budget"]["failed,none"] == 0
     assert results["config"]["served_model"] == "scripted"
