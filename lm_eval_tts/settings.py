@@ -88,9 +88,9 @@ def names_in(kind: type[Any]) -> frozenset[str]:
     return frozenset(field.name for field in fields(kind) if field.init)
 
 
-def setting_names() -> frozenset[str]:
-    """Return every name that some strategy accepts, of those that have a name themselves."""
-    kinds: list[type[Any]] = [Common, *named_strategies().values()]
+def setting_names(strategy: Any = "single") -> frozenset[str]:
+    """Return every name that this strategy, or one of those with a name, accepts."""
+    kinds: list[type[Any]] = [Common, find_strategy(str(strategy)), *named_strategies().values()]
     return frozenset(MAX_TOKENS_ALIASES).union(*map(names_in, kinds))
 
 
@@ -100,7 +100,7 @@ def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -
     known: the model's own arguments. Raises SettingsError for a name that is nearly, but not
     quite, one of ours or of these: the loader would only say that its keyword is unexpected.
     """
-    names = setting_names() | names_in(find_strategy(str(kwargs.get("strategy", "single"))))
+    names = setting_names(kwargs.get("strategy", "single"))
     taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
     for name in kwargs.keys() - known:
         nearest = difflib.get_close_matches(name, names | known, n=1, cutoff=0.85)
