@@ -32,9 +32,9 @@ def _free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def num_seqs_within(limit: int, bytes_per_token: float, max_length: int) -> int:
-    """Return how many sequences of an expected length fit into `limit` bytes (>= 1)."""
-    return max(1, int(limit / (bytes_per_token * min(max_length, AUTO_LENGTH))))
+def num_seqs_within(max_tokens: int, max_length: int) -> int:
+    """Return how many sequences of an expected length fit into a cache of `max_tokens` (>= 1)."""
+    return max(1, max_tokens // min(max_length, AUTO_LENGTH))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
 from lm_eval_tts.engines.server.wire import (
     CHAT,
@@ -62,7 +62,7 @@ async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
         server.wire.dialect = dialect
-        row = Row(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
+        row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
         try:
             answer = await server.retrying(server.post, server.wire.payload(row))
         except Refused as error:
