@@ -42,7 +42,7 @@ class BatchRow:
 
 
 class Limits(TypedDict):
-    """What every engine is told of its model, by keyword."""
+    """What every engine has to know of its model and its work, by keyword."""
 
     eos_token_ids: Sequence[int]  # ids that end the turn
     max_length: int  # context window in tokens

@@ -8,17 +8,13 @@ from typing import Any
 
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.reward_models import inputs
-from lm_eval_tts.reward_models.heads import (
-    ClassifierHead,
-    Head,
-    QwenHead,
-    SignHead,
-    SkyworkHead,
-)
+from lm_eval_tts.reward_models.heads import ClassifierHead, Head, Qwen2Head, SignHead
 
 TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
 SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
 SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
+QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
+SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
 SEPARATOR_KEY = "step_separator"  # in the config.json of what scripts/train_prm.py has trained
 
 
@@ -38,10 +34,10 @@ FAMILIES: dict[str, Family] = {
     "math-shepherd": Family(inputs.write_math_shepherd, SignHead(), names=("math-shepherd",)),
     "rlhflow": Family(inputs.write_rlhflow, SignHead(), names=("llama3.1-8b-prm",)),
     "skywork-prm": Family(
-        inputs.write_skywork, SkyworkHead(), ("Qwen2ForPrmModel",), ("skywork-o1-open-prm",)
+        inputs.write_skywork, SKYWORK_VALUE, ("Qwen2ForPrmModel",), ("skywork-o1-open-prm",)
     ),
     "qwen-prm": Family(
-        inputs.write_qwen, QwenHead(), ("ForProcessRewardModel",), ("qwen2.5-math-prm",)
+        inputs.write_qwen, QWEN_CLASSES, ("ForProcessRewardModel",), ("qwen2.5-math-prm",)
     ),
     "token-classification": Family(inputs.write_labelled, TOKEN_LABELS, open_separator=True),
     "trl": Family(inputs.write_trl, TOKEN_LABELS, ("ForTokenClassification",), open_separator=True),

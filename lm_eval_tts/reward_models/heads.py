@@ -117,29 +117,23 @@ class ClassifierHead(Head):
             )
 
 
-class QwenHead(Head):
-    """Qwen2.5-Math-PRM: two classes on top of a hidden layer."""
+@dataclass(frozen=True)
+class Qwen2Head(Head):
+    """One of our classes for a plain Qwen2 decoder with a small head (`qwen2`)."""
 
-    vllm_class = "Qwen2ForProcessRewardModel"
-
-    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
-        """Return the model by its published weights, without the code in its repository."""
-        from lm_eval_tts.reward_models.qwen2 import QwenPRM
-
-        model = _load_qwen2(QwenPRM, name, **kwargs)
-        return model, model.score
-
-
-class SkyworkHead(Head):
-    """Skywork-o1-Open-PRM: one value."""
+    model_class: str
+    vllm_class: str | None = None
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
         """Return the model by its published weights, without the code in its repository."""
-        from lm_eval_tts.reward_models.qwen2 import SkyworkPRM
+        from transformers import Qwen2Config
 
-        model = _load_qwen2(SkyworkPRM, name, **kwargs)
-        layer = model.v_head["summary"]
-        return model, lambda hidden: layer(hidden.to(layer.weight))
+        from lm_eval_tts.reward_models import qwen2
+
+        kwargs.pop("trust_remote_code")
+        config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
+        model = _load(getattr(qwen2, self.model_class), name, config=config, **kwargs)
+        return model, model.logits
 
 
 def load_scorer(name: str, head: Head, tokenizer: Any, **kwargs: Any) -> Scorer:
@@ -154,14 +148,6 @@ def cannot_load(name: str, error: Exception) -> SettingsError:
     """Return the error for a checkpoint that transformers could not load."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return SettingsError(f"reward model {name} cannot be loaded: {reason}")
-
-
-def _load_qwen2(kind: Any, name: str, *, trust_remote_code: bool, **kwargs: Any) -> Any:
-    """Load one of our classes; the config of the checkpoint may name code of its own."""
-    from transformers import Qwen2Config
-
-    config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
-    return _load(kind, name, config=config, **kwargs)
 
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:

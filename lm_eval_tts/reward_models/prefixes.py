@@ -22,7 +22,7 @@ READ_TOKENS = 2048  # of all rows in one forward, padding included: there is no 
 
 
 @dataclass(slots=True, eq=False)
-class Path:
+class InputRow:
     """An input that is to be read in a slot."""
 
     item: Input
@@ -52,14 +52,14 @@ class SlotReader:
         self._known = KnownScores()
         self._table = self._new_table()
 
-    def _new_table(self) -> SlotTable[Path]:
+    def _new_table(self) -> SlotTable[InputRow]:
         cache = self._model.cache
         return SlotTable(cache.num_slots, self._batch_size, cache, self._model.rope.is_long)
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
         self._known.make_room()
-        paths = [Path(item, self._model.rope.is_long(len(item.token_ids))) for item in items]
+        paths = [InputRow(item, self._model.rope.is_long(len(item.token_ids))) for item in items]
         queue = deque(paths)
         try:
             while queue := self._unknown(queue):
@@ -70,9 +70,9 @@ class SlotReader:
             raise
         return [Reading(self._known.of(path.item, path.long), path.num_read) for path in paths]
 
-    def _unknown(self, queue: deque[Path]) -> deque[Path]:
+    def _unknown(self, queue: deque[InputRow]) -> deque[InputRow]:
         """Return those that have a score to be read, and note up to where they may be reused."""
-        unknown: deque[Path] = deque()
+        unknown: deque[InputRow] = deque()
         for path in queue:
             if missing := self._known.missing(path.item, path.long):
                 path.num_reusable = missing[0]

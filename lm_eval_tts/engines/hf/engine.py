@@ -15,13 +15,13 @@ import torch
 
 from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.engines.hf.generate import GenerateEngine
-from lm_eval_tts.engines.hf.memory import is_out_of_memory, num_seqs_within, out_of_memory
+from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
 from lm_eval_tts.engines.hf.probe import is_exact, probe
 from lm_eval_tts.engines.hf.sampler import Draw, sample
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.engines.hf.slots import SlotTable
-from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine
+from lm_eval_tts.engines.requests import BatchRow, Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RIDE_ALONG = 2  # tokens to catch up for each row of a step; more are worth a ch
 FORWARD_TOKENS = 1024  # of all rows in one forward, padding included; more is no faster
 
 
-class HFEngine(RowEngine):
+class HFEngine(HalvingEngine):
     """The engine of `tts-hf`.
 
     model: a decoder-only transformers (or PEFT) model.
@@ -102,23 +102,13 @@ class HFEngine(RowEngine):
             if not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
                 self._start_anew()  # a forward that broke has not written what the slots say
                 raise
-        self._make_room()  # not above, where the traceback still holds tensors
+        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
+        self._halve([slot.row for slot in self._table.active if slot.row is not None])
+        self._start_anew()
         return self._requests.pop_finished()
 
-    def _make_room(self) -> None:
-        """Start again with half the slots; what was sampled so far is kept."""
-        rows = [slot.row for slot in self._table.active if slot.row is not None]
-        if self.max_num_seqs == 1:
-            for row in rows:
-                self._requests.fail(row, out_of_memory(len(row.ids)))
-        else:
-            self._requests.queue.extendleft(reversed(rows))
-            self.max_num_seqs //= 2
-            logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
-        self._start_anew()
-
     def _catch_up(self) -> None:
-        """Feed slots that are behind all but their last token in chunks, while it pays.
+        """Feed what slots have to catch up, all but their last token, in chunks, while it pays.
 
         A chunk costs about an ordinary step, so it takes more tokens than such a step has.
         """

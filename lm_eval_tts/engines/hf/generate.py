@@ -7,7 +7,6 @@ ids and seed alone, up to the floating-point differences of batched kernels.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,18 +21,16 @@ from transformers import (
 )
 
 from lm_eval_tts.core.engine import Output
-from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
+from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
 from lm_eval_tts.engines.hf.sampler import Draw, sample
-from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, RowEngine, take
+from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-logger = logging.getLogger(__name__)
 
-
-class GenerateEngine(RowEngine):
+class GenerateEngine(HalvingEngine):
     """What `tts-hf` falls back to where a model cannot run on slots.
 
     model: a decoder-only transformers (or PEFT) model.
@@ -54,20 +51,12 @@ class GenerateEngine(RowEngine):
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        self._make_room([row for row in batch if not row.done])
-        return self._requests.pop_finished()
-
-    def _make_room(self, rows: list[BatchRow]) -> None:
-        """Have rows that did not fit wait for another turn, with half as many at once."""
-        if self.max_num_seqs == 1:
+        rows = [row for row in batch if not row.done]
+        if self.max_num_seqs > 1:
             for row in rows:
-                self._requests.fail(row, out_of_memory(len(row.ids)))
-            return
-        self.max_num_seqs //= 2
-        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
-        for row in rows:
-            row.restart()
-        self._requests.queue.extendleft(reversed(rows))
+                row.restart()
+        self._halve(rows)
+        return self._requests.pop_finished()
 
     def _decode(self, batch: list[BatchRow]) -> None:
         input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)

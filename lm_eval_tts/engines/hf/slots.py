@@ -60,7 +60,7 @@ class Slot(Generic[_User]):
     """A place in the cache."""
 
     ids: Sequence[int] = ()
-    cached: int = 0  # the keys of so many of `ids`, from the left, are in it
+    cached: int = 0  # tokens of `ids`, from the left, whose keys are in it
     row: _User | None = None  # the sequence at work, with the same `ids`; None: it keeps a prefix
     long: bool = False  # its keys are rotated by the long factors of "longrope"
     last_used: int = 0  # by the clock of the table

@@ -23,10 +23,10 @@ KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server
 
 
 class Served(NamedTuple):
-    """A model that a server has; max_length: its context in tokens, None if it does not say."""
+    """A model that a server has."""
 
     model: str
-    max_length: int | None
+    max_length: int | None  # its context in tokens; None: the server does not say
 
 
 async def find_model(server: Server, model: str | None) -> Served:
@@ -47,8 +47,8 @@ async def find_model(server: Server, model: str | None) -> Served:
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})
-    told = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
-    return Served(model, int(told) if told else None)
+    length = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
+    return Served(model, int(length) if length else None)
 
 
 async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
