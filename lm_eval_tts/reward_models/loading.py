@@ -81,10 +81,8 @@ class RewardModelSettings:
         self._check_card()
 
     def _check_card(self) -> None:
-        in_vllm, share = (
-            self.reward_model_backend == "vllm",
-            self.reward_model_gpu_memory_utilization,
-        )
+        in_vllm = self.reward_model_backend == "vllm"
+        share = self.reward_model_gpu_memory_utilization
         if in_vllm and self.reward_model_device is not None:
             raise SettingsError(
                 "reward_model_device is set, but vLLM takes the devices of CUDA_VISIBLE_DEVICES: "
