@@ -56,7 +56,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
         kept = [read_outcomes(run) for run in runs]
         assert all(read.outcomes for read in kept)
     else:
-        board = leaderboard.build(runs)
+        board = leaderboard.build_leaderboard(runs)
         if stage == "html":
             with open(os.devnull, "w", encoding="utf-8") as out:
                 leaderboard_html.write_html(board, out)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lm_eval_tts.core.metrics import Metric
 from lm_eval_tts.results import gate
 
 RULE = gate.RULES["accuracy"]
@@ -37,7 +38,7 @@ def token_run(rng: np.random.Generator, size: int, churn: float, rise: float):
     return before, before * (1 + rise) * rng.lognormal(-(SIGMA**2) / 2, SIGMA, size)
 
 
-def rates(decide, make, rule: gate.Rule, size: int, churn: float, loss: float, num_runs: int):
+def rates(decide, make, rule: Metric, size: int, churn: float, loss: float, num_runs: int):
     """Return the share of each status."""
     rng = np.random.default_rng([size, int(1000 * churn), int(1000 * loss)])
     found: Counter[str] = Counter(
@@ -62,8 +63,8 @@ def main() -> None:
     for name, decide, make, size, loss in cases:
         found = rates(decide, make, gate.RULES[name], size, args.churn, loss, args.runs)
         rows.append({"check": name, "problems": size, "loss": loss, **found})
-        told = " | ".join(f"{found[s]:.1%}" for s in ("passed", "undecided", "regressed"))
-        print(f"| {name} | {size} | {loss:.1%} | {told} |", flush=True)
+        shown = " | ".join(f"{found[s]:.1%}" for s in ("passed", "undecided", "regressed"))
+        print(f"| {name} | {size} | {loss:.1%} | {shown} |", flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.identity import problem_of, seed_key
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.core.scheduler import Cost, Job, Result, derive_seed, run
@@ -151,7 +152,7 @@ class StrategyLM(Keeper):
         start = settings.delimiters.thinking_start
         opened = bool(start.strip()) and text.rstrip().endswith(start.strip())
         seed = self.run_seed() if settings.seed is None else settings.seed
-        seed = derive_seed(seed, document_key(instance), repeat)
+        seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
         request = Request(
             prompt=prompt,
             max_tokens=min(left, asked),
@@ -165,7 +166,7 @@ class StrategyLM(Keeper):
             thinking_opened=opened,
             seed=derive_seed(seed, "strategy"),
             classify=_classifier(instance, settings, start if opened else ""),
-            problem=problem_of(instance),
+            problem=problem_of(instance.doc, str(context)),
             policy_size=self.policy_size,
             vocabulary_size=self.vocabulary_size,
         )
@@ -274,21 +275,6 @@ def _classifier(
     options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
     tags = tags_of(settings.delimiters)
     return lambda texts: response_classes([opening + text for text in texts], options, tags)
-
-
-def problem_of(instance: Instance) -> str:
-    """Return what a problem is known by in results files: its id, or its question."""
-    doc = instance.doc if isinstance(instance.doc, dict) else {}
-    return str(doc.get("id") or doc.get("question") or instance.args[0])
-
-
-def document_key(instance: Instance) -> str:
-    """Return what seeds a document: its text and its id, not its place in a run.
-
-    So a problem samples the same with --limit, --samples, or on another rank.
-    """
-    doc = instance.doc if isinstance(instance.doc, dict) else {}
-    return f"{instance.args[0]}\x1f{doc.get('id', '')}"
 
 
 def number_repeats(requests: list[Instance]) -> list[tuple[Key, Instance]]:

@@ -15,7 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.core.difficulty import agreement, bin_of
+from lm_eval_tts.core.difficulty import ESTIMATES, agreement, bin_of, mean_reward
+from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, gather
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import pick_voted
@@ -42,7 +43,6 @@ KINDS: dict[str, Any] = {
     "rebase": Rebase,
     "particle": Particle,
 }
-ESTIMATES = ("agreement", "reward", "both", "oracle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,7 @@ class ComputeOptimal(Beam):
         if self.difficulty_by != "reward":
             values.append(agreement(classes_of(request, probes)))
         if self.difficulty_by != "agreement":
-            known = [s for p in probes if (s := dict(p.scores)["reward"]) == s]  # without NaN
-            values.append(sum(known) / len(known) if known else 0.0)
+            values.append(mean_reward([dict(probe.scores)["reward"] for probe in probes]))
         return sum(values) / len(values)
 
     def _oracle(self, request: Request) -> str:
@@ -161,8 +160,7 @@ def pass_rates(path: str) -> dict[str, float]:
     try:
         with Path(path).expanduser().open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
-                problem = str(row["doc"].get("id") or row["doc"]["question"])
-                rates[problem] = float(row.get("pass@1", row["exact_match"]))
+                rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"oracle_file={path!r} is no samples file of our tasks: {error!r}"

@@ -159,7 +159,7 @@ def test_a_wrong_margin_is_refused(text):
 
 def test_junit_and_the_step_summary_carry_every_check(tmp_path, monkeypatch):
     verdict = verdict_of(tmp_path, *flipped(30, 0, 200))
-    suite = ElementTree.fromstring(gate_report.to_junit(verdict))
+    suite = ElementTree.fromstring(gate_report.verdict_junit(verdict))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
     (failure,) = suite.iter("failure")
     assert "worse by 15.0 points" in failure.get("message")

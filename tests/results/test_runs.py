@@ -10,7 +10,8 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
 from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import read_samples
-from lm_eval_tts.results.runs import load_runs, newest_of_each_task, require_runs, short_names
+from lm_eval_tts.results.runs import load_runs, newest_of_each_task, require_runs
+from lm_eval_tts.results.setups import short_names
 
 
 def only(path: Path, metric: str | None = None):
@@ -100,7 +101,7 @@ def test_another_metric_and_filter_can_be_named(tmp_path):
     assert only(path, "exact_match,flexible-extract").accuracy == 0.75
     loaded = load_runs([path], "acc")
     assert not loaded.runs
-    assert "no task in it has metric 'acc'" in str(loaded.problems[0])
+    assert "no task in it has metric 'acc'" in str(loaded.unread[0])
 
 
 def test_files_from_before_0_4_3_are_read(tmp_path):
@@ -161,9 +162,9 @@ def test_a_broken_results_file_is_named_and_the_others_are_read(tmp_path, conten
     bad.write_text(content)
     loaded = load_runs([tmp_path])
     assert len(loaded.runs) == 1
-    (problem,) = loaded.problems
-    assert problem.path == bad
-    assert reason in problem.reason
+    (unread,) = loaded.unread
+    assert unread.path == bad
+    assert reason in unread.reason
 
 
 def test_bytes_that_are_no_text_and_missing_paths_are_named(tmp_path):
