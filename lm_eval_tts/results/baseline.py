@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +39,13 @@ def record_run(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> Recorded
 
 def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
     """Return everything that decides a run's outcomes, as far as its results file says."""
-    setup = run.setup
+    setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
     return {
-        "task version": run.task_version,
-        "grader version": run.grader,
-        "metric": f"{run.metric},{run.filter}",
+        **run.measure,
         "documents": outcomes.fingerprint,
-        "few-shot examples": run.num_fewshot,
-        "model": setup.model,
-        "checkpoint": setup.checkpoint,
-        "adapter": setup.adapter,
-        "revision": setup.revision,
-        "prompt style": setup.prompt_style,
-        "strategy": setup.strategy,
-        "settings": dict(setup.settings),
         "repeats": outcomes.repeats,
-        "seed": setup.seed,
+        **setup,
+        "settings": dict(run.setup.settings),
     }
 
 

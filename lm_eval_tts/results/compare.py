@@ -12,7 +12,7 @@ import numpy as np
 from lm_eval_tts.core.metrics import COSTS, METRIC, Metric
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.documents import Outcomes, common_documents, read_outcomes
+from lm_eval_tts.results.documents import Outcomes, common_documents, paired, read_outcomes
 from lm_eval_tts.results.formats import figure_text, json_text, known, markdown_table
 from lm_eval_tts.results.runs import Run, newest_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
@@ -97,27 +97,25 @@ def compare(a: Run, b: Run) -> Comparison:
             f"{a.samples_path} and {b.samples_path} have no document in common: other data, or "
             "another order of the options"
         )
-    left, right = outcomes_a.metrics[a.metric][places_a], outcomes_b.metrics[b.metric][places_b]
-    labels = [outcomes_a.labels[place] for place in places_a]
-    difference = right - left
+    changes = outcomes_b.metrics[b.metric][places_b] - outcomes_a.metrics[a.metric][places_a]
+    labels = [(outcomes_a.labels[p], change) for p, change in zip(places_a, changes, strict=True)]
+    scores = paired(outcomes_a, outcomes_b, a.metric, b.metric)
     return Comparison(
         a=a,
         b=b,
-        num_docs=len(left),
-        accuracy=_difference(ACCURACY, left, right),
-        p_value=statistics.paired_p_value(left, right),
-        exact=statistics.is_binary(left) and statistics.is_binary(right),
-        gained=tuple(label for label, d in zip(labels, difference, strict=True) if d > 0),
-        lost=tuple(label for label, d in zip(labels, difference, strict=True) if d < 0),
+        num_docs=len(labels),
+        accuracy=_difference(ACCURACY, *scores),
+        p_value=statistics.paired_p_value(*scores),
+        exact=all(map(statistics.is_binary, scores)),
+        gained=tuple(label for label, change in labels if change > 0),
+        lost=tuple(label for label, change in labels if change < 0),
         figures=tuple(
-            _difference(
-                m, outcomes_a.metrics[m.name][places_a], outcomes_b.metrics[m.name][places_b]
-            )
+            _difference(m, *paired(outcomes_a, outcomes_b, m.name, m.name))
             for m in COMPARED
             if m.name in outcomes_a.metrics and m.name in outcomes_b.metrics
         ),
-        only_a=len(outcomes_a.documents) - len(left),
-        only_b=len(outcomes_b.documents) - len(left),
+        only_a=len(outcomes_a.documents) - len(labels),
+        only_b=len(outcomes_b.documents) - len(labels),
     )
 
 
@@ -130,15 +128,11 @@ def _outcomes(run: Run) -> Outcomes:
 
 
 def _difference(metric: Metric, a: Array, b: Array) -> Difference:
-    both = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[both], b[both]
     if not len(a):
         return Difference(metric, math.nan, math.nan, statistics.UNDEFINED)
-    interval = (
-        statistics.bootstrap_interval(b - a)
-        if metric.unit == "share" or np.any(a != b)
-        else ConfidenceInterval(0.0, 0.0)
-    )
+    interval = ConfidenceInterval(0.0, 0.0)
+    if metric.unit == "share" or np.any(a != b):
+        interval = statistics.bootstrap_interval(b - a)
     return Difference(metric, float(a.mean()), float(b.mean()), interval)
 
 
@@ -159,19 +153,14 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
     if comparison.only_a or comparison.only_b:
         only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
         parts.append(f"Left out: {only}.\n")
-    if changed := differing_settings(a, b):
+    if changed := _differing(a, b):
         parts.append(f"Also different: {'; '.join(changed)}.\n")
     return "\n".join(parts)
 
 
-def differing_settings(a: Run, b: Run) -> list[str]:
-    """Return what makes two runs of a benchmark differ beside what they are meant to compare."""
-    pairs = (
-        ("task version", a.task_version, b.task_version),
-        ("grader version", a.grader, b.grader),
-        ("metric", f"{a.metric},{a.filter}", f"{b.metric},{b.filter}"),
-        ("few-shot examples", a.num_fewshot, b.num_fewshot),
-    )
+def _differing(a: Run, b: Run) -> list[str]:
+    """Return what differs beside what is meant to be compared."""
+    pairs = zip(a.measure, a.measure.values(), b.measure.values(), strict=True)
     return [f"{name} {x} and {y}" for name, x, y in pairs if x != y]
 
 

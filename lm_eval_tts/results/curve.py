@@ -17,12 +17,7 @@ import numpy as np
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
-from lm_eval_tts.results.points import (
-    CurvePoint,
-    anytime_points,
-    points_by_samples,
-    single_point,
-)
+from lm_eval_tts.results.points import CurvePoint, anytime_points, points_by_samples, single_point
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.setups import short_names
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval

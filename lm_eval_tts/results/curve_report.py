@@ -9,15 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.results import formats
 from lm_eval_tts.results.curve import Curve, CurveFigures
-from lm_eval_tts.results.formats import (
-    MISSING,
-    TextTable,
-    csv_text,
-    json_text,
-    known,
-    markdown_table,
-)
 from lm_eval_tts.results.statistics import ConfidenceInterval
 
 _LEGEND = (
@@ -34,13 +27,13 @@ _STYLE = (
 )
 
 
-def curve_tables(curve: Curve) -> tuple[TextTable, TextTable]:
+def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     """Return the points and the figures of a curve, each with a line of headings."""
     points = [
         [
             point.label,
             f"{point.mean_tokens:.0f}",
-            MISSING if point.limit is None else f"{point.limit:.0f}",
+            formats.MISSING if point.limit is None else f"{point.limit:.0f}",
             _percent(100 * point.share_within),
             _with_interval(point.accuracy, point.interval, ""),
         ]
@@ -60,12 +53,12 @@ def curve_tables(curve: Curve) -> tuple[TextTable, TextTable]:
 
 
 def _percent(value: float) -> str:
-    return MISSING if math.isnan(value) else f"{value:.1f}%"
+    return formats.MISSING if math.isnan(value) else f"{value:.1f}%"
 
 
 def _with_interval(value: float, interval: ConfidenceInterval, sign: str) -> str:
     if math.isnan(value):
-        return MISSING
+        return formats.MISSING
     low, high = interval
     said = "" if math.isnan(low) else f" ({low:{sign}.1f} to {high:{sign}.1f})"
     return f"{value:{sign}.1f}{said}"
@@ -76,18 +69,20 @@ def curves_markdown(curves: Sequence[Curve]) -> str:
     parts = []
     for curve in curves:
         parts.append(f"## {curve.benchmark}: {curve.name}\n")
-        parts += map(markdown_table, curve_tables(curve))
+        parts += map(formats.markdown_table, curve_tables(curve))
     return "\n".join([*parts, f"{_LEGEND}\n"])
 
 
 def curves_csv(curves: Sequence[Curve]) -> str:
     """Return one line for each point."""
-    return csv_text([{**_names(curve), **point} for curve in curves for point in _points(curve)])
+    return formats.csv_text(
+        [{**_names(curve), **point} for curve in curves for point in _points(curve)]
+    )
 
 
 def curves_json(curves: Sequence[Curve]) -> str:
     """Return the curves with their figures; undefined ones are null."""
-    return json_text(
+    return formats.json_text(
         [
             {**_names(curve), "points": _points(curve), "figures": _figures(curve.figures())}
             for curve in curves
@@ -105,10 +100,10 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
             "point": point.label,
             "tokens": point.mean_tokens,
             "limit": point.limit,
-            "share_within": known(point.share_within),
+            "share_within": formats.known(point.share_within),
             "accuracy": point.accuracy,
-            "low": known(point.interval.low),
-            "high": known(point.interval.high),
+            "low": formats.known(point.interval.low),
+            "high": formats.known(point.interval.high),
             "n": len(point.documents) or None,
         }
         for point in curve.points
@@ -117,13 +112,13 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
 
 def _figures(figures: CurveFigures) -> dict[str, Any]:
     return {
-        "control_percent": known(figures.control),
-        "control_samples_percent": known(figures.control_samples),
-        "scaling_per_doubling": known(figures.scaling_doubling),
-        "scaling_per_doubling_interval": list(map(known, figures.interval_doubling)),
-        "scaling_per_1000_tokens": known(figures.scaling_1k),
-        "scaling_per_1000_tokens_interval": list(map(known, figures.interval_1k)),
-        "performance_percent": known(figures.performance),
+        "control_percent": formats.known(figures.control),
+        "control_samples_percent": formats.known(figures.control_samples),
+        "scaling_per_doubling": formats.known(figures.scaling_doubling),
+        "scaling_per_doubling_interval": list(map(formats.known, figures.interval_doubling)),
+        "scaling_per_1000_tokens": formats.known(figures.scaling_1k),
+        "scaling_per_1000_tokens_interval": list(map(formats.known, figures.interval_1k)),
+        "performance_percent": formats.known(figures.performance),
     }
 
 
@@ -144,7 +139,7 @@ def _html_section(curve: Curve) -> str:
     return f"<h2>{html.escape(f'{curve.benchmark}: {curve.name}')}</h2>{''.join(scrolled)}"
 
 
-def _html_table(table: TextTable) -> str:
+def _html_table(table: formats.TextTable) -> str:
     def row(tag: str, cells: Sequence[str]) -> str:
         inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
         return f"<tr>{inner}</tr>"

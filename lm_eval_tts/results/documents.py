@@ -13,13 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lm_eval_tts.core.identity import (
-    document_key,
-    document_label,
-    mapping_in,
-    question_key,
-    text_hash,
-)
+from lm_eval_tts.core import identity
 from lm_eval_tts.results.files import SampleRow, UnreadFile, finite, read_samples
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.statistics import Array
@@ -40,12 +34,12 @@ class Outcomes:
     @property
     def fingerprint(self) -> str:
         """A hash of the documents, whatever their order."""
-        return text_hash("\n".join(sorted(self.documents)))[:12]
+        return identity.text_hash("\n".join(sorted(self.documents)))[:12]
 
     @property
     def question_fingerprint(self) -> str:
         """A hash of the questions, whatever their order."""
-        return text_hash("\n".join(sorted(self.questions)))[:12]
+        return identity.text_hash("\n".join(sorted(self.questions)))[:12]
 
 
 class ReadOutcomes(NamedTuple):
@@ -89,11 +83,15 @@ def read_outcomes(run: Run) -> ReadOutcomes:
 def _documents(run: Run, unread: list[UnreadFile]) -> Iterator[_Document]:
     seen: Counter[str] = Counter()
     for row in own_rows(run, unread):
-        key = document_key(row)
+        key = identity.document_key(row)
         seen[key] += 1
         unique = key if seen[key] == 1 else f"{key}#{seen[key]}"
         yield _Document(
-            unique, question_key(row), document_label(row), _numbers(row), num_repeats(row)
+            unique,
+            identity.question_key(row),
+            identity.document_label(row),
+            _numbers(row),
+            num_repeats(row),
         )
 
 
@@ -119,16 +117,24 @@ def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
     return places
 
 
+def paired(a: Outcomes, b: Outcomes, metric_a: str, metric_b: str) -> tuple[Array, Array]:
+    """Return metrics of the documents for which both have a value, each of shape (documents,)."""
+    places_a, places_b = common_documents(a, b)
+    left, right = a.metrics[metric_a][places_a], b.metrics[metric_b][places_b]
+    known = ~(np.isnan(left) | np.isnan(right))
+    return left[known], right[known]
+
+
 def num_repeats(row: SampleRow) -> int:
     """Return how many samples a row's metrics are the mean of."""
-    repeats = mapping_in(row, "answered").get("repeats")
+    repeats = identity.mapping_in(row, "answered").get("repeats")
     return len(repeats) if isinstance(repeats, list) and repeats else 1
 
 
 def _numbers(row: SampleRow) -> dict[str, float]:
     """Return the numeric metrics of a row."""
     found = numbers_of(row)
-    if record := mapping_in(row, "answered"):
+    if record := identity.mapping_in(row, "answered"):
         found["answered"] = _share_answered(record)
     return found
 

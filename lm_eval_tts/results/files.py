@@ -84,12 +84,9 @@ def samples_file(results: Path, task: str) -> Path | None:
     """Return the samples of a task that were written with a results file, or None."""
     match = _RESULTS.fullmatch(results.name)
     date = match[2] if match else None
-    names = [f"samples_{task}_{date}.jsonl"] if date else [f"samples_{task}.jsonl"]
-    for name in names:
-        if (results.parent / name).is_file():
-            return results.parent / name
-    if date:
-        return None
+    named = results.parent / (f"samples_{task}_{date}.jsonl" if date else f"samples_{task}.jsonl")
+    if date or named.is_file():
+        return named if named.is_file() else None
     old = sorted(p for p in results.parent.glob("*.jsonl") if p.stem.endswith(f"_{task}"))
     return old[0] if len(old) == 1 else None
 

@@ -24,7 +24,7 @@ from lm_eval_tts.core.metrics import METRICS, Metric
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.baseline import RecordedRun, record_run
-from lm_eval_tts.results.documents import common_documents, read_outcomes
+from lm_eval_tts.results.documents import paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
 from lm_eval_tts.results.runs import Run, newest_of_each_task
 from lm_eval_tts.results.statistics import Array
@@ -32,12 +32,10 @@ from lm_eval_tts.results.statistics import Array
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
-
-
 # What is checked, by the name of the check; a margin of a count is relative to the baseline.
 RULES: Mapping[str, Metric] = {m.heading: m for m in METRICS if m.margin < math.inf}
-# What makes outcomes incomparable where it changed; other changes are named, for they may be what
-# is being tested.
+# What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
+# they may be what is being tested.
 MUST_MATCH = ("task version", "grader version", "metric", "few-shot examples")
 
 
@@ -155,19 +153,16 @@ def _check_task(
     reason = _incomparable(before, now)
     if reason:
         return [GateCheck(before.task, "comparable", "undecided", reason)]
-    places_a, places_b = common_documents(before.outcomes, now.outcomes)
     checks = []
     for name, rule in _applied(before, rules).items():
         if rule.name not in now.outcomes.metrics:
             sentence = f"{rule.name} is in the baseline, but not in this run"
             checks.append(GateCheck(before.task, name, "undecided", sentence))
             continue
-        a = before.outcomes.metrics[rule.name][places_a]
-        b = now.outcomes.metrics[rule.name][places_b]
-        known = ~(np.isnan(a) | np.isnan(b))
-        if known.any():
+        a, b = paired(before.outcomes, now.outcomes, rule.name, rule.name)
+        if len(a):
             decide = decide_ratio if rule.unit == "count" else decide_share
-            status, sentence = decide(name, a[known], b[known], rule, ALPHA / num_checks)
+            status, sentence = decide(name, a, b, rule, ALPHA / num_checks)
             checks.append(GateCheck(before.task, name, status, sentence))
     return checks
 

@@ -18,7 +18,7 @@ import numpy as np
 from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.core.pass_at_k import pass_at, sample_sizes
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.documents import Outcomes, common_documents, read_outcomes
+from lm_eval_tts.results.documents import Outcomes, paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
 from lm_eval_tts.results.points import CurvePoint, anytime_points
 from lm_eval_tts.results.runs import Run
@@ -185,11 +185,8 @@ def _rank(cells: Sequence[Cell]) -> list[int]:
 def p_value(a: Cell, b: Cell) -> float:
     """Return the p-value of equal accuracy: paired where both have samples, else by totals."""
     if a.outcomes and b.outcomes:
-        places = common_documents(a.outcomes, b.outcomes)
-        left = a.outcomes.metrics[a.run.metric][places[0]]
-        right = b.outcomes.metrics[b.run.metric][places[1]]
-        known = ~(np.isnan(left) | np.isnan(right))
-        return statistics.paired_p_value(left[known], right[known])
+        scores = paired(a.outcomes, b.outcomes, a.run.metric, b.run.metric)
+        return statistics.paired_p_value(*scores)
     if a.num_docs and b.num_docs and max(a.run.accuracy, b.run.accuracy) <= 1:
         return statistics.unpaired_p_value(a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs)
     return 1.0

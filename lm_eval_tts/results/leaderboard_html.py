@@ -79,21 +79,12 @@ def _row(
     number: int, row: LeaderboardRow, name: str, numbers: dict[int, int], show_seed: bool
 ) -> dict[str, Any]:
     setup = row.setup
-    shown = {
-        "checkpoint": setup.checkpoint,
-        "adapter": setup.adapter,
-        "revision": setup.revision,
-        "prompt_style": setup.prompt_style,
-        "strategy": setup.strategy or "",
-        "model": setup.model,
-        "settings": setup.settings_text,
-    }
+    shown = setup.record() | {"strategy": setup.strategy or ""}
     return {
         "id": number,
         "name": name,
-        "words": " ".join(word.lower() for word in (name, *shown.values()) if word),
+        "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
-        "seed": setup.seed,
         "show_seed": show_seed,
         "cells": {b: _cell(setup, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
     }

@@ -6,14 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lm_eval_tts.results.formats import (
-    MISSING,
-    csv_text,
-    figure_text,
-    json_text,
-    known,
-    markdown_table,
-)
+from lm_eval_tts.results import formats
 from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.points import CurvePoint
 from lm_eval_tts.results.setups import Setup, short_names
@@ -45,14 +38,17 @@ def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str
             [
                 str(cell.rank) if cell.rank else f"not ranked: {'; '.join(cell.marks)}",
                 setup.weights(names[setup.checkpoint]),
-                setup.prompt_style or MISSING,
+                setup.prompt_style or formats.MISSING,
                 f"{setup.method} {setup.settings_text}".strip(),
                 _accuracy(cell),
-                *(figure_text(cell.metrics.get(metric.name), metric.unit) for metric in shown),
-                str(cell.num_docs or MISSING),
+                *(
+                    formats.figure_text(cell.metrics.get(metric.name), metric.unit)
+                    for metric in shown
+                ),
+                str(cell.num_docs or formats.MISSING),
             ]
         )
-    return f"## {benchmark}\n\n{markdown_table(lines)}"
+    return f"## {benchmark}\n\n{formats.markdown_table(lines)}"
 
 
 def _accuracy(cell: Cell) -> str:
@@ -76,14 +72,14 @@ def _place(cell: Cell) -> tuple[bool, float, float]:
 
 
 def board_csv(board: Leaderboard) -> str:
-    """Return one line for each cell; what is not known is empty."""
-    return csv_text(list(_records(board)))
+    """Return one line for each cell; what is not formats.known is empty."""
+    return formats.csv_text(list(_records(board)))
 
 
 def board_json(board: Leaderboard) -> str:
     """Return everything: the cells with their points, and the notes; unknown figures are null."""
     rows = list(_records(board))
-    return json_text({"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes})
+    return formats.json_text({"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes})
 
 
 def _records(board: Leaderboard) -> Iterator[dict[str, Any]]:
@@ -99,22 +95,15 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "benchmark": run.benchmark,
         "task": run.task,
         "rank": cell.rank,
-        "model": setup.model,
-        "checkpoint": setup.checkpoint,
-        "adapter": setup.adapter,
-        "revision": setup.revision,
-        "prompt_style": setup.prompt_style,
-        "strategy": setup.strategy,
-        "settings": setup.settings_text,
-        "seed": setup.seed,
+        **setup.record(),
         "metric": run.metric,
         "filter": run.filter,
         "accuracy": run.accuracy,
-        "low": known(cell.interval.low),
-        "high": known(cell.interval.high),
+        "low": formats.known(cell.interval.low),
+        "high": formats.known(cell.interval.high),
         "n": cell.num_docs,
-        **{metric.name: known(cell.metrics.get(metric.name)) for metric in COLUMNS},
-        "pass_at": {str(k): known(v) for k, v in cell.pass_at.items()},
+        **{metric.name: formats.known(cell.metrics.get(metric.name)) for metric in COLUMNS},
+        "pass_at": {str(k): formats.known(v) for k, v in cell.pass_at.items()},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
         "file": str(run.results_path),
@@ -122,7 +111,7 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
 
 
 def _point(point: CurvePoint) -> dict[str, Any]:
-    low, high = map(known, point.score_interval)
+    low, high = map(formats.known, point.score_interval)
     return {
         "label": point.label,
         "tokens": point.mean_tokens,

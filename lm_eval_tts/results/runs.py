@@ -33,18 +33,26 @@ class Run:
     metric: str  # what counts as accuracy
     filter: str
     num_docs: int | None = None  # documents that were run
-    num_all: int | None = None  # documents that the task has
     num_fewshot: int | None = None
     task_version: str | None = None
     grader: str | None = None  # version of this package's grading
     seconds: float | None = None  # of the whole command
     num_tasks: int = 1  # that the command ran
-    date: float = 0.0  # in seconds since 1970
 
     @property
     def accuracy(self) -> float:
         """The metric that counts as accuracy."""
         return self.metrics[self.metric]
+
+    @property
+    def measure(self) -> dict[str, str | int | None]:
+        """What two runs must have alike for their outcomes to mean the same, by name."""
+        return {
+            "task version": self.task_version,
+            "grader version": self.grader,
+            "metric": f"{self.metric},{self.filter}",
+            "few-shot examples": self.num_fewshot,
+        }
 
     @property
     def name(self) -> str:
@@ -137,13 +145,11 @@ def _run(
         metric=metric,
         filter=filter_name,
         num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
-        num_all=_int(counts.get("original")),
         num_fewshot=num_fewshot,
         task_version=as_text(mapping_in(content, "versions").get(task)),
         grader=as_text(mapping_in(config, "metadata").get("grader")),
         seconds=_float(content.get("total_evaluation_time_seconds")),
         num_tasks=num_tasks,
-        date=_float(content.get("date")) or 0.0,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -38,6 +38,10 @@ class Setup:
     def settings_text(self) -> str:
         """The settings in one line."""
         return ", ".join(f"{name}={value}" for name, value in self.settings)
+
+    def record(self) -> dict[str, Any]:
+        """The setup as plain data, its settings in one line."""
+        return {**asdict(self), "settings": self.settings_text}
 
     @property
     def method(self) -> str:

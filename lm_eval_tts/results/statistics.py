@@ -7,8 +7,8 @@ A document is one cluster: its repeats never count as further evidence. After Mi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def is_binary(scores: Array) -> bool:
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of a mean difference; whole documents are drawn.
 
-    The percentile interval (Efron 1979) by scipy. Where no document differs there is nothing to
+    Where no document differs there is nothing to
     draw: the ends are then the largest share of differing documents that is still likely.
     """
     size = len(differences)
@@ -105,16 +105,7 @@ def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Co
         return ConfidenceInterval(-high, high)
     if not np.ptp(differences):
         return ConfidenceInterval(float(differences[0]), float(differences[0]))
-    result = stats.bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        batch=max(1, 2_000_000 // size),
-        rng=np.random.default_rng(0),
-    )
-    return ConfidenceInterval(*map(float, result.confidence_interval))
+    return _bootstrap((differences,), np.mean, confidence)
 
 
 def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
@@ -128,14 +119,21 @@ def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Confid
         means: Array = some_b.mean(axis) / some_a.mean(axis)
         return means
 
+    return _bootstrap((a, b), ratio, confidence)
+
+
+def _bootstrap(
+    samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float
+) -> ConfidenceInterval:
+    """Return the percentile interval (Efron 1979) of a statistic of paired samples."""
     result = stats.bootstrap(
-        (a, b),
-        ratio,
+        samples,
+        statistic,
         paired=True,
         n_resamples=NUM_RESAMPLES,
         confidence_level=confidence,
         method="percentile",
-        batch=max(1, 1_000_000 // len(a)),
+        batch=max(1, 2_000_000 // sum(map(len, samples))),
         rng=np.random.default_rng(0),
     )
     return ConfidenceInterval(*map(float, result.confidence_interval))

@@ -137,7 +137,7 @@ def test_plots_are_pictures_and_names_with_dollars_are_no_mathematics(tmp_path):
     assert "<h2>toy: a$_{x}$&lt;b&gt; cot budget</h2>" in page
 
 
-def test_a_missing_matplotlib_is_told_with_its_pip_line(tmp_path, monkeypatch):
+def test_a_missing_matplotlib_is_named_with_its_pip_line(tmp_path, monkeypatch):
     import sys
 
     from lm_eval_tts.errors import SettingsError

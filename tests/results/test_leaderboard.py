@@ -82,7 +82,7 @@ def test_a_metric_that_is_no_share_is_shown_and_not_ranked(tmp_path):
     assert cell.run.accuracy == 8
 
 
-def test_the_same_questions_with_shuffled_options_are_told_from_other_data(tmp_path):
+def test_the_same_questions_with_shuffled_options_are_kept_apart_from_other_data(tmp_path):
     for name, options in (("a", "xy"), ("b", "xy"), ("odd", "yx")):
         rows = scored([1] * 4, doc={"options": dict(zip("AB", options, strict=True))})
         write_run(tmp_path / name, rows, model_args=model(name))

@@ -19,7 +19,7 @@ def only(path: Path, metric: str | None = None):
     return run
 
 
-def test_a_run_of_ours_tells_checkpoint_adapter_style_strategy_and_settings(tmp_path):
+def test_a_run_of_ours_says_checkpoint_adapter_style_strategy_and_settings(tmp_path):
     arguments = {"pretrained": "org/base", "peft": "my-grpo", "dtype": "bfloat16", "device": "cpu"}
     kwargs = {
         "strategy": "budget", "prompt_style": "r1", "max_thinking_tokens": [16, 64],
@@ -35,7 +35,7 @@ def test_a_run_of_ours_tells_checkpoint_adapter_style_strategy_and_settings(tmp_
     assert (run.grader, run.task_version, run.seconds) == ("1", "1", 12.5)
 
 
-def test_settings_are_told_in_one_line(tmp_path):
+def test_settings_are_said_in_one_line(tmp_path):
     kwargs = {"strategy": "beam", "prompt_style": "r1", "step_delimiter": "\n"}
     setup = only(write_run(tmp_path, scored([1]), kwargs=kwargs)).setup
     assert setup.settings_text == r"step_delimiter=\n"
@@ -89,8 +89,8 @@ def test_what_the_command_line_adds_to_a_stock_prompt_makes_another_setup(tmp_pa
     content = json.loads(path.read_text())
     content |= {"n-shot": {"gsm8k": 5}, "chat_template_sha": "ab", "system_instruction_sha": "cd"}
     path.write_text(json.dumps(content))
-    told = dict(only(path).setup.settings)
-    assert told == {
+    said = dict(only(path).setup.settings)
+    assert said == {
         **dict(plain.settings),
         "num_fewshot": "5", "chat_template": "applied", "system_instruction_sha": "cd",
     }  # fmt: skip
