@@ -16,6 +16,7 @@ from typing import NamedTuple, TextIO
 
 from lm_eval_tts import __version__
 from lm_eval_tts.core.difficulty import ESTIMATES
+from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness import autoload, doctor
 
@@ -203,13 +204,13 @@ def run_fit(args: argparse.Namespace) -> int:
 
 def add_gate(parser: argparse.ArgumentParser) -> None:
     """Add what `gate` takes."""
+    margins = " ".join(f"{name}={metric.margin:g}" for name, metric in GATED.items())
     add_results(parser)
     parser.add_argument("--baseline", type=Path, required=True, help="JSON file to compare with")
     parser.add_argument("--update", action="store_true", help="write the baseline instead")
     parser.add_argument(
         "--margin", action="append", default=[], metavar="NAME=SHARE",
-        help="largest accepted loss of accuracy, tokens, format or loops, or NAME=off "
-        "(default: accuracy=0.05 tokens=0.2 format=0.05 loops=0.05); may be repeated",
+        help=f"largest accepted loss, or NAME=off (default: {margins}); may be repeated",
     )  # fmt: skip
     parser.add_argument("--junit", type=Path, help="file for the checks as JUnit XML")
 

@@ -29,6 +29,11 @@ class Metric:
     recorded: bool = True  # by our tasks for each document
 
     @property
+    def words(self) -> str:
+        """The name in words, as the axis of a plot has it."""
+        return self.name.replace("_", " ")
+
+    @property
     def sign(self) -> int:
         """1 where more is better, -1 where less is."""
         return 1 if self.higher_is_better else -1
@@ -85,5 +90,7 @@ METRICS = (
 )  # fmt: skip
 
 METRIC = {metric.name: metric for metric in METRICS}
+# What the gate checks, by the name of the check.
+GATED = {metric.heading: metric for metric in METRICS if metric.margin < math.inf}
 # What an accuracy may be set against, the one that every run has first.
 COSTS = ("total_tokens", "thinking_tokens", "sampled_tokens")

@@ -13,14 +13,13 @@ Passing all checks needs no correction: each must pass (an intersection-union te
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lm_eval_tts.core.metrics import METRICS, Metric
+from lm_eval_tts.core.metrics import GATED, Metric
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.baseline import RecordedRun, record_run
@@ -32,8 +31,6 @@ from lm_eval_tts.results.statistics import Array
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
-# What is checked, by the name of the check; a margin of a count is relative to the baseline.
-RULES: Mapping[str, Metric] = {m.heading: m for m in METRICS if m.margin < math.inf}
 # What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
 # they may be what is being tested.
 MUST_MATCH = ("task version", "grader version", "metric", "few-shot examples")
@@ -69,11 +66,11 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
 
     Raises SettingsError for an unknown check or a margin that is not a number of at least 0.
     """
-    rules = dict(RULES)
+    rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
-        if name not in RULES:
-            raise unknown_name("check", name, RULES)
+        if name not in GATED:
+            raise unknown_name("check", name, GATED)
         if value == "off":
             rules.pop(name, None)
             continue
@@ -83,10 +80,10 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
             margin = -1.0
         if not 0 <= margin < 100:
             raise SettingsError(
-                f"--margin {text}: it is name=share, for example {name}={RULES[name].margin}, "
+                f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
                 f"or {name}=off"
             )
-        rules[name] = replace(RULES[name], margin=margin)
+        rules[name] = replace(GATED[name], margin=margin)
     return rules
 
 
@@ -97,7 +94,7 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
     """
     found: dict[str, RecordedRun] = {}
     unread: list[UnreadFile] = []
-    metrics = [metric.name for metric in RULES.values()]
+    metrics = [metric.name for metric in GATED.values()]
     for task, run in newest_of_each_task("the results", runs).items():
         outcomes, some = read_outcomes(run)
         unread += some

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
+THINKING, TOTAL, SAMPLED = (METRIC[f"{what}_tokens"] for what in ("thinking", "total", "sampled"))
 TOKENS_A_STEP = 100  # of step control: the limit is 100 tokens a step, as in the s1 paper
 # Settings that limit thinking, or ask for a length, and the tokens that each unit of them is.
 _LIMITS = {"max_thinking_tokens": 1, "thinking_tokens": 1, "thinking_steps": TOKENS_A_STEP}
@@ -71,14 +73,11 @@ def anytime_points(run: Run, outcomes: Outcomes) -> list[CurvePoint]:
     found = []
     for name, scores in outcomes.metrics.items():
         metric, _, label = name.partition("@")
-        tokens = outcomes.metrics.get(f"thinking_tokens@{label}")
+        tokens = outcomes.metrics.get(f"{THINKING.name}@{label}")
         if metric == run.metric and label and tokens is not None:
             limit = _number(label) or _limit(run)
-            unit = "thinking tokens"
-            point = CurvePoint(
-                label, unit, tokens, scores, limit, outcomes.documents, outcomes.repeats
-            )
-            found.append(point)
+            known = outcomes.documents, outcomes.repeats
+            found.append(CurvePoint(label, THINKING.words, tokens, scores, limit, *known))
     return sorted(found, key=lambda point: point.mean_tokens)
 
 
@@ -90,13 +89,13 @@ def points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
     found: dict[str, list[CurvePoint]] = {}
     chosen = [(n, *n.split("@")) for n in outcomes.metrics if _is_choice(n)]
     sizes = [int(k) for _, rule, k in chosen if rule == "pass"]
-    cost = outcomes.metrics.get("sampled_tokens")
+    cost = outcomes.metrics.get(SAMPLED.name)
     if not sizes or cost is None:
         return {}
     cost = cost * outcomes.repeats  # of all repeats, where these are the samples
     for name, rule, k in chosen:
         tokens, scores = cost * int(k) / max(sizes), outcomes.metrics[name]
-        point = CurvePoint(k, "sampled tokens", tokens, scores, None, outcomes.documents)
+        point = CurvePoint(k, SAMPLED.words, tokens, scores, None, outcomes.documents)
         found.setdefault(rule, []).append(point)
     return found
 
@@ -113,15 +112,15 @@ def single_point(run: Run, outcomes: Outcomes | None) -> list[CurvePoint]:
     was sampled for them all.
     """
     chosen = outcomes is not None and "coverage" in outcomes.metrics
-    for metric in ("sampled_tokens",) if chosen else ("thinking_tokens", "total_tokens"):
-        unit, label, limit = metric.replace("_", " "), _label(run), _limit(run)
-        if outcomes and metric in outcomes.metrics and np.nansum(outcomes.metrics[metric]):
-            tokens, scores = outcomes.metrics[metric], outcomes.metrics[run.metric]
+    label, limit = _label(run), _limit(run)
+    for cost in (SAMPLED,) if chosen else (THINKING, TOTAL):
+        if outcomes and np.nansum(outcomes.metrics.get(cost.name, 0)):
+            tokens, scores = outcomes.metrics[cost.name], outcomes.metrics[run.metric]
             known = outcomes.documents, outcomes.repeats
-            return [CurvePoint(label, unit, tokens, scores, limit, *known)]
-        if outcomes is None and run.metrics.get(metric):
-            means = np.array([run.metrics[metric]]), np.array([run.accuracy])
-            return [CurvePoint(label, unit, *means, limit)]
+            return [CurvePoint(label, cost.words, tokens, scores, limit, *known)]
+        if outcomes is None and run.metrics.get(cost.name):
+            means = np.array([run.metrics[cost.name]]), np.array([run.accuracy])
+            return [CurvePoint(label, cost.words, *means, limit)]
     return []
 
 
