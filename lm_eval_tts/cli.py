@@ -19,6 +19,7 @@ from lm_eval_tts.core.difficulty import ESTIMATES
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness import autoload, doctor
+from lm_eval_tts.results.runs import load_runs, require_runs
 
 BAD_INPUT = 2
 
@@ -88,7 +89,6 @@ def add_leaderboard(parser: argparse.ArgumentParser) -> None:
 def run_leaderboard(args: argparse.Namespace) -> int:
     """Write a leaderboard. Returns 2 if some file could not be used; the others are shown."""
     from lm_eval_tts.results import leaderboard, leaderboard_html, leaderboard_text
-    from lm_eval_tts.results.runs import load_runs, require_runs
 
     form = check_ending(args.output, ("html", "md", "csv", "json"), default="md")
     loaded = load_runs(args.results, args.metric)
@@ -120,7 +120,6 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 def run_curve(args: argparse.Namespace) -> int:
     """Write scaling curves. Returns 2 if some file could not be used; the others are shown."""
     from lm_eval_tts.results import curve, curve_report
-    from lm_eval_tts.results.runs import load_runs, require_runs
 
     form = check_ending(args.output, ("html", "svg", "png", "md", "csv", "json"), default="md")
     loaded = load_runs(args.results, args.metric)
@@ -147,7 +146,6 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def run_compare(args: argparse.Namespace) -> int:
     """Compare two sides. Returns 2 if some file could not be used."""
     from lm_eval_tts.results import compare
-    from lm_eval_tts.results.runs import load_runs, require_runs
 
     form = check_ending(args.output, ("md", "json"), default="md")
     sides = [load_runs([path], args.metric) for path in (args.a, args.b)]
@@ -184,7 +182,6 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
 def run_fit(args: argparse.Namespace) -> int:
     """Fit a table, print what it is worth, and write it."""
     from lm_eval_tts.results import fit
-    from lm_eval_tts.results.runs import load_runs, require_runs
 
     baseline = require_runs(load_runs([args.baseline]))[-1]
     bins = fit.read_bins(baseline, args.difficulty_by)
@@ -218,7 +215,6 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
 def run_gate(args: argparse.Namespace) -> int:
     """Check a run against a baseline. Returns 0 passed, 1 regressed, 2 undecided or bad input."""
     from lm_eval_tts.results import baseline, gate, gate_report
-    from lm_eval_tts.results.runs import load_runs, require_runs
 
     rules = gate.read_margins(args.margin)
     loaded = load_runs(args.results, args.metric)

@@ -104,12 +104,27 @@ def read_samples(path: Path) -> Iterator[SampleRow | UnreadFile]:
 
 def _row(path: Path, number: int, line: bytes) -> SampleRow | UnreadFile:
     try:
+        return parse_row(line)
+    except ValueError as error:
+        return UnreadFile(path, f"line {number} is left out: {error}")
+
+
+def parse_row(line: str | bytes) -> SampleRow:
+    """Return the JSON object in a line. Raises ValueError, with the reason, where there is none."""
+    try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return UnreadFile(path, f"line {number} is left out: not JSON in UTF-8: {error}")
+        raise ValueError(f"not JSON in UTF-8: {error}") from error
     if not isinstance(row, dict):
-        return UnreadFile(path, f"line {number} is left out: not a JSON object")
+        raise ValueError("not a JSON object")
     return row
+
+
+def texts_in(given: Any) -> list[str]:
+    """Return the texts of nested lists, as lm-eval keeps responses."""
+    if isinstance(given, list):
+        return [text for some in given for text in texts_in(some)]
+    return [] if given is None else [str(given)]
 
 
 def finite(value: Any) -> float | None:

@@ -6,7 +6,6 @@ Rows are read as they come; nothing is known here of tasks, grading or models.
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from lm_eval_tts.core.identity import id_of, mapping_in, question_of
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import SampleRow
+from lm_eval_tts.results.files import SampleRow, parse_row, texts_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +85,9 @@ def _rows(path: Path) -> Iterator[SampleRow]:
 
 def _object(line: str, path: Path, number: int) -> SampleRow:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number}: not a JSON object")
-    return row
+        return parse_row(line)
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: {error}") from error
 
 
 def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
@@ -111,9 +107,7 @@ def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str
     if row.get(response_column) is not None:
         return [str(row[response_column])]
     if isinstance(row.get("resps"), list):
-        return [
-            str(r) for some in row["resps"] for r in (some if isinstance(some, list) else [some])
-        ]
+        return texts_in(row["resps"])
     raise DataError(
         f"{place}: no column {response_column!r}; name it by response_column=, "
         f"the row has {', '.join(map(str, row))}"

@@ -18,6 +18,7 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
+_ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +120,11 @@ def _runs_of(file: ResultsFile, metric: str | None) -> Iterator[Run]:
     for task in tasks:
         values = _by_filter(content["results"][task])
         if chosen := _choose(values, metric):
-            filter_name, name = chosen
-            yield _run(file, task, len(tasks), values[filter_name], name, filter_name)
+            yield _run(file, task, len(tasks), values, *chosen)
 
 
 def _run(
-    file: ResultsFile,
-    task: str,
-    num_tasks: int,
-    metrics: Mapping[str, float],
-    metric: str,
-    filter_name: str,
+    file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, metric: str
 ) -> Run:
     content = file.content
     config = mapping_in(mapping_in(content, "configs"), task)
@@ -141,9 +136,9 @@ def _run(
         task=task,
         benchmark=_benchmark(task, config),
         setup=setup_of(content, config, num_fewshot),
-        metrics=metrics,
+        metrics=values[filter],
         metric=metric,
-        filter=filter_name,
+        filter=filter,
         num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
         num_fewshot=num_fewshot,
         task_version=as_text(mapping_in(content, "versions").get(task)),
@@ -153,7 +148,7 @@ def _run(
     )
 
 
-def _by_filter(entry: Any) -> dict[str, dict[str, float]]:
+def _by_filter(entry: Any) -> _ByFilter:
     """Return metrics by filter from keys like `exact_match,none` (`acc` before 0.4)."""
     found: dict[str, dict[str, float]] = {}
     for key, value in entry.items() if isinstance(entry, dict) else ():
@@ -165,9 +160,7 @@ def _by_filter(entry: Any) -> dict[str, dict[str, float]]:
     return found
 
 
-def _choose(
-    values: Mapping[str, Mapping[str, float]], metric: str | None
-) -> tuple[str, str] | None:
+def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
     """Return (filter, metric) of the accuracy, or None if it is not among the values."""
     name, _, filter_name = (metric or "").partition(",")
     filters = [filter_name] if filter_name else list(values)

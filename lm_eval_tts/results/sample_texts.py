@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import document_label, mapping_in, question_of
 from lm_eval_tts.results.documents import numbers_of, own_rows
-from lm_eval_tts.results.files import SampleRow, finite
+from lm_eval_tts.results.files import SampleRow, finite, texts_in
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
@@ -44,8 +44,8 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
         label=document_label(row),
         problem=_problem(row, prompt),
         prompt=prompt,
-        responses=[split_thinking(text, str(end or "")) for text in _texts(row.get("resps"))],
-        extracted=_texts(row.get("filtered_resps")),
+        responses=[split_thinking(text, str(end or "")) for text in texts_in(row.get("resps"))],
+        extracted=texts_in(row.get("filtered_resps")),
         reference=str(row.get("target", "")),
         score=finite(row.get(metric)),
         figures={name: value for name, value in numbers_of(row).items() if name != metric},
@@ -70,13 +70,6 @@ def _problem(row: SampleRow, prompt: str) -> str:
     options = mapping_in(doc, "options").items()
     lines = "\n".join(f"{k}) {v}" for k, v in options if v is not None)
     return (question_of(doc) or prompt) + (f"\n\n{lines}" if options else "")
-
-
-def _texts(given: Any) -> list[str]:
-    """Return the texts of nested lists, as lm-eval keeps responses."""
-    if isinstance(given, list):
-        return [text for some in given for text in _texts(some)]
-    return [] if given is None else [str(given)]
 
 
 def split_thinking(text: str, thinking_end: str = "") -> tuple[str, str]:
