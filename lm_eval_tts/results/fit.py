@@ -51,7 +51,7 @@ class StrategyRun:
         return int(self.settings["n"])
 
 
-Answering = Mapping[str, StrategyRun]  # problem to the run that answers it
+Assignment = Mapping[str, StrategyRun]  # problem to the run that answers it
 
 
 class Estimate(NamedTuple):
@@ -161,18 +161,18 @@ def best_of_bins(
     return {name: best_run(runs, some) for name, some in members.items()}
 
 
-def by_difficulty(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Answering:
+def by_difficulty(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
     """Answer each problem by the run that is best on the seen ones of its bin."""
     chosen = best_of_bins(runs, bins, seen)
     return {problem: chosen[name] for problem, name in bins.items()}
 
 
-def one_strategy(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Answering:
+def one_strategy(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
     """Answer every problem by the run that is best on the seen ones."""
     return dict.fromkeys(bins, best_run(runs, seen))
 
 
-def estimate(problems: Sequence[str], answering: Answering) -> Estimate:
+def estimate(problems: Sequence[str], answering: Assignment) -> Estimate:
     """Return what these problems would have, each answered by its run."""
     right = [answering[p].accuracy[p] for p in problems]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
@@ -180,7 +180,7 @@ def estimate(problems: Sequence[str], answering: Answering) -> Estimate:
 
 
 def cross_validated(
-    problems: Sequence[str], folds: int, fit: Callable[[Sequence[str]], Answering]
+    problems: Sequence[str], folds: int, fit: Callable[[Sequence[str]], Assignment]
 ) -> Estimate:
     """Return what a fit is worth on problems that it has not seen."""
     answering: dict[str, StrategyRun] = {}

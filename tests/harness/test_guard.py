@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +12,7 @@ import pytest
 
 from lm_eval_tts.errors import DataError, RequestError
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.run_state import Outcome, Tally
+from lm_eval_tts.harness.run_state import RunState, Tally
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +33,6 @@ def run(tiny_checkpoint, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)  # slow
     monkeypatch.setattr(lm_eval.utils, "_LOGGING_CONFIGURED", False)
     logging.getLogger("lm_eval").handlers.clear()  # one has the standard error of another test
-    monkeypatch.setattr(guard, "outcome", Outcome())
-    monkeypatch.setattr("lm_eval_tts.models.keeping.outcome", guard.outcome)
 
     def run(*more: str, model_args="", task="aime24_budget", out="out", gen=GEN, model="tts-hf"):
         arguments = ["lm_eval", "--model", model, "--tasks", task, "--device", "cpu"]
@@ -99,19 +96,18 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(run, tmp_path, monke
     from lm_eval_tts.engines.hf.engine import HFEngine
 
     journal = f",max_failures=1,journal={tmp_path / 'journal'}"
-    step, steps, pressed = HFEngine.step, [], []
+    step, steps = HFEngine.step, []
 
     def interrupted(self):
         steps.append(1)
         if len(steps) == 40:
-            pressed.append(time.monotonic())
             signal.raise_signal(signal.SIGINT)
         return step(self)
 
     monkeypatch.setattr(HFEngine, "step", interrupted)
     code, err = run(model_args=journal)
     assert code == guard.INTERRUPTED
-    assert time.monotonic() - pressed[0] < 10  # "within seconds", on the busiest machine
+    assert len(steps) <= 41  # at most the step that was under way is finished
     assert "the same command continues there" in last_line(err)
     assert not list((tmp_path / "out").glob("**/*.jsonl"))
     stopped_at = len(steps)
@@ -261,9 +257,7 @@ def test_data_that_cannot_be_read_is_one_line(run, tmp_path):
     assert "aime24.jsonl is not JSON lines in UTF-8" in last_line(err)
 
 
-def test_other_errors_and_other_models_are_left_alone(monkeypatch):
-    monkeypatch.setattr(guard, "outcome", Outcome())  # no model of ours was made
-
+def test_other_errors_and_other_models_are_left_alone():
     def execute(args):
         raise args
 
@@ -282,10 +276,10 @@ def test_a_second_rank_says_which_it_is(monkeypatch, capsys):
 
 
 def test_the_share_of_failures_is_over_all_requests():
-    assert Outcome(tally=Tally(100, 10)).complaint() is None
-    assert Outcome(tally=Tally(100, 11)).complaint()
-    assert Outcome(tally=Tally(1, 1), max_failures=1).complaint() is None
-    assert Outcome(tally=Tally(5, 1), max_failures=0).complaint()
+    assert RunState(tally=Tally(100, 10)).complaint() is None
+    assert RunState(tally=Tally(100, 11)).complaint()
+    assert RunState(tally=Tally(1, 1), max_failures=1).complaint() is None
+    assert RunState(tally=Tally(5, 1), max_failures=0).complaint()
     assert Tally(1, 0).plus(Tally(2, 1), Tally(3, 1)) == (6, 2)
 
 
