@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lm_eval_tts.core.identity import problem_of, seed_key
 from lm_eval_tts.core.scheduler import derive_seed
 from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
-from lm_eval_tts.models.instances import Instance, document_key, problem_of
+from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.prompts import build_messages
 from lm_eval_tts.settings import Settings
 
@@ -50,7 +51,7 @@ def make_plan(
     start = settings.delimiters.thinking_start
     opened = bool(start.strip()) and rendered.text.rstrip().endswith(start.strip())
     seed = run_seed() if settings.seed is None else settings.seed
-    seed = derive_seed(seed, document_key(instance), repeat)
+    seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
     request = Request(
         prompt=prompt,
         max_tokens=min(left, asked),
@@ -64,7 +65,7 @@ def make_plan(
         thinking_opened=opened,
         seed=derive_seed(seed, "strategy"),
         classify=_classifier(instance, settings, start if opened else ""),
-        problem=problem_of(instance),
+        problem=problem_of(instance.doc, str(context)),
         policy_size=checkpoint.policy_size,
         vocabulary_size=checkpoint.vocabulary_size,
     )

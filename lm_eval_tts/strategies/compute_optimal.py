@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
-from lm_eval_tts.core.difficulty import BINS, agreement, bin_of
+from lm_eval_tts.core.difficulty import BINS, ESTIMATES, agreement, bin_of, mean_reward
+from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, Sampling, gather
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
@@ -24,8 +25,6 @@ from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.table import TableRule, load_table
 from lm_eval_tts.strategies.parts.tree import SearchSettings
 from lm_eval_tts.strategies.registry import find_strategy, names_within_n
-
-ESTIMATES = ("agreement", "reward", "both", "oracle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +152,7 @@ class ComputeOptimal(SearchSettings):
         if self.difficulty_by != "reward":
             values.append(agreement(classes_of(request, [probe.trace for probe in probes])))
         if self._rates_probes:
-            known = [s for p in probes if (s := dict(p.scores)["reward"]) == s]  # without NaN
-            values.append(sum(known) / len(known) if known else 0.0)
+            values.append(mean_reward([dict(probe.scores)["reward"] for probe in probes]))
         return sum(values) / len(values)
 
     def _known_rate(self, request: Request) -> float:
@@ -198,8 +196,7 @@ def pass_rates(path: str) -> dict[str, float]:
     try:
         with Path(path).expanduser().open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
-                problem = str(row["doc"].get("id") or row["doc"]["question"])
-                rates[problem] = float(row.get("pass@1", row["exact_match"]))
+                rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"oracle_file={path!r} is no samples file of our tasks: {error!r}"
