@@ -235,5 +235,7 @@ COMMANDS = {
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "fit": Command("a compute-optimal table from finished runs", fit.add_arguments, fit.run),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
-    "doctor": Command("checks of this installation", doctor.add_arguments, doctor.run),
+    "doctor": Command(
+        "checks of this installation", doctor.add_doctor_arguments, doctor.run_doctor
+    ),
 }

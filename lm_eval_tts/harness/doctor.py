@@ -19,10 +19,9 @@ from urllib.request import urlopen
 
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.names import DATA_VARIABLE, MODELS, task_configs
 
-State = Literal["ok", "note", "fix"]
-DATA_VARIABLE = "LM_EVAL_TTS_DATA"
+Severity = Literal["ok", "note", "fix"]
 HUB_SECONDS = 5
 OPTIONAL = {
     "vllm": "tts-vllm",
@@ -42,18 +41,18 @@ print(sum(name.startswith("tts_") for name in TaskManager().all_tasks))
 class Finding(NamedTuple):
     """What one check saw; `fix` says what to do."""
 
-    state: State
+    severity: Severity
     text: str
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
     parser.add_argument(
         "--output_path", default=".", help="folder that results go to, for the check of the disk"
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run_doctor(args: argparse.Namespace) -> int:
     """Print all findings; return 1 if something is to be fixed, else 0."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": check_versions,
@@ -66,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
     findings = []
     for name, check in checks.items():
         for finding in _all(check):
-            print(f"{finding.state:<5} {name:<10} {finding.text}", flush=True)
+            print(f"{finding.severity:<5} {name:<10} {finding.text}", flush=True)
             findings.append(finding)
-    to_fix = sum(finding.state == "fix" for finding in findings)
+    to_fix = sum(finding.severity == "fix" for finding in findings)
     print(f"{to_fix} to fix" if to_fix else "nothing to fix")
     return 1 if to_fix else 0
 

@@ -19,7 +19,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +27,7 @@ from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_credentials
 from lm_eval_tts.harness.names import MODELS
-from lm_eval_tts.harness.run_state import outcome
+from lm_eval_tts.harness.run_state import RunState, watched
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
 WRITER = "lm_eval.loggers.evaluation_tracker"
@@ -44,26 +44,36 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         unsaved = _Unsaved()
         logging.getLogger(WRITER).addHandler(unsaved)
         try:
-            _check(args)
-            execute(args)
-        except LmEvalTTSError as error:
-            _leave(WRONG_SETTING, str(error))
-        except KeyboardInterrupt:
-            if not outcome.active:
-                raise
-            _leave(INTERRUPTED, outcome.how_to_resume())
-        except Exception as error:
-            if not (_is_ours(args) and _is_the_users(error)):
-                raise
-            _leave(WRONG_SETTING, _in_short(error))
+            with watched() as states:
+                _run(execute, args, states)
         finally:
             logging.getLogger(WRITER).removeHandler(unsaved)
-        if outcome.active and unsaved.messages:
-            _leave(FAILED, _not_written(unsaved.messages))
-        if complaint := outcome.complaint():
+        if states and unsaved.messages:
+            _leave(FAILED, _not_written(unsaved.messages, states[-1].journal))
+        if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
 
     return run
+
+
+def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
+    """Run, and end the process in one line for what is not a bug of ours.
+
+    states: those of the models that the run has made so far.
+    """
+    try:
+        _check(args)
+        execute(args)
+    except LmEvalTTSError as error:
+        _leave(WRONG_SETTING, str(error))
+    except KeyboardInterrupt:
+        if not states:
+            raise
+        _leave(INTERRUPTED, states[-1].how_to_resume())
+    except Exception as error:
+        if not (_is_ours(args) and _is_the_users(error)):
+            raise
+        _leave(WRONG_SETTING, _in_short(error))
 
 
 def _check(args: Any) -> None:
@@ -118,10 +128,10 @@ def _in_short(error: Exception) -> str:
     return f"{what}{error} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
 
 
-def _not_written(messages: list[str]) -> str:
+def _not_written(messages: list[str], journal: str | None) -> str:
     rest = (
-        f"make room and give the same command again: it takes everything from {outcome.journal}"
-        if outcome.journal
+        f"make room and give the same command again: it takes everything from {journal}"
+        if journal
         else "with journal=<folder> in --model_args nothing would be computed again"
     )
     return f"{'; '.join(dict.fromkeys(messages))}: {rest}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+DATA_VARIABLE = "LM_EVAL_TTS_DATA"  # the environment variable that names a folder of benchmarks
 MODELS = {
     "tts-hf": "lm_eval_tts.models.hf:TTSHF",
     "tts-openai": "lm_eval_tts.models.openai:TTSOpenAI",

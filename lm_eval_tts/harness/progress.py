@@ -1,34 +1,20 @@
-"""The progress line of a run: problems done, tokens a second, accuracy so far, time left.
-
-Knows neither reference answers nor grading: the tasks lend a check that is cheap, and leaves
-undecided what is not.
-"""
+"""The progress line of a run: problems done, tokens a second, accuracy so far, time left."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-# (task name, document, response) to right, wrong, or None where only the real grading can tell.
-Check = Callable[[str, Any, str], "bool | None"]
+from lm_eval_tts.harness.checks import quick_check
 
 
-class Problem(Protocol):
+class Asked(Protocol):
     """What is used of an lm_eval instance."""
 
     task_name: str | None
     doc: Any
-
-
-_lent: dict[str, Check] = {}
-
-
-def lend_check(check: Check) -> None:
-    """Let progress lines show what this check can decide."""
-    _lent["check"] = check
 
 
 class Progress:
@@ -42,7 +28,7 @@ class Progress:
         self._bar = tqdm(
             total=total, disable=disable, desc=f"Running generate_until requests{rank}"
         )
-        self._check = None if disable else _lent.get("check")
+        self._disabled = disable
         self._started = time.perf_counter()
         self._num_tokens = 0
         self._found = {True: 0, False: 0, None: 0}
@@ -53,11 +39,12 @@ class Progress:
     def __exit__(self, *unused: object) -> None:
         self._bar.close()
 
-    def update(self, problem: Problem, response: str, num_tokens: int) -> None:
+    def update(self, problem: Asked, response: str, num_tokens: int) -> None:
         """Count one problem that is done, with the tokens that were sampled for it."""
+        if self._disabled:
+            return
         self._num_tokens += num_tokens
-        if self._check and problem.task_name:
-            self._found[self._check(problem.task_name, problem.doc, response)] += 1
+        self._found[quick_check(problem.task_name, problem.doc, response)] += 1
         speed = self._num_tokens / max(time.perf_counter() - self._started, 1e-9)
         text = ", ".join(filter(None, [f"{speed:.0f} tokens/s", self.accuracy()]))
         self._bar.set_postfix_str(text, refresh=False)

@@ -1,15 +1,19 @@
-"""How the run of this process goes: what `guard` has to know when lm_eval is done with it.
+"""How a run goes, for whoever has to say how it ended: `guard` around lm_eval's command.
 
-lm_eval takes a model's answers and returns nothing of the model; so this is the one place that
-outlives both. Models write, `guard` reads.
+lm_eval takes a model's answers and returns nothing of the model. So a model notes its state in the
+`watched` block that it is made in, if there is one; models outside of such a block, or in another
+one, are not seen by it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-MAX_FAILURES = 0.1
+MAX_FAILURES = 0.1  # share of requests that may fail before the exit code says so
 
 
 class Tally(NamedTuple):
@@ -24,18 +28,21 @@ class Tally(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outcome:
-    """tally: on this rank, and on rank 0 on all of them once lm_eval has gathered.
+class RunState:
+    """What one model has answered so far."""
 
-    max_failures: share of requests that may fail. journal: the folder, if there is one.
-    num_journaled: results in it. active: a model of ours was made.
-    """
-
-    tally: Tally = field(default_factory=Tally)
-    max_failures: float = MAX_FAILURES
     journal: str | None = None
+    """The folder, if there is one."""
+    max_failures: float = MAX_FAILURES
+    """Share of requests that may fail."""
+    tally: Tally = field(default_factory=Tally)
+    """On this rank, and on rank 0 on all of them once lm_eval has gathered."""
     num_journaled: int = 0
-    active: bool = False
+    """Results in the journal."""
+
+    def __post_init__(self) -> None:
+        if (states := _watched.get()) is not None:
+            states.append(self)
 
     def complaint(self) -> str | None:
         """Say that too many requests failed, if so."""
@@ -60,4 +67,15 @@ class Outcome:
         )
 
 
-outcome = Outcome()
+_watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[list[RunState]]:
+    """Collect the states of the models that are made in this block, in their order."""
+    states: list[RunState] = []
+    token = _watched.set(states)
+    try:
+        yield states
+    finally:
+        _watched.reset(token)

@@ -9,31 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
 from lm_eval_tts.grading import (
-    DEFAULT_TAGS,
-    Item,
-    Kind,
     Verdict,
     answer_classes,
     format_adherence,
     grade_many,
 )
-from lm_eval_tts.grading.verdicts import assess
-from lm_eval_tts.harness.names import task_configs
-from lm_eval_tts.harness.progress import lend_check
+from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
 
-MAX_QUICK = 50_000  # characters; longer responses are left to the real grading
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
-Doc = Mapping[str, Any]
 
 
 class Graded(str):
@@ -77,7 +68,7 @@ class GradeFilter(Filter):
         per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
         docs = list(docs)
         items = [
-            _item(text, doc)
+            item_of(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for text in (response, *_points(response).values(), *_candidates(response))
@@ -100,16 +91,6 @@ def _points(response: str) -> Mapping[str, Response]:
 
 def _candidates(response: str) -> Sequence[Response]:
     return response.details.candidates if isinstance(response, Response) else ()
-
-
-def _tags(response: str) -> tuple[str, str, str, str]:
-    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
-
-
-def _item(response: str, doc: Doc) -> Item:
-    options = doc.get("options")
-    kind: Kind = "choice" if options else "math"
-    return Item(str(response), doc["answer"], kind, options, _tags(response))
 
 
 def _take(response: str, verdicts: Any) -> Graded:
@@ -160,7 +141,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "answer_in_thinking": float(verdict.source == "thinking"),
         "loop": float(verdict.loop),
     }
-    tags = _tags(graded.response)
+    tags = tags_in(graded.response)
     if any(tags):
         adherence = format_adherence(str(graded.response), tags)
         metrics |= {
@@ -179,25 +160,6 @@ def _metrics(graded: Graded) -> dict[str, float]:
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
-
-
-def quick_check(task: str, doc: Any, response: str) -> bool | None:
-    """Grade a response for the progress line, without computer algebra.
-
-    None where that cannot tell, and for tasks that are not of this package: their documents may
-    mean other things.
-    """
-    if task not in _own_tasks() or len(response) > MAX_QUICK:
-        return None
-    try:
-        return assess(_item(response, doc)).correct
-    except Exception:  # a progress line must never end a run
-        return None
-
-
-@lru_cache
-def _own_tasks() -> frozenset[str]:
-    return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))
 
 
 def _usage_metrics(usage: Usage | None) -> dict[str, float]:
@@ -231,6 +193,3 @@ def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan
-
-
-lend_check(quick_check)

@@ -76,5 +76,5 @@ def test_what_a_broken_installation_raises_is_a_finding(monkeypatch, capsys):
 
     monkeypatch.setattr(doctor, "check_devices", broken)
     (finding,) = doctor._all(broken)
-    assert finding.state == "fix"
+    assert finding.severity == "fix"
     assert "libcudart" in finding.text

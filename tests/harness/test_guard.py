@@ -12,7 +12,7 @@ import pytest
 
 from lm_eval_tts.errors import DataError, RequestError
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.run_state import Outcome, Tally
+from lm_eval_tts.harness.run_state import RunState, Tally
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,6 @@ def run(tiny_checkpoint, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(lm_eval.evaluator, "add_env_info", lambda results: None)  # slow
     monkeypatch.setattr(lm_eval.utils, "_LOGGING_CONFIGURED", False)
     logging.getLogger("lm_eval").handlers.clear()  # one has the standard error of another test
-    monkeypatch.setattr(guard, "outcome", Outcome())
-    monkeypatch.setattr("lm_eval_tts.models.keeping.outcome", guard.outcome)
 
     def run(*more: str, model_args="", task="aime24_budget", out="out", gen=GEN, model="tts-hf"):
         arguments = ["lm_eval", "--model", model, "--tasks", task, "--device", "cpu"]
@@ -259,9 +257,7 @@ def test_data_that_cannot_be_read_is_one_line(run, tmp_path):
     assert "aime24.jsonl is not JSON lines in UTF-8" in last_line(err)
 
 
-def test_other_errors_and_other_models_are_left_alone(monkeypatch):
-    monkeypatch.setattr(guard, "outcome", Outcome())  # no model of ours was made
-
+def test_other_errors_and_other_models_are_left_alone():
     def execute(args):
         raise args
 
@@ -280,10 +276,10 @@ def test_a_second_rank_says_which_it_is(monkeypatch, capsys):
 
 
 def test_the_share_of_failures_is_over_all_requests():
-    assert Outcome(tally=Tally(100, 10)).complaint() is None
-    assert Outcome(tally=Tally(100, 11)).complaint()
-    assert Outcome(tally=Tally(1, 1), max_failures=1).complaint() is None
-    assert Outcome(tally=Tally(5, 1), max_failures=0).complaint()
+    assert RunState(tally=Tally(100, 10)).complaint() is None
+    assert RunState(tally=Tally(100, 11)).complaint()
+    assert RunState(tally=Tally(1, 1), max_failures=1).complaint() is None
+    assert RunState(tally=Tally(5, 1), max_failures=0).complaint()
     assert Tally(1, 0).plus(Tally(2, 1), Tally(3, 1)) == (6, 2)
 
 

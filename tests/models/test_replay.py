@@ -110,12 +110,11 @@ def test_our_own_samples_keep_their_token_counts(tmp_path):
     assert {name: table[f"{name},none"] for name in counts} == counts
 
 
-def test_options_in_another_order_are_not_taken_for_the_same_question():
+def test_options_in_another_order_are_not_taken_for_the_same_question(tmp_path):
     from lm_eval.api.instance import Instance
 
     doc = {"id": "r1", "question": "Which?", "options": {"A": "x", "B": "y"}, "answer": "A"}
-    replay = TTSReplay.__new__(TTSReplay)
-    replay._count_tokens = None
+    replay = TTSReplay(path=str(tmp_path))
     recorded = {"question": "Which?", "options": {"A": "y", "B": "x"}, "response": "A"}
     from lm_eval_tts.models.replay import index
     from lm_eval_tts.results.recordings import _recordings

@@ -32,7 +32,7 @@ def reasoner():
         **{**VLLM_ARGUMENTS, **REASONER},
     )
     yield lm
-    for llm in (lm.model, lm.reward_model._llm):
+    for llm in (lm.model, lm.session.reward_model._llm):
         llm.llm_engine.engine_core.shutdown()
 
 
@@ -78,7 +78,7 @@ def test_the_packaged_reward_model_scores_as_on_transformers_whatever_the_batch(
     items = [Score(question, steps[:n]) for n in range(1, 6)] + [Score("1+1?", steps[::-1])]
     want = on_hf.score(items)
     for batch in (items, items[::-1], *([item] for item in items)):
-        for item, have in zip(batch, reasoner.reward_model.score(batch), strict=True):
+        for item, have in zip(batch, reasoner.session.reward_model.score(batch), strict=True):
             assert have.scores == pytest.approx(want[items.index(item)].scores, abs=1e-4)
 
 

@@ -275,7 +275,7 @@ const verdict = (score) => score === null ? el("span", { class: "soft", title: "
   : el("span", { class: "part", title: "right in part of the repeats" }, Math.round(100 * score) + "%");
 
 let shown = null;
-async function drawSamples(run, keep) {
+async function drawSamples(run) {
   const row = board.rows.find((r) => Object.values(r.cells).some((c) => c.samples === run));
   if (!row) { location.hash = ""; return; }
   const [benchmark, cell] = Object.entries(row.cells).find(([, c]) => c.samples === run);

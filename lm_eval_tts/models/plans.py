@@ -1,0 +1,105 @@
+"""An instance of lm_eval to what a strategy starts from.
+
+context --prompt style, chat template--> token ids --settings--> request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lm_eval_tts.core.scheduler import derive_seed
+from lm_eval_tts.core.trace import Delimiters, Request
+from lm_eval_tts.grading import response_classes
+from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, history_of
+from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
+from lm_eval_tts.models.instances import Instance, document_key, problem_of
+from lm_eval_tts.prompts import build_messages
+from lm_eval_tts.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was checked and encoded, ready to run."""
+
+    settings: Settings
+    request: Request
+    seed: int
+
+    @property
+    def opening(self) -> str:
+        """The opening tag that the chat template has written of the response."""
+        opened = self.request.thinking_opened
+        return self.settings.delimiters.thinking_start if opened else ""
+
+
+def make_plan(
+    instance: Instance,
+    repeat: int,
+    settings: Settings,
+    chat: Chat,
+    checkpoint: Checkpoint,
+    max_length: int,
+) -> Plan:
+    """Return the plan of one answer. max_length: the engine's context in tokens."""
+    context = instance.args[0]
+    rendered = _render(context, settings, chat)
+    prompt = chat.encode(rendered)
+    left = max_length - len(prompt)
+    asked = left if settings.max_gen_toks is None else settings.max_gen_toks
+    start = settings.delimiters.thinking_start
+    opened = bool(start.strip()) and rendered.text.rstrip().endswith(start.strip())
+    seed = run_seed() if settings.seed is None else settings.seed
+    seed = derive_seed(seed, document_key(instance), repeat)
+    request = Request(
+        prompt=prompt,
+        max_tokens=min(left, asked),
+        encode=checkpoint.text.encode,
+        decode=checkpoint.text.decode,
+        question=history_of(context)[-1]["content"],
+        delimiters=settings.delimiters,
+        sampling=settings.sampling,
+        until=settings.until,
+        context_limited=left <= asked,
+        thinking_opened=opened,
+        seed=derive_seed(seed, "strategy"),
+        classify=_classifier(instance, settings, start if opened else ""),
+        problem=problem_of(instance),
+        policy_size=checkpoint.policy_size,
+        vocabulary_size=checkpoint.vocabulary_size,
+    )
+    return Plan(settings, request, seed)
+
+
+def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
+    """Put the prompt style around a context; without one it stays as it is."""
+    if settings.style is None:
+        return Rendered(str(context), isinstance(context, ChatPrompt))
+    return chat.render(
+        build_messages(
+            history_of(context), settings.style, settings.instruction, settings.instruction_role
+        )
+    )
+
+
+def _classifier(
+    instance: Instance, settings: Settings, opening: str
+) -> Callable[[Sequence[str]], list[int | None]]:
+    """Return what shows a strategy which responses have equal answers.
+
+    It reads the options of a document and not its answer, so that no strategy can come near it.
+    opening: what the chat template has written of each response.
+    """
+    options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
+    tags = tags_of(settings.delimiters)
+    return lambda texts: response_classes([opening + text for text in texts], options, tags)
+
+
+def tags_of(marks: Delimiters) -> tuple[str, str, str, str]:
+    """Return the delimiters as the tags that format adherence and extraction look for."""
+    return (
+        marks.thinking_start.strip(),
+        marks.thinking_end.strip(),
+        marks.answer_start.strip(),
+        marks.answer_end.strip(),
+    )

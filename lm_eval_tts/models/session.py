@@ -1,0 +1,243 @@
+"""What a model class has to answer requests by strategies, so that no finished work is lost.
+
+    requests --plans--> programs --scheduler over engine and reward model--> responses
+
+Engine and reward model are isolated from single faults and journaled; failures are counted. Each
+model has a session of its own, and no two of them share anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from lm_eval_tts import __version__
+from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.digests import digest
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.engines.isolated import IsolatedEngine
+from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.progress import Progress
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import RunState, Tally
+from lm_eval_tts.models.arguments import OwnArguments
+from lm_eval_tts.models.chat import Chat
+from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.instances import Instance, is_padding, number_repeats
+from lm_eval_tts.models.plans import Plan, make_plan
+from lm_eval_tts.models.responses import as_padding, respond
+from lm_eval_tts.reward_models.journaled import JournaledRewardModel
+from lm_eval_tts.settings import Settings, parse_settings
+
+ReadSettings = Callable[[Mapping[str, Any]], Settings]
+
+
+class World(NamedTuple):
+    """Which of the processes that share a run this is."""
+
+    rank: int = 0
+    world_size: int = 1
+
+
+class Answering(NamedTuple):
+    """What answers the ops of a run."""
+
+    engine: Engine
+    reward_model: RewardModel | None
+
+
+class Report(NamedTuple):
+    """What a rank has to say of itself when results are gathered."""
+
+    tally: Tally
+    spent: Spent
+
+
+class Session:
+    """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
+
+    defaults: settings of all tasks that do not say otherwise. reward_model: None if none was named.
+    """
+
+    checkpoint: Checkpoint
+    chat: Chat
+    _make_engine: Callable[[], Engine]
+
+    def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
+        """Load the reward model, if one is named. Raises SettingsError."""
+        self.defaults = dict(arguments.defaults)
+        self.state = RunState(arguments.journal, arguments.max_failures)
+        self.reward_model: LoadedRewardModel | None = None
+        self._reward_name: str | None = None
+        self._spent_on_all_ranks: Spent | None = None
+        self._engine: Engine | None = None
+        if (named := arguments.reward_model) is not None:
+            self._reward_name = named.reward_model
+            named = replace(named, reward_model=find_checkpoint(named.reward_model))
+            self.reward_model = named.load(trust_remote_code=trust_remote_code)
+
+    def serve(
+        self,
+        checkpoint: Checkpoint,
+        chat: Chat,
+        make_engine: Callable[[], Engine],
+        refuse: Callable[[Settings], None] = lambda settings: None,
+    ) -> None:
+        """Note what was loaded. refuse: raises SettingsError for what it cannot serve."""
+        self.checkpoint, self.chat = checkpoint, chat
+        self._make_engine, self._refuse = make_engine, refuse
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made at first use, when the batch size is settled."""
+        if self._engine is None:
+            self._engine = self._make_engine()
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine | None) -> None:
+        self._engine = engine
+
+    def renew_engine(self) -> None:
+        """Have the next use make a new engine: the last one was made for other weights."""
+        self._engine = None
+
+    def answer(
+        self, requests: Sequence[Instance], world: World, *, show_progress: bool
+    ) -> list[Response]:
+        """Answer each request by its strategy; a request that cannot be served is a failure.
+
+        lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
+        those extra ones get a copy that is marked as padding.
+        """
+        numbered = number_repeats(requests)
+        unique = {key: instance for key, instance in numbered if not is_padding(key, instance)}
+        instances, read = list(unique.values()), self.settings_reader()
+        plans = [self.plan(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        disable = not show_progress or world.rank != 0
+        with (
+            self._answering(instances, read, world.rank) as answering,
+            Progress(len(plans), disable=disable, world_size=world.world_size) as progress,
+        ):
+            made = self._run(plans, instances, answering, progress)
+        self.count(made)
+        responses = dict(zip(unique, made, strict=True))
+        return [
+            responses[key] if key in responses else as_padding(responses[key.original(instance)])
+            for key, instance in numbered
+        ]
+
+    def settings_reader(self) -> ReadSettings:
+        """Return a function that reads generation kwargs, once for equal ones."""
+        seen: dict[str, Settings] = {}
+
+        def read(kwargs: Mapping[str, Any]) -> Settings:
+            key = repr(sorted(kwargs.items()))
+            if key not in seen:
+                seen[key] = parse_settings({**self.defaults, **kwargs})
+                self._check(seen[key])
+            return seen[key]
+
+        return read
+
+    def _check(self, settings: Settings) -> None:
+        if "reward" in settings.strategy.score_names and self.reward_model is None:
+            raise SettingsError(
+                "the strategy needs a reward model: set reward_model= in model_args"
+            )
+        self._refuse(settings)
+
+    def plan(self, instance: Instance, repeat: int, settings: Settings) -> Plan:
+        """Return the plan of one answer."""
+        return make_plan(
+            instance, repeat, settings, self.chat, self.checkpoint, self.engine.max_length
+        )
+
+    def _run(
+        self,
+        plans: Sequence[Plan],
+        instances: Sequence[Instance],
+        answering: Answering,
+        progress: Progress,
+    ) -> list[Response]:
+        responses: dict[int, Response] = {}
+        jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
+        for result in run(jobs, *answering):
+            response = respond(plans[result.job], result, self.checkpoint.text)
+            responses[result.job] = response
+            progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
+        return [responses[job] for job in range(len(plans))]
+
+    @contextmanager
+    def _answering(
+        self, instances: Sequence[Instance], read: ReadSettings, rank: int
+    ) -> Iterator[Answering]:
+        """Give the engine, isolated from single faults, and the reward model, both journaled."""
+        engine = IsolatedEngine(self.engine)
+        if self.state.journal is None:
+            yield Answering(engine, self.reward_model)
+            return
+        with Journal(self.state.journal, self.facts(), rank) as journal:
+            for task in dict.fromkeys(instance.task_name for instance in instances):
+                own = [instance for instance in instances if instance.task_name == task]
+                self._check_task(journal, str(task), own, read(own[0].args[1]))
+            known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+            try:
+                yield Answering(JournaledEngine(engine, journal), known)
+            finally:
+                self.state.num_journaled = len(journal)
+
+    def _check_task(
+        self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
+    ) -> None:
+        """Note in the journal what a task asks for, or find that it asked for something else."""
+        given = {**self.defaults, **instances[0].args[1]}
+        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
+        facts = {name: repr(value) for name, value in sorted(given.items())}
+        prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
+        journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
+
+    def facts(self) -> dict[str, str]:
+        """Return by name what makes the results of two runs differ, whatever they ask."""
+        reward_model = {"reward_model": str(self._reward_name)}
+        if self.reward_model is not None:
+            reward_model |= self.reward_model.facts()
+        return {
+            "lm_eval_tts": __version__,
+            **self.checkpoint.facts(self.engine.max_length),
+            **reward_model,
+        }
+
+    def info(self) -> dict[str, Any]:
+        """Return what results say of the checkpoint, and what all scores of the run cost.
+
+        Time and tokens read depend on what is asked together, so no sample has a part of them.
+        """
+        info = {**self.checkpoint.names, "reward_model": self._reward_name}
+        if self.reward_model is not None:
+            spent = self._spent_on_all_ranks or self.reward_model.spent
+            info["scorer_seconds"] = round(spent.seconds, 3)
+            info["scorer_tokens_read"] = round(spent.num_tokens)
+        return info
+
+    def count(self, responses: Sequence[Response]) -> None:
+        """Add responses to the tally."""
+        failed = sum(response.details.failure is not None for response in responses)
+        self.state.tally = self.state.tally.plus(Tally(len(responses), failed))
+
+    def report(self) -> Report:
+        """Return what this rank has to say of itself."""
+        spent = Spent() if self.reward_model is None else self.reward_model.spent
+        return Report(self.state.tally, spent)
+
+    def add_up(self, reports: Sequence[Report]) -> None:
+        """Take what all ranks say for the whole run's."""
+        tallies, spent = zip(*reports, strict=True)
+        self.state.tally = Tally().plus(*tallies)
+        self._spent_on_all_ranks = Spent().plus(*spent)
