@@ -12,7 +12,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.harness.autoload import task_configs
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.openai import TTSOpenAI
 
