@@ -35,7 +35,7 @@ from lm_eval_tts.reward_models.heads import cannot_load
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
 from lm_eval_tts.reward_models.known import KnownScores
 
-TASK = "token_classify"
+POOLING_TASK = "token_classify"
 FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
 
 
@@ -74,7 +74,7 @@ class VLLMRewardModel(CheckpointModel):
         outputs = self._llm.encode(
             [TokensPrompt(prompt_token_ids=list(item.token_ids)) for item in inputs],
             PoolingParams(use_activation=False, skip_reading_prefix_cache=from_start),
-            pooling_task=TASK,
+            pooling_task=POOLING_TASK,
             use_tqdm=False,
         )
         return [self._keep(item, output) for item, output in zip(inputs, outputs, strict=True)]
@@ -137,6 +137,6 @@ def _read_config(name: str, **code: Any) -> Any:
 
 def _pooler_config() -> PoolerConfig:
     """Ask for all tokens; vLLM before 0.25 takes the task at each call alone."""
-    config = {"tok_pooling_type": "ALL", "task": TASK}
+    config = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
     known = {field.name for field in fields(PoolerConfig)}
     return PoolerConfig(**{name: value for name, value in config.items() if name in known})
