@@ -49,8 +49,10 @@ def _value(node: Node) -> Hashable:
 
 
 def _list(node: Node) -> Hashable:
-    if node.parts and all(p.kind == "relation" and p.mark == "!=" for p in node.parts):
-        return key_of(complement([p.parts[1] for p in node.parts]))
+    first = node.parts[0] if node.parts else node
+    if first.kind == "relation" and first.mark == "!=":  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
+        points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
+        return key_of(complement(points))
     members = frozenset(map(key_of, node.parts))
     if len(members) == 1:
         return next(iter(members))

@@ -41,6 +41,9 @@ _IS_THE_ANSWER = re.compile(
 _PREDICATE = re.compile(
     r"(?<!\w)(?:is|are|was|be|called|facing|:)\s+(?:an?\s+|the\s+)?(?=[^\W\d_])"
 )
+_IS_A = re.compile(
+    r"\b(?:is|are|was)\s+an?\s+(?![^\s]*\d)(?:\w+\s+){0,2}?\w+\s+(?:with|centered|whose|that|having|of|in)\b"
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABELLED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])\s+(?=\S)")
 _PRONOUNS = frozenset(
@@ -187,6 +190,8 @@ def _is_numbered_name(before: str, run: Run) -> bool:
 
 
 def _in_sentence(sentence: _Sentence, loosely: bool) -> Claim | None:
+    if re.search(r"\bwould\b.*\bif\b", sentence.text):
+        return None
     if has("hedge", sentence.text) and not _CONDITION.search(
         sentence.text, len(sentence.text) // 3
     ):
@@ -196,9 +201,13 @@ def _in_sentence(sentence: _Sentence, loosely: bool) -> Claim | None:
             return Claim(_plain(shown(sentence.text, run.start, run.end)), 3)
     if (found := _final_equation(sentence)) or (found := _object(sentence)):
         return Claim(found, 1)
-    if loosely and (found := _loose(sentence)):
+    noun = predicate(sentence.text) if _IS_A.search(sentence.text) else None
+    if not noun and loosely and not has("not", sentence.text) and (found := _loose(sentence)):
         return Claim(found, 0)
-    return Claim(found, 0) if (found := predicate(sentence.text)) else None
+    if found := noun or predicate(sentence.text):
+        return Claim(found, 0)
+    yes = re.match(r"(?:yes|no)(?=[,.!]|$)", sentence.text, re.I)
+    return Claim(yes.group(), 0) if yes else None
 
 
 def _final_equation(sentence: _Sentence) -> str | None:

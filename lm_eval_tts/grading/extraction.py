@@ -58,6 +58,7 @@ _CONCLUDES = re.compile(rf"\W*(?:{alternatives('so')})", re.I)
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
+_IF = re.compile(r"[^.\n]*\bif\b")
 _DERIVED = re.compile(
     r"\s*(?:obtained|found|given|calculated|computed|determined|derived|reached|not|cannot|never)\b",
     re.I,
@@ -176,6 +177,8 @@ def _phrase(text: str) -> Found | None:
         after = _AFTER.match(lower, noun.end())
         if not after or not _announces(lower, noun) or _DERIVED.match(lower, after.end()):
             continue
+        if "would" in after.group() and _IF.match(lower, after.end()):
+            continue  # "would be 5 if x were even"
         if answer := _section(text[after.end() :]):
             return Found(answer[:MAX_ANSWER], "phrase", noun.start())
     return None

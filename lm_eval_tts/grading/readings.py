@@ -166,8 +166,26 @@ def _constant_renamed(node: Node) -> Iterator[Node]:
             and product[0][0].name in ("C", "K", "c", "k", "C_1")
         ):
             rest = Value({p: f for p, f in node.value.top.items() if p != product}, values.ONE)
-            if rest.variables and product[0][0].name not in rest.variables:
+            if rest.atoms and product[0][0].name not in rest.variables:
                 yield node_of(values.add(rest, values.free("any constant")))
+
+
+def _integer_renamed(node: Node) -> Iterator[Node]:
+    """π/4 + nπ: a lone letter times π is any integer."""
+    if node.kind == "named":
+        yield from (
+            node._replace(parts=(node.parts[0], s)) for s in _integer_renamed(node.parts[1])
+        )
+    if node.kind != "value" or node.value is None or not node.value.variables <= set("knml"):
+        return
+    for product, factor in node.value.top.items():
+        names = {atom.name for atom, _ in product}
+        if len(names) == 2 and "π" in names and names & node.value.variables:
+            rest = {p: f for p, f in node.value.top.items() if p != product}
+            multiple = values.multiply(values.PI, values.free("any integer"))
+            multiple = values.multiply(multiple, values.rational(factor))
+            if not Value(rest, values.ONE).variables and node.value.bottom == values.ONE:
+                yield node_of(values.add(Value(rest, values.ONE), multiple))
 
 
 def _last_side(node: Node) -> Iterator[Node]:
@@ -274,6 +292,13 @@ READINGS: tuple[Reading, ...] = (
         "any letter does",
         ("x^2 + K", "x^2 + C"),
         _constant_renamed,
+    ),
+    Reading(
+        "any integer",
+        "both",
+        "k in kπ may have any name",
+        ("n\\pi", "k\\pi, k \\in \\mathbb{Z}"),
+        _integer_renamed,
     ),
     Reading(
         "what was asked, equals",

@@ -46,7 +46,7 @@ def unmarked(text: str) -> str:
     if "*" in text or "_" in text:
         text = _BOLD.sub(_unless_power, text)
     if not text.isascii():
-        text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°")
+        text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
     text = text.replace("`", "").strip()
     while text[:1] in ("#", ">", "|"):
         text = text[1:].lstrip()

@@ -26,6 +26,7 @@ _ANNOUNCED = re.compile(
 _CONNECTED = re.compile(
     rf"(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>)[\s:,]*{_ADVERBS}{_NOUN}\W*$", re.I
 )
+_CONCLUDED = re.compile(rf"(?:{alternatives('so')})\W*$", re.I)
 _CHOSEN = re.compile(rf"(?:{alternatives('choose')})[\s:,]*{_ADVERBS}{_NOUN}\W*$", re.I)
 _COPULA = rf"(?:(?:{alternatives('is')}|seems|appears|looks|would|must|to be)[\s,]+)*"
 _PRAISED = re.compile(
@@ -106,6 +107,10 @@ def statements(piece: str, options: Mapping[str, str]) -> list[Statement]:
         if phrases("retract").search(mention.after) and not LABEL.search(mention.after):
             found = []
             continue
+        if re.search(rf"\bbut\b[^,;]*(?:{alternatives('wrong')})", after) and not LABEL.search(
+            after
+        ):
+            continue
         if is_sure := _is_claimed(clause, after, mention, options):
             found.append(Statement(mention.letter, is_sure > 1))
     return found
@@ -113,6 +118,10 @@ def statements(piece: str, options: Mapping[str, str]) -> list[Statement]:
 
 def _hedges(clause: str, after: str, text: str) -> bool:
     """A hedge counts before the label, or where the clause of the label goes on with one."""
+    if re.search(r"\bwould\b", text) and re.search(
+        r"\b(?:only )?if\b", phrases("idiom").sub("", after)
+    ):
+        return True
     return bool(
         phrases("hedge").search(phrases("idiom").sub("", clause))
         or phrases("hedge").match(after.lstrip(" ),"))
@@ -151,7 +160,7 @@ def _is_claimed(clause: str, after: str, mention: Mention, options: Mapping[str,
     ends = not after.strip(" ).,*]!") and not _ends_with_like(clause)
     if ends and mention.is_dressed:
         return 1
-    return 1 if ends and _CONNECTED.search(clause) else 0
+    return 1 if ends and (_CONNECTED.search(clause) or _CONCLUDED.search(clause)) else 0
 
 
 def _explicit_choice(clause: str) -> bool:

@@ -39,6 +39,8 @@ MAX_PARTS = 6  # of an answer that is put together from several sentences
 
 _LETTER = re.compile(r"\\text\w*\{\s*\([A-J]\)\s*\}$")  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
+_PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
+_LABELS = re.compile(r"(?<=[.;,])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
 _SOLUTION = re.compile(r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)")
 
 
@@ -190,13 +192,16 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     boxed = boxes(text)
     if len(boxed) == count:
         return ", ".join(boxed)
-    pieces = sentences(text)[-count:]
-    claims = [committed(piece, loosely=False) for piece in pieces]
+    pieces = sentences(_LABELS.sub("\n", text))[-count:]
+    claims = [committed(_PART.sub("", piece), loosely=False) for piece in pieces]
     if len(claims) < count or boxed or None in claims:
         return None
     subjects = {
-        piece.split(claim.answer[:1])[0].strip().lower()
-        for piece, claim in zip(pieces, claims, strict=True)
-        if claim
+        _subject(piece, claim.answer) for piece, claim in zip(pieces, claims, strict=True) if claim
     }
     return ", ".join(claim.answer for claim in claims if claim) if len(subjects) == count else None
+
+
+def _subject(piece: str, answer: str) -> str:
+    """What a sentence says something of: all before the value."""
+    return piece[: max(piece.rfind(answer.rsplit("=", 1)[-1].strip()), 0)].strip().lower()
