@@ -16,6 +16,7 @@ from typing import NamedTuple, TextIO
 
 from lm_eval_tts import __version__, autoload, doctor
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.grading import dispute
 from lm_eval_tts.results import fit
 
 BAD_INPUT = 2
@@ -234,5 +235,8 @@ COMMANDS = {
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "fit": Command("a compute-optimal table from finished runs", fit.add_arguments, fit.run),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
+    "grade": Command(
+        "where two graders differ on the same responses", dispute.add_arguments, dispute.run
+    ),
     "doctor": Command("checks of this installation", doctor.add_arguments, doctor.run),
 }

@@ -21,12 +21,13 @@ from lm_eval_tts.grading import (
     DEFAULT_TAGS,
     Item,
     Kind,
+    Tolerance,
     Verdict,
     answer_classes,
+    assess,
     format_adherence,
     grade_many,
 )
-from lm_eval_tts.grading.verdicts import assess
 from lm_eval_tts.progress import lend_check
 from lm_eval_tts.response import USAGE_METRICS, Response, Usage
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
@@ -109,7 +110,9 @@ def _tags(response: str) -> tuple[str, str, str, str]:
 def _item(response: str, doc: Doc) -> Item:
     options = doc.get("options")
     kind: Kind = "choice" if options else "math"
-    return Item(str(response), doc["answer"], kind, options, _tags(response))
+    tolerance = Tolerance.of(doc.get("tolerance"))
+    question = str(doc.get("question", ""))
+    return Item(str(response), doc["answer"], kind, options, _tags(response), question, tolerance)
 
 
 def _take(response: str, verdicts: Any) -> Graded:
@@ -159,6 +162,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "exact_match": float(verdict.correct),
         "answer_in_thinking": float(verdict.source == "thinking"),
         "loop": float(verdict.loop),
+        "undecided": float(verdict.undecided),
     }
     tags = _tags(graded.response)
     if any(tags):
@@ -214,6 +218,8 @@ def _record(graded: Graded) -> dict[str, Any]:
         "source": verdict.source,
         "state": verdict.state,
     }
+    if verdict.reference is not None:
+        record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     if (failure := _failure(graded)) is not None:
