@@ -18,6 +18,7 @@ from lm_eval_tts import __version__
 from lm_eval_tts.core.difficulty import ESTIMATES
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload, doctor
 from lm_eval_tts.results.runs import keep_largest, load_runs, require_runs
 
@@ -284,6 +285,11 @@ COMMANDS = {
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "fit": Command("a compute-optimal table from finished runs", add_fit, run_fit),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
+    "grade": Command(
+        "where two graders differ on the same responses",
+        dispute.add_dispute_arguments,
+        dispute.run_dispute,
+    ),
     "doctor": Command(
         "checks of this installation", doctor.add_doctor_arguments, doctor.run_doctor
     ),

@@ -47,6 +47,7 @@ METRICS = (
     ),
     Metric(name="exact_match", higher_is_better=True, unit="share"),
     Metric(name="answered", higher_is_better=True, unit="share"),
+    Metric(name="undecided", unit="share"),
     Metric(name="answer_in_thinking", unit="share"),
     Metric(
         name="sampled_tokens", usage="sampled", heading="sampled", column="always",

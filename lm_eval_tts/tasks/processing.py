@@ -140,6 +140,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "exact_match": float(verdict.correct),
         "answer_in_thinking": float(verdict.source == "thinking"),
         "loop": float(verdict.loop),
+        "undecided": float(verdict.undecided),
     }
     tags = tags_in(graded.response)
     if any(tags):
@@ -177,6 +178,8 @@ def _record(graded: Graded) -> dict[str, Any]:
         "source": verdict.source,
         "state": verdict.state,
     }
+    if verdict.reference is not None:
+        record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     if (failure := _failure(graded)) is not None:
