@@ -70,11 +70,12 @@ def _response(
 ) -> Response:
     """Return a trace's text; a tag that the template opened is shown as part of it.
 
-    details: fields of `Details`.
+    cost: of the whole program; what only this trace took, for a part of it. details: fields of
+    `Details`.
     """
     text = tokenizer.decode(trace.response_ids)
     thinking, answer = _phases(plan, trace, text, tokenizer)
-    cost = cost or Cost()
+    cost = cost or Cost(num_sampled_tokens=trace.num_tokens(forced=False))
     usage = Usage(
         thinking=thinking,
         answer=answer,

@@ -156,8 +156,9 @@ def _metrics(graded: Graded) -> dict[str, float]:
             metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
         for label, point in details.points.items():
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
-            metrics[f"thinking_tokens@{label}"] = thinking
+            usage = _usage_metrics(point.details.usage)
+            for name in ("thinking_tokens", "sampled_tokens"):
+                metrics[f"{name}@{label}"] = usage[name]
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
