@@ -33,7 +33,7 @@ from lm_eval_tts.strategies.parts.confidence import (
     tail_confidence,
     token_confidences,
 )
-from lm_eval_tts.strategies.single import Single
+from lm_eval_tts.strategies.parts.natural import complete, has_stop
 
 PIECE = 64  # tokens that are written between two looks at the confidence
 
@@ -131,23 +131,16 @@ class DeepConf(Sampled):
         limit = min(self.max_gen_toks, request.max_tokens)
         while True:
             size = min(PIECE, limit - trace.num_tokens())
-            rest = replace(request, prompt=trace.token_ids, max_tokens=size)
-            piece = yield from Single(max_gen_toks=size).run(rest)
-            confidences += token_confidences(piece.logprobs)
-            trace = replace(trace, segments=(*trace.segments, *piece.without_logprobs().segments))
+            longer = yield from complete(request, trace, size)
+            confidences += token_confidences(longer.logprobs)
+            trace = longer.without_logprobs()
             if not trace.truncated("answer") or trace.num_tokens() >= limit:
                 return Watched(trace, confidences)
-            if self._crosses_stop(request, trace):
+            if has_stop(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
             if full and min(group_confidences(confidences, self.window)) < least:
                 return Watched(trace, confidences, given_up=True)
-
-    def _crosses_stop(self, request: Request, trace: Trace) -> bool:
-        """Say whether a stop string lies across two pieces, where no engine could see it."""
-        stops = (*request.until, request.delimiters.answer_end.strip())
-        text = request.decode(trace.response_ids)
-        return any(stop in text for stop in stops if stop)
 
     def _lowest(self, watched: Watched) -> float:
         return MEASURES["lowest"](watched.confidences, self.window)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lm_eval_tts.core.program import Program, Sampling, generate
+from lm_eval_tts.core.program import Program, Sampling
 from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.strategies.parts.natural import complete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +45,7 @@ class Single:
         """Return the trace of the one completion."""
         if request.max_tokens < 1:
             raise RequestError(f"prompt of {len(request.prompt)} tokens leaves no room to answer")
-        answer_end = request.delimiters.answer_end.strip()
-        stop = (*request.until, *((answer_end,) if answer_end else ()))
         limit = min(self.max_gen_toks, request.max_tokens)
-        completion = yield from generate(
-            request.prompt,
-            max_tokens=limit,
-            stop=stop,
-            sampling=request.sampling,
-            logprobs=request.logprobs,
-        )
-        if answer_end and completion.stop == answer_end:  # as written, not cut and encoded anew
-            completion = replace(completion, token_ids=completion.sampled_ids)
-        trace = Trace(request.prompt).add(completion, "answer")
+        trace = yield from complete(request, Trace(request.prompt), limit)
         out = limit < self.max_gen_toks and trace.truncated("answer")
         return replace(trace, out_of_context=out)

@@ -50,22 +50,23 @@ def candidate_metrics(response: Response, verdicts: Sequence[Verdict]) -> dict[s
     return sample_metrics(correct, answer_classes([v.answer for v in verdicts]), scores)
 
 
-def candidate_records(response: Response, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def candidate_records(
+    response: Response, answers: Sequence[str | None], correct: Sequence[Any], classes: Classes
+) -> list[dict[str, Any]]:
     """Return what is to be read in the samples file about each candidate."""
-    classes = answer_classes([verdict.answer for verdict in verdicts])
     return [
         {
             "text": str(candidate),
-            "answer": verdict.answer,
+            "answer": answer,
             "class": number,
-            "correct": verdict.correct,
+            "correct": right,
             "total_tokens": candidate.details.usage.total if candidate.details.usage else None,
             "scores": {
                 name: None if math.isnan(value) else value
                 for name, value in candidate.details.scores.items()
             },
         }
-        for candidate, verdict, number in zip(
-            response.details.candidates, verdicts, classes, strict=True
+        for candidate, answer, right, number in zip(
+            response.details.candidates, answers, correct, classes, strict=True
         )
     ]

@@ -26,8 +26,11 @@ Counts = npt.NDArray[np.float64]
 def pass_at(correct: Sequence[float], k: int) -> float:
     """Return the chance that one of k samples is right, without bias.
 
-    Chen et al. 2021 (arXiv:2107.03374), equation 1: 1 - C(n - c, k) / C(n, k).
+    Chen et al. 2021 (arXiv:2107.03374), equation 1: 1 - C(n - c, k) / C(n, k). Of a metric with
+    other values than 1 and 0 it is the expected best of k.
     """
+    if not set(correct) <= {0.0, 1.0}:
+        return best_at(correct, correct, k)
     n, wrong = len(correct), sum(not right for right in correct)
     return 1 - comb(wrong, k) / comb(n, k)
 

@@ -17,6 +17,7 @@ from lm_eval_tts.core.voting import aggregate
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies.best_of_n import choose
 from lm_eval_tts.strategies.parts.candidates import Rated, at_least, rate, steps_of
+from lm_eval_tts.strategies.parts.natural import as_written, goes_on, stops_of
 from lm_eval_tts.strategies.parts.thinking import (
     Room,
     answer,
@@ -117,14 +118,16 @@ class Search(Rated):
         """Write a step of a response that is one piece."""
         left = min(self.max_gen_toks, request.max_tokens) - trace.num_tokens()
         limit = left if last else min(left, self.max_step_tokens)
-        answer_end = request.delimiters.answer_end.strip()
-        stop = (*request.until, *((answer_end,) if answer_end else ()))
+        stop = stops_of(request, trace)
         completion = yield from self._step(request, trace, limit, stop, last)
-        closed = completion.stop == self.step_delimiter
-        if closed or (answer_end and completion.stop == answer_end):
+        more = goes_on(request, trace, completion)
+        ended = completion.stop in request.until and not more
+        closed = completion.stop == self.step_delimiter and not ended
+        answer_end = request.delimiters.answer_end.strip()
+        if closed or more or (answer_end and completion.stop == answer_end):
             completion = as_written(completion)
         left -= len(completion.token_ids)
-        cut = completion.finish_reason == "length"
+        cut = more or completion.finish_reason == "length"
         out = cut and left < 1 and request.max_tokens < self.max_gen_toks
         trace = replace(trace.add(completion, "answer"), out_of_context=out)
         return Path(trace, done=left < 1 or not (closed or cut), closed=closed)
@@ -166,11 +169,6 @@ class Search(Rated):
                 trace.token_ids, max_tokens=limit, stop=(*step, *stop), sampling=request.sampling
             )
         )
-
-
-def as_written(completion: Completion) -> Completion:
-    """Keep the stop string as the model wrote it, not cut off and encoded anew."""
-    return replace(completion, token_ids=completion.sampled_ids)
 
 
 def _steps(request: Request, path: Path, delimiter: str) -> list[str]:
