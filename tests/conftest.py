@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import lm_eval_tts.harness.autoload  # noqa: F401  # the hook, also where the package is not installed
 
+settings.register_profile("project", deadline=None)  # a busy machine is no failure
+settings.load_profile("project")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches anything
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -37,9 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the longest file begin where workers share the files, not run last and alone."""
+    """Have the longest files begin where workers share the files, so that none runs last, alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: item.path.name != "test_resume.py")
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: (item.path.name != "test_resume.py", item.path not in slow))
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ LAYERS = [
     {"cli", "program", "scheduler"},  # the last two are old names of parts of core
 ]
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-SCORERS = {f"reward_models/{name}.py" for name in ("heads", "hf", "padded", "prefixes", "vllm")}
-LOADING = {"reward_models/loading.py"}  # within its functions
+SCORERS = {f"reward_models/{name}.py" for name in ("hf", "padded", "prefixes", "qwen2", "vllm")}
+LOADING = {"reward_models/heads.py", "reward_models/loading.py"}  # within their functions
 # Who may import what is slow to import, by part or by file.
 HEAVY = {
     "torch": {

@@ -6,10 +6,14 @@ quantiles, so that a bin means the same for every policy.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 BINS = {"easy": 0.5, "medium": 0.1, "hard": 0.0}  # least pass@1 of each, in this order
+
+# What the difficulty of a problem can be estimated by; the oracle is pass@1 itself.
+ESTIMATES = ("agreement", "reward", "both", "oracle")
 
 
 def bin_of(rate: float) -> str:
@@ -28,3 +32,9 @@ def agreement(classes: Sequence[int | None]) -> float:
     counts = Counter(number for number in classes if number is not None)
     most = max(counts.values(), default=1)
     return (most - 1) / (len(classes) - 1)
+
+
+def mean_reward(rewards: Sequence[float | None]) -> float:
+    """Return the mean of the rewards that are known, neither None nor NaN; 0 without any."""
+    known = [reward for reward in rewards if reward is not None and not math.isnan(reward)]
+    return math.fsum(known) / len(known) if known else 0.0

@@ -14,6 +14,12 @@ def digest(*texts: str) -> str:
     return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=6).hexdigest()
 
 
+def json_key(value: Any, **options: Any) -> str:
+    """Return 32 characters that identify a JSON value; options are those of `json.dumps`."""
+    text = json.dumps(value, **options)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def weights_digest(model: Any) -> str:
     """Return a digest of names, shapes and some values spread over each tensor of a torch module.
 

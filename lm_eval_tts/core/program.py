@@ -25,16 +25,19 @@ FinishReason = Literal["stop", "length", "eos"]
 class Sampling:
     """How tokens are drawn; the defaults are greedy decoding.
 
-    temperature: 0 is greedy, otherwise > 0. top_p, min_p: in [0, 1]; 1 and 0 are off.
-    top_k: 0 is off. repetition_penalty: > 0, 1 is off (Keskar et al. 2019, CTRL).
     Applied in the order of transformers: penalty, temperature, top_k, top_p, min_p.
     """
 
     temperature: float = 0.0
+    """0 is greedy, otherwise > 0."""
     top_p: float = 1.0
+    """In (0, 1]; 1 is off."""
     top_k: int = 0
+    """0 is off."""
     min_p: float = 0.0
+    """In [0, 1]; 0 is off."""
     repetition_penalty: float = 1.0
+    """> 0; 1 is off (Keskar et al. 2019, CTRL)."""
 
 
 GREEDY = Sampling()
@@ -42,53 +45,51 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Continue `token_ids` until a stop string, the end of the turn, or `max_tokens` (>= 1).
-
-    Sample k of `n` draws from the op's seed plus k, so n samples equal n requests one by one.
-    logprobs: asks for log-probabilities, with those of so many likeliest tokens (>= 0) beside the
-    sampled one's; None asks for nothing.
-    """
+    """Continue a text until a stop string, the end of the turn, or a number of tokens."""
 
     token_ids: TokenIds
+    """Prompt and response so far."""
     max_tokens: int
+    """>= 1."""
     stop: tuple[str, ...] = ()
     sampling: Sampling = GREEDY
     n: int = 1
+    """Samples; number k draws from the op's seed plus k, so n samples equal n requests."""
     logprobs: int | None = None
+    """Asks for the sampled token's log-probability and those of this many likeliest tokens (>= 0);
+    None asks for nothing."""
 
 
 class TokenLogprob(NamedTuple):
-    """How sure the model was of a token: natural logarithms, before temperature and filters.
-
-    sampled: of the token itself. top: of the likeliest tokens, largest first. mean: over the whole
-    vocabulary; NaN where an engine does not tell it.
-    """
+    """How sure the model was of a token: natural logarithms, before temperature and filters."""
 
     sampled: float
+    """Of the token itself."""
     top: tuple[float, ...] = ()
+    """Of the likeliest tokens, largest first."""
     mean: float = nan
+    """Over the whole vocabulary; NaN where an engine does not report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine made of a `Generate`.
-
-    token_ids: the text before the stop string or the end of the turn, cut exactly there.
-    sampled_ids: everything the model sampled, with the tokens of the ending; this is the cost.
-    finish_reason: "stop" (a stop string, named by `stop`), "eos" (end of turn) or "length".
-    logprobs: one for each of `sampled_ids`, if they were asked for.
-    """
+    """What an engine made of a `Generate`."""
 
     token_ids: TokenIds
+    """The text before the stop string or the end of the turn, cut exactly there."""
     sampled_ids: TokenIds
+    """Everything the model sampled, with the tokens of the ending; this is the cost."""
     finish_reason: FinishReason
+    """"stop" (a stop string), "eos" (end of turn) or "length"."""
     stop: str | None = None
+    """The stop string that ended it."""
     logprobs: tuple[TokenLogprob, ...] = ()
+    """One for each of `sampled_ids`, if they were asked for."""
 
     def within(self, max_tokens: int, ending: int) -> Completion:
         """Return what a limit of `max_tokens` leaves of it, ending not counted.
 
-        ending: tokens that the ending may take behind the limit, so that a closing tag which the
+        ending: tokens that the ending may take after the limit, so that a closing tag which the
         model has begun is seen to its end and not left as half a tag. A limit within a limit is
         the smaller limit alone.
         """
@@ -126,25 +127,22 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Ask the reward model about a response to `question`; the result is a `StepScores`.
-
-    steps: the response's texts from the first step on, none of them empty, at least one.
-    """
+    """Ask the reward model about a response; the result is a `StepScores`."""
 
     question: str
+    """What the response answers."""
     steps: tuple[str, ...]
+    """The response's texts from the first step on, none of them empty, at least one."""
 
 
 class StepScores(NamedTuple):
-    """What a reward model says of a response.
-
-    scores: one a step, each in [0, 1], of a process reward model; one in all, of any size, of an
-    outcome reward model. num_tokens: of question and steps as the model is shown them, whether it
-    reads them for this or has read some of them before.
-    """
+    """What a reward model says of a response."""
 
     scores: tuple[float, ...]
+    """One a step, each in [0, 1], of a process reward model; one in all, of any size, of an outcome
+    reward model."""
     num_tokens: int
+    """Of question and steps as the model is shown them, whether or not it has read some before."""
 
 
 Op = Generate | Spawn | Join | Score

@@ -13,49 +13,48 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, Task
+from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, T, Task
 from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.errors import RequestError, SettingsError
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a program spent: requests to the engine, prompt tokens sent, tokens sampled.
+    """What a program spent, counted so that nothing depends on what runs beside it.
 
-    num_scores: responses that the reward model was asked about; num_scorer_tokens: those of their
-    texts. Nothing here depends on what runs beside it; the scorer's time does, and what it need
-    not read again, so the reward model itself counts these, for the whole run.
+    The reward model's time does, and so does what it need not read again: it counts these itself.
     """
 
     num_engine_calls: int = 0
     num_prompt_tokens: int = 0
+    """Tokens sent to the engine, whether or not it had some of them cached."""
     num_sampled_tokens: int = 0
     num_scores: int = 0
+    """Responses that the reward model was asked about."""
     num_scorer_tokens: int = 0
+    """Tokens of their texts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T]):
-    """A program to run. `seed` fixes everything it samples, whatever runs beside it."""
+    """A program to run."""
 
     program: Program[T]
     seed: int
+    """Fixes everything it samples, whatever runs beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T]):
-    """The value of a program, or the error that ended it, and what it cost.
-
-    job: the number of its job, in the order they were given.
-    """
+    """What became of a program."""
 
     job: int
+    """The number of its job, in the order they were given."""
     value: T | RequestError
+    """What it returned, or the error that ended it."""
     cost: Cost
 
 
@@ -67,25 +66,26 @@ def derive_seed(seed: int, *path: int | str) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Frame:
-    """A running program: where its value goes, and what it is waiting for.
-
-    children: what it has spawned and is under way, by number; values: of those that ended.
-    joining: the numbers that it waits for, if it does. siblings_from: the number of the first
-    child since its last op, from which seeds are counted.
-    """
+    """A running program and what it is waiting for."""
 
     program: Program[Any]
     seed: int
     cost: Cost
     deliver: Callable[[Any], None]
+    """Takes its value."""
     num_ops: int = 0
     request_id: int | None = None
+    """Of what the engine is doing for it."""
     cancelled: bool = False
     num_spawned: int = 0
     siblings_from: int = 0
+    """The number of the first child since its last op, from which seeds are counted."""
     children: dict[int, _Frame] = field(default_factory=dict)
+    """What it has spawned and is under way, by number."""
     values: dict[int, Any] = field(default_factory=dict)
+    """Of the children that ended."""
     joining: tuple[int, ...] | None = None
+    """The numbers that it waits for, if it does."""
 
 
 class _Scheduler:

@@ -53,68 +53,68 @@ def equal_texts(texts: Sequence[str]) -> list[int | None]:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a strategy starts from.
-
-    prompt: token ids. max_tokens: room for the response in tokens, whatever is in it.
-    context_limited: the room is what the context window leaves, not what the user asked for.
-    encode: text to ids as it stands in the middle of a sequence (no bos). decode: the way back.
-    question: the text of what is asked, for a reward model. until: stop strings of the answer.
-    thinking_opened: the chat template has already written `thinking_start`. logprobs: as in
-    `Generate`, for all that is sampled. seed: for what a strategy draws by itself.
-    classify: response texts to classes of equal answers, None where a text has no answer; it
-    knows how answers are read and compared, and nothing of the reference. problem: what the
-    problem is known by in results files. policy_size: parameters of the model in billions and
-    vocabulary_size: ids it chooses among; None where a model does not tell.
-    """
+    """What a strategy starts from."""
 
     prompt: TokenIds
     max_tokens: int
+    """Room for the response, whatever is in it."""
     encode: Callable[[str], TokenIds]
+    """Text to ids as it stands in the middle of a sequence (no bos)."""
     decode: Callable[[TokenIds], str]
+    """The way back."""
     question: str = ""
+    """The text of what is asked, for a reward model."""
     delimiters: Delimiters = Delimiters()
     sampling: Sampling = GREEDY
     until: tuple[str, ...] = ()
+    """Stop strings of the answer."""
     context_limited: bool = False
+    """The room is what the context window leaves, not what the user asked for."""
     thinking_opened: bool = False
+    """The chat template has already written `thinking_start`."""
     logprobs: int | None = None
+    """As in `Generate`, for all that is sampled."""
     seed: int = 0
+    """For what a strategy draws by itself."""
     classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
+    """Response texts to classes of equal answers, None where a text has no answer; it knows how
+    answers are read and compared, and nothing of the reference."""
     problem: str = ""
+    """What the problem is known by in results files."""
     policy_size: float | None = None
+    """Parameters of the model in billions; None where it is not known."""
     vocabulary_size: int | None = None
+    """Ids that the model chooses among; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a response: sampled (it has a finish reason) or forced (it has none).
-
-    logprobs: of the tokens that were sampled for it, if they were asked for.
-    """
+    """A stretch of a response."""
 
     token_ids: TokenIds
     phase: Phase
     finish_reason: FinishReason | None = None
+    """Of what was sampled; None of what was forced."""
     forced: bool = False
+    """The strategy put it in."""
     logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that were sampled for it, if they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A prompt and its response so far, never changed in place.
-
-    out_of_context: the context window ended before the budget that was asked for.
-    tries: completions of thinking that were sampled for this trace (rejection sampling).
-    points: (label, trace) for each point of an anytime run, smallest budget first.
-    candidates: what it was chosen from, itself among them; none where there was no choice.
-    """
+    """A prompt and its response so far, never changed in place."""
 
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
     out_of_context: bool = False
+    """The context window ended before the budget that was asked for."""
     tries: int = 1
+    """Completions of thinking that were sampled for this trace (rejection sampling)."""
     points: tuple[tuple[str, Trace], ...] = ()
+    """(label, trace) for each point of an anytime run, smallest budget first."""
     candidates: tuple[Candidate, ...] = ()
+    """What it was chosen from, itself among them; none where there was no choice."""
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
@@ -177,12 +177,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response that competed with others.
-
-    scores: (name, value) of each rating, more is better; NaN where it could not be rated.
-    step_scores: what the reward model said of each step.
-    """
+    """A response that competed with others."""
 
     trace: Trace
     scores: tuple[tuple[str, float], ...] = ()
+    """(name, value) of each rating, more is better; NaN where it could not be rated."""
     step_scores: tuple[float, ...] = ()
+    """What the reward model said of each step."""

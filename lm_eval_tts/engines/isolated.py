@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.core.engine import Engine, Output, check_fits
 from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.wrapping import EngineWrapper
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -25,25 +26,15 @@ class _Asked(NamedTuple):
     seed: int
 
 
-class IsolatedEngine:
+class IsolatedEngine(EngineWrapper):
     """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._inside: dict[int, _Asked] = {}  # what the engine has
         self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
         self._waiting: dict[int, _Asked] = {}  # what came meanwhile
         self._num_breaks = 0
-
-    @property
-    def max_length(self) -> int:
-        """Context window in tokens."""
-        return self._engine.max_length
-
-    @property
-    def max_num_seqs(self) -> int:
-        """Sequences worth having under way at once."""
-        return self._engine.max_num_seqs
 
     @property
     def num_unfinished(self) -> int:

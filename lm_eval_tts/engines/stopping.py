@@ -100,7 +100,7 @@ def complete(
 ) -> Completion:
     """Make the completion of what was sampled, ending included.
 
-    A stop string wins over an end of turn behind it. Tokens sampled behind the one that completed
+    A stop string wins over an end of turn after it. Tokens sampled after the one that completed
     the stop string are not part of the completion and must not be passed in.
     """
     ended = bool(sampled_ids) and sampled_ids[-1] in eos_token_ids

@@ -7,6 +7,7 @@ task manager or command is imported, the finder lets it load as usual and then
 - registers our models lazily, except names that lm_eval already knows (its next release reads them
   from the entry points in pyproject.toml),
 - adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
+  and looks for the user's strategies there,
 - has tasks grade what follows the thinking, where one of our models has answered,
 - puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
@@ -41,6 +42,8 @@ def add_task_path(manager_module: ModuleType) -> None:
     import functools
     import inspect
 
+    from lm_eval_tts.strategies.registry import search_also
+
     task_manager = manager_module.TaskManager
     original = task_manager.__init__
     if getattr(original, "_has_tts_tasks", False):
@@ -51,8 +54,9 @@ def add_task_path(manager_module: ModuleType) -> None:
     def init(*args: Any, **kwargs: Any) -> None:
         bound = signature.bind(*args, **kwargs)
         given = bound.arguments.get("include_path") or []
+        own = given if isinstance(given, (list, tuple)) else [given]
+        search_also(own)
         if bound.arguments.get("include_defaults", True):
-            own = given if isinstance(given, (list, tuple)) else [given]
             bound.arguments["include_path"] = [task_configs(), *own]
         original(*bound.args, **bound.kwargs)
 

@@ -14,6 +14,7 @@ from: those that read the configuration and the tasks.
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_credentials
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.run_state import RunState, watched
+from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
 WRITER = "lm_eval.loggers.evaluation_tracker"
@@ -86,6 +88,9 @@ def _check(args: Any) -> None:
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is no folder: name one with task YAML files")
+    tasks = getattr(args, "tasks", None) or ""
+    names = tasks.split(",") if isinstance(tasks, str) else tasks
+    search_also(path for name in names for path in glob.glob(name))
     refuse_credentials(getattr(args, "model_args", None) or ())
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lm_eval_tts.core.metrics import METRICS
 from lm_eval_tts.core.phases import answer_in
 
 
@@ -43,22 +44,9 @@ class Usage:
     out_of_context: bool = False
 
 
-# Field of Usage to the name of its metric; `tries` is told by engine_calls. Those of the scorer are
-# told where candidates were rated by a reward model.
-USAGE_METRICS = {
-    "thinking": "thinking_tokens",
-    "answer": "answer_tokens",
-    "forced": "forced_tokens",
-    "total": "total_tokens",
-    "sampled": "sampled_tokens",
-    "engine_calls": "engine_calls",
-    "scorer_calls": "scorer_calls",
-    "scorer_tokens": "scorer_tokens",
-    "waits": "waits",
-    "truncated": "truncated",
-    "thinking_truncated": "thinking_truncated",
-    "out_of_context": "out_of_context",
-}
+# Field of Usage to the name of its metric; `tries` is part of engine_calls. Those of the scorer are
+# reported where candidates were rated by a reward model.
+USAGE_METRICS = {metric.usage: metric.name for metric in METRICS if metric.usage}
 
 
 class Prompt(NamedTuple):

@@ -52,7 +52,7 @@ def take_arguments(
     refuse_credentials(kwargs)
     known |= PASSED_BY_LM_EVAL | own
     if strict:
-        allowed = known | setting_names()
+        allowed = known | setting_names(kwargs.get("strategy", "single"))
         for name in kwargs.keys() - allowed:
             raise unknown_name(f"argument of {model}", name, allowed)
     defaults = take_settings(kwargs, known)

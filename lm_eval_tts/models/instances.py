@@ -42,18 +42,3 @@ def number_repeats(requests: Sequence[Instance]) -> list[tuple[Key, Instance]]:
 def is_padding(key: Key, instance: Instance) -> bool:
     """Whether a request only evens out the work of several ranks."""
     return key.repeat >= (instance.repeats or 1)
-
-
-def problem_of(instance: Instance) -> str:
-    """Return what a problem is known by in results files: its id, or its question."""
-    doc = instance.doc if isinstance(instance.doc, dict) else {}
-    return str(doc.get("id") or doc.get("question") or instance.args[0])
-
-
-def document_key(instance: Instance) -> str:
-    """Return what seeds a document: its text and its id, not its place in a run.
-
-    So a problem samples the same with --limit, --samples, or on another rank.
-    """
-    doc = instance.doc if isinstance(instance.doc, dict) else {}
-    return f"{instance.args[0]}\x1f{doc.get('id', '')}"

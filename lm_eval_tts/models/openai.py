@@ -36,11 +36,7 @@ from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
-from lm_eval_tts.settings import Settings
-from lm_eval_tts.strategies import Strategy
-from lm_eval_tts.strategies.best_of_n import BestOfN
-from lm_eval_tts.strategies.self_consistency import SelfConsistency
-from lm_eval_tts.strategies.single import Single
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +119,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         )
         self._learn_dialect(checkpoint, chat_only)
         chat = MessagesChat(checkpoint.text) if self._chat_only else self.template
-        self.session.serve(checkpoint, chat, self._make_engine, self._refuse)
+        self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
         if self._chat_only and "strategy" in self.session.defaults:
             self.session.settings_reader()({})
 
@@ -171,15 +167,14 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             max_num_seqs=self._concurrent,
         )
 
-    def _refuse(self, settings: Settings) -> None:
-        """Raise SettingsError, before anything is sent, for what the server cannot serve."""
-        if self._chat_only and continues(settings.strategy):
-            name = type(settings.strategy).__name__.lower()
-            raise SettingsError(
-                f"strategy {name!r} continues a response, but {self._server.url} has chat "
-                "completions only: use a server with /v1/completions, or one of single, "
-                "self_consistency and best_of_n without max_thinking_tokens"
-            )
+    def _abilities(self) -> Abilities:
+        """Return what the server can do for a strategy."""
+        reports = self._server.wire.dialect.returns_ids  # log-probabilities come with token ids
+        return Abilities(
+            name=self._server.url,
+            continues=not self._chat_only,
+            logprobs=LogprobKind.TOP if reports else LogprobKind.NONE,
+        )
 
     def get_model_info(self) -> dict[str, Any]:
         """Return how the server was used; no header, for it may hold a key."""
@@ -218,13 +213,6 @@ def generation_config(name: str) -> GenerationConfig | None:
         return GenerationConfig.from_pretrained(name)
     except OSError:
         return None
-
-
-def continues(strategy: Strategy) -> bool:
-    """Whether a strategy continues a response, which takes more than chat completions."""
-    if isinstance(strategy, (SelfConsistency, BestOfN)):
-        return strategy.max_thinking_tokens is not None
-    return not isinstance(strategy, Single)
 
 
 def known_arguments() -> frozenset[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lm_eval_tts.core.identity import problem_of, seed_key
 from lm_eval_tts.core.phases import answer_in, opening_of
 from lm_eval_tts.core.scheduler import derive_seed
 from lm_eval_tts.core.trace import Request
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
-from lm_eval_tts.models.instances import Instance, document_key, problem_of
+from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.prompts import build_messages
 from lm_eval_tts.settings import Settings
 
@@ -55,7 +56,7 @@ def make_plan(
     opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
     opened = bool(opening) and rendered.text.rstrip().endswith(opening)
     seed = run_seed() if settings.seed is None else settings.seed
-    seed = derive_seed(seed, document_key(instance), repeat)
+    seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
     request = Request(
         prompt=prompt,
         max_tokens=min(left, asked),
@@ -69,7 +70,7 @@ def make_plan(
         thinking_opened=opened,
         seed=derive_seed(seed, "strategy"),
         classify=_classifier(instance, settings, opening if opened else ""),
-        problem=problem_of(instance),
+        problem=problem_of(instance.doc, str(context)),
         policy_size=checkpoint.policy_size,
         vocabulary_size=checkpoint.vocabulary_size,
     )

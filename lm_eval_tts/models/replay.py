@@ -17,6 +17,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
+from lm_eval_tts.core.identity import recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.arguments import take_arguments
@@ -111,7 +112,7 @@ class TTSReplay(StrategyLM, LM):
                 for path in recording_files(self._path, task)
                 for recording in load_recordings(path, self._response_column)
             )
-        keys = keys_of(instance.doc.get("question"), instance.doc.get("id"))
+        keys = recording_keys(instance.doc.get("question"), instance.doc.get("id"))
         return next((self._library[task][key] for key in keys if key in self._library[task]), [])
 
     def _usage(self, recording: Recording) -> Usage | None:
@@ -157,15 +158,9 @@ def index(recordings: Iterable[Recording]) -> Library:
     """Return the recordings by every key that tells their document."""
     library: Library = defaultdict(list)
     for recording in recordings:
-        for key in keys_of(recording.question, recording.doc_id):
+        for key in recording_keys(recording.question, recording.doc_id):
             library[key].append(recording)
     return dict(library)
-
-
-def keys_of(question: str | None, doc_id: str | None) -> list[str]:
-    """Return what a document is known by: its question whatever the white space, then its id."""
-    keys = [f"question {' '.join(question.split())}"] if question else []
-    return [*keys, f"id {doc_id}"] if doc_id else keys
 
 
 def token_counter(tokenizer: str) -> Callable[[str], int]:

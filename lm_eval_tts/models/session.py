@@ -22,7 +22,6 @@ from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
-from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally
@@ -34,7 +33,9 @@ from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, respond
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings
+from lm_eval_tts.strategies import Abilities
 
+LOCAL = Abilities()  # what a checkpoint in this process can do
 ReadSettings = Callable[[Mapping[str, Any]], Settings]
 
 
@@ -87,11 +88,11 @@ class Session:
         checkpoint: Checkpoint,
         chat: Chat,
         make_engine: Callable[[], Engine],
-        refuse: Callable[[Settings], None] = lambda settings: None,
+        abilities: Abilities = LOCAL,
     ) -> None:
-        """Note what was loaded. refuse: raises SettingsError for what it cannot serve."""
+        """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
-        self._make_engine, self._refuse = make_engine, refuse
+        self._make_engine, self._abilities = make_engine, abilities
 
     @property
     def engine(self) -> Engine:
@@ -141,17 +142,18 @@ class Session:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 seen[key] = parse_settings({**self.defaults, **kwargs})
-                self._check(seen[key])
+                seen[key].strategy.check_model(self.abilities())
             return seen[key]
 
         return read
 
-    def _check(self, settings: Settings) -> None:
-        if "reward" in settings.strategy.score_names and self.reward_model is None:
-            raise SettingsError(
-                "the strategy needs a reward model: set reward_model= in model_args"
-            )
-        self._refuse(settings)
+    def abilities(self) -> Abilities:
+        """Return what the model can do for a strategy, with what is loaded beside it."""
+        return replace(
+            self._abilities,
+            reward_model=self.reward_model is not None,
+            policy_size=self.checkpoint.policy_size,
+        )
 
     def plan(self, instance: Instance, repeat: int, settings: Settings) -> Plan:
         """Return the plan of one answer."""

@@ -25,6 +25,7 @@ from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 try:
     from lm_eval.models import vllm_causallms
@@ -98,7 +99,8 @@ class TTSVLLM(StrategyLM, VLLM):
             own_facts=lambda: {**names, "dtype": config.dtype},  # weights are known by their names
             vocabulary_size=config.get_vocab_size(),
         )
-        self.session.serve(checkpoint, self.template, self._make_engine)
+        abilities = Abilities(name="tts-vllm", logprobs=LogprobKind.TOP)  # no mean of them all
+        self.session.serve(checkpoint, self.template, self._make_engine, abilities)
 
     def _encode(self, text: str, add_special_tokens: bool | None) -> Any:
         return self.tok_encode(text, add_special_tokens=add_special_tokens)

@@ -2,7 +2,7 @@
 
 Nothing is cut off: what does not fit the model's context is an error that says so. A step without
 text is not shown to the model; it says nothing, so it has the score of the step before it (at the
-start: of the step behind it).
+start: of the step after it).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_toke
 
 
 class _Asked(NamedTuple):
-    """An input, and which of its scores is that of each step of the item."""
+    """What the model shall read for an item."""
 
     input: Input
-    places: tuple[int, ...]
+    places: tuple[int, ...]  # which of its scores is that of each step of the item
 
     def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
         """Return one score a step."""

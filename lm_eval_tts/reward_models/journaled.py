@@ -1,16 +1,15 @@
 """A reward model that remembers: its scores go to a journal, and those it knows are not asked for.
 
 A score is known by question and steps. What it cost is kept with it, so that a run which was
-stopped tells, at its end, what all its scores cost and not only the last ones.
+stopped says, at its end, what all its scores cost and not only the last ones.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
+from lm_eval_tts.core.digests import json_key
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent
@@ -66,6 +65,5 @@ class JournaledRewardModel:
 
 
 def score_key(item: Score) -> str:
-    """Return what tells a score within a run: a hash of question and steps."""
-    text = json.dumps(["score", item.question, *item.steps])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    """Return what identifies a score within a run: a hash of question and steps."""
+    return json_key(["score", item.question, *item.steps])

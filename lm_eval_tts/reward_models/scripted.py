@@ -30,7 +30,7 @@ class ScriptedRewardModel:
         self._outcome = outcome
 
     def facts(self) -> dict[str, str]:
-        """Return nothing: a function cannot be told from another."""
+        """Return nothing: a function has nothing to be known by."""
         return {}
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:

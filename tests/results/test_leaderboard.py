@@ -7,9 +7,9 @@ import json
 import pytest
 from results_helpers import sample, scored, write_run
 
-from lm_eval_tts.results.leaderboard import build
+from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import in_script, write_html
-from lm_eval_tts.results.leaderboard_text import to_csv, to_json, to_markdown
+from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
 from lm_eval_tts.results.runs import load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}
@@ -17,7 +17,7 @@ OURS = {"strategy": "single", "prompt_style": "cot"}
 
 def board_of(*paths):
     loaded = load_runs(paths)
-    return build(loaded.runs, loaded.problems)
+    return build_leaderboard(loaded.runs, loaded.unread)
 
 
 def model(name: str, **more: str) -> dict[str, str]:
@@ -82,7 +82,7 @@ def test_a_metric_that_is_no_share_is_shown_and_not_ranked(tmp_path):
     assert cell.run.accuracy == 8
 
 
-def test_the_same_questions_with_shuffled_options_are_told_from_other_data(tmp_path):
+def test_the_same_questions_with_shuffled_options_are_kept_apart_from_other_data(tmp_path):
     for name, options in (("a", "xy"), ("b", "xy"), ("odd", "yx")):
         rows = scored([1] * 4, doc={"options": dict(zip("AB", options, strict=True))})
         write_run(tmp_path / name, rows, model_args=model(name))
@@ -117,7 +117,10 @@ def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
     write_run(tmp_path, rows)
     (row,) = board_of(tmp_path).rows
     cell = row.cells["toy"]
-    assert [(p.label, p.tokens, p.accuracy) for p in cell.points] == [("16", 16, 0), ("64", 60, 1)]
+    assert [(p.label, p.mean_tokens, p.score) for p in cell.points] == [
+        ("16", 16, 0),
+        ("64", 60, 1),
+    ]
     assert cell.pass_at == pytest.approx({1: 0.25, 2: 0.5, 4: 1.0})  # 1 of 4 right: k / 4
 
 
@@ -126,11 +129,11 @@ def test_markdown_csv_and_json_say_the_same_and_what_is_missing(tmp_path):
     stock = [{**s, "metrics": ["exact_match"]} for s in scored([0, 0])]
     write_run(tmp_path / "b", stock, model="hf", model_args=model("stock"))
     board = board_of(tmp_path)
-    markdown = to_markdown(board)
+    markdown = board_markdown(board)
     assert "| 1 | a\\|b | cot | single | 50.0 (9.5–90.5) | 100 | 0.0% | 12.5 | 2 |" in markdown
     assert "| 1 | stock | – | hf | 0.0 (0.0–65.8) | – | – | 12.5 | 2 |" in markdown
-    lines = list(csv.DictReader(io.StringIO(to_csv(board))))
-    rows = json.loads(to_json(board))["rows"]
+    lines = list(csv.DictReader(io.StringIO(board_csv(board))))
+    rows = json.loads(board_json(board))["rows"]
     assert (
         [line["checkpoint"] for line in lines]
         == [r["checkpoint"] for r in rows]

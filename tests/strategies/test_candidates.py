@@ -110,7 +110,7 @@ def test_an_engine_that_does_not_tell_what_a_measure_takes_is_no_lottery(monkeyp
     monkeypatch.setattr(scripted, "_logprob", lambda row, token: TokenLogprob(-1.0))
     for strategy in (BestOfN(n=2, score_by="self_certainty"), DeepConf(n=2)):
         result = run_one(strategy.run(request()), ScriptedEngine(Tree({"": ["a", "b"]})))
-        assert "does not tell the log-probabilities" in str(result.value)
+        assert "does not report the log-probabilities" in str(result.value)
     strategy = BestOfN(n=2, score_by="mean_logprob")
     result = run_one(strategy.run(request()), ScriptedEngine(Tree({"": ["a", "b"]})))
     assert len(result.value.candidates) == 2

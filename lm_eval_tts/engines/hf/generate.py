@@ -7,10 +7,9 @@ ids and seed alone, up to the floating-point differences of batched kernels.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -22,49 +21,25 @@ from transformers import (
 )
 
 from lm_eval_tts.core.engine import Output
-from lm_eval_tts.core.program import Generate
-from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
+from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
 from lm_eval_tts.engines.hf.sampler import Draw, sample
-from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-class GenerateEngine:
+class GenerateEngine(HalvingEngine):
     """What `tts-hf` falls back to where a model cannot run on slots.
 
-    model: a decoder-only transformers (or PEFT) model. max_length: its context in tokens.
-    max_num_seqs: rows in a batch. eos_token_ids: ids that end the turn.
+    model: a decoder-only transformers (or PEFT) model.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        tokenizer: Tokenizer,
-        *,
-        eos_token_ids: Sequence[int],
-        max_length: int,
-        max_num_seqs: int,
-    ) -> None:
-        self.max_length = max_length
-        self.max_num_seqs = max_num_seqs
+    def __init__(self, model: Any, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
+        super().__init__(tokenizer, **limits)
         self._model = model
-        self._pad = next(iter(eos_token_ids), 0)
-        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._requests.num_unfinished
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        self._requests.add(request_id, op, seed)
-
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        self._requests.abort(request_id)
+        self._pad = next(iter(limits["eos_token_ids"]), 0)
 
     def step(self) -> list[Output]:
         """Decode one batch to its end and return the requests that finished with it."""
@@ -76,22 +51,14 @@ class GenerateEngine:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-        self._make_room([row for row in batch if not row.done])
+        rows = [row for row in batch if not row.done]
+        if self.max_num_seqs > 1:
+            for row in rows:
+                row.restart()
+        self._halve(rows)
         return self._requests.pop_finished()
 
-    def _make_room(self, rows: list[Row]) -> None:
-        """Have rows that did not fit wait for another turn, with half as many at once."""
-        if self.max_num_seqs == 1:
-            for row in rows:
-                self._requests.fail(row, out_of_memory(len(row.ids)))
-            return
-        self.max_num_seqs //= 2
-        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
-        for row in rows:
-            row.restart()
-        self._requests.queue.extendleft(reversed(rows))
-
-    def _decode(self, batch: list[Row]) -> None:
+    def _decode(self, batch: list[BatchRow]) -> None:
         input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)
         device = self._model.device
         with torch.inference_mode(), _own_generation_config(self._model, self._pad):
@@ -127,7 +94,7 @@ def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
 class _RowSampler(LogitsProcessor):
     """Draws each row's token by its own settings, seed and step, and leaves only that one."""
 
-    def __init__(self, batch: list[Row], requests: Requests) -> None:
+    def __init__(self, batch: list[BatchRow], requests: Requests) -> None:
         self._batch = batch
         self._requests = requests
 
@@ -144,7 +111,7 @@ class _RowSampler(LogitsProcessor):
 class _RowStops(StoppingCriteria):
     """Ends each row for itself."""
 
-    def __init__(self, batch: list[Row]) -> None:
+    def __init__(self, batch: list[BatchRow]) -> None:
         self._batch = batch
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from lm_eval_tts.core.program import Sampling, TokenLogprob
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.uniform import uniform
 
 HEAD = 1024
@@ -31,7 +31,7 @@ class Draw(NamedTuple):
     logprobs: int | None = None
 
     @classmethod
-    def of(cls, row: Row) -> Draw:
+    def of(cls, row: BatchRow) -> Draw:
         """Return the next draw of a row."""
         return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
 

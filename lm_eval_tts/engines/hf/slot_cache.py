@@ -20,17 +20,13 @@ GROWTH = 256  # capacity grows in steps of this many tokens, and at least by hal
 
 
 @dataclass(slots=True)
-class Window:
-    """What one forward reads and writes.
+class SlotWindow:
+    """What one forward reads and writes."""
 
-    rows: the slots of the batch, a slice where they are the first ones (then nothing is copied).
-    slots, positions: [batch, tokens], where each new token is written. width: keys to read.
-    """
-
-    rows: slice | torch.Tensor
-    slots: torch.Tensor
-    positions: torch.Tensor
-    width: int
+    rows: slice | torch.Tensor  # the slots of the batch; a slice if they are the first: no copy
+    slots: torch.Tensor  # [batch, tokens], where each new token is written
+    positions: torch.Tensor  # [batch, tokens], and at which place in its slot
+    width: int  # keys to read
 
 
 class SlotLayer(CacheLayerMixin):
@@ -99,7 +95,7 @@ class SlotCache(Cache):
     is known.
     """
 
-    window: Window
+    window: SlotWindow
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
@@ -118,13 +114,18 @@ class SlotCache(Cache):
         """Memory of the buffers as they are now."""
         return sum(t.nbytes for layer in self._filled() for t in (layer.keys, layer.values))
 
+    @property
+    def bytes_per_token(self) -> float:
+        """Memory that a token takes in all layers; 0.0 before the first forward."""
+        return self.num_bytes / ((self.num_slots + 1) * self.capacity)
+
     def _filled(self) -> list[SlotLayer]:
         return [layer for layer in self.layers if layer.is_initialized]
 
     def reserve(self, length: int) -> None:
         """Make room for sequences of `length` tokens (at most `max_length`).
 
-        Raises CacheFull if that is more than memory allows for so many slots.
+        Raises CacheFull if that is more than memory allows for all slots.
         """
         if length > self.max_capacity:
             raise CacheFull(f"{self.num_slots} slots of {length} tokens do not fit into memory")

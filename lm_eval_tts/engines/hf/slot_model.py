@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
-from lm_eval_tts.engines.hf.slot_cache import SlotCache, Window
-
-
-class Feed(NamedTuple):
-    """Tokens for one slot, from position `start` on; its keys before that are there.
-
-    long: its keys are rotated by the long factors of "longrope".
-    """
-
-    slot: int
-    start: int
-    token_ids: Sequence[int]
-    long: bool = False
+from lm_eval_tts.engines.hf.memory import cache_limit
+from lm_eval_tts.engines.hf.slot_cache import SlotCache, SlotWindow
+from lm_eval_tts.engines.hf.slots import Feed
 
 
 class SlotModel:
@@ -58,7 +48,7 @@ class SlotModel:
         slots = [feed.slot for feed in feeds]
         at = self.tensor(positions)
         self.cache.reserve(longest)
-        self.cache.window = Window(
+        self.cache.window = SlotWindow(
             rows=slice(0, len(slots)) if slots == list(range(len(slots))) else self.tensor(slots),
             slots=self.tensor(places),
             positions=at,
@@ -78,6 +68,11 @@ class SlotModel:
                 )
         finally:
             self.rope.long_rows = None  # others use this model too
+
+    def max_tokens(self) -> int:
+        """Return how many tokens a cache may hold in the memory that is free, after a forward."""
+        limit = cache_limit(p.device for p in self.model.parameters())
+        return int(limit / self.cache.bytes_per_token)
 
     def tensor(self, values: Any) -> torch.Tensor:
         """Return values as a tensor on the model's device."""

@@ -1,4 +1,4 @@
-"""Which sequence is at work in which slot of the cache, and whose prefix it finds there.
+"""Which sequence is at work in which slot of the cache, whose prefix it finds, what to feed next.
 
 To continue a sequence is to go on in the slot that holds it; to retract or to fork is to copy the
 common part to another slot, so that a prefix survives those who leave it. Idle prefixes stay while
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from lm_eval_tts.engines.requests import Row
+WORTH_COPYING = 8  # tokens of a common prefix; to compute fewer is cheaper than to copy them
+WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute; worth a step's delay
+CHUNK_TOKENS = 512  # of one row in one forward: attention scores grow with its square
 
-WORTH_COPYING = 8  # tokens of a common prefix; a shorter one is computed anew
-WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute
 
-
-class Cache(Protocol):
-    """What is asked of the memory behind the slots."""
+class SlotMemory(Protocol):
+    """What is asked of the memory under the slots."""
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot to another."""
@@ -28,19 +27,43 @@ class Cache(Protocol):
         """Exchange the first `length` tokens of two slots."""
 
 
+class SlotUser(Protocol):
+    """A sequence that wants a slot."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Its tokens; more may be appended while it is at work."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it needs its slot no more."""
+
+    @property
+    def num_reusable(self) -> int:
+        """Tokens from the left that need not be fed where their keys are known; not all of them."""
+
+
+_User = TypeVar("_User", bound=SlotUser)
+
+
+class Feed(NamedTuple):
+    """Tokens for one slot; the keys of all that is before them are there."""
+
+    slot: int
+    start: int  # position of the first of these tokens
+    token_ids: Sequence[int]
+    long: bool = False  # its keys are rotated by the long factors of "longrope"
+
+
 @dataclass(slots=True, eq=False)
-class Slot:
-    """A place in the cache. It holds the keys of the first `cached` of its `ids`.
+class Slot(Generic[_User]):
+    """A place in the cache."""
 
-    row: the sequence at work in it, whose `ids` it shares; None while it only keeps a prefix.
-    long: its keys are rotated by the long factors of "longrope".
-    """
-
-    ids: list[int] = field(default_factory=list)
-    cached: int = 0
-    row: Row | None = None
-    long: bool = False
-    last_used: int = 0
+    ids: Sequence[int] = ()
+    cached: int = 0  # tokens of `ids`, from the left, whose keys are in it
+    row: _User | None = None  # the sequence at work, with the same `ids`; None: it keeps a prefix
+    long: bool = False  # its keys are rotated by the long factors of "longrope"
+    last_used: int = 0  # by the clock of the table
 
     @property
     def behind(self) -> int:
@@ -55,32 +78,51 @@ class Prefix(NamedTuple):
     length: int
 
 
-class SlotTable:
+class SlotTable(Generic[_User]):
     """The slots of one cache; the active ones are the first, so a forward need not copy them.
 
     max_active: rows at work at once; the slots beyond it are where idle prefixes survive.
-    is_long: whether a sequence of so many tokens is rotated by the long factors.
+    is_long: whether a sequence of this many tokens is rotated by the long factors.
     """
 
     def __init__(
-        self, num_slots: int, max_active: int, cache: Cache, is_long: Callable[[int], bool]
+        self, num_slots: int, max_active: int, cache: SlotMemory, is_long: Callable[[int], bool]
     ) -> None:
-        self.slots = [Slot() for _ in range(num_slots)]
+        self.slots: list[Slot[_User]] = [Slot() for _ in range(num_slots)]
         self.num_active = 0
         self._max_active = max_active
         self._cache = cache
         self._is_long = is_long
         self._clock = 0
 
-    def __len__(self) -> int:
-        return len(self.slots)
-
     @property
-    def active(self) -> list[Slot]:
+    def active(self) -> list[Slot[_User]]:
         """The slots with a row at work."""
         return self.slots[: self.num_active]
 
-    def admit(self, queue: deque[Row]) -> None:
+    def next_chunk(self, keep: int, most: int) -> tuple[list[int], list[int]]:
+        """Return some active slots that have more than `keep` tokens to feed, and how many of each.
+
+        Those with the fewest left first, whose padding is the least; at most `most` tokens in all,
+        padding included, but for a slot alone.
+        """
+        left = {i: slot.behind - keep for i, slot in enumerate(self.active) if slot.behind > keep}
+        far = sorted(left, key=lambda i: left[i])
+        counts = [min(left[i], CHUNK_TOKENS) for i in far]
+        size = max(1, sum(count * n <= most for n, count in enumerate(counts, 1)))
+        return far[:size], counts[:size]
+
+    def feed(self, indices: Sequence[int], counts: Sequence[int]) -> list[Feed]:
+        """Return the next `counts` tokens of these slots, which are from now on cached."""
+        feeds = []
+        for index, count in zip(indices, counts, strict=True):
+            slot = self.slots[index]
+            ids = slot.ids[slot.cached : slot.cached + count]
+            feeds.append(Feed(index, slot.cached, ids, slot.long))
+            slot.cached += count
+        return feeds
+
+    def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
 
         Longest first: forks of one text then find their keys in the slot of a longer fork, when the
@@ -99,13 +141,13 @@ class SlotTable:
             queue.extend(later)
         self._compact()
 
-    def _place_some(self, rows: list[Row], free: int) -> list[Row]:
+    def _place_some(self, rows: list[_User], free: int) -> list[_User]:
         """Place up to `free` rows and return the others.
 
         Who shares a prefix with a row placed just now can copy it when that one has computed it.
         """
         waiting = {row: self._longest_prefix(row) for row in rows[: free + self._max_active]}
-        placed: list[Row] = []
+        placed: list[_User] = []
         for row in rows[:free]:
             prefix = waiting[row]
             if any(common_prefix(r.ids, row.ids) > prefix.length + WORTH_WAITING for r in placed):
@@ -138,7 +180,7 @@ class SlotTable:
 
         return min((i for i, slot in enumerate(self.slots) if slot.row is None), key=loss)
 
-    def _place(self, row: Row, prefix: Prefix, target: int) -> None:
+    def _place(self, row: _User, prefix: Prefix, target: int) -> None:
         """Start a row in a slot, with a copy of its prefix if that is elsewhere and worth it."""
         source, slot = self.slots[prefix.slot], self.slots[target]
         length = prefix.length
@@ -151,19 +193,16 @@ class SlotTable:
         slot.long = self._is_long(len(row.ids))
         slot.last_used = self._clock
 
-    def _longest_prefix(self, row: Row) -> Prefix:
-        """Find the slot that shares most with a row.
-
-        At least one token must be fed to get logits.
-        """
-        long = self._is_long(len(row.ids))
+    def _longest_prefix(self, row: _User) -> Prefix:
+        """Find the slot that shares most with a row."""
+        most, long = row.num_reusable, self._is_long(len(row.ids))
         best, longest = 0, 0
         for index, slot in enumerate(self.slots):
             if slot.cached <= longest or slot.long != long:
                 continue
             if slot.ids[longest] != row.ids[longest]:
                 continue  # it cannot share more than the best so far
-            length = min(common_prefix(slot.ids, row.ids), slot.cached, len(row.ids) - 1)
+            length = min(common_prefix(slot.ids, row.ids), slot.cached, most)
             if length > longest:
                 best, longest = index, length
         return Prefix(best, longest)

@@ -1,6 +1,6 @@
 """An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
 
-Where only text comes back, few servers tell which stop string ended it. So the text is streamed,
+Where only text comes back, few servers say which stop string ended it. So the text is streamed,
 our own rule looks for the stop strings, and the call is ended where one is found.
 """
 
@@ -28,8 +28,8 @@ from tenacity.wait import wait_exponential_jitter
 from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
-from lm_eval_tts.engines.asynchronous import Sampled
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
@@ -50,33 +50,27 @@ class Refused(RequestError):
 
 @dataclass(slots=True)
 class Server:
-    """A server and how to talk to it.
+    """A server and how to talk to it."""
 
-    url: up to "/v1". wire: how calls are written. headers: sent with each call; may hold a key,
-    which is in no message of ours. timeout: seconds for one answer, or between two pieces of a
-    stream. max_retries: tries for each request. first_wait: seconds before the second try, which
-    double with each. session_header: names the header that carries the same value for all requests
-    of one problem, for routers that keep sessions on one replica. verify: whether, or by which ssl
-    context, to check certificates.
-    """
-
-    url: str
+    url: str  # up to "/v1"
     wire: Wire
+    # Sent with each call; may hold a key, which is in no message of ours.
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 1800.0
-    max_retries: int = 6
-    first_wait: float = 0.5
+    timeout: float = 1800.0  # seconds for one answer, or between two pieces of a stream
+    max_retries: int = 6  # tries for each request
+    first_wait: float = 0.5  # seconds before the second try; doubled with each
+    # The header with the same value for all requests of one problem: some routers keep sessions.
     session_header: str | None = None
-    verify: Any = True
+    verify: Any = True  # whether, or by which ssl context, to check certificates
     prompt_tokens: PromptTokens = field(default_factory=PromptTokens)
     num_retries: int = 0
     _client: aiohttp.ClientSession | None = None
     _sessions: Sessions = field(default_factory=Sessions)
     _run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
-    async def sample(self, row: Row) -> Sampled:
+    async def sample(self, row: BatchRow) -> SampledTokens:
         """Sample one row. Raises RequestError when tries run out or none can help."""
-        sampled: Sampled = await self.retrying(self._sample, row)
+        sampled: SampledTokens = await self.retrying(self._sample, row)
         return sampled
 
     async def retrying(self, work: Any, *arguments: Any) -> Any:
@@ -104,12 +98,12 @@ class Server:
         logger.info("try %d failed (%s)", state.attempt_number, fault)
         return min(seconds, LONGEST_WAIT)
 
-    async def _sample(self, row: Row) -> Sampled:
+    async def _sample(self, row: BatchRow) -> SampledTokens:
         if self.wire.dialect.returns_ids:
-            body = self.wire.payload(row)
-            answer = self.wire.read(await self.post(body, row.op.token_ids), row)
-            self.prompt_tokens.add(len(row.op.token_ids), answer.cached)
-            return answer.sampled
+            answer = await self.post(self.wire.payload(row), row.op.token_ids)
+            sampled = self.wire.read(answer, row)
+            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(answer["usage"]))
+            return sampled
         if row.op.logprobs is not None:
             raise RequestError("this server returns no token ids, so no log-probabilities for them")
         return await self._stream(row)
@@ -158,10 +152,10 @@ class Server:
             raise Fault(message, _seconds(response.headers.get("Retry-After")))
         raise Refused(message, response.status)
 
-    async def _stream(self, row: Row) -> Sampled:
+    async def _stream(self, row: BatchRow) -> SampledTokens:
         """Read text until it ends or holds a stop string, and return the ids of it.
 
-        What a call has cached is told at its end, so not where we end it.
+        What a call has cached is reported at its end, so not where we end it.
         """
         text, reason, cached = "", None, 0
         async with _faults():
@@ -179,7 +173,7 @@ class Server:
         stopped = find_stop(text, row.op.stop) is not None
         return self.wire.of_text(text, ended=reason == "stop" and not stopped)
 
-    async def _events(self, row: Row) -> AsyncIterator[dict[str, Any]]:
+    async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of a streamed answer."""
         body = {**self.wire.payload(row), "stream": True}
         if self.wire.dialect.extras:

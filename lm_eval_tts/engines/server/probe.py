@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
 from lm_eval_tts.engines.server.wire import (
     CHAT,
@@ -23,10 +23,10 @@ KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server
 
 
 class Served(NamedTuple):
-    """A model that a server has; max_length: its context in tokens, None if it does not say."""
+    """A model that a server has."""
 
     model: str
-    max_length: int | None
+    max_length: int | None  # its context in tokens; None: the server does not say
 
 
 async def find_model(server: Server, model: str | None) -> Served:
@@ -47,8 +47,8 @@ async def find_model(server: Server, model: str | None) -> Served:
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})
-    told = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
-    return Served(model, int(told) if told else None)
+    length = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
+    return Served(model, int(length) if length else None)
 
 
 async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
@@ -62,7 +62,7 @@ async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
         server.wire.dialect = dialect
-        row = Row(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
+        row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
         try:
             answer = await server.retrying(server.post, server.wire.payload(row))
         except Refused as error:

@@ -1,6 +1,6 @@
 """Calls to an OpenAI-compatible server and its answers, as JSON; no network here.
 
-How exact a server is depends on what it takes and tells (`Dialect`):
+How exact a server is depends on what it takes and returns (`Dialect`):
 
     tokens  takes token ids and returns token ids (vLLM): the same as an engine in this process
     ids     takes token ids and returns text; its ids are what our tokenizer makes of the text
@@ -18,24 +18,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
-from lm_eval_tts.engines.asynchronous import Sampled
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
-MAX_SEED = 2**63 - 1
-
 
 class Dialect(NamedTuple):
-    """What a server understands.
+    """What a server understands."""
 
-    path: below the base URL. prompt: "ids", "text" or "messages". extras: whether it takes
-    settings beyond OpenAI's own. returns_ids: whether token ids come back.
-    """
-
-    path: str
-    prompt: str
-    extras: bool
+    path: str  # below the base URL
+    prompt: str  # "ids", "text" or "messages"
+    extras: bool  # it takes settings beyond OpenAI's own
     returns_ids: bool = False
 
 
@@ -55,27 +49,17 @@ class Fault(Exception):
         self.wait = wait
 
 
-class Answer(NamedTuple):
-    """What a row sampled, and how many tokens of its prompt were cached."""
-
-    sampled: Sampled
-    cached: int
-
-
 @dataclass(slots=True)
 class Wire:
-    """Writes calls and reads answers.
+    """Writes calls and reads answers."""
 
-    model: as the server names it. bos: what a server that takes text puts in front of it itself.
-    """
-
-    model: str
+    model: str  # as the server names it
     tokenizer: Tokenizer
     eos_token_ids: frozenset[int]
     dialect: Dialect = TOKENS
-    bos: str = ""
+    bos: str = ""  # what a server that takes text puts in front of it itself
 
-    def payload(self, row: Row) -> dict[str, Any]:
+    def payload(self, row: BatchRow) -> dict[str, Any]:
         """Return a call's body. All settings are said, for servers have defaults of their own."""
         op, sampling = row.op, row.op.sampling
         body = {
@@ -114,32 +98,32 @@ class Wire:
                 "this server has chat completions only, which cannot continue a response"
             ) from None
 
-    def read(self, answer: Any, row: Row) -> Answer:
+    def read(self, answer: Any, row: BatchRow) -> SampledTokens:
         """Return the sampled ids of an answer. Raises Fault if it contradicts itself."""
         try:
             choice = answer["choices"][0]
             ids = tuple(int(token) for token in choice["token_ids"])
             usage = answer["usage"]
-            sent, told = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+            sent, counted = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
             logprobs = _logprobs(choice, row.op)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Fault(f"an answer that cannot be read: {error!r}") from None
         if choice.get("finish_reason") not in ("stop", "length"):
             raise Fault(f"the server ended with {choice.get('finish_reason')!r}")
-        counts = {told, len(ids), *([len(logprobs)] if logprobs else [])}
-        if len(counts) > 1 or sent != len(row.op.token_ids) or not 0 < told <= row.max_tokens:
+        counts = {counted, len(ids), *([len(logprobs)] if logprobs else [])}
+        if len(counts) > 1 or sent != len(row.op.token_ids) or not 0 < counted <= row.max_tokens:
             raise Fault(
-                f"counts that cannot be: {told} tokens told, {len(ids)} sent, "
+                f"impossible counts: {counted} tokens reported, {len(ids)} sent, "
                 f"{row.max_tokens} asked for, {sent} of {len(row.op.token_ids)} read"
             )
         if choice["finish_reason"] == "stop" and not isinstance(choice.get("stop_reason"), str):
             ids = self._with_known_eos(ids)
-        return Answer(Sampled(ids, logprobs), cached_tokens(usage))
+        return SampledTokens(ids, logprobs)
 
-    def of_text(self, text: str, ended: bool) -> Sampled:
+    def of_text(self, text: str, ended: bool) -> SampledTokens:
         """Return the ids of a text, with an end of turn if it has `ended` with one."""
         ids = self.tokenizer.encode(text)
-        return Sampled((*ids, min(self.eos_token_ids)) if ended else ids)
+        return SampledTokens((*ids, min(self.eos_token_ids)) if ended else ids)
 
     def _with_known_eos(self, ids: TokenIds) -> TokenIds:
         """Replace an end of turn that only the server knew by one of ours."""
@@ -155,9 +139,9 @@ def cached_tokens(usage: Any) -> int:
 def _logprobs(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ...]:
     if op.logprobs is None:
         return ()
-    told = choice["logprobs"]
-    tops = told.get("top_logprobs") or [{}] * len(told["token_logprobs"])
+    logprobs = choice["logprobs"]
+    tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["token_logprobs"])
     return tuple(
         TokenLogprob(own, tuple(sorted((top or {}).values(), reverse=True)[: op.logprobs]))
-        for own, top in zip(told["token_logprobs"], tops, strict=True)
+        for own, top in zip(logprobs["token_logprobs"], tops, strict=True)
     )

@@ -8,8 +8,7 @@ Nothing is plugged into vLLM: no logits processor, no scheduler class.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vllm import LLM, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, RequestOutput
@@ -18,26 +17,27 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.engine import Output, PromptTokens
 from lm_eval_tts.core.program import Generate, TokenLogprob
-from lm_eval_tts.engines.asynchronous import Sampled
-from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 try:
     from vllm.exceptions import VLLMError
 except ImportError:  # before 0.30 what is wrong with a request is a ValueError
     VLLMError = ValueError
 REFUSALS = (ValueError, VLLMError)  # bases of what vLLM raises for a request it cannot serve
-MAX_SEED = 2**63 - 1
 CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs finds a prefix only to its last 128 tokens
 DEAD = "vLLM's engine process has died, see its messages"
 
 
-class VLLMEngine:
+class VLLMEngine(RowEngine):
     """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
 
-    llm: a `vllm.LLM`. eos_token_ids: ids that end the turn. max_length: context in tokens.
-    max_num_seqs: sequences to have under way; vLLM queues those that find no room.
+    llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
     lora_request: the adapter of all requests. prompt_tokens: counts them, if someone keeps count.
     """
 
@@ -46,29 +46,16 @@ class VLLMEngine:
         llm: LLM,
         tokenizer: Tokenizer,
         *,
-        eos_token_ids: Sequence[int],
-        max_length: int,
-        max_num_seqs: int,
         lora_request: Any = None,
         prompt_tokens: PromptTokens | None = None,
+        **limits: Unpack[Limits],
     ) -> None:
-        self.max_length = max_length
-        self.max_num_seqs = max_num_seqs
+        super().__init__(tokenizer, **limits)
         self.prompt_tokens = prompt_tokens or PromptTokens()
         self.num_steps = 0
         self._llm = llm
         self._lora_request = lora_request
-        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
-        self._live: dict[str, Row] = {}
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._requests.num_unfinished
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        self._requests.add(request_id, op, seed)
+        self._live: dict[str, BatchRow] = {}
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
@@ -96,7 +83,7 @@ class VLLMEngine:
             self._requests.fail_all(RequestError(DEAD))
         return self._requests.pop_finished()
 
-    def _submit(self, row: Row) -> None:
+    def _submit(self, row: BatchRow) -> None:
         prompt = TokensPrompt(prompt_token_ids=list(row.op.token_ids))
         try:
             params = sampling_params(row, self._requests.eos_token_ids)
@@ -125,7 +112,7 @@ def end_calls_when_dead(llm: LLM) -> None:
 
     vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
     the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
-    that thread's last output, so the error is put behind it.
+    that thread's last output, so the error is put after it.
     """
     core = llm.llm_engine.engine_core
     receiver = getattr(core, "output_queue_thread", None)
@@ -140,7 +127,7 @@ def end_calls_when_dead(llm: LLM) -> None:
     threading.Thread(target=report, name="EngineDeath", daemon=True).start()
 
 
-def sampling_params(row: Row, eos_token_ids: frozenset[int]) -> SamplingParams:
+def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
     """Return a row's settings in vLLM's words; what a checkpoint recommends stays out of it.
 
     vLLM filters in its own order: temperature, min_p, top_k, top_p.
@@ -164,16 +151,16 @@ def sampling_params(row: Row, eos_token_ids: frozenset[int]) -> SamplingParams:
     )
 
 
-def sampled_of(output: RequestOutput, op: Generate) -> Sampled:
+def sampled_of(output: RequestOutput, op: Generate) -> SampledTokens:
     """Return what a finished request has sampled. Raises RequestError if vLLM gave it up."""
     (completion,) = output.outputs
     if completion.finish_reason not in ("stop", "length"):
         raise RequestError(f"vLLM ended a request with {completion.finish_reason!r}")
-    return Sampled(tuple(completion.token_ids), token_logprobs(completion, op.logprobs))
+    return SampledTokens(tuple(completion.token_ids), token_logprobs(completion, op.logprobs))
 
 
 def token_logprobs(completion: CompletionOutput, top: int | None) -> tuple[TokenLogprob, ...]:
-    """Return the log-probabilities of the sampled tokens; vLLM does not tell their mean."""
+    """Return the log-probabilities of the sampled tokens; vLLM does not report their mean."""
     if top is None or completion.logprobs is None:
         return ()
     return tuple(

@@ -17,13 +17,13 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.engines.affinity import Ranks
-from lm_eval_tts.engines.asynchronous import Background, Sampled
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.asynchronous import Background, SampledTokens
+from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.vllm.engine import REFUSALS, refused, sampled_of, sampling_params
 
 
 class DataParallelLLM:
-    """Several replicas behind what is used of `vllm.LLM`.
+    """Several replicas under what is used of `vllm.LLM`.
 
     arguments: those of `vllm.LLM`, with data_parallel_size > 1.
     """
@@ -46,7 +46,7 @@ class DataParallelLLM:
         """End the replicas' processes."""
         self.llm_engine.shutdown()
 
-    async def sample(self, row: Row, eos_token_ids: frozenset[int]) -> Sampled:
+    async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
         """Sample one row. Raises RequestError if it cannot be served."""
         try:
             output = await self._generate(

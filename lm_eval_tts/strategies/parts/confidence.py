@@ -14,14 +14,14 @@ from lm_eval_tts.errors import RequestError
 Logprobs = Sequence[TokenLogprob]
 
 
-def mean(values: Sequence[float]) -> float:
+def mean_or_nan(values: Sequence[float]) -> float:
     """Return the mean; NaN of nothing."""
     return math.fsum(values) / len(values) if values else math.nan
 
 
 def mean_logprob(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
     """Return the mean log-probability of the sampled tokens, <= 0."""
-    return mean([logprob.sampled for logprob in logprobs])
+    return mean_or_nan([logprob.sampled for logprob in logprobs])
 
 
 def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
@@ -30,16 +30,16 @@ def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> fl
     Kang et al. 2025 (arXiv:2502.18581). Without `vocabulary_size` the constant log V
     is left out, which changes no ranking.
     """
-    return mean([-logprob.mean for logprob in logprobs]) - math.log(vocabulary_size or 1)
+    return mean_or_nan([-logprob.mean for logprob in logprobs]) - math.log(vocabulary_size or 1)
 
 
-def check_told(value: float, logprobs: Logprobs, name: str) -> float:
-    """Return the value of a measure. Raises RequestError if an engine does not tell what it takes.
+def require_reported(value: float, logprobs: Logprobs, name: str) -> float:
+    """Return the value of a measure. Raises RequestError unless the engine reported what it takes.
 
     An empty response has no confidence (NaN) on any engine.
     """
     if logprobs and math.isnan(value):
-        raise RequestError(f"this engine does not tell the log-probabilities that {name!r} takes")
+        raise RequestError(f"this engine does not report the log-probabilities that {name!r} takes")
     return value
 
 
@@ -54,7 +54,7 @@ def token_confidences(logprobs: Logprobs) -> list[float]:
 
     Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260).
     """
-    return [-mean(logprob.top) for logprob in logprobs]
+    return [-mean_or_nan(logprob.top) for logprob in logprobs]
 
 
 def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
@@ -63,7 +63,7 @@ def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
     Fu et al. 2025. window: >= 1; 2048 in the paper.
     """
     if len(confidences) <= window:
-        return [mean(confidences)] if confidences else []
+        return [mean_or_nan(confidences)] if confidences else []
     total = math.fsum(confidences[:window])
     groups = [total / window]
     for new, old in zip(confidences[window:], confidences, strict=False):
@@ -74,9 +74,9 @@ def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
 
 def bottom_confidence(groups: Sequence[float], share: float = 0.1) -> float:
     """Return the mean of the least confident groups, a tenth of them."""
-    return mean(sorted(groups)[: max(1, math.floor(len(groups) * share))])
+    return mean_or_nan(sorted(groups)[: max(1, math.floor(len(groups) * share))])
 
 
 def tail_confidence(confidences: Sequence[float], window: int) -> float:
     """Return the mean confidence of the last `window` tokens."""
-    return mean(confidences[-window:])
+    return mean_or_nan(confidences[-window:])

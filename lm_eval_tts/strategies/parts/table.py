@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,16 @@ CONDITIONS = ("policy_below", "difficulty", "min_n")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TableRule:
     """Run `strategy` with `settings` where the conditions hold; see compute_optimal.yaml."""
 
     strategy: str
     policy_below: float = math.inf
+    """Holds for policies of fewer parameters, in billions."""
     difficulty: tuple[str, ...] = tuple(BINS)
+    """Holds for problems of these bins."""
     min_n: int = 1
+    """Holds from this budget of samples on."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def fits(self, policy_size: float, difficulty: str, n: int) -> bool:
@@ -33,8 +35,7 @@ class Rule:
         return policy_size < self.policy_below and difficulty in self.difficulty and n >= self.min_n
 
 
-@lru_cache(maxsize=8)
-def load_table(path: str | None) -> tuple[Rule, ...]:
+def load_table(path: str | None) -> tuple[TableRule, ...]:
     """Return the rules of a file, or of the published table. Raises SettingsError."""
     file = Path(path).expanduser() if path else DEFAULT_TABLE
     try:
@@ -51,7 +52,7 @@ def load_table(path: str | None) -> tuple[Rule, ...]:
     return tuple(_rule(rule, f"table={path!r}, rule {i}") for i, rule in enumerate(rules, 1))
 
 
-def _rule(given: Any, where: str) -> Rule:
+def _rule(given: Any, where: str) -> TableRule:
     if not isinstance(given, dict) or "strategy" not in given:
         raise SettingsError(f"{where}: it must name a strategy")
     conditions = {name: given[name] for name in CONDITIONS if name in given}
@@ -64,4 +65,4 @@ def _rule(given: Any, where: str) -> Rule:
         if not isinstance(conditions.get(name, 1), (int, float)):
             raise SettingsError(f"{where}: {name}={conditions[name]!r}: allowed is a number")
     settings = {k: v for k, v in given.items() if k not in (*CONDITIONS, "strategy")}
-    return Rule(str(given["strategy"]), settings=settings, **conditions)
+    return TableRule(str(given["strategy"]), settings=settings, **conditions)

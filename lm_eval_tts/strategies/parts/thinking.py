@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lm_eval_tts.core.program import Completion, Program, generate
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.strategies.parts.natural import as_written, goes_on
+from lm_eval_tts.strategies.parts.completion import as_written, goes_on
 
 
 class Room(NamedTuple):
@@ -19,7 +19,7 @@ class Room(NamedTuple):
 
 
 def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
-    """Split the room left behind `trace`: the answer first, the rest is for thinking.
+    """Split the room left after `trace`: the answer first, the rest is for thinking.
 
     Raises RequestError if not even one token of an answer fits.
     """
@@ -60,14 +60,14 @@ def think(request: Request, trace: Trace, max_tokens: int) -> Program[Completion
 
 
 def ending_room(request: Request, end: str) -> int:
-    """Return how many tokens a delimiter takes, which are seen behind a limit."""
+    """Return how many tokens a delimiter takes, which are looked for past a limit."""
     return len(request.encode(end.strip()))
 
 
 def _generate_until(
     request: Request, trace: Trace, max_tokens: int, end: str, stop: tuple[str, ...]
 ) -> Program[Completion]:
-    """Generate up to `max_tokens`; the delimiter `end` may end behind them."""
+    """Generate up to `max_tokens`; the delimiter `end` may end after them."""
     ending = ending_room(request, end)
     completion = yield from generate(
         trace.token_ids,
@@ -93,7 +93,7 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
     completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
     while goes_on(request, trace, completion) and len(completion.sampled_ids) < max_tokens:
         max_tokens -= len(completion.sampled_ids)
-        trace = trace.add(as_written(completion), "answer")
+        trace = trace.add(as_written(completion, completion.stop), "answer")
         completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
     trace = trace.add(completion, "answer")
     closed = bool(answer_end) and completion.stop == answer_end

@@ -33,7 +33,7 @@ class Thinking:
     """A thought up to `max_tokens`, wait texts included, that is told to wait where it ends.
 
     It waits `num_waits` times and until `min_tokens` were thought. A wait is appended only if at
-    least one token can be thought behind it. Where the wait text is empty and the model ends at
+    least one token can be thought after it. Where the wait text is empty and the model ends at
     once, waiting again would change nothing, so thinking ends.
     """
 

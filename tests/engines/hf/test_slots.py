@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.hf.slots import SlotTable, common_prefix
-from lm_eval_tts.engines.requests import Row
+from lm_eval_tts.engines.requests import BatchRow
 
 
 class ListCache:
@@ -35,10 +35,10 @@ class Bench:
     def __init__(self, num_slots: int = 4, max_active: int = 2) -> None:
         self.cache = ListCache(num_slots)
         self.table = SlotTable(num_slots, max_active, self.cache, lambda length: False)
-        self.queue: deque[Row] = deque()
+        self.queue: deque[BatchRow] = deque()
 
-    def add(self, ids: list[int]) -> Row:
-        row = Row(Generate(tuple(ids), 9), 0, 9, list(ids))
+    def add(self, ids: list[int]) -> BatchRow:
+        row = BatchRow(Generate(tuple(ids), 9), 0, 9, list(ids))
         self.queue.append(row)
         return row
 
@@ -149,7 +149,7 @@ def test_an_aborted_row_is_never_placed():
 def test_whatever_comes_and_goes_every_slot_holds_what_it_says(data):
     """`step` compares the cache with the ids after each admission, which moves and copies."""
     bench = Bench(num_slots=5, max_active=3)
-    rows: list[Row] = []
+    rows: list[BatchRow] = []
     for _ in range(data.draw(st.integers(1, 12))):
         for _ in range(data.draw(st.integers(0, 3))):
             known = data.draw(st.sampled_from([r.ids for r in rows] or [PROMPT]))
