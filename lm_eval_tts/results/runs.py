@@ -20,8 +20,10 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # The endings of our tasks, as in task_configs/_strategies.
 VARIANTS = frozenset(
-    ("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive")
-    + ("maj", "bon", "beam", "dvts")
+    (
+        *("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive"),
+        *("maj", "bon", "beam", "dvts"),
+    )
 )
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
