@@ -113,7 +113,7 @@ def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[
     marks, ids = plan.settings.delimiters, trace.response_ids
     start, end = marks.thinking_start.strip(), marks.thinking_end.strip()
     opens = 0 if plan.opening else text.find(start) if start else -1
-    closes = text.find(end) if end else -1
+    closes = text.rfind(end) if end else -1  # the last one, as the answer is read after it
     if opens < 0 and closes < 0:
         return 0, len(ids)
     before = 0 if plan.opening or opens < 0 else opens + len(start)
