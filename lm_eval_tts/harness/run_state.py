@@ -36,20 +36,26 @@ class RunState:
     max_failures: float = MAX_FAILURES
     """Share of requests that may fail."""
     tally: Tally = field(default_factory=Tally)
-    """On this rank, and on rank 0 on all of them once lm_eval has gathered."""
+    """On this rank."""
+    total: Tally | None = None
+    """On all ranks: rank 0 knows it once lm_eval has gathered."""
     num_journaled: int = 0
     """Results in the journal."""
+    lost: str | None = None
+    """Why the engine could not be asked to the end, if so."""
 
     def __post_init__(self) -> None:
         if (states := _watched.get()) is not None:
             states.append(self)
 
     def complaint(self) -> str | None:
-        """Say that too many requests failed, if so."""
-        total, failed = self.tally
+        """Say that the engine was lost or too many requests failed, if so."""
+        total, failed = self.total or self.tally
+        again = "the same command tries them again" if self.journal else "see the samples for why"
+        if self.lost:
+            return f"{self.lost}; {failed} of {total} requests failed, all is written: {again}"
         if not failed or failed <= self.max_failures * total:
             return None
-        again = "the same command tries them again" if self.journal else "see the samples for why"
         return (
             f"{failed} of {total} requests failed, more than max_failures={self.max_failures:g} "
             f"allows; everything was written: {again}"
@@ -65,6 +71,12 @@ class RunState:
             f"interrupted; {self.num_journaled} finished results are in {self.journal}: "
             "the same command continues there"
         )
+
+
+def note_failed_document() -> None:
+    """Count a document that was answered and then could not be graded, if a run is watched."""
+    if states := _watched.get():
+        states[-1].tally = states[-1].tally.plus(Tally(0, 1))
 
 
 _watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)

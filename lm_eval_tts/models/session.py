@@ -17,11 +17,15 @@ from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Trace
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally
@@ -30,7 +34,8 @@ from lm_eval_tts.models.chat import Chat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.instances import Instance, is_padding, number_repeats
 from lm_eval_tts.models.plans import Plan, make_plan
-from lm_eval_tts.models.responses import as_padding, respond
+from lm_eval_tts.models.responses import as_padding, failed, respond
+from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings
 from lm_eval_tts.strategies import Abilities
@@ -44,6 +49,14 @@ class World(NamedTuple):
 
     rank: int = 0
     world_size: int = 1
+
+
+class Asked(NamedTuple):
+    """One answer that is asked for."""
+
+    instance: Instance
+    repeat: int
+    settings: Settings
 
 
 class Answering(NamedTuple):
@@ -120,13 +133,13 @@ class Session:
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not is_padding(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
-        plans = [self.plan(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        asked = [Asked(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
         disable = not show_progress or world.rank != 0
         with (
             self._answering(instances, read, world.rank) as answering,
-            Progress(len(plans), disable=disable, world_size=world.world_size) as progress,
+            Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
         ):
-            made = self._run(plans, instances, answering, progress)
+            made = self._run(asked, answering, progress)
         self.count(made)
         responses = dict(zip(unique, made, strict=True))
         return [
@@ -162,19 +175,32 @@ class Session:
         )
 
     def _run(
-        self,
-        plans: Sequence[Plan],
-        instances: Sequence[Instance],
-        answering: Answering,
-        progress: Progress,
+        self, asked: Sequence[Asked], answering: Answering, progress: Progress
     ) -> list[Response]:
+        plans: dict[int, Plan] = {}  # of what is under way
         responses: dict[int, Response] = {}
-        jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        for result in run(jobs, *answering):
-            response = respond(plans[result.job], result, self.checkpoint.text)
+        for result in run(self._jobs(asked, plans), *answering):
+            plan, one = plans.pop(result.job, None), asked[result.job]
+            if plan is None:
+                response = failed(one.settings, str(result.value))
+            else:
+                response = respond(plan, result, self.checkpoint.text)
             responses[result.job] = response
-            progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
-        return [responses[job] for job in range(len(plans))]
+            progress.update(one.instance, response, result.cost.num_sampled_tokens)
+        return [responses[job] for job in range(len(asked))]
+
+    def _jobs(self, asked: Sequence[Asked], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
+        """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
+        for number, one in enumerate(asked):
+            try:
+                plan = self.plan(*one)
+                job = Job(plan.settings.strategy.run(plan.request), plan.seed)
+                plans[number] = plan
+            except SettingsError:  # of no document, but of all
+                raise
+            except Exception as error:  # whatever a template or a tokenizer raises
+                job = Job(_failing(failure_of("the prompt's encoding", error)), 0)
+            yield job
 
     @contextmanager
     def _answering(
@@ -182,16 +208,32 @@ class Session:
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
         engine = IsolatedEngine(self.engine)
+        with self._journal(instances, read, rank) as journal:
+            known: RewardModel | None = self.reward_model
+            if journal is not None and self.reward_model is not None:
+                known = JournaledRewardModel(self.reward_model, journal)
+            rating = None if known is None else IsolatedRewardModel(known)
+            try:
+                yield Answering(JournaledEngine(engine, journal) if journal else engine, rating)
+            finally:
+                self.state.lost = engine.lost
+                if rating is not None:
+                    rating.warn()
+
+    @contextmanager
+    def _journal(
+        self, instances: Sequence[Instance], read: ReadSettings, rank: int
+    ) -> Iterator[Journal | None]:
+        """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
         if self.state.journal is None:
-            yield Answering(engine, self.reward_model)
+            yield None
             return
         with Journal(self.state.journal, self.facts(), rank) as journal:
             for task in dict.fromkeys(instance.task_name for instance in instances):
                 own = [instance for instance in instances if instance.task_name == task]
                 self._check_task(journal, str(task), own, read(own[0].args[1]))
-            known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
             try:
-                yield Answering(JournaledEngine(engine, journal), known)
+                yield journal
             finally:
                 self.state.num_journaled = len(journal)
 
@@ -241,5 +283,11 @@ class Session:
     def add_up(self, reports: Sequence[Report]) -> None:
         """Take what all ranks say for the whole run's."""
         tallies, spent = zip(*reports, strict=True)
-        self.state.tally = Tally().plus(*tallies)
+        self.state.total = Tally().plus(*tallies)
         self._spent_on_all_ranks = Spent().plus(*spent)
+
+
+def _failing(error: RequestError) -> Program[Trace]:
+    """Return a program that ends with an error."""
+    yield from ()
+    raise error
