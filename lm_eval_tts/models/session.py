@@ -51,7 +51,7 @@ class World(NamedTuple):
     world_size: int = 1
 
 
-class Asked(NamedTuple):
+class Wanted(NamedTuple):
     """One answer that is asked for."""
 
     instance: Instance
@@ -133,7 +133,7 @@ class Session:
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not is_padding(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
-        asked = [Asked(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
         disable = not show_progress or world.rank != 0
         with (
             self._answering(instances, read, world.rank) as answering,
@@ -175,7 +175,7 @@ class Session:
         )
 
     def _run(
-        self, asked: Sequence[Asked], answering: Answering, progress: Progress
+        self, asked: Sequence[Wanted], answering: Answering, progress: Progress
     ) -> list[Response]:
         plans: dict[int, Plan] = {}  # of what is under way
         responses: dict[int, Response] = {}
@@ -189,7 +189,7 @@ class Session:
             progress.update(one.instance, response, result.cost.num_sampled_tokens)
         return [responses[job] for job in range(len(asked))]
 
-    def _jobs(self, asked: Sequence[Asked], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
+    def _jobs(self, asked: Sequence[Wanted], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
         """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
         for number, one in enumerate(asked):
             try:
