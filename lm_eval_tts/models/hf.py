@@ -46,12 +46,12 @@ class TTSHF(StrategyLM, HFLM):
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded.
         """
-        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
-        if own.journal and kwargs.get("tp_plan"):
-            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         if pretrained is None:
             kwargs = _with_defaults(kwargs)
             pretrained = kwargs.pop("pretrained")
+        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
+        if own.journal and kwargs.get("tp_plan"):
+            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         name, adapter = name_of(pretrained), kwargs.get("peft")
         with loading({"pretrained": pretrained, **kwargs}):
