@@ -69,8 +69,10 @@ class Journal:
         self._file = self._path.open("ab", buffering=0)
         self._end = self._path.stat().st_size
         self._synced = time.monotonic()
-        if self._places:
-            logger.info("journal %s: %d finished results", self.folder, len(self._places))
+        if rank == 0:
+            logger.info(
+                "journal %s: %d finished results taken over", self.folder, len(self._places)
+            )
 
     def __enter__(self) -> Journal:
         return self

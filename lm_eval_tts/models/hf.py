@@ -53,6 +53,8 @@ class TTSHF(StrategyLM, HFLM):
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        if kwargs.get("tp_plan"):
+            self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):

@@ -8,6 +8,7 @@ model has a session of its own, and no two of them share anything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import failure_of
@@ -28,7 +30,7 @@ from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.harness.run_state import RunState, Tally
+from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat
 from lm_eval_tts.models.checkpoint import Checkpoint
@@ -39,6 +41,8 @@ from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings
 from lm_eval_tts.strategies import Abilities
+
+logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
 ReadSettings = Callable[[Mapping[str, Any]], Settings]
@@ -86,7 +90,12 @@ class Session:
     def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
         """Load the reward model, if one is named. Raises SettingsError."""
         self.defaults = dict(arguments.defaults)
-        self.state = RunState(arguments.journal, arguments.max_failures)
+        beside = arguments.keeps_journal and arguments.journal is None
+        self.state = RunState(
+            arguments.journal,
+            journals_of_this_run() if beside else None,
+            arguments.max_failures,
+        )
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
@@ -207,16 +216,17 @@ class Session:
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
-        engine = IsolatedEngine(self.engine)
+        engine: Engine = (isolated := IsolatedEngine(self.engine))
         with self._journal(instances, read, rank) as journal:
             known: RewardModel | None = self.reward_model
-            if journal is not None and self.reward_model is not None:
-                known = JournaledRewardModel(self.reward_model, journal)
+            if journal is not None:  # an empty one is false
+                engine = JournaledEngine(isolated, journal)
+                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
             rating = None if known is None else IsolatedRewardModel(known)
             try:
-                yield Answering(JournaledEngine(engine, journal) if journal else engine, rating)
+                yield Answering(engine, rating)
             finally:
-                self.state.lost = engine.lost
+                self.state.lost = isolated.lost
                 if rating is not None:
                     rating.warn()
 
@@ -225,17 +235,34 @@ class Session:
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Journal | None]:
         """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
-        if self.state.journal is None:
+        journal = self._open_journal(rank)
+        if journal is None:
             yield None
             return
-        with Journal(self.state.journal, self.facts(), rank) as journal:
-            for task in dict.fromkeys(instance.task_name for instance in instances):
-                own = [instance for instance in instances if instance.task_name == task]
-                self._check_task(journal, str(task), own, read(own[0].args[1]))
+        with journal:
+            if not self.state.journals:  # one beside the results has this in its name
+                for task in dict.fromkeys(instance.task_name for instance in instances):
+                    own = [instance for instance in instances if instance.task_name == task]
+                    self._check_task(journal, str(task), own, read(own[0].args[1]))
             try:
                 yield journal
             finally:
                 self.state.num_journaled = len(journal)
+
+    def _open_journal(self, rank: int) -> Journal | None:
+        """Open the journal that was named, or one beside the results, where that can be done."""
+        if self.state.journals is None:
+            return Journal(self.state.journal, self.facts(), rank) if self.state.journal else None
+        facts = self.facts()
+        asked = {name: repr(self.defaults[name]) for name in self.defaults.keys() - ADDING}
+        folder = f"{self.state.journals}-{digest(repr(sorted({**facts, **asked}.items())))}"
+        try:
+            journal = Journal(folder, facts, rank)
+        except SettingsError as error:  # nobody asked for it, so it ends no run
+            logger.warning("this run keeps no journal: %s", error)
+            return None
+        self.state.journal = folder
+        return journal
 
     def _check_task(
         self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
@@ -243,7 +270,7 @@ class Session:
         """Note in the journal what a task asks for, or find that it asked for something else."""
         given = {**self.defaults, **instances[0].args[1]}
         texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
-        facts = {name: repr(value) for name, value in sorted(given.items())}
+        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
         prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
         journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
 
