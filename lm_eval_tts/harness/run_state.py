@@ -46,6 +46,8 @@ class RunState:
     """On all ranks: rank 0 knows it once lm_eval has gathered."""
     num_journaled: int = 0
     """Results in the journal."""
+    journal_lost: str | None = None
+    """Why what was in the journal is not there any more, if so."""
     lost: str | None = None
     """Why the engine could not be asked to the end, if so."""
 

@@ -248,6 +248,7 @@ class Session:
                 yield journal
             finally:
                 self.state.num_journaled = len(journal)
+        self.state.journal_lost = journal.lost
 
     def _open_journal(self, rank: int) -> Journal | None:
         """Open the journal that was named, or one beside the results, where that can be done."""
