@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.chat import ChatPrompt, TemplateChat
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
 from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.models.session import Session, World
-from lm_eval_tts.prompts import Message
+from lm_eval_tts.prompts import Message, plain_prompt
 
 
 class StrategyLM:
@@ -44,8 +45,22 @@ class StrategyLM:
     def apply_chat_template(
         self, chat_history: Sequence[Message], add_generation_prompt: bool = True
     ) -> ChatPrompt:
-        """Render a chat, keeping its messages for `generate_until` to put a style around."""
-        return ChatPrompt(self.template.apply(chat_history, add_generation_prompt), chat_history)
+        """Render a chat, keeping its messages for `generate_until` to put a style around.
+
+        One that the template refuses fails when it is to be answered, and no other with it.
+        """
+        try:
+            text = self.template.apply(chat_history, add_generation_prompt)
+        except Exception as error:  # whatever a template raises
+            failure = str(failure_of("the chat template", error))
+            return ChatPrompt(plain_prompt(chat_history), chat_history, failure)
+        return ChatPrompt(text, chat_history)
+
+    def loglikelihood(self, requests: list[Instance], *args: Any, **kwargs: Any) -> Any:
+        """Answer as lm_eval's class does. Raises RequestError for a chat that was not rendered."""
+        for instance in requests:
+            check_rendered(instance.args[0])
+        return super().loglikelihood(requests, *args, **kwargs)  # type: ignore[misc]
 
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import jinja2
 
 from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 
@@ -20,16 +21,27 @@ class ChatPrompt(str):
     """
 
     messages: list[Message]
+    failure: str | None
+    """Why the template could not render them; the text is then a plain one, for the record."""
 
-    def __new__(cls, text: str, messages: Sequence[Message]) -> ChatPrompt:
+    def __new__(
+        cls, text: str, messages: Sequence[Message], failure: str | None = None
+    ) -> ChatPrompt:
         """Return the rendered text with its messages attached."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]
+        prompt.failure = failure
         return prompt
 
-    def __getnewargs__(self) -> tuple[str, list[Message]]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, list[Message], str | None]:  # type: ignore[override]
         """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.messages
+        return str(self), self.messages, self.failure
+
+
+def check_rendered(context: str) -> None:
+    """Raise RequestError for a prompt that the chat template could not render."""
+    if isinstance(context, ChatPrompt) and context.failure is not None:
+        raise RequestError(context.failure)
 
 
 class Rendered(NamedTuple):

@@ -44,6 +44,7 @@ class Checkpoint:
         return {
             **{name: str(value) for name, value in self.own_facts().items()},
             "tokenizer": tokenizer_digest(self.tokenizer),
+            "ends of turn": str(self.eos_token_ids),
             "max_length": str(max_length),
             "seed": str(run_seed()),
         }

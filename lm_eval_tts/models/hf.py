@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+from importlib.metadata import version
 from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
-from lm_eval_tts.core.digests import weights_digest
+from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
@@ -53,6 +54,8 @@ class TTSHF(StrategyLM, HFLM):
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        if kwargs.get("tp_plan"):
+            self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
@@ -83,11 +86,11 @@ class TTSHF(StrategyLM, HFLM):
         return self.tok_encode(text, add_special_tokens=add_special_tokens)
 
     def _facts(self) -> dict[str, Any]:
-        names = self.session.checkpoint.names
         return {
-            "pretrained": names["pretrained"],
-            "peft": names["peft"],
             "weights": weights_digest(self.model),
+            "config": config_digest(self.model),
+            "torch": version("torch"),
+            "transformers": version("transformers"),
             "dtype": self.model.dtype,
         }
 

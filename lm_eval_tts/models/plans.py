@@ -13,7 +13,7 @@ from lm_eval_tts.core.phases import answer_in, opening_of
 from lm_eval_tts.core.scheduler import derive_seed
 from lm_eval_tts.core.trace import Request
 from lm_eval_tts.grading import response_classes
-from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, history_of
+from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, check_rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
 from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.prompts import build_messages
@@ -47,8 +47,12 @@ def make_plan(
     checkpoint: Checkpoint,
     max_length: int,
 ) -> Plan:
-    """Return the plan of one answer. max_length: the engine's context in tokens."""
+    """Return the plan of one answer. Raises whatever a chat template or a tokenizer raises.
+
+    max_length: the engine's context in tokens.
+    """
     context = instance.args[0]
+    check_rendered(context)
     rendered = _render(context, settings, chat)
     prompt = chat.encode(rendered)
     left = max_length - len(prompt)

@@ -8,6 +8,7 @@ model has a session of its own, and no two of them share anything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,25 +16,33 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Trace
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.harness.run_state import RunState, Tally
+from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.plans import Plan, make_plan
-from lm_eval_tts.models.responses import as_padding, respond
+from lm_eval_tts.models.responses import as_padding, failed, respond
+from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings
 from lm_eval_tts.strategies import Abilities
+
+logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
 ReadSettings = Callable[[Mapping[str, Any]], Settings]
@@ -44,6 +53,14 @@ class World(NamedTuple):
 
     rank: int = 0
     world_size: int = 1
+
+
+class Wanted(NamedTuple):
+    """One answer that is asked for."""
+
+    instance: Instance
+    repeat: int
+    settings: Settings
 
 
 class Answering(NamedTuple):
@@ -73,7 +90,12 @@ class Session:
     def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
         """Load the reward model, if one is named. Raises SettingsError."""
         self.defaults = dict(arguments.defaults)
-        self.state = RunState(arguments.journal, arguments.max_failures)
+        beside = arguments.keeps_journal and arguments.journal is None
+        self.state = RunState(
+            arguments.journal,
+            journals_of_this_run() if beside else None,
+            arguments.max_failures,
+        )
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
@@ -120,13 +142,13 @@ class Session:
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
-        plans = [self.plan(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
         disable = not show_progress or world.rank != 0
         with (
             self._answering(instances, read, world.rank) as answering,
-            Progress(len(plans), disable=disable, world_size=world.world_size) as progress,
+            Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
         ):
-            made = self._run(plans, instances, answering, progress)
+            made = self._run(asked, answering, progress)
         self.count(made)
         responses = dict(zip(unique, made, strict=True))
         return [
@@ -162,38 +184,86 @@ class Session:
         )
 
     def _run(
-        self,
-        plans: Sequence[Plan],
-        instances: Sequence[Instance],
-        answering: Answering,
-        progress: Progress,
+        self, asked: Sequence[Wanted], answering: Answering, progress: Progress
     ) -> list[Response]:
+        plans: dict[int, Plan] = {}  # of what is under way
         responses: dict[int, Response] = {}
-        jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        for result in run(jobs, *answering):
-            response = respond(plans[result.job], result, self.checkpoint.text)
+        for result in run(self._jobs(asked, plans), *answering):
+            plan, one = plans.pop(result.job, None), asked[result.job]
+            if plan is None:
+                response = failed(one.settings, str(result.value))
+            else:
+                response = respond(plan, result, self.checkpoint.text)
             responses[result.job] = response
-            progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
-        return [responses[job] for job in range(len(plans))]
+            progress.update(one.instance, response, result.cost.num_sampled_tokens)
+        return [responses[job] for job in range(len(asked))]
+
+    def _jobs(self, asked: Sequence[Wanted], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
+        """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
+        for number, one in enumerate(asked):
+            try:
+                plan = self.plan(*one)
+                job = Job(plan.settings.strategy.run(plan.request), plan.seed)
+                plans[number] = plan
+            except SettingsError:  # of no document, but of all
+                raise
+            except Exception as error:  # whatever a template or a tokenizer raises
+                job = Job(_failing(failure_of("the prompt's encoding", error)), 0)
+            yield job
 
     @contextmanager
     def _answering(
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
-        engine = IsolatedEngine(self.engine)
-        if self.state.journal is None:
-            yield Answering(engine, self.reward_model)
-            return
-        with Journal(self.state.journal, self.facts(), rank) as journal:
-            for task in dict.fromkeys(instance.task_name for instance in instances):
-                own = [instance for instance in instances if instance.task_name == task]
-                self._check_task(journal, str(task), own, read(own[0].args[1]))
-            known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+        engine: Engine = (isolated := IsolatedEngine(self.engine))
+        with self._journal(instances, read, rank) as journal:
+            known: RewardModel | None = self.reward_model
+            if journal is not None:  # an empty one is false
+                engine = JournaledEngine(isolated, journal)
+                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+            rating = None if known is None else IsolatedRewardModel(known)
             try:
-                yield Answering(JournaledEngine(engine, journal), known)
+                yield Answering(engine, rating)
+            finally:
+                self.state.lost = isolated.lost
+                if rating is not None:
+                    rating.warn()
+
+    @contextmanager
+    def _journal(
+        self, instances: Sequence[Instance], read: ReadSettings, rank: int
+    ) -> Iterator[Journal | None]:
+        """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
+        journal = self._open_journal(rank)
+        if journal is None:
+            yield None
+            return
+        with journal:
+            if not self.state.journals:  # one beside the results has this in its name
+                for task in dict.fromkeys(instance.task_name for instance in instances):
+                    own = [instance for instance in instances if instance.task_name == task]
+                    self._check_task(journal, str(task), own, read(own[0].args[1]))
+            try:
+                yield journal
             finally:
                 self.state.num_journaled = len(journal)
+        self.state.journal_lost = journal.lost
+
+    def _open_journal(self, rank: int) -> Journal | None:
+        """Open the journal that was named, or one beside the results, where that can be done."""
+        if self.state.journals is None:
+            return Journal(self.state.journal, self.facts(), rank) if self.state.journal else None
+        facts = self.facts()
+        asked = {name: repr(self.defaults[name]) for name in self.defaults.keys() - ADDING}
+        folder = f"{self.state.journals}-{digest(repr(sorted({**facts, **asked}.items())))}"
+        try:
+            journal = Journal(folder, facts, rank)
+        except SettingsError as error:  # nobody asked for it, so it ends no run
+            logger.warning("this run keeps no journal: %s", error)
+            return None
+        self.state.journal = folder
+        return journal
 
     def _check_task(
         self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
@@ -201,7 +271,7 @@ class Session:
         """Note in the journal what a task asks for, or find that it asked for something else."""
         given = {**self.defaults, **instances[0].args[1]}
         texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
-        facts = {name: repr(value) for name, value in sorted(given.items())}
+        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
         prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
         journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
 
@@ -241,5 +311,11 @@ class Session:
     def add_up(self, reports: Sequence[Report]) -> None:
         """Take what all ranks say for the whole run's."""
         tallies, spent = zip(*reports, strict=True)
-        self.state.tally = Tally().plus(*tallies)
+        self.state.total = Tally().plus(*tallies)
         self._spent_on_all_ranks = Spent().plus(*spent)
+
+
+def _failing(error: RequestError) -> Program[Trace]:
+    """Return a program that ends with an error."""
+    yield from ()
+    raise error

@@ -17,7 +17,7 @@ from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
 from lm_eval_tts.engines.hf.probe import is_exact, probe
-from lm_eval_tts.engines.hf.sampler import Draw, sample
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, sample_rows
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.engines.hf.slots import SlotTable
@@ -132,9 +132,10 @@ class HFEngine(HalvingEngine):
         if len(ready) < len(active):
             logits = logits[self._model.tensor(ready)]
         rows = [row for i in ready if (row := active[i].row) is not None]
-        draws = [Draw.of(row) for row in rows]
-        for row, (token, logprob) in zip(rows, sample(logits, draws), strict=True):
-            self._requests.sampled(row, token, logprob)
+        for index, token in zip(ready, sample_rows(logits, rows, self._requests), strict=True):
+            if token == NOT_A_NUMBER:
+                active[index].cached = 0
+                self._model.cache.clear(index)
 
     def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
         """Feed `counts` tokens to each of these slots; return the logits of the last column."""

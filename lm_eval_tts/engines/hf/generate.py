@@ -22,7 +22,7 @@ from transformers import (
 
 from lm_eval_tts.core.engine import Output
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
-from lm_eval_tts.engines.hf.sampler import Draw, sample
+from lm_eval_tts.engines.hf.sampler import sample_rows
 from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
@@ -99,12 +99,8 @@ class _RowSampler(LogitsProcessor):
         self._requests = requests
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        draws = [Draw.of(row) for row in self._batch]
-        choices = sample(scores, draws)
-        for row, (token, logprob) in zip(self._batch, choices, strict=True):
-            if not row.done:
-                self._requests.sampled(row, token, logprob)
-        tokens = torch.tensor([[token] for token, _ in choices], device=scores.device)
+        chosen = sample_rows(scores, self._batch, self._requests)
+        tokens = torch.tensor([[max(token, 0)] for token in chosen], device=scores.device)
         return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
 

@@ -14,10 +14,12 @@ from typing import NamedTuple
 import torch
 
 from lm_eval_tts.core.program import Sampling, TokenLogprob
-from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.uniform import uniform
+from lm_eval_tts.errors import RequestError
 
 HEAD = 1024
+NOT_A_NUMBER = -1  # a token for logits that choose none
 
 
 class Draw(NamedTuple):
@@ -39,19 +41,38 @@ class Draw(NamedTuple):
 def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[tuple[int, TokenLogprob | None]]:
     """Return the next token of each row, with its log-probabilities if any row asks for them.
 
+    The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
     logits: [rows, vocabulary]. Tokens and log-probabilities come from the device in one transfer.
     """
     tokens = draw_tokens(logits, draws)
+    tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
     asked = [draw.logprobs for draw in draws if draw.logprobs is not None]
     if not asked:
         return [(token, None) for token in tokens.tolist()]
     logprobs = logits.float().log_softmax(dim=-1)
-    chosen = logprobs.gather(1, tokens[:, None])
+    chosen = logprobs.gather(1, tokens.clamp(min=0)[:, None])
     top = logprobs.topk(min(max(asked), logprobs.shape[1]), dim=-1).values
     mean = logprobs.mean(dim=-1, keepdim=True)
     # float64 holds every token id exactly
     rows = torch.cat([tokens[:, None].double(), chosen, mean, top], dim=1).tolist()
     return [(int(r[0]), TokenLogprob(r[1], tuple(r[3:]), mean=r[2])) for r in rows]
+
+
+def sample_rows(logits: torch.Tensor, rows: Sequence[BatchRow], requests: Requests) -> list[int]:
+    """Draw the next token of each row, and append it to those that are not done; return them.
+
+    A row whose logits are not numbers fails, and the others go on.
+    """
+    choices = sample(logits, [Draw.of(row) for row in rows])
+    for row, (token, logprob) in zip(rows, choices, strict=True):
+        if row.done:
+            continue
+        if token == NOT_A_NUMBER:
+            reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
+            requests.fail(row, RequestError(reason))
+        else:
+            requests.sampled(row, token, logprob)
+    return [token for token, _ in choices]
 
 
 def draw_tokens(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:

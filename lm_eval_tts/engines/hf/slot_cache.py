@@ -149,3 +149,9 @@ class SlotCache(Cache):
                 kept = buffer[a, :, :length].clone()
                 buffer[a, :, :length] = buffer[b, :, :length]
                 buffer[b, :, :length] = kept
+
+    def clear(self, slot: int) -> None:
+        """Make a slot zero: what is not a number would reach who has it next, masked or not."""
+        for layer in self._filled():
+            layer.keys[slot].zero_()
+            layer.values[slot].zero_()
