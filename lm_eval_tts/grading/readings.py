@@ -94,8 +94,8 @@ def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
 
 
 def _as_vector(node: Node) -> Iterator[Node]:
-    if node.kind == "tuple" and node.mark == "[]":
-        yield node._replace(mark="()")
+    if node.kind == "tuple" and node.mark in ("()", "[]"):
+        yield node._replace(mark="vector")
     if (
         node.kind == "list"
         and node.mark == ""
@@ -109,6 +109,7 @@ def _as_vector(node: Node) -> Iterator[Node]:
         and not (found[2].value or node.value).top
     ):
         yield Node("tuple", "()", found[:2])
+        yield Node("tuple", "vector", found[:2])
 
 
 def _as_function(node: Node) -> Iterator[Node]:
@@ -246,7 +247,7 @@ READINGS: tuple[Reading, ...] = (
     Reading("no unit", "either", "a question often fixes the unit", ("5 cm", "5"), _without_unit),
     Reading(
         "no percent sign",
-        "answer",
+        "either",
         "of a percentage that was asked for as a number",
         ("28%", "28"),
         _without_percent,
@@ -262,7 +263,7 @@ READINGS: tuple[Reading, ...] = (
         "vector",
         "either",
         "brackets and layout of vectors are a matter of taste",
-        ("[1, -2]", "(1,-2)"),
+        ("[1, -2]", "\\begin{pmatrix}1\\\\-2\\end{pmatrix}"),
         _as_vector,
     ),
     Reading(
