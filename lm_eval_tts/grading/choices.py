@@ -175,7 +175,9 @@ def _labelled_line(text: str, options: Mapping[str, str], is_last: bool) -> str 
     if not delimited and (re.match(r"\s+[a-z=<>+]", after) or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
-    if REFUTED.match(sentence) or not is_last:
+    if REFUTED.match(sentence) or not is_last or after.startswith("?"):
+        return None
+    if has("hedge", phrases("idiom").sub("", sentence)) and "would" in sentence:
         return None
     others = {m.group("dressed") or m.group("bare") for m in LABEL.finditer(sentence)}
     known = options.get(letter)

@@ -33,7 +33,7 @@ ENDING = 4_000  # characters of a text in which a last line is looked for
 
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _CONNECT = (
-    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|(?<=ns)\.)[ \t*_]*"
+    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*"
     rf"(?:(?:{alternatives('filler')}|is|are|that|{alternatives('is')})[ \t]*)*:?"
 )
 _CONNECT_FAR = (

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.canonical import key_of
+from lm_eval_tts.grading.phrases import SYNONYMS
 from lm_eval_tts.grading.tokens import words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
 from lm_eval_tts.grading.units import LETTERS, Mark, make_mark, unit_of
@@ -123,6 +124,10 @@ def _without_noun(node: Node) -> Iterator[Node]:
     words = node.mark.split() if node.kind == "text" else []
     if len(words) == 2 and words[-1] in _NOUNS:
         yield node._replace(mark=words[0])
+    for at in range(1, len(words)):
+        tail = " ".join(words[at:])
+        if tail in SYNONYMS or tail in SYNONYMS.values():
+            yield node._replace(mark=tail)  # the limit does not exist
     for at, word in enumerate(words):
         if at and word in _AFTER:
             yield node._replace(mark=" ".join(words[:at]))
