@@ -209,12 +209,14 @@ def _last_side(node: Node) -> Iterator[Node]:
         terms = left.value.top.items()  # type: ignore[union-attr]
         if not left.value.variables and not any(a.kind == "binder" for a in left.value.atoms):  # type: ignore[union-attr]
             continue
-        is_asked = (
-            len(terms) == 1 and all(len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms)
-        ) or all(
+        is_binder = len(terms) == 1 and all(
+            len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms
+        )
+        is_asked = all(
             abs(f) == 1 and p and all(r == 1 and a.kind == "free" for a, r in p) for p, f in terms
         )
-        if is_asked and left.value.bottom == values.ONE and not right.value.variables:  # type: ignore[union-attr]
+        has_value = is_binder or (is_asked and not right.value.variables)  # type: ignore[union-attr]
+        if has_value and left.value.bottom == values.ONE:  # type: ignore[union-attr]
             yield right
 
 
