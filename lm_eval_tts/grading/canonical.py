@@ -44,7 +44,7 @@ def key_of(node: Node) -> Hashable:
 def _value(node: Node) -> Hashable:
     key = value_of(node).key
     if found := components(value_of(node)):
-        return ("tuple", "()", tuple(map(key_of, found)))
+        return ("tuple", "vector", tuple(map(key_of, found)))
     return ("value", key, node.unit) if node.unit else ("value", key)
 
 
@@ -70,7 +70,7 @@ def _tuple(node: Node) -> Hashable:
 def _matrix(node: Node) -> Hashable:
     rows = [row.parts for row in node.parts]
     if len(rows) == 1 or all(len(row) == 1 for row in rows):  # a vector, standing or lying
-        return ("tuple", "()", tuple(key_of(cell) for row in rows for cell in row))
+        return ("tuple", "vector", tuple(key_of(cell) for row in rows for cell in row))
     return ("matrix", tuple(tuple(key_of(cell) for cell in row.parts) for row in node.parts))
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from lm_eval_tts.grading.boxes import Found, boxes
-from lm_eval_tts.grading.extraction import concluded, explicit
+from lm_eval_tts.grading.extraction import concluded, explicit, says_something
 from lm_eval_tts.grading.options import at_end, bare_text, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.phrases import alternatives, has, phrases
@@ -39,7 +39,7 @@ def find_choice(parts: Parts, options: Mapping[str, str] | None, is_cut: bool) -
     if tagged:
         stated = stated_choice(parts.after, options) or _in_tag(tagged[-1], options)
         return stated or _behind(parts, options)
-    if any(c.isalnum() for c in parts.before):
+    if says_something(parts.before):
         if parts.open_thinking.strip():
             return _thinking(_concluded(parts.open_thinking, options))
         return _in_text(parts.before, options, is_cut) or _behind(parts, options)
@@ -50,7 +50,7 @@ def find_choice(parts: Parts, options: Mapping[str, str] | None, is_cut: bool) -
 
 def _behind(parts: Parts, options: Mapping[str, str]) -> Found | None:
     """What the thinking states, where the rest does nothing but refute other options."""
-    rest = f"{parts.before}\n{parts.after}"
+    rest = f"{parts.before}\n{parts.after}"[-2 * MAX_SENTENCE :]
     if has("refusal", rest) or _takes_back(rest) or not (parts.answers or LABEL.search(rest)):
         return None
     found = stated_choice(f"{parts.thinking}\n{parts.before}", options)
@@ -156,7 +156,7 @@ def _only_label(text: str, options: Mapping[str, str]) -> str | None:
 
 def _labelled_line(text: str, options: Mapping[str, str], is_last: bool) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
-    plain = bare_text(text)
+    plain = bare_text(text[: 2 * MAX_SENTENCE])
     lead = re.match(
         rf"[\W_]*?(?:(?:{alternatives('option', 'so')})[\s,:]*)?(?=[(\[]?[A-J])", plain, re.I
     )
@@ -175,7 +175,9 @@ def _labelled_line(text: str, options: Mapping[str, str], is_last: bool) -> str 
     if not delimited and (re.match(r"\s+[a-z=<>+]", after) or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
-    if REFUTED.match(sentence) or not is_last:
+    if REFUTED.match(sentence) or not is_last or after.startswith("?"):
+        return None
+    if has("hedge", phrases("idiom").sub("", sentence)) and "would" in sentence:
         return None
     others = {m.group("dressed") or m.group("bare") for m in LABEL.finditer(sentence)}
     known = options.get(letter)

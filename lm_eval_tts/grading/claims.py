@@ -49,6 +49,7 @@ _LABELLED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])\s+(?=\S)")
 _PRONOUNS = frozenset(
     words_of("The It This That There He She We They These Which All Each Both You So")
 )
+_COPULA = re.compile(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _EQUATION = re.compile(
     r"\b(?:equations?|lines?|functions?|formulas?|inequality|conditions?|system|circle|parabola|curve|graph|if|solutions?|roots?|values?)\b",
     re.I,
@@ -222,7 +223,11 @@ def _final_equation(sentence: _Sentence) -> str | None:
     before = re.search(r"([^\W\d_]+)[\s$\\(\[]*$", sentence.text[: run.start])
     if before and phrases("condition").fullmatch(before.group(1)):
         return None
-    return _plain(shown(sentence.text, run.start, run.end)) if sentence.is_free(run) else None
+    if not sentence.is_free(run):
+        return None
+    answer = _plain(shown(sentence.text, run.start, run.end))
+    is_object = _COPULA.search(sentence.text[: run.start]) and not _EQUATION.search(sentence.text)
+    return answer.rsplit("=", 1)[-1].strip() if is_object else answer
 
 
 def _object(sentence: _Sentence) -> str | None:

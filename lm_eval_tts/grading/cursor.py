@@ -22,7 +22,7 @@ NO_SYMBOLS = frozenset(
         "to cup cap in pm emptyset setminus choose begin end mod pmod bmod text equiv "
         "rfloor rceil lfloor lceil infty frac sqrt cbrt binom mathbb overline dots ldots "
         "cdots forall exists nmid R reals Reals Z iint oint max min gcd lcm log not item "
-        "hline angle triangle parallel perp"
+        "hline angle triangle star oplus otimes diamond bullet clubsuit parallel perp"
     )
 )
 BINDERS = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}

@@ -99,7 +99,7 @@ class _Tokens:
             return closed if closed > at else start
         return at + 1 if self.is_operand(at) else start
 
-    def bracket_end(self, at: int) -> int:
+    def bracket_end(self, at: int, follows: bool = False) -> int:
         """After a bracket that holds nothing but expressions; here if there is more."""
         closing, inner = PAIRS[self.kind(at)], at + 1
         if self.kind(at) == "<" and self.kind(at + 1) not in NUMBERS:
@@ -108,7 +108,8 @@ class _Tokens:
             if self.kind(inner) in closing and inner > at + 1:
                 single = self.tokens[at + 1]
                 is_label = (
-                    inner == at + 2
+                    not follows
+                    and inner == at + 2
                     and single.kind == "WORD"
                     and len(single.text) == 1
                     and not single.formula
@@ -268,7 +269,7 @@ class _Tokens:
         token, before = self.tokens[at], self.tokens[at - 1]
         glued = not token.spaced
         if token.kind in ("(", "[", "{") and (glued or token.formula):
-            return self.bracket_end(at)
+            return self.bracket_end(at, follows=True)
         if not self.is_operand(at):
             return at
         if glued and not (token.kind in NUMBERS and before.kind in NUMBERS):

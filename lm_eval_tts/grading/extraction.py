@@ -33,7 +33,7 @@ ENDING = 4_000  # characters of a text in which a last line is looked for
 
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _CONNECT = (
-    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|(?<=ns)\.)[ \t*_]*"
+    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*"
     rf"(?:(?:{alternatives('filler')}|is|are|that|{alternatives('is')})[ \t]*)*:?"
 )
 _CONNECT_FAR = (
@@ -55,6 +55,7 @@ _AFTER = re.compile(f"(?:{_CONNECT}|{_OF}{_CONNECT_FAR})")
 _CHATTER = re.compile(rf"\?\s*$|{alternatives('chatter')}", re.I)
 _REMARK = re.compile(rf"\W*(?:{alternatives('remark')})", re.I)
 _CONCLUDES = re.compile(rf"\W*(?:{alternatives('so')})", re.I)
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
@@ -72,6 +73,11 @@ def find_answer(parts: Parts, is_cut: bool) -> Found | None:
     if tagged and (later := explicit(outside)):
         return later
     return tagged or find_in_text(outside, is_cut) or _in_thinking(parts)
+
+
+def says_something(text: str) -> bool:
+    """Say whether there are letters or digits in a text."""
+    return bool(_LETTER_OR_DIGIT.search(text))
 
 
 def find_in_text(text: str, is_cut: bool = False) -> Found | None:
@@ -123,7 +129,7 @@ def within_tag(content: str) -> str | None:
 def _in_thinking(parts: Parts) -> Found | None:
     if parts.open_thinking:
         found = concluded(parts.open_thinking)
-    elif any(c.isalnum() for c in parts.before + parts.after):
+    elif says_something(parts.before) or says_something(parts.after):
         return None  # who says something, says what counts
     else:
         found = find_in_text(parts.thinking, has_loop(parts.thinking))

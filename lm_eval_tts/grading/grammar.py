@@ -186,7 +186,10 @@ class Parser(Reader):
         for read in (self._special, self._quantity, self._bracketed_list, self._words):
             self.at, self.tokens, self.depth = start, list(saved), 0
             try:
-                if (node := read()) and (read != self._words or self.peek().kind in ENDS):
+                node = read()
+                must_end = read == self._words or (node is not None and node.kind == "base")
+                must_end = must_end or self.peek().kind.startswith("\\")
+                if node and (not must_end or self.peek().kind in ENDS):
                     return node
             except NotAFormula:
                 continue

@@ -126,8 +126,10 @@ def spoken_set(parser: Parser) -> Node | None:
         parser.peek(-1).text.lower() in ("except", "than", "to", "for", "but")
         and parser.peek().kind != "END"
     ):
-        excluded = parser.side()
-        return complement(excluded.parts if excluded.kind == "list" else (excluded,))
+        excluded = [parser.side()]
+        while parser.take("and", "or", ","):
+            excluded.append(parser.side())
+        return complement(excluded)
     low, high, mark = SPOKEN[signed]
     return Node(
         "tuple",

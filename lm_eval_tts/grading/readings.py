@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.canonical import key_of
+from lm_eval_tts.grading.phrases import SYNONYMS
 from lm_eval_tts.grading.tokens import words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
 from lm_eval_tts.grading.units import LETTERS, Mark, make_mark, unit_of
@@ -94,8 +95,8 @@ def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
 
 
 def _as_vector(node: Node) -> Iterator[Node]:
-    if node.kind == "tuple" and node.mark == "[]":
-        yield node._replace(mark="()")
+    if node.kind == "tuple" and node.mark in ("()", "[]"):
+        yield node._replace(mark="vector")
     if (
         node.kind == "list"
         and node.mark == ""
@@ -109,6 +110,7 @@ def _as_vector(node: Node) -> Iterator[Node]:
         and not (found[2].value or node.value).top
     ):
         yield Node("tuple", "()", found[:2])
+        yield Node("tuple", "vector", found[:2])
 
 
 def _as_function(node: Node) -> Iterator[Node]:
@@ -122,6 +124,10 @@ def _without_noun(node: Node) -> Iterator[Node]:
     words = node.mark.split() if node.kind == "text" else []
     if len(words) == 2 and words[-1] in _NOUNS:
         yield node._replace(mark=words[0])
+    for at in range(1, len(words)):
+        tail = " ".join(words[at:])
+        if tail in SYNONYMS or tail in SYNONYMS.values():
+            yield node._replace(mark=tail)  # the limit does not exist
     for at, word in enumerate(words):
         if at and word in _AFTER:
             yield node._replace(mark=" ".join(words[:at]))
@@ -203,12 +209,14 @@ def _last_side(node: Node) -> Iterator[Node]:
         terms = left.value.top.items()  # type: ignore[union-attr]
         if not left.value.variables and not any(a.kind == "binder" for a in left.value.atoms):  # type: ignore[union-attr]
             continue
-        is_asked = (
-            len(terms) == 1 and all(len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms)
-        ) or all(
+        is_binder = len(terms) == 1 and all(
+            len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms
+        )
+        is_asked = all(
             abs(f) == 1 and p and all(r == 1 and a.kind == "free" for a, r in p) for p, f in terms
         )
-        if is_asked and left.value.bottom == values.ONE and not right.value.variables:  # type: ignore[union-attr]
+        has_value = is_binder or (is_asked and not right.value.variables)  # type: ignore[union-attr]
+        if has_value and left.value.bottom == values.ONE:  # type: ignore[union-attr]
             yield right
 
 
@@ -246,7 +254,7 @@ READINGS: tuple[Reading, ...] = (
     Reading("no unit", "either", "a question often fixes the unit", ("5 cm", "5"), _without_unit),
     Reading(
         "no percent sign",
-        "answer",
+        "either",
         "of a percentage that was asked for as a number",
         ("28%", "28"),
         _without_percent,
@@ -262,7 +270,7 @@ READINGS: tuple[Reading, ...] = (
         "vector",
         "either",
         "brackets and layout of vectors are a matter of taste",
-        ("[1, -2]", "(1,-2)"),
+        ("[1, -2]", "\\begin{pmatrix}1\\\\-2\\end{pmatrix}"),
         _as_vector,
     ),
     Reading(

@@ -111,6 +111,8 @@ def statements(piece: str, options: Mapping[str, str]) -> list[Statement]:
             after
         ):
             continue
+        if mention.after.startswith("?") or re.match(r"[)\]]\?", mention.after):
+            continue
         if is_sure := _is_claimed(clause, after, mention, options):
             found.append(Statement(mention.letter, is_sure > 1))
     return found
