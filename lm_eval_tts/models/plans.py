@@ -68,6 +68,7 @@ def make_plan(
         problem=problem_of(instance.doc, str(context)),
         policy_size=checkpoint.policy_size,
         vocabulary_size=checkpoint.vocabulary_size,
+        encode_after=checkpoint.text.encode_after,
     )
     return Plan(settings, request, seed)
 
