@@ -7,9 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import lm_eval_tts.harness.autoload  # noqa: F401  # the hook, also where the package is not installed
 
+settings.register_profile("project", deadline=None)  # a busy machine is no failure
+settings.load_profile("project")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches anything
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -46,12 +46,12 @@ class TTSHF(StrategyLM, HFLM):
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded.
         """
-        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
-        if own.journal and kwargs.get("tp_plan"):
-            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         if pretrained is None:
             kwargs = _with_defaults(kwargs)
             pretrained = kwargs.pop("pretrained")
+        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
+        if own.journal and kwargs.get("tp_plan"):
+            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         name, adapter = name_of(pretrained), kwargs.get("peft")
         with loading({"pretrained": pretrained, **kwargs}):
@@ -67,8 +67,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
-        if isinstance(self.think_end_token, str):
-            self.session.defaults.setdefault("thinking_end", self.think_end_token)
+        self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         checkpoint = Checkpoint(
             self.tokenizer,

@@ -50,9 +50,10 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    if isinstance(value, list):
-        return "; ".join(map(str, value))
-    return json.dumps(value) if isinstance(value, dict) else value
+    """Return a value as one field: a list of texts, or JSON, which is no program's own notation."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "; ".join(value)
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
 def json_text(content: Any) -> str:
