@@ -32,8 +32,9 @@ from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
-from lm_eval_tts.models.chat import Chat
+from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.families import ModelFamily, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, respond
@@ -100,6 +101,7 @@ class Session:
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
         self._engine: Engine | None = None
+        self.family = ModelFamily()
         if (named := arguments.reward_model) is not None:
             self._reward_name = named.reward_model
             named = replace(named, reward_model=find_checkpoint(named.reward_model))
@@ -115,6 +117,10 @@ class Session:
         """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
         self._make_engine, self._abilities = make_engine, abilities
+        if isinstance(chat, TemplateChat):
+            self.family = find_family(chat)
+            checkpoint.turn_end = self.family.turn_end
+            logger.info("%s", self.family.line(checkpoint.tokenizer))
 
     @property
     def engine(self) -> Engine:
@@ -163,11 +169,23 @@ class Session:
         def read(kwargs: Mapping[str, Any]) -> Settings:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
-                seen[key] = parse_settings({**self.defaults, **kwargs})
+                given = {**self.defaults, **kwargs}
+                seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
+                self._check_tags(given, seen[key])
             return seen[key]
 
         return read
+
+    def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
+        """Raise SettingsError where nobody has said how the model thinks, and it has its own way."""
+        named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
+        if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
+            raise SettingsError(
+                f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
+                "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
+                "does not think with them"
+            )
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
@@ -291,7 +309,11 @@ class Session:
 
         Time and tokens read depend on what is asked together, so no sample has a part of them.
         """
-        info = {**self.checkpoint.names, "reward_model": self._reward_name}
+        info = {
+            **self.checkpoint.names,
+            **self.family.record,
+            "reward_model": self._reward_name,
+        }
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)
