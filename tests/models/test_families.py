@@ -31,7 +31,7 @@ TOKENS = (
     "<|begin|> <|content|> [THINK] [/THINK] [INST] [/INST] <seed:bos> <seed:eos> <seed:think> "
     "</seed:think> <|inner_prefix|> <|inner_suffix|> <|START_RESPONSE|> <|END_RESPONSE|> "
     "<|START_THINKING|> <|END_THINKING|> <|END_OF_TURN_TOKEN|> <|eot_id|> <|user|> <|assistant|>"
-).split()
+).split()  # noqa: SIM905
 # What a family's template does, in our own words: its kind of turns, and its way to think.
 OWN = {
     "smollm3": "{% set s = messages[0].content if messages[0].role == 'system' else 'Reasoning Mode: "
