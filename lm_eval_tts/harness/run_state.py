@@ -37,6 +37,8 @@ class RunState:
     """Share of requests that may fail."""
     tally: Tally = field(default_factory=Tally)
     """On this rank, and on rank 0 on all of them once lm_eval has gathered."""
+    first_failure: str = ""
+    """Why the first of them was not served."""
     num_journaled: int = 0
     """Results in the journal."""
 
@@ -50,9 +52,10 @@ class RunState:
         if not failed or failed <= self.max_failures * total:
             return None
         again = "the same command tries them again" if self.journal else "see the samples for why"
+        first = f" (the first: {self.first_failure})" if self.first_failure else ""
         return (
             f"{failed} of {total} requests failed, more than max_failures={self.max_failures:g} "
-            f"allows; everything was written: {again}"
+            f"allows{first}; everything was written: {again}"
         )
 
     def how_to_resume(self) -> str:

@@ -8,7 +8,7 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.filter import Filter
@@ -61,12 +61,28 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response of a task at once."""
+    """Grades every response of a task at once.
+
+    target_of: a document to its right answer, where that is not its field `answer`.
+    """
+
+    def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
+        """Take what a task file may say of a filter too."""
+        super().__init__()
+        self._target_of = target_of
+
+    def _gradable(self, doc: Doc) -> Doc:
+        if self._target_of is None:
+            return doc
+        target, options = self._target_of(doc), doc.get("options")
+        if options and isinstance(target, int):  # lm_eval's number of the right choice
+            target = list(options)[target]
+        return {**doc, "answer": str(target)}
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
         per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
-        docs = list(docs)
+        docs = [self._gradable(doc) for doc in docs]
         items = [
             item_of(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
