@@ -6,6 +6,7 @@ nothing of tokens, models or benchmarks.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +19,7 @@ import yaml
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
 
+PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
 Message = dict[str, str]
 T = TypeVar("T")
 SECTIONS = ("styles", "delimiters", "families")
@@ -35,6 +37,13 @@ class PromptStyle:
     def __post_init__(self) -> None:
         if "{question}" not in self.question:
             raise SettingsError(f"question text {self.question!r} has no {{question}} in it")
+        known = (*PLACEHOLDERS, *(field.name for field in fields(Delimiters)))
+        for name in re.findall(r"{(\w+)}", self.instruction):
+            if name == "question":
+                raise SettingsError("{question} belongs into the question, not the instruction")
+            # Other words in braces may be meant, as in LaTeX.
+            if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.82):
+                raise unknown_name("placeholder in an instruction", name, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +161,6 @@ def fill_instruction(
         return str(known[name])
 
     return re.sub("{(" + "|".join(known) + ")}", fill, style.instruction)
-
-
-PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
 
 
 def build_messages(

@@ -57,6 +57,7 @@ class TTSHF(StrategyLM, HFLM):
         if kwargs.get("tp_plan"):
             self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
+        kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 pretrained = find_checkpoint(pretrained)
@@ -66,7 +67,8 @@ class TTSHF(StrategyLM, HFLM):
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
         self._join_ranks()
-        self._serve({"pretrained": name, "peft": adapter, "merge_peft": merge_peft})
+        names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
+        self._serve({**names, "merge_peft": merge_peft})
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -113,7 +115,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        return {**HFLM.get_model_info(self), **self.session.info()}
+        return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _join_ranks(self) -> None:
         """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
@@ -154,3 +156,15 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
+
+
+def adapter_of(pretrained: Any) -> str | None:
+    """Return the name that results tell the adapter of a loaded PeftModel by, None without one.
+
+    It does not say where an adapter is from, so one without a name of its own has its hash.
+    """
+    names = getattr(pretrained, "active_adapters", None)
+    if not isinstance(names, list) or not hasattr(pretrained, "peft_config"):
+        return None
+    unnamed = names == ["default"]
+    return f"adapter {weights_digest(pretrained)[:8]}" if unnamed else "+".join(names)

@@ -180,6 +180,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         """Return how the server was used; no header, for it may hold a key."""
         tokens = self._server.prompt_tokens
         return {
+            "model": "tts-openai",
             **self.session.info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,

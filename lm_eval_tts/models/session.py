@@ -322,8 +322,9 @@ class Session:
 
     def count(self, responses: Sequence[Response]) -> None:
         """Add responses to the tally."""
-        failed = sum(response.details.failure is not None for response in responses)
-        self.state.tally = self.state.tally.plus(Tally(len(responses), failed))
+        failures = [r.details.failure for r in responses if r.details.failure is not None]
+        self.state.tally = self.state.tally.plus(Tally(len(responses), len(failures)))
+        self.state.first_failure = self.state.first_failure or next(iter(failures), "")
 
     def report(self) -> Report:
         """Return what this rank has to say of itself."""

@@ -25,13 +25,45 @@ TURN = "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
 CHATML = f"{{% for m in messages %}}{TURN}{{% endfor %}}"
 ASSISTANT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 KNOWS_THINK = "{# '</think>' of earlier turns #}"
-TOKENS = (
-    "<|im_start|> <|im_end|> <|endoftext|> <think> </think> <｜User｜> <｜Assistant｜> <|channel|> "
-    "<|message|> <|start|> <|end|> <|return|> <|channel> <channel|> <|turn> <turn|> <|think|> "
-    "<|begin|> <|content|> [THINK] [/THINK] [INST] [/INST] <seed:bos> <seed:eos> <seed:think> "
-    "</seed:think> <|inner_prefix|> <|inner_suffix|> <|START_RESPONSE|> <|END_RESPONSE|> "
-    "<|START_THINKING|> <|END_THINKING|> <|END_OF_TURN_TOKEN|> <|eot_id|> <|user|> <|assistant|>"
-).split()  # noqa: SIM905
+TOKENS = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<think>",
+    "</think>",
+    "<｜User｜>",
+    "<｜Assistant｜>",
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>",
+    "<|end|>",
+    "<|return|>",
+    "<|channel>",
+    "<channel|>",
+    "<|turn>",
+    "<turn|>",
+    "<|think|>",
+    "<|begin|>",
+    "<|content|>",
+    "[THINK]",
+    "[/THINK]",
+    "[INST]",
+    "[/INST]",
+    "<seed:bos>",
+    "<seed:eos>",
+    "<seed:think>",
+    "</seed:think>",
+    "<|inner_prefix|>",
+    "<|inner_suffix|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
+    "<|START_THINKING|>",
+    "<|END_THINKING|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|eot_id|>",
+    "<|user|>",
+    "<|assistant|>",
+]
 # What a family's template does, in our own words: its kind of turns, and its way to think.
 OWN = {
     "smollm3": "{% set s = messages[0].content if messages[0].role == 'system' else 'Reasoning Mode: "
