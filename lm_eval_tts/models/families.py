@@ -89,7 +89,7 @@ def thinking_in(prompt: str, question: str, marks: Delimiters) -> str:
     )
     if start and prompt.rstrip().endswith(start):
         return "opened"
-    before, found, after = prompt.rpartition(question.strip())
+    _, found, after = prompt.rpartition(question.strip())
     return "closed" if found and any(t and t in after for t in (start, *others)) else "absent"
 
 

@@ -160,7 +160,7 @@ class Session:
         return read
 
     def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
-        """Raise SettingsError where nobody has said how the model thinks, and it has its own way."""
+        """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
         named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
         if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
             raise SettingsError(

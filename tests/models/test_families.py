@@ -1,5 +1,7 @@
 """Each family of models gets the delimiters it was made for, from its own chat template."""
 
+# ruff: noqa: E501  # templates read better unbroken
+
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,18 +27,54 @@ TURN = "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
 CHATML = f"{{% for m in messages %}}{TURN}{{% endfor %}}"
 ASSISTANT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 KNOWS_THINK = "{# '</think>' of earlier turns #}"
-TOKENS = (
-    "<|im_start|> <|im_end|> <|endoftext|> <think> </think> <｜User｜> <｜Assistant｜> <|channel|> "
-    "<|message|> <|start|> <|end|> <|return|> <|channel> <channel|> <|turn> <turn|> <|think|> "
-    "<|begin|> <|content|> [THINK] [/THINK] [INST] [/INST] <seed:bos> <seed:eos> <seed:think> "
-    "</seed:think> <|inner_prefix|> <|inner_suffix|> <|START_RESPONSE|> <|END_RESPONSE|> "
-    "<|START_THINKING|> <|END_THINKING|> <|END_OF_TURN_TOKEN|> <|eot_id|> <|user|> <|assistant|>"
-).split()
+TOKENS = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<think>",
+    "</think>",
+    "<｜User｜>",
+    "<｜Assistant｜>",
+    "<|channel|>",
+    "<|message|>",
+    "<|start|>",
+    "<|end|>",
+    "<|return|>",
+    "<|channel>",
+    "<channel|>",
+    "<|turn>",
+    "<turn|>",
+    "<|think|>",
+    "<|begin|>",
+    "<|content|>",
+    "[THINK]",
+    "[/THINK]",
+    "[INST]",
+    "[/INST]",
+    "<seed:bos>",
+    "<seed:eos>",
+    "<seed:think>",
+    "</seed:think>",
+    "<|inner_prefix|>",
+    "<|inner_suffix|>",
+    "<|START_RESPONSE|>",
+    "<|END_RESPONSE|>",
+    "<|START_THINKING|>",
+    "<|END_THINKING|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|eot_id|>",
+    "<|user|>",
+    "<|assistant|>",
+]
 # What a family's template does, in our own words: its kind of turns, and its way to think.
 OWN = {
     "smollm3": "{% set s = messages[0].content if messages[0].role == 'system' else 'Reasoning Mode: "
     "/think. You think in depth.' %}<|im_start|>system\n{{ s.replace('/think', '') }}<|im_end|>\n"
-    "{% for m in messages if m.role != 'system' %}" + TURN + "{% endfor %}" + ASSISTANT + KNOWS_THINK,
+    "{% for m in messages if m.role != 'system' %}"
+    + TURN
+    + "{% endfor %}"
+    + ASSISTANT
+    + KNOWS_THINK,
     "phi3-first": "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>\n{{ m.content }}"
     "<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
     "magistral": "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% else %}First draft "
@@ -53,17 +91,21 @@ OWN = {
     "seed-oss": "{% set t = '<seed:think>' %}{% for m in messages %}<seed:bos>{{ m.role }}\n"
     "{{ m.content }}<seed:eos>{% endfor %}{% if add_generation_prompt %}<seed:bos>assistant\n{% endif %}",
     "kimi-k2-thinking": CHATML + ASSISTANT + KNOWS_THINK,
-    "minimax": CHATML + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+    "minimax": CHATML
+    + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
     + KNOWS_THINK,
     "apriel": "<|im_start|>system\nThen write [BEGIN FINAL RESPONSE].{% if messages[0].role == "
     "'system' %}{{ messages[0].content }}{% endif %}<|im_end|>\n{% for m in messages if m.role != "
-    "'system' %}" + TURN + "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\nHere are "
+    "'system' %}"
+    + TURN
+    + "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\nHere are "
     "my reasoning steps:\n{% endif %}",
     "apertus": "{# '<|inner_prefix|>' before a thought #}" + CHATML + ASSISTANT,
     "solar": "{% if false %}<|begin|>assistant<|think|>{% endif %}{% for m in messages %}<|begin|>"
     "{{ m.role }}<|content|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|begin|>"
     "assistant{% if effort == 'low' %}<|think|><|end|><|begin|>assistant{% endif %}{% endif %}",
-    "exaone-deep": CHATML + "{% if add_generation_prompt %}<|im_start|>assistant\n<thought>\n{% endif %}",
+    "exaone-deep": CHATML
+    + "{% if add_generation_prompt %}<|im_start|>assistant\n<thought>\n{% endif %}",
     "deepseek-v3.1": "{% for m in messages %}{% if m.role == 'assistant' %}<｜Assistant｜></think>"
     "{{ m.content }}<|endoftext|>{% else %}{{ '<｜User｜>' if m.role == 'user' }}{{ m.content }}"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<｜Assistant｜>{{ '<think>' if thinking "
