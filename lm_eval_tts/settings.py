@@ -50,6 +50,8 @@ class Common:
     thinking_end: str | None = None
     answer_start: str | None = None
     answer_end: str | None = None
+    cut_text: str | None = None
+    """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None

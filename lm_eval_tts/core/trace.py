@@ -33,6 +33,9 @@ class Delimiters:
     thinking_end: str = ""
     answer_start: str = ""
     answer_end: str = ""
+    cut_text: str = ""
+    """Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
+    breaks that it begins with are left out as far as the thought ends with them."""
 
     @property
     def tags(self) -> tuple[str, str, str, str]:

@@ -1,5 +1,7 @@
 """Each family of models gets the delimiters it was made for, from its own chat template."""
 
+# templates read better unbroken
+
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace

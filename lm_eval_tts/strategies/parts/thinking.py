@@ -24,10 +24,11 @@ def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
     Raises RequestError if not even one token of an answer fits.
     """
     marks = request.delimiters
-    tags = sum(
+    end, start, closing, cut = (
         len(request.encode(text))
-        for text in (marks.thinking_end, marks.answer_start, marks.answer_end)
+        for text in (marks.thinking_end, marks.answer_start, marks.answer_end, marks.cut_text)
     )
+    tags = max(end + start, cut) + closing
     left = request.max_tokens - trace.num_tokens() - tags
     if left < 1:
         raise RequestError(
@@ -83,7 +84,11 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
     """End the thinking and answer; what the strategy opens it also closes."""
     marks = request.delimiters
     ended = bool(trace.segments) and trace.segments[-1].finish_reason == "stop"
-    trace = _end(request, trace, marks.thinking_end, ended, marks.answer_start)
+    if marks.cut_text and trace.truncated("thinking"):
+        text = _after_breaks(marks.cut_text, request.decode(trace.response_ids))
+        trace = trace.force(request.place(text, trace), "tag")
+    else:
+        trace = _end(request, trace, marks.thinking_end, ended, marks.answer_start)
     answer_end = marks.answer_end.strip()
     stop = (*((answer_end,) if answer_end else ()), *request.until)
     completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
@@ -93,6 +98,13 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
         completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
     trace = trace.add(completion, "answer")
     return _end(request, trace, marks.answer_end, completion.stop == answer_end)
+
+
+def _after_breaks(text: str, before: str) -> str:
+    """Return a text without the line breaks at its beginning that are there before it."""
+    there = len(before) - len(before.rstrip("\n"))
+    wanted = len(text) - len(text.lstrip("\n"))
+    return text[min(there, wanted) :]
 
 
 def _end(request: Request, trace: Trace, end: str, ended: bool, following: str = "") -> Trace:
