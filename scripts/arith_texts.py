@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.tasks.arith import (
     LEVELS,
-    NAMES,
+    PEOPLE,
     VALUES,
     Problem,
     Step,
@@ -136,9 +136,9 @@ def _markup(rng: random.Random, level: int) -> Text:
     """Return elements of random names around numbers and words, some of them said again."""
     parts = []
     for _ in range(rng.randint(1, 4)):
-        tag, value = rng.choice(MARKUP), rng.choice([*NAMES, *map(str, VALUES)])
+        tag, value = rng.choice(MARKUP), rng.choice([*PEOPLE, *map(str, VALUES)])
         parts.append(f"<{tag}>{value}</{tag}>" + rng.choice(["\n", " ", f" {value}\n"]))
-    return Text("", "".join(parts) + rng.choice(["", f"Wait for {rng.choice(NAMES)}.\n"]))
+    return Text("", "".join(parts) + rng.choice(["", f"Wait for {rng.choice(PEOPLE)}.\n"]))
 
 
 def sft(rng: random.Random) -> dict[str, str]:

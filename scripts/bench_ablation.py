@@ -18,7 +18,8 @@ from unittest import mock
 
 from bench_hf import Bench, add_arguments
 
-from lm_eval_tts.engines import hf, slot_model
+from lm_eval_tts.engines.hf import engine as hf
+from lm_eval_tts.engines.hf import slot_model
 
 # What is replaced by what, of which module.
 VARIANTS = {

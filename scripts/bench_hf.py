@@ -29,12 +29,12 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from lm_eval_tts.engines.base import Engine
-from lm_eval_tts.engines.hf import HFEngine
-from lm_eval_tts.engines.hf_generate import GenerateEngine
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Delimiters, Request
+from lm_eval_tts.engines.hf.engine import HFEngine
+from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.program import Delimiters, Request
-from lm_eval_tts.scheduler import Job, run
 from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
 
 QUESTIONS = [

@@ -13,9 +13,9 @@ import torch
 from bench_hf import QUESTIONS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.program import Generate
 
 
 def responses(model, tokenizer, prompts, slots: int, length: int) -> list[tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """Load 100 runs of 500 samples and write their leaderboard: seconds, and memory at its highest.
 
 The files are made up in a temporary folder, in the size of real ones (about 7 KB a sample). Each
-stage runs in a process of its own, so that its memory can be told.
+stage runs in a process of its own, so that its memory can be measured.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def peak_megabytes() -> float:
 def measure(stage: str, folder: Path) -> dict[str, float]:
     """Run one stage in this process."""
     from lm_eval_tts.results import leaderboard, leaderboard_html
-    from lm_eval_tts.results.outcomes import read_outcomes
+    from lm_eval_tts.results.documents import read_outcomes
     from lm_eval_tts.results.runs import load_runs
 
     before, started = peak_megabytes(), time.perf_counter()
@@ -56,7 +56,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
         kept = [read_outcomes(run) for run in runs]
         assert all(read.outcomes for read in kept)
     else:
-        board = leaderboard.build(runs)
+        board = leaderboard.build_leaderboard(runs)
         if stage == "html":
             with open(os.devnull, "w", encoding="utf-8") as out:
                 leaderboard_html.write_html(board, out)

@@ -15,6 +15,7 @@ Processes are forked from one that has imported lm_eval, so a run takes seconds;
 """
 
 import argparse
+import functools
 import json
 import math
 import mmap
@@ -89,6 +90,16 @@ def count_work() -> None:
         return rate(self, items)
 
     Requests.sampled, HFRewardModel.score = sampled, score
+
+
+def index_tasks_once() -> None:
+    """Build lm_eval's index of tasks, which takes seconds, for all forked processes."""
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._index import TaskIndex
+
+    build = functools.cache(TaskIndex.build)
+    TaskIndex.build = staticmethod(lambda paths: build(tuple(paths)))
+    TaskManager()
 
 
 def num_sampled() -> int:
@@ -283,6 +294,7 @@ def main() -> None:
     import lm_eval_tts.models.hf  # noqa: F401
 
     count_work()
+    index_tasks_once()
     lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip, not in the samples
     rng = random.Random(args.seed)
     names = [name for name, mode in MODES.items() if args.reward_model or not mode.scores]

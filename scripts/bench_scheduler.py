@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm_eval_tts.engines.base import Output
-from lm_eval_tts.program import Completion, Delimiters, Generate, Request, TokenIds
-from lm_eval_tts.scheduler import Job, run
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import Completion, Generate, TokenIds
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
 
 DELIMITERS = Delimiters("<think>", "</think>", "<answer>", "</answer>")

@@ -20,13 +20,14 @@ import torch
 from bench_hf import QUESTIONS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.reward_model import RewardModel
+from lm_eval_tts.core.scheduler import Job, Result, run
+from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.scripted import hash_text
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.program import Request, Sampling, Trace
-from lm_eval_tts.reward_models.base import RewardModel
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.scheduler import Job, Result, run
 from lm_eval_tts.strategies import DVTS, Beam, BestOfN, Particle, Rebase, Strategy
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {

@@ -25,11 +25,12 @@ import psutil
 from bench_hf import DELIMITERS, QUESTIONS
 from transformers import AutoTokenizer
 
-from lm_eval_tts.engines.base import Engine, Output
+from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Request
 from lm_eval_tts.engines.requests import Requests, take
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.program import Generate, Request
-from lm_eval_tts.scheduler import Job, run
 from lm_eval_tts.strategies import Budget
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
@@ -59,7 +60,7 @@ class Rounds:
 
     def step(self) -> list[Output]:
         """Answer all that waits, and wait for all of it."""
-        from lm_eval_tts.engines.vllm import sampling_params
+        from lm_eval_tts.engines.vllm.engine import sampling_params
 
         rows = take(self._requests.queue, len(self._requests.queue))
         outputs = self._llm.generate(
@@ -129,7 +130,7 @@ class Bench:
 
     def ours(self) -> None:
         """Force by our engine."""
-        from lm_eval_tts.engines.vllm import VLLMEngine
+        from lm_eval_tts.engines.vllm.engine import VLLMEngine
 
         self.force(
             VLLMEngine(

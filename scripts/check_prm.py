@@ -23,8 +23,8 @@ import arith_texts
 from scipy.stats import mannwhitneyu
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.program import Score
-from lm_eval_tts.reward_models.base import RewardModel
+from lm_eval_tts.core.program import Score
+from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.reward_models.loading import load_reward_model
 from lm_eval_tts.tasks.arith import WORDINGS, Problem, Step, check_lines
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from lm_eval_tts.autoload import task_configs
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.replay import TTSReplay
 
 ROOT = Path(__file__).resolve().parents[1]

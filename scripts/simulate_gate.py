@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from lm_eval_tts.core.metrics import GATED, Metric
 from lm_eval_tts.results import gate
 
-RULE = gate.RULES["accuracy"]
-RISES = tuple(share * gate.RULES["tokens"].margin for share in (0.0, 0.5, 1.0, 2.0))
+RULE = GATED["accuracy"]
+RISES = tuple(share * GATED["tokens"].margin for share in (0.0, 0.5, 1.0, 2.0))
 SIGMA = 0.5
 SIZES = (30, 200, 500, 1319)  # AIME24, arith and GPQA-Diamond, MATH-500, GSM8K
 LOSSES = (0.0, 0.5 * RULE.margin, RULE.margin, 2 * RULE.margin, 4 * RULE.margin)
@@ -37,7 +38,7 @@ def token_run(rng: np.random.Generator, size: int, churn: float, rise: float):
     return before, before * (1 + rise) * rng.lognormal(-(SIGMA**2) / 2, SIGMA, size)
 
 
-def rates(decide, make, rule: gate.Rule, size: int, churn: float, loss: float, num_runs: int):
+def rates(decide, make, rule: Metric, size: int, churn: float, loss: float, num_runs: int):
     """Return the share of each status."""
     rng = np.random.default_rng([size, int(1000 * churn), int(1000 * loss)])
     found: Counter[str] = Counter(
@@ -60,10 +61,10 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     rows = []
     for name, decide, make, size, loss in cases:
-        found = rates(decide, make, gate.RULES[name], size, args.churn, loss, args.runs)
+        found = rates(decide, make, GATED[name], size, args.churn, loss, args.runs)
         rows.append({"check": name, "problems": size, "loss": loss, **found})
-        told = " | ".join(f"{found[s]:.1%}" for s in ("passed", "undecided", "regressed"))
-        print(f"| {name} | {size} | {loss:.1%} | {told} |", flush=True)
+        shown = " | ".join(f"{found[s]:.1%}" for s in ("passed", "undecided", "regressed"))
+        print(f"| {name} | {size} | {loss:.1%} | {shown} |", flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
 

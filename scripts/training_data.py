@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import datasets
 from transformers import PreTrainedTokenizerBase
 
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.program import Delimiters
 
 Row = Mapping[str, Any]
 QUESTION = ("question", "problem")

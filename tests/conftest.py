@@ -1,13 +1,22 @@
 """Shared fixtures: a tiny random Llama with a real byte-level BPE tokenizer, made on the spot."""
 
 import os
+import runpy
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+import lm_eval_tts.harness.autoload  # noqa: F401  # the hook, also where the package is not installed
+
+settings.register_profile("project", deadline=None)  # a busy machine is no failure
+settings.load_profile("project")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test fetches anything
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+STARTUP = Path(__file__).with_name("startup")
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 TEXT = (
     "<think>\nFirst we add the two numbers, then we check.</think>\n\n<answer>42</answer>\n"
@@ -19,10 +28,22 @@ CHAT_TEMPLATE = (
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have this process and all that tests start parse lm_eval's task files once in all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = tempfile.mkdtemp()
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["LM_EVAL_TTS_TEST_TASKS"] = f"{folder}/parsed"
+        paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    runpy.run_path(str(STARTUP / "sitecustomize.py"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the longest file begin where workers share the files, not run last and alone."""
+    """Have the longest files begin where workers share the files, so that none runs last, alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: item.path.name != "test_resume.py")
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: (item.path.name != "test_resume.py", item.path not in slow))
 
 
 @pytest.fixture(scope="session")

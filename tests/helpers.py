@@ -1,8 +1,9 @@
 """Small things that many tests use."""
 
-from lm_eval_tts.program import Completion, Delimiters, Generate, Program, Request, TokenIds
+from lm_eval_tts.core.program import Completion, Generate, Program, TokenIds
+from lm_eval_tts.core.scheduler import Job, Result, run
+from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.scheduler import Job, Result, run
 
 THINK = Delimiters("<think>\n", "</think>", "\n<answer>", "</answer>")
 BUDGET = {  # settings of a small budget-forced request

@@ -3,7 +3,7 @@
 import torch
 from transformers import GenerationConfig
 
-from lm_eval_tts.program import Completion, Generate, TokenIds
+from lm_eval_tts.core.program import Completion, Generate, TokenIds
 
 
 def generate_alone(model, ids: TokenIds, max_new_tokens: int) -> TokenIds:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES, find_checkpoint
+from lm_eval_tts.harness.autoload import task_configs
 
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 
@@ -47,8 +48,12 @@ def model():
 
 def evaluate(model, *tasks: str, limit: int = 64) -> dict[str, dict[str, float]]:
     from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
 
-    results = simple_evaluate(model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0)
+    ours = TaskManager(include_path=task_configs(), include_defaults=False)
+    results = simple_evaluate(
+        model=model, tasks=list(tasks), limit=limit, bootstrap_iters=0, task_manager=ours
+    )
     return results["results"]
 
 

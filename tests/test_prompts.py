@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters
 from lm_eval_tts.prompts import (
     build_messages,
     fill_instruction,

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from lm_eval_tts import autoload
-from lm_eval_tts.credentials import refuse_credentials
+import lm_eval_tts
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness import names
+from lm_eval_tts.harness.credentials import refuse_credentials
 
-PACKAGE = Path(autoload.__file__).parent
+PACKAGE = Path(lm_eval_tts.__file__).parent
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_NAMES = {"pickle", "marshal", "shelve", "joblib", "dill", "cloudpickle"}
 FORBIDDEN_ATTRIBUTES = {
@@ -75,25 +76,25 @@ def test_no_file_of_the_working_folder_takes_the_place_of_the_hook_or_the_tasks(
         (tmp_path / folder / "__init__.py").write_text(hostile)
     (tmp_path / "lm_eval_tts.pth").write_text(f"import os; {hostile}\n")
     (tmp_path / "probe.py").write_text(
-        "import lm_eval_tts.autoload as a, lm_eval_tts.prompts as p\n"
+        "import lm_eval_tts.harness.autoload as a, lm_eval_tts.prompts as p\n"
         "print(a.__file__, p.__file__, a.task_configs(), sep='\\n')"
     )
     result = subprocess.run(
         [sys.executable, "-m", "probe"], capture_output=True, text=True, cwd=tmp_path, timeout=60
     )
     assert result.stdout.splitlines() == [
-        str(PACKAGE / "autoload.py"),
+        str(PACKAGE / "harness" / "autoload.py"),
         str(PACKAGE / "prompts.py"),
-        autoload.task_configs(),
+        names.task_configs(),
     ], result.stderr
 
 
 def test_the_hooks_line_names_our_module_and_nothing_else():
     line = (PACKAGE.parent / "lm_eval_tts.pth").read_text()
     assert line.count("import") == 2
-    assert "import lm_eval_tts.autoload" in line
-    assert set(autoload.MODELS.values()) == {
-        target for target in autoload.MODELS.values() if target.startswith("lm_eval_tts.models.")
+    assert "import lm_eval_tts.harness.autoload" in line
+    assert set(names.MODELS.values()) == {
+        target for target in names.MODELS.values() if target.startswith("lm_eval_tts.models.")
     }
 
 

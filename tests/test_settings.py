@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters
 from lm_eval_tts.settings import parse_settings
 from lm_eval_tts.strategies import Budget, Single
 

@@ -57,7 +57,7 @@ def test_budget_forcing_makes_it_think_wait_and_answer(checkpoint):
     assert response.startswith("<think>\n")
     assert response.endswith("</answer>")
     assert usage.thinking <= 96
-    encode = model.text_tokenizer.encode
+    encode = model.session.checkpoint.text.encode
     assert usage.forced >= usage.waits * len(encode("Wait")) + len(encode("\n<answer>"))
     assert list(response.details.points) == ["wait0", "wait1", "wait2"]
 

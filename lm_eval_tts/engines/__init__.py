@@ -1,5 +1,6 @@
 """Engines answer `Generate` ops; heavy imports live only here.
 
-`base` is the protocol, `tokenizer` and `stopping` the text rules that all engines share,
-`scripted` a public model-free engine, `hf` runs transformers models.
+`tokenizer` and `stopping` are the text rules that all engines share, `requests` what they have
+under way; `scripted` is a public engine without a model. `hf`, `vllm` and `server` run models;
+`journaled` and `isolated` are engines around another.
 """

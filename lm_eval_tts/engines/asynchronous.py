@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from lm_eval_tts.engines.base import Output
-from lm_eval_tts.engines.requests import Requests, Row, take
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import TokenIds, TokenLogprob
+from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_T = TypeVar("_T")
 
 
-class Sampled(NamedTuple):
+class SampledTokens(NamedTuple):
     """All that was sampled for one row, ending included; log-probabilities if asked for."""
 
     token_ids: TokenIds
@@ -38,48 +41,34 @@ class Background:
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
-    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+    def start(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Start a coroutine; the future may be waited for and cancelled from here."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine to its end."""
         return self.start(work).result()
 
 
-class AsyncEngine:
+class AsyncEngine(RowEngine):
     """Runs up to `max_num_seqs` rows at once, each by `sample(row)`.
 
     sample: returns all that the row sampled, or raises RequestError; cancelled when a request is
-    aborted. eos_token_ids: ids that end the turn. max_length: context in tokens.
+    aborted.
     """
 
     def __init__(
         self,
-        sample: Callable[[Row], Coroutine[Any, Any, Sampled]],
+        sample: Callable[[BatchRow], Coroutine[Any, Any, SampledTokens]],
         background: Background,
         tokenizer: Tokenizer,
-        *,
-        eos_token_ids: Sequence[int],
-        max_length: int,
-        max_num_seqs: int,
+        **limits: Unpack[Limits],
     ) -> None:
-        self.max_length = max_length
-        self.max_num_seqs = max_num_seqs
+        super().__init__(tokenizer, **limits)
         self._sample = sample
         self._background = background
-        self._requests = Requests(tokenizer, eos_token_ids=eos_token_ids, max_length=max_length)
-        self._live: dict[Row, Future[Sampled]] = {}
-        self._done: SimpleQueue[Row] = SimpleQueue()
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._requests.num_unfinished
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        self._requests.add(request_id, op, seed)
+        self._live: dict[BatchRow, Future[SampledTokens]] = {}
+        self._done: SimpleQueue[BatchRow] = SimpleQueue()
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
@@ -98,10 +87,10 @@ class AsyncEngine:
                 self._take(self._done.get())
         return self._requests.pop_finished()
 
-    def _report(self, row: Row, future: Future[Sampled]) -> None:
+    def _report(self, row: BatchRow, future: Future[SampledTokens]) -> None:
         self._done.put(row)  # in the loop's thread
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: BatchRow) -> None:
         if (future := self._live.pop(row, None)) is None:
             return  # aborted
         try:

@@ -1,44 +1,34 @@
 """An engine that remembers: finished requests go to a journal, and those it knows are not run.
 
 A request is known by its seed and its op. Seeds are derived from document, repeat and path in the
-program, so within a run they tell the request; two equal ops of one seed have one result. Programs
-replay on the results, so scheduler, strategies and engines need to know nothing of it.
+program, so within a run they identify the request; two equal ops of one seed have one result.
+Programs replay on the results, so scheduler, strategies and engines need to know nothing of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from lm_eval_tts.engines.base import Engine, Output
+from lm_eval_tts.core.digests import json_key
+from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
+from lm_eval_tts.engines.wrapping import EngineWrapper
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Completion, Generate, TokenLogprob
 
 
-class JournaledEngine:
+class JournaledEngine(EngineWrapper):
     """Hands out what the journal has, and journals what the engine finishes before it counts.
 
     Failures are not kept: a request that could not be served is tried again by the next process.
     """
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._journal = journal
         self._known: dict[int, tuple[Completion, ...]] = {}
         self._keys: dict[int, str] = {}
-
-    @property
-    def max_length(self) -> int:
-        """Context window in tokens."""
-        return self._engine.max_length
-
-    @property
-    def max_num_seqs(self) -> int:
-        """Sequences worth having under way at once."""
-        return self._engine.max_num_seqs
 
     @property
     def num_unfinished(self) -> int:
@@ -48,8 +38,8 @@ class JournaledEngine:
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         key = op_key(op, seed)
-        if (found := self._journal.get(key)) is not None:
-            self._known[request_id] = unpack(found)
+        if (known := self._recall(key)) is not None:
+            self._known[request_id] = known
             return
         self._engine.add_request(request_id, op, seed)
         self._keys[request_id] = key
@@ -67,6 +57,16 @@ class JournaledEngine:
         self._keys.pop(request_id, None)
         self._engine.abort(request_id)
 
+    def _recall(self, key: str) -> tuple[Completion, ...] | None:
+        """Return what the journal has; what it cannot have from us is computed again."""
+        if (found := self._journal.get(key)) is None:
+            return None
+        try:
+            return unpack(found)
+        except (TypeError, ValueError) as error:
+            self._journal.forget(key, str(error))
+            return None
+
     def _keep(
         self, key: str, result: tuple[Completion, ...] | RequestError
     ) -> tuple[Completion, ...] | RequestError:
@@ -75,18 +75,17 @@ class JournaledEngine:
             return result
         if self._journal.add(key, pack(result)):
             return result
-        return unpack(self._journal.get(key))
+        return self._recall(key) or result
 
 
 def op_key(op: Generate, seed: int) -> str:
-    """Return what tells an op within a run: a hash of all its fields and its seed."""
+    """Return what identifies an op within a run: a hash of all its fields and its seed."""
     values = [seed, *(getattr(op, field.name) for field in fields(op))]
-    text = json.dumps(values, separators=(",", ":"), default=asdict)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return json_key(values, separators=(",", ":"), default=asdict)
 
 
 def pack(completions: tuple[Completion, ...]) -> list[Any]:
-    """Return completions as JSON can tell them; floats and NaN come back exactly."""
+    """Return completions as JSON can hold them; floats and NaN come back exactly."""
     return [[c.sampled_ids, *_beyond(c), c.finish_reason, c.stop, c.logprobs] for c in completions]
 
 

@@ -1,46 +1,65 @@
-"""The requests an engine has under way: their rows, when a row is done, and what is returned."""
+"""What an engine has under way: requests, their rows, when a row is done, and what is returned."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
 
-from lm_eval_tts.engines.base import Output, check_fits
+from lm_eval_tts.core.engine import Output, check_fits
+from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
 from lm_eval_tts.engines.stopping import complete, ends_with_stop, up_to_ending
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Completion, Generate, TokenLogprob
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in `typing` from Python 3.11
+
+MAX_SEED = 2**63 - 1  # that vLLM and servers take; ours have 64 bits
 
 
 @dataclass(slots=True, eq=False)
-class Row:
-    """A sequence under way; `ids` are its prompt and all it has sampled."""
+class BatchRow:
+    """A sequence under way."""
 
     op: Generate
-    seed: int
-    max_tokens: int
-    ids: list[int]
+    seed: int  # the op's and, where it asks for several samples, the number of this one
+    max_tokens: int  # to sample at most
+    ids: list[int]  # the prompt and all that was sampled
     sampled: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     done: bool = False
+
+    @property
+    def num_reusable(self) -> int:
+        """Tokens from the left that need not be fed if their keys are known: logits need one."""
+        return len(self.ids) - 1
 
     def restart(self) -> None:
         """Forget what was sampled."""
         self.ids, self.sampled, self.logprobs = list(self.op.token_ids), [], []
 
 
+class Limits(TypedDict):
+    """What every engine has to know of its model and its work, by keyword."""
+
+    eos_token_ids: Sequence[int]  # ids that end the turn
+    max_length: int  # context window in tokens
+    max_num_seqs: int  # sequences under way at once
+
+
 class Requests:
     """Every request that was added and not yet returned or aborted, and the queue of new rows.
 
-    eos_token_ids: ids that end the turn. max_length: context window in tokens.
+    eos_token_ids, max_length: as in `Limits`.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, *, eos_token_ids: Sequence[int], max_length: int
     ) -> None:
-        self.queue: deque[Row] = deque()
-        self._rows: dict[int, list[Row]] = {}
+        self.queue: deque[BatchRow] = deque()
+        self._rows: dict[int, list[BatchRow]] = {}
         self._errors: dict[int, RequestError] = {}
         self.eos_token_ids = frozenset(eos_token_ids)
         self._tokenizer = tokenizer
@@ -51,23 +70,23 @@ class Requests:
         """Sequences added and not yet returned or aborted."""
         return sum(len(rows) for rows in self._rows.values())
 
-    def add(self, request_id: int, op: Generate, seed: int) -> list[Row]:
+    def add(self, request_id: int, op: Generate, seed: int) -> list[BatchRow]:
         """Queue a row for each sample. Raises RequestError if its prompt leaves no room."""
         check_fits(op, self._max_length)
         limit = min(op.max_tokens, self._max_length - len(op.token_ids))
-        rows = [Row(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
+        rows = [BatchRow(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
         self._rows[request_id] = rows
         self.queue.extend(rows)
         return rows
 
-    def abort(self, request_id: int) -> list[Row]:
+    def abort(self, request_id: int) -> list[BatchRow]:
         """Drop a request and return its rows; unknown ids are ignored."""
         rows = self._rows.pop(request_id, [])
         for row in rows:
             row.done = True
         return rows
 
-    def fail(self, row: Row, error: RequestError) -> None:
+    def fail(self, row: BatchRow, error: RequestError) -> None:
         """End the request of a row that cannot be served."""
         for request_id, rows in self._rows.items():
             if row in rows:
@@ -75,7 +94,7 @@ class Requests:
                 for sibling in rows:
                     sibling.done = True
 
-    def sampled(self, row: Row, token: int, logprob: TokenLogprob | None = None) -> None:
+    def sampled(self, row: BatchRow, token: int, logprob: TokenLogprob | None = None) -> None:
         """Append a token to a row and note whether it was the last one."""
         row.sampled.append(token)
         row.ids.append(token)
@@ -88,9 +107,9 @@ class Requests:
         )
 
     def finished(
-        self, row: Row, sampled: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
+        self, row: BatchRow, sampled: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
     ) -> None:
-        """Take all that a row has sampled at once; what lies behind its ending is dropped."""
+        """Take all that a row has sampled at once; what comes after its ending is dropped."""
         row.sampled = list(
             up_to_ending(
                 sampled[: row.max_tokens], row.op.stop, self.eos_token_ids, self._tokenizer
@@ -109,19 +128,43 @@ class Requests:
         done = [i for i, rows in self._rows.items() if all(row.done for row in rows)]
         return [self._output(request_id, self._rows.pop(request_id)) for request_id in done]
 
-    def _output(self, request_id: int, rows: list[Row]) -> Output:
+    def _output(self, request_id: int, rows: list[BatchRow]) -> Output:
         if error := self._errors.pop(request_id, None):
             return Output(request_id, error)
         return Output(request_id, tuple(map(self._complete, rows)))
 
-    def _complete(self, row: Row) -> Completion:
+    def _complete(self, row: BatchRow) -> Completion:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
         return complete(sampled, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
 
 
-def take(queue: deque[Row], most: int) -> list[Row]:
+class RowEngine:
+    """What engines over `Requests` have in common; each has a `step` of its own."""
+
+    def __init__(self, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
+        self.max_length = limits["max_length"]
+        self.max_num_seqs = limits["max_num_seqs"]
+        self._requests = Requests(
+            tokenizer, eos_token_ids=limits["eos_token_ids"], max_length=self.max_length
+        )
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return self._requests.num_unfinished
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        self._requests.add(request_id, op, seed)
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        self._requests.abort(request_id)
+
+
+def take(queue: deque[BatchRow], most: int) -> list[BatchRow]:
     """Take up to `most` rows from the front of a queue; those that were aborted are dropped."""
-    taken: list[Row] = []
+    taken: list[BatchRow] = []
     while queue and len(taken) < most:
         row = queue.popleft()
         if not row.done:

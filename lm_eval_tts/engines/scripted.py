@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lm_eval_tts.engines.base import Output
-from lm_eval_tts.engines.requests import Requests, Row
-from lm_eval_tts.engines.sampling import uniform
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
+from lm_eval_tts.engines.requests import BatchRow, RowEngine
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, Tokenizer
+from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Generate, TokenIds, TokenLogprob
 
 EOS = 256  # one more than the last byte
 Writer = Callable[[str, int | None], str]
@@ -43,7 +43,7 @@ def hash_text(text: str) -> int:
     return value
 
 
-class ScriptedEngine:
+class ScriptedEngine(RowEngine):
     """Continues a text by what `write(text, seed)` returns, then ends the turn.
 
     write: `seed` is None when decoding is greedy. eos: without it, a script that runs out goes on
@@ -60,18 +60,13 @@ class ScriptedEngine:
         eos: bool = True,
     ) -> None:
         self.tokenizer = tokenizer or ByteTokenizer()
-        self.max_length = max_length
-        self.max_num_seqs = max_num_seqs
+        super().__init__(
+            self.tokenizer, eos_token_ids=[EOS], max_length=max_length, max_num_seqs=max_num_seqs
+        )
         self.num_steps = 0
         self._write = write
         self._eos = eos
-        self._requests = Requests(self.tokenizer, eos_token_ids=[EOS], max_length=max_length)
-        self._scripts: dict[Row, TokenIds] = {}
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._requests.num_unfinished
+        self._scripts: dict[BatchRow, TokenIds] = {}
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
@@ -102,12 +97,8 @@ class ScriptedEngine:
             self._requests.sampled(row, token, logprob)
         return self._requests.pop_finished()
 
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        self._requests.abort(request_id)
 
-
-def _logprob(row: Row, token: int) -> TokenLogprob:
+def _logprob(row: BatchRow, token: int) -> TokenLogprob:
     """Return made-up log-probabilities that depend on the text before a token and on itself."""
     sure = uniform(hash_text(repr(row.ids)), token)
     return TokenLogprob(-sure, tuple(-sure - k for k in range(row.op.logprobs or 0)), -9.0 - sure)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lm_eval_tts.core.program import Completion, FinishReason, TokenIds, TokenLogprob
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.program import Completion, FinishReason, TokenIds, TokenLogprob
 
 
 class StopMatch(NamedTuple):
@@ -100,7 +100,7 @@ def complete(
 ) -> Completion:
     """Make the completion of what was sampled, ending included.
 
-    A stop string wins over an end of turn behind it. Tokens sampled behind the one that completed
+    A stop string wins over an end of turn after it. Tokens sampled after the one that completed
     the stop string are not part of the completion and must not be passed in.
     """
     ended = bool(sampled_ids) and sampled_ids[-1] in eos_token_ids

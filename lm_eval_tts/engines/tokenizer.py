@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-from lm_eval_tts.program import TokenIds
+from lm_eval_tts.core.program import TokenIds
 
 
 class Tokenizer(Protocol):

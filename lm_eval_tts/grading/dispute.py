@@ -34,14 +34,14 @@ class Dispute(NamedTuple):
     other: Reply
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_dispute_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what `lm-eval-tts grade` takes."""
     parser.add_argument("file", type=Path, help="samples of lm_eval, or JSON lines of responses")
     parser.add_argument("--against", default="math-verify", help="the other grader: math-verify")
     parser.add_argument("-o", "--output", type=Path, help="file for the report in Markdown")
 
 
-def run(args: argparse.Namespace) -> int:
+def run_dispute(args: argparse.Namespace) -> int:
     """Print or write the report."""
     text = compare(read_items(args.file), args.against)
     if args.output:

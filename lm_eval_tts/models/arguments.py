@@ -1,18 +1,76 @@
-"""Model arguments, checked before a checkpoint is loaded, and loading whose errors are one line."""
+"""Model arguments: what this package reads of them, and checks before a checkpoint is loaded."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-import torch
+from lm_eval_tts.core.disk import check_writable
+from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.run_state import MAX_FAILURES
+from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
+from lm_eval_tts.settings import setting_names, take_settings
 
-from lm_eval_tts.errors import LmEvalTTSError, SettingsError
+KEEPING = frozenset({"journal", "max_failures"})
+OWN = KEEPING | {field.name for field in fields(RewardModelSettings)}
+PASSED_BY_LM_EVAL = frozenset({"batch_size", "max_batch_size", "device"})  # with every model
+# As torch.device takes them; it is not asked, since a model without torch has this argument too.
+_DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?")
 
 
-def check_arguments(kwargs: Mapping[str, Any]) -> None:
-    """Check the arguments that lm_eval takes as they are. Raises SettingsError."""
+@dataclass(frozen=True, slots=True)
+class OwnArguments:
+    """What this package reads of --model_args, the same for every model."""
+
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Strategy settings, which are those of all tasks that do not say otherwise."""
+    journal: str | None = None
+    """Folder that keeps finished requests, for a run to go on where it stopped; None: a folder
+    beside the results, if they are written."""
+    keeps_journal: bool = True
+    """False: there is to be none."""
+    max_failures: float = MAX_FAILURES
+    """Share of requests that may fail before the command's exit code says so."""
+    reward_model: RewardModelSettings | None = None
+
+
+def take_arguments(
+    kwargs: dict[str, Any],
+    model: str,
+    known: frozenset[str],
+    *,
+    own: frozenset[str] = OWN,
+    strict: bool = False,
+) -> OwnArguments:
+    """Take our arguments out of a model's and check all of them.
+
+    known: names that the model takes itself. own: those of ours that mean something to it.
+    strict: it takes no others, so any unknown name is refused; else one that is nearly, but not
+    quite, a known one. Raises SettingsError.
+    """
+    refuse_credentials(kwargs)
+    known |= PASSED_BY_LM_EVAL | own
+    if strict:
+        allowed = known | setting_names(kwargs.get("strategy", "single"))
+        for name in kwargs.keys() - allowed:
+            raise unknown_name(f"argument of {model}", name, allowed)
+    defaults = take_settings(kwargs, known)
+    journal, share = kwargs.pop("journal", None), kwargs.pop("max_failures", MAX_FAILURES)
+    _check_loading(kwargs)
+    max_failures = check_share("max_failures", share)
+    word = str(journal).lower()
+    folder = None if word in ("none", "true", "false") else str(journal)
+    if folder is not None:
+        check_writable("journal", folder)
+    return OwnArguments(defaults, folder, word != "false", max_failures, take_reward_model(kwargs))
+
+
+def _check_loading(kwargs: Mapping[str, Any]) -> None:
+    """Check the arguments that lm_eval's classes take as they are. Raises SettingsError."""
     given = {name: value for name, value in kwargs.items() if value is not None}
     if "batch_size" in given and not _is_batch_size(str(given["batch_size"])):
         raise SettingsError(
@@ -21,13 +79,8 @@ def check_arguments(kwargs: Mapping[str, Any]) -> None:
     for name in ("max_length", "max_batch_size"):
         if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
             raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")
-    if "device" in given:
-        try:
-            torch.device(given["device"])
-        except (RuntimeError, TypeError) as error:
-            raise SettingsError(
-                f"device={given['device']!r}: allowed are cpu, cuda, cuda:0, mps ..."
-            ) from error
+    if "device" in given and not _DEVICE.fullmatch(str(given["device"])):
+        raise SettingsError(f"device={given['device']!r}: allowed are cpu, cuda, cuda:0, mps ...")
 
 
 def _is_batch_size(text: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jinja2
 
-from lm_eval_tts.program import TokenIds
+from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 
@@ -20,16 +21,35 @@ class ChatPrompt(str):
     """
 
     messages: list[Message]
+    failure: str | None
+    """Why the template could not render them; the text is then a plain one, for the record."""
 
-    def __new__(cls, text: str, messages: Sequence[Message]) -> ChatPrompt:
+    def __new__(
+        cls, text: str, messages: Sequence[Message], failure: str | None = None
+    ) -> ChatPrompt:
         """Return the rendered text with its messages attached."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]
+        prompt.failure = failure
         return prompt
 
-    def __getnewargs__(self) -> tuple[str, list[Message]]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, list[Message], str | None]:  # type: ignore[override]
         """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.messages
+        return str(self), self.messages, self.failure
+
+
+def check_rendered(context: str) -> None:
+    """Raise RequestError for a prompt that the chat template could not render."""
+    if isinstance(context, ChatPrompt) and context.failure is not None:
+        raise RequestError(context.failure)
+
+
+class Rendered(NamedTuple):
+    """The text of a prompt."""
+
+    text: str
+    templated: bool
+    """A chat template made it, and has written its special tokens itself."""
 
 
 def history_of(context: str) -> list[Message]:
@@ -39,33 +59,48 @@ def history_of(context: str) -> list[Message]:
     return [{"role": "user", "content": context}]
 
 
-class TemplatedChat:
-    """Mixin for model classes that have a transformers tokenizer: chats to prompts, prompts to ids.
+class Chat(Protocol):
+    """How a model takes a conversation."""
 
-    chat_template_args: given to the template, for example enable_thinking.
+    can_continue: bool
+    """It can go on with a response that it has begun."""
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """Return the prompt text of a chat."""
+
+    def encode(self, prompt: Rendered) -> TokenIds:
+        """Return the ids of a whole prompt."""
+
+
+class TemplateChat:
+    """The chat template of a transformers tokenizer.
+
+    template_args: given to the template, for example enable_thinking. encode_text: a text, and
+    whether to add special tokens (None is what the model does by itself), to ids.
     """
 
-    tokenizer: Any
-    chat_template_args: dict[str, Any]
-    tok_encode: Any
+    can_continue = True
 
-    def apply_chat_template(
-        self, chat_history: list[Message], add_generation_prompt: bool = True
-    ) -> ChatPrompt:
-        """Render a chat, keeping its messages for `generate_until` to put a style around."""
-        text = self._render_chat(chat_history, add_generation_prompt)
-        return ChatPrompt(text, chat_history)
+    def __init__(
+        self,
+        tokenizer: Any,
+        template_args: Mapping[str, Any],
+        encode_text: Callable[[str, bool | None], Sequence[int]],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._template_args = template_args
+        self._encode_text = encode_text
 
-    def _render_chat(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
+    def apply(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
         """Render a chat; where the template refuses a system message, it goes to the user turn."""
 
         def render(history: Sequence[Message]) -> str:
-            text: str = self.tokenizer.apply_chat_template(
+            text: str = self._tokenizer.apply_chat_template(
                 list(history),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 continue_final_message=not add_generation_prompt,
-                **self.chat_template_args,
+                **self._template_args,
             )
             return text
 
@@ -74,12 +109,12 @@ class TemplatedChat:
         except jinja2.exceptions.TemplateError:
             return render(without_system(messages))
 
-    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
-        """Return the prompt text of a chat, and whether it came from a chat template."""
-        if self.tokenizer.chat_template is None:
-            return plain_prompt(messages), False
-        return self._render_chat(messages), True
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """Return the prompt text of a chat; a plain one where there is no template."""
+        if self._tokenizer.chat_template is None:
+            return Rendered(plain_prompt(messages), templated=False)
+        return Rendered(self.apply(messages), templated=True)
 
-    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
-        """Return the ids of a whole prompt; a template has written its special tokens itself."""
-        return tuple(self.tok_encode(text, add_special_tokens=False if templated else None))
+    def encode(self, prompt: Rendered) -> TokenIds:
+        """Return the ids of a whole prompt."""
+        return tuple(self._encode_text(prompt.text, False if prompt.templated else None))

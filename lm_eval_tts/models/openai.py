@@ -13,42 +13,37 @@ import json
 import logging
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import torch
 from lm_eval.models.api_models import TemplateAPI
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-from lm_eval_tts.engines.base import Engine
-from lm_eval_tts.engines.openai import Server
-from lm_eval_tts.engines.openai_probe import find_dialect, find_model
-from lm_eval_tts.engines.openai_wire import CHAT, STRICT_CHAT, TOKENS, Wire
+from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.probe import find_dialect, find_model
+from lm_eval_tts.engines.server.wire import CHAT, STRICT_CHAT, TOKENS, Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
-from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import TemplatedChat, history_of
-from lm_eval_tts.models.keeping import take_keeping
-from lm_eval_tts.program import TokenIds
+from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
+from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
-from lm_eval_tts.settings import Settings, take_settings
-from lm_eval_tts.strategies import Strategy
-from lm_eval_tts.strategies.best_of_n import BestOfN
-from lm_eval_tts.strategies.self_consistency import SelfConsistency
-from lm_eval_tts.strategies.single import Single
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 logger = logging.getLogger(__name__)
 
 KEY_NAMES = ("authorization", "api-key", "x-api-key")
-PASSED_BY_LM_EVAL = {"batch_size", "max_batch_size", "device"}
 
 
-class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
+class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     """A model behind `/v1/completions`, or `/v1/chat/completions` for what needs no more."""
 
     tokenizer: Any
@@ -65,29 +60,29 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         session_header: str | None = None,
         header: Mapping[str, str] | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
+        think_end_token: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do.
 
-        base_url: up to /v1; /completions or /chat/completions behind it chooses one of them.
+        base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
         model: as the server names it; not needed where it serves one. num_concurrent: calls at
         once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
-        context in tokens, where the server does not tell. session_header: see engines.openai.
-        reward_model, reward_model_type ...: see `RewardModelSettings`.
-        Raises SettingsError for wrong settings and servers that cannot be used.
+        context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
+        default of thinking_end. session_header: see `Server`. journal,
+        max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
+        Raises SettingsError for wrong arguments and servers that cannot be used.
         """
-        self.keep(**take_keeping(kwargs))
-        self.strategy_defaults = take_settings(kwargs)
-        self.load_reward_model(kwargs)
-        check_arguments(base_url, header, kwargs)
+        own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
+        check_server(base_url, header)
+        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
-        headers = {**(header or {}), **authorization()}
         self._background = Background()
         self._server = Server(
             str(base_url).removesuffix("/").removesuffix("/completions").removesuffix("/chat"),
             Wire(model or "", ByteTokenizer(), frozenset()),  # until both are known
-            headers=headers,
+            headers={**(header or {}), **authorization()},
             timeout=float(timeout),
             max_retries=int(max_retries),
             session_header=session_header,
@@ -96,7 +91,7 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
         weakref.finalize(self, _close, self._background, self._server)
         served = self._background.run(find_model(self._server, model))
         self._server.wire.model = served.model
-        try:
+        with _loading_tokenizer():
             LocalCompletionsAPI.__init__(
                 self,
                 base_url=f"{self._server.url}/completions",
@@ -107,27 +102,36 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
                 timeout=int(timeout),
                 **kwargs,
             )
-        except OSError as error:
-            raise SettingsError(
-                f"the tokenizer cannot be loaded ({str(error).splitlines()[0]}): "
-                "give tokenizer=<Hub name or local folder>"
-            ) from error
-        self.header = headers
+        self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
-        self.chat_template_args = dict(chat_template_args or {})
-        self.text_tokenizer = HFTokenizer(self.tokenizer)
-        self.vocabulary_size = len(self.tokenizer)
-        self._learn_dialect(str(base_url).endswith("/chat/completions"))
+        self.end_thinking_at(think_end_token)
+        self._serve(dict(chat_template_args or {}), str(base_url).endswith("/chat/completions"))
 
-    def _learn_dialect(self, chat: bool) -> None:
+    def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
+        """Learn what the server understands, and hand both to the session."""
+        self.template = TemplateChat(self.tokenizer, chat_template_args, self._encode)
+        checkpoint = Checkpoint(
+            self.tokenizer,
+            {"served_model": self._server.wire.model},
+            generation_config=generation_config(self.tokenizer.name_or_path),
+            own_facts=lambda: {"model": self._server.wire.model},
+            vocabulary_size=len(self.tokenizer),
+        )
+        self._learn_dialect(checkpoint, chat_only)
+        chat = MessagesChat(checkpoint.text) if self._chat_only else self.template
+        self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
+        if self._chat_only and "strategy" in self.session.defaults:
+            self.session.settings_reader()({})
+
+    def _learn_dialect(self, checkpoint: Checkpoint, chat_only: bool) -> None:
         """Ask in which form the server takes prompts, and say once what follows."""
-        server, tokenizer = self._server, self.text_tokenizer
+        server, tokenizer = self._server, checkpoint.text
         server.wire.tokenizer = tokenizer
-        server.wire.eos_token_ids = frozenset(self._eos_token_ids())
+        server.wire.eos_token_ids = frozenset(checkpoint.eos_token_ids)
         server.wire.bos = self.tokenizer.bos_token or ""
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
-        prompts = {"messages": messages} | ({} if chat else {"ids": hello, "text": hello})
+        prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
         server.wire.dialect = self._background.run(find_dialect(server, prompts))
         if self._chat_only:
             logger.warning(
@@ -135,8 +139,6 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
                 "and tokens are counted by our tokenizer from the text",
                 server.url,
             )
-            if "strategy" in self.strategy_defaults:
-                self._settings_reader()({})
         elif server.wire.dialect != TOKENS:
             logger.warning(
                 "%s returns no token ids: responses are exact in their text, and their tokens "
@@ -148,109 +150,87 @@ class TTSOpenAI(TemplatedChat, StrategyLM, LocalCompletionsAPI):
     def _chat_only(self) -> bool:
         return self._server.wire.dialect in (CHAT, STRICT_CHAT)
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The engine; `num_concurrent` is its number of sequences."""
+    def _encode(self, text: str, add_special_tokens: bool | None) -> Sequence[int]:
+        ids: list[int] = self.tokenizer.encode(
+            text, add_special_tokens=add_special_tokens is not False
+        )
+        return ids
+
+    def _make_engine(self) -> Engine:
+        """Return the engine; `num_concurrent` is its number of sequences."""
         return AsyncEngine(
             self._server.sample,
             self._background,
-            self.text_tokenizer,
+            self.session.checkpoint.text,
             eos_token_ids=sorted(self._server.wire.eos_token_ids),
             max_length=self.max_length,
             max_num_seqs=self._concurrent,
         )
 
-    def _settings_reader(self) -> Callable[[Mapping[str, Any]], Settings]:
-        """Refuse, before anything is sent, strategies that the server cannot serve."""
-        read = StrategyLM._settings_reader(self)
-
-        def check(kwargs: Mapping[str, Any]) -> Settings:
-            settings = read(kwargs)
-            if self._chat_only and continues(settings.strategy):
-                name = type(settings.strategy).__name__.lower()
-                raise SettingsError(
-                    f"strategy {name!r} continues a response, but {self._server.url} has chat "
-                    "completions only: use a server with /v1/completions, or one of single, "
-                    "self_consistency and best_of_n without max_thinking_tokens"
-                )
-            return settings
-
-        return check
-
-    def run_facts(self) -> dict[str, str]:
-        """Return what makes the results of two runs differ, as far as a server tells."""
-        return {
-            "model": self._server.wire.model,
-            "tokenizer": tokenizer_digest(self.tokenizer),
-            "max_length": str(self.engine.max_length),
-            **self.reward_facts(),
-            "seed": str(self.run_seed()),
-        }
+    def _abilities(self) -> Abilities:
+        """Return what the server can do for a strategy."""
+        reports = self._server.wire.dialect.returns_ids  # log-probabilities come with token ids
+        return Abilities(
+            name=self._server.url,
+            continues=not self._chat_only,
+            logprobs=LogprobKind.TOP if reports else LogprobKind.NONE,
+        )
 
     def get_model_info(self) -> dict[str, Any]:
         """Return how the server was used; no header, for it may hold a key."""
         tokens = self._server.prompt_tokens
         return {
-            "served_model": self._server.wire.model,
-            **self.reward_info(),
+            **self.session.info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,
             "prompt_tokens_cached": tokens.cached,
             "retries": self._server.num_retries,
         }
 
-    def _eos_token_ids(self) -> list[int]:
-        """Return the ids that end a turn: the tokenizer's and, where at hand, the checkpoint's."""
-        try:
-            declared = GenerationConfig.from_pretrained(self.tokenizer.name_or_path).eos_token_id
-        except OSError:
-            declared = None
-        several = declared if isinstance(declared, list) else [declared]
-        ids = {self.tokenizer.eos_token_id, *several} - {None}
-        return sorted(ids)
 
-    def render(self, messages: Sequence[Message]) -> tuple[str, bool]:
-        """Return the prompt text of a chat; a chat server gets the messages themselves."""
-        if self._chat_only:
-            return chat_text(messages), True
-        return TemplatedChat.render(self, messages)
+class MessagesChat:
+    """A server that takes messages only: token ids stand for their JSON."""
 
-    def encode_prompt(self, text: str, templated: bool) -> TokenIds:
-        """Return the ids of a whole prompt; a template has written its special tokens itself."""
-        if self._chat_only:
-            messages = text if text.startswith("[{") else chat_text(history_of(text))
-            return self.text_tokenizer.encode(messages)
-        return tuple(self.tokenizer.encode(text, add_special_tokens=not templated))
+    can_continue = False
 
-    def run_seed(self) -> int:
-        """Return torch's seed, which lm-eval's --seed sets before the model is made."""
-        return int(torch.initial_seed())
+    def __init__(self, tokenizer: HFTokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """Return the messages as text."""
+        return Rendered(chat_text(messages), templated=True)
+
+    def encode(self, prompt: Rendered) -> TokenIds:
+        """Return the ids of messages; a bare text is one user turn."""
+        text = prompt.text
+        messages = text if text.startswith("[{") else chat_text(history_of(text))
+        return self._tokenizer.encode(messages)
 
 
-def continues(strategy: Strategy) -> bool:
-    """Whether a strategy continues a response, which takes more than chat completions."""
-    if isinstance(strategy, (SelfConsistency, BestOfN)):
-        return strategy.max_thinking_tokens is not None
-    return not isinstance(strategy, Single)
+def generation_config(name: str) -> GenerationConfig | None:
+    """Return a checkpoint's generation config where it is at hand."""
+    try:
+        return GenerationConfig.from_pretrained(name)
+    except OSError:
+        return None
 
 
-def check_arguments(
-    base_url: str | None, header: Mapping[str, str] | None, kwargs: Mapping[str, Any]
-) -> None:
-    """Raise SettingsError for arguments that are missing, unknown, or hold a key."""
+def known_arguments() -> frozenset[str]:
+    """Return the names that this model takes beside ours."""
+    kinds = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
+    names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
+    return frozenset(names - {"self", "kwargs", "auth_token"})
+
+
+def check_server(base_url: str | None, header: Mapping[str, str] | None) -> None:
+    """Raise SettingsError where no server is named, or a header holds a key."""
     if not base_url:
         raise SettingsError("tts-openai needs a server: base_url=http://<host>:<port>/v1")
-    given = {name.lower() for name in header or {}}
-    if "auth_token" in kwargs or "api_key" in kwargs or given & set(KEY_NAMES):
+    if {name.lower() for name in header or {}} & set(KEY_NAMES):
         raise SettingsError(
             "a key in --model_args would be written to the results: "
             "set the environment variable OPENAI_API_KEY instead"
         )
-    kinds = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
-    allowed = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
-    allowed -= {"self", "kwargs", "auth_token"}
-    for name in kwargs.keys() - allowed - PASSED_BY_LM_EVAL:
-        raise unknown_name("argument of tts-openai", name, allowed)
 
 
 def authorization() -> dict[str, str]:
@@ -270,6 +250,17 @@ def usable_length(given: int | None, told: int | None) -> int:
 def chat_text(messages: Sequence[Message]) -> str:
     """Return messages as the text that stands for them in token ids."""
     return json.dumps(list(messages))
+
+
+@contextmanager
+def _loading_tokenizer() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"the tokenizer cannot be loaded ({str(error).splitlines()[0]}): "
+            "give tokenizer=<Hub name or local folder>"
+        ) from error
 
 
 def _close(background: Background, server: Server) -> None:

@@ -17,20 +17,24 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from lm_eval_tts.errors import DataError, SettingsError, unknown_name
-from lm_eval_tts.models.base import Instance, number_repeats, tags_of
-from lm_eval_tts.response import USAGE_METRICS, Details, Response, Usage
+from lm_eval_tts.core.identity import recording_keys
+from lm_eval_tts.errors import DataError, SettingsError
+from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
+from lm_eval_tts.models.arguments import take_arguments
+from lm_eval_tts.models.base import StrategyLM
+from lm_eval_tts.models.instances import Instance, number_repeats
+from lm_eval_tts.models.session import Session
 from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
 from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)
 
 
-ARGUMENTS = ("path", "response_column", "tokenizer")
+REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer"})
 Library = dict[str, list[Recording]]
 
 
-class TTSReplay(LM):
+class TTSReplay(StrategyLM, LM):
     """Serves the responses of a file or folder; repeats are served in the file's order.
 
     path: a samples file of lm-eval, a JSONL or CSV file with a response column, or a folder of
@@ -43,18 +47,17 @@ class TTSReplay(LM):
         path: str | None = None,
         response_column: str = "response",
         tokenizer: str | None = None,
-        batch_size: Any = None,
-        max_batch_size: Any = None,
-        device: Any = None,
-        **unknown: Any,
+        **kwargs: Any,
     ) -> None:
         """Note where the recordings are; they are read when a task asks for them.
 
-        batch_size, max_batch_size and device are given by lm_eval and have no meaning here.
+        max_failures: see `OwnArguments`. Raises SettingsError and DataError for wrong arguments.
         """
         super().__init__()
-        for name in unknown:
-            raise unknown_name("argument of tts-replay", name, ARGUMENTS)
+        own = frozenset({"max_failures"})
+        self.session = Session(
+            take_arguments(kwargs, "tts-replay", REPLAY_ARGUMENTS, own=own, strict=True)
+        )
         if path is None:
             raise SettingsError("tts-replay needs recordings: --model_args path=<file or folder>")
         if not Path(path).expanduser().exists():
@@ -77,10 +80,11 @@ class TTSReplay(LM):
                 len(requests),
                 missing[0].details.failure,
             )
+        self.session.count(responses)
         return responses
 
     def _respond(self, instance: Instance, repeat: int) -> Response:
-        tags = tags_of(parse_settings(instance.args[1]).delimiters)
+        tags = parse_settings({**self.session.defaults, **instance.args[1]}).delimiters.tags
         found = self._recordings_of(instance)
         options = instance.doc.get("options")
         if repeat >= len(found):
@@ -108,7 +112,7 @@ class TTSReplay(LM):
                 for path in recording_files(self._path, task)
                 for recording in load_recordings(path, self._response_column)
             )
-        keys = keys_of(instance.doc.get("question"), instance.doc.get("id"))
+        keys = recording_keys(instance.doc.get("question"), instance.doc.get("id"))
         return next((self._library[task][key] for key in keys if key in self._library[task]), [])
 
     def _usage(self, recording: Recording) -> Usage | None:
@@ -154,15 +158,9 @@ def index(recordings: Iterable[Recording]) -> Library:
     """Return the recordings by every key that tells their document."""
     library: Library = defaultdict(list)
     for recording in recordings:
-        for key in keys_of(recording.question, recording.doc_id):
+        for key in recording_keys(recording.question, recording.doc_id):
             library[key].append(recording)
     return dict(library)
-
-
-def keys_of(question: str | None, doc_id: str | None) -> list[str]:
-    """Return what a document is known by: its question whatever the white space, then its id."""
-    keys = [f"question {' '.join(question.split())}"] if question else []
-    return [*keys, f"id {doc_id}"] if doc_id else keys
 
 
 def token_counter(tokenizer: str) -> Callable[[str], int]:

@@ -7,88 +7,110 @@ every call.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from dataclasses import fields
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.digests import folder_facts
+from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
-from lm_eval_tts.engines.base import Engine, PromptTokens
-from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import TemplatedChat
-from lm_eval_tts.models.keeping import take_keeping
-from lm_eval_tts.settings import take_settings
+from lm_eval_tts.models.chat import TemplateChat
+from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.session import Session
+from lm_eval_tts.strategies import Abilities, LogprobKind
 
 try:
     from lm_eval.models import vllm_causallms
     from lm_eval.models.vllm_causallms import VLLM
+    from vllm import EngineArgs
     from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
-    from lm_eval_tts.engines.vllm_parallel import DataParallelLLM
+    from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
+    from lm_eval_tts.engines.vllm.parallel import DataParallelLLM
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
     ) from error
 
+VLLM_ARGUMENTS = frozenset(inspect.signature(VLLM.__init__).parameters) | {
+    field.name for field in fields(EngineArgs)
+}
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
 
 
-class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
+class TTSVLLM(StrategyLM, VLLM):
     """A checkpoint in vLLM, with `tensor_parallel_size=`, `lora_local_path=` ... as in VLLM."""
 
     model: Any
     lora_request: Any
+    chat_template_args: dict[str, Any]
 
     def __init__(
         self, pretrained: str | None = None, *, data_parallel_size: int = 1, **kwargs: Any
     ) -> None:
         """Load the checkpoint.
 
-        data_parallel_size: replicas, each with tensor_parallel_size devices. reward_model,
-        reward_model_type ...: see `RewardModelSettings`; it runs beside vLLM, which must leave it
-        memory (gpu_memory_utilization=).
-        Raises SettingsError for wrong strategy settings, before loading.
+        data_parallel_size: replicas, each with tensor_parallel_size devices. reward_model ...: see
+        `RewardModelSettings`; it runs beside vLLM, which must leave it memory
+        (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
+        Raises SettingsError for wrong arguments, before loading.
         """
-        self.keep(**take_keeping(kwargs))
-        self.strategy_defaults = take_settings(kwargs)
-        self.load_reward_model(kwargs)
+        own = take_arguments(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         if pretrained is None:
             raise SettingsError(
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
+        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
-        self.pretrained, self.lora_local_path = pretrained, kwargs.get("lora_local_path")
-        if self.lora_local_path:
-            kwargs["lora_local_path"] = find_checkpoint(self.lora_local_path)
+        names = {"pretrained": pretrained, "lora_local_path": kwargs.get("lora_local_path")}
+        if names["lora_local_path"]:
+            kwargs["lora_local_path"] = find_checkpoint(names["lora_local_path"])
         with _loading(int(data_parallel_size)), torch.random.fork_rng(devices=[]):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
         if not isinstance(self.model, DataParallelLLM):
             end_calls_when_dead(self.model)
         self.prompt_tokens = PromptTokens()
-        self._prepare_chat()
-        if isinstance(self.think_end_token, str):
-            self.strategy_defaults.setdefault("thinking_end", self.think_end_token)
-        self.text_tokenizer = HFTokenizer(self.tokenizer)
-        self.vocabulary_size = self.model.llm_engine.model_config.get_vocab_size()
+        self._serve(names)
 
-    def _prepare_chat(self) -> None:
-        """Give the tokenizer the template that vLLM resolved, and the template its arguments."""
+    def _serve(self, names: dict[str, Any]) -> None:
+        """Hand what was loaded to the session, with the chat template that vLLM resolved."""
         self.tokenizer.chat_template = self.hf_chat_template
         if self.enable_thinking is not None:
-            self.chat_template_args = {
-                **self.chat_template_args,
-                "enable_thinking": self.enable_thinking,
-            }
+            thinking = {"enable_thinking": self.enable_thinking}
+            self.chat_template_args = {**self.chat_template_args, **thinking}
+        self.end_thinking_at(self.think_end_token)
+        self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
+        config = self.model.llm_engine.model_config
+        checkpoint = Checkpoint(
+            self.tokenizer,
+            names,
+            generation_config=config.try_get_generation_config(),
+            own_facts=lambda: {
+                **names,
+                **folder_facts(names),  # weights of the Hub are known by their names
+                "dtype": config.dtype,
+                "vllm": version("vllm"),
+            },
+            vocabulary_size=config.get_vocab_size(),
+        )
+        abilities = Abilities(name="tts-vllm", logprobs=LogprobKind.TOP)  # no mean of them all
+        self.session.serve(checkpoint, self.template, self._make_engine, abilities)
+
+    def _encode(self, text: str, add_special_tokens: bool | None) -> Any:
+        return self.tok_encode(text, add_special_tokens=add_special_tokens)
 
     def use_adapter(self, lora_local_path: str | None) -> None:
         """Answer with another adapter, or none; the checkpoint stays loaded.
@@ -99,45 +121,32 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
             raise SettingsError(
                 "adapters need a model that was made with one: give lora_local_path= at the start"
             )
-        self.lora_local_path, self.lora_request = lora_local_path, None
+        self.session.checkpoint.names["lora_local_path"] = lora_local_path
+        self.lora_request = None
         if lora_local_path:
             number = hash(lora_local_path) % 2**31 + 1  # vLLM knows adapters by it; 0 is none
             folder = find_checkpoint(lora_local_path)
             self.lora_request = LoRARequest(lora_local_path, number, folder)
-        self.__dict__.pop("engine", None)  # it was made for the other adapter
-
-    def run_facts(self) -> dict[str, str]:
-        """Return what makes the results of two runs differ; weights are known by their names."""
-        return {
-            "pretrained": str(self.pretrained),
-            "lora_local_path": str(self.lora_local_path),
-            "dtype": str(self.model.llm_engine.model_config.dtype),
-            "tokenizer": tokenizer_digest(self.tokenizer),
-            "max_length": str(self.engine.max_length),
-            **self.reward_facts(),
-            "seed": str(self.run_seed()),
-        }
+        self.session.renew_engine()
 
     def get_model_info(self) -> dict[str, Any]:
         """Return what tells checkpoints apart, and how much the prefix cache saved."""
         return {
-            "pretrained": self.pretrained,
-            "lora_local_path": self.lora_local_path,
-            **self.reward_info(),
+            **self.session.info(),
             "prompt_tokens_sent": self.prompt_tokens.sent,
             "prompt_tokens_cached": self.prompt_tokens.cached,
         }
 
-    @cached_property
-    def engine(self) -> Engine:
-        """The engine; vLLM's `max_num_seqs=` is its number of sequences."""
-        ends = self._eos_token_ids()
+    def _make_engine(self) -> Engine:
+        """Return the engine; vLLM's `max_num_seqs=` is its number of sequences."""
+        checkpoint = self.session.checkpoint
+        ends = checkpoint.eos_token_ids
         running = int(self.model.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         limits = {"eos_token_ids": ends, "max_length": self.max_length}
         if not isinstance(self.model, DataParallelLLM):
             return VLLMEngine(
                 self.model,
-                self.text_tokenizer,
+                checkpoint.text,
                 max_num_seqs=int(running * QUEUED),
                 lora_request=self.lora_request,
                 prompt_tokens=self.prompt_tokens,
@@ -148,22 +157,10 @@ class TTSVLLM(TemplatedChat, StrategyLM, VLLM):
         return AsyncEngine(
             partial(self.model.sample, eos_token_ids=frozenset(ends)),
             self.model.background,
-            self.text_tokenizer,
+            checkpoint.text,
             max_num_seqs=int(running * QUEUED * self.model.num_ranks),
             **limits,
         )
-
-    def _eos_token_ids(self) -> list[int]:
-        """Return the ids that end a turn: the tokenizer's and those of the generation config."""
-        config = self.model.llm_engine.model_config.try_get_generation_config()
-        declared = config.get("eos_token_id")
-        several = declared if isinstance(declared, list) else [declared]
-        ids = {self.tokenizer.eos_token_id, *several} - {None}
-        return sorted(ids)
-
-    def run_seed(self) -> int:
-        """Return torch's seed, which lm-eval's --seed sets before the model is made."""
-        return int(torch.initial_seed())
 
 
 @contextmanager

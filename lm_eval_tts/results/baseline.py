@@ -8,79 +8,63 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.outcomes import Outcomes
+from lm_eval_tts.results.documents import Outcomes
+from lm_eval_tts.results.files import MALFORMED
+from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run
 
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a run of one task was and did.
-
-    fingerprint: what decides its outcomes, by name. outcomes: of each document.
-    """
+class RecordedRun:
+    """What a run of one task was and did."""
 
     task: str
-    fingerprint: Mapping[str, Any]
-    outcomes: Outcomes
+    fingerprint: Mapping[str, Any]  # what decides its outcomes, by name
+    outcomes: Outcomes  # of each document
 
 
-def recorded(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> Recorded:
+def record_run(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> RecordedRun:
     """Return what a baseline keeps of a run; the accuracy metric is kept as `accuracy`."""
-    kept = {"accuracy": outcomes.metrics[run.metric]}
-    kept |= {name: outcomes.metrics[name] for name in metrics if name in outcomes.metrics}
-    return Recorded(
-        task=run.task,
-        fingerprint=fingerprint(run, outcomes),
-        outcomes=Outcomes(
-            outcomes.documents, outcomes.questions, outcomes.labels, kept, outcomes.repeats
-        ),
-    )
+    found = {**outcomes.metrics, "accuracy": outcomes.metrics[run.metric]}
+    kept = {name: found[name] for name in metrics if name in found}
+    return RecordedRun(run.task, fingerprint(run, outcomes), replace(outcomes, metrics=kept))
 
 
 def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
-    """Return everything that decides a run's outcomes, as far as its results file tells."""
-    setup = run.setup
+    """Return everything that decides a run's outcomes, as far as its results file says."""
+    setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
     return {
-        "task version": run.task_version,
-        "grader version": run.grader,
-        "metric": f"{run.metric},{run.filter}",
+        **run.measure,
         "documents": outcomes.fingerprint,
-        "few-shot examples": run.num_fewshot,
-        "model": setup.model,
-        "checkpoint": setup.checkpoint,
-        "adapter": setup.adapter,
-        "revision": setup.revision,
-        "prompt style": setup.prompt_style,
-        "strategy": setup.strategy,
-        "settings": dict(setup.settings),
         "repeats": outcomes.repeats,
-        "seed": setup.seed,
+        **setup,
+        "settings": dict(run.setup.settings),
     }
 
 
-def write_baseline(path: Path, tasks: Sequence[Recorded]) -> None:
+def write_baseline(path: Path, tasks: Sequence[RecordedRun]) -> None:
     """Write a baseline. Raises DataError if the file cannot be written."""
     blocks = ",\n".join(f"  {json.dumps(task.task)}: {_block(task)}" for task in tasks)
     text = f'{{\n "format": {FORMAT},\n "tasks": {{\n{blocks}\n }}\n}}\n'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be written: {error.strerror}") from error
 
 
-def _block(task: Recorded) -> str:
+def _block(task: RecordedRun) -> str:
     outcomes = task.outcomes
-    told = json.dumps(task.fingerprint, indent=2, ensure_ascii=False).replace("\n", "\n   ")
+    said = json.dumps(nulled(task.fingerprint), indent=2, ensure_ascii=False).replace("\n", "\n   ")
     columns = ["document", "label", *outcomes.metrics]
     values = zip(*outcomes.metrics.values(), strict=True)
     rows = ",\n".join(
@@ -88,7 +72,7 @@ def _block(task: Recorded) -> str:
         for key, label, some in zip(outcomes.documents, outcomes.labels, values, strict=True)
     )
     return (
-        f'{{\n   "fingerprint": {told},\n   "columns": {json.dumps(columns)},\n'
+        f'{{\n   "fingerprint": {said},\n   "columns": {json.dumps(columns)},\n'
         f'   "documents": [\n{rows}\n   ]\n  }}'
     )
 
@@ -100,7 +84,7 @@ def _short(value: float) -> float | int | None:
     return int(value) if value == int(value) else round(float(value), 6)
 
 
-def read_baseline(path: Path) -> dict[str, Recorded]:
+def read_baseline(path: Path) -> dict[str, RecordedRun]:
     """Return a baseline's tasks by name. Raises DataError if it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -114,7 +98,7 @@ def read_baseline(path: Path) -> dict[str, Recorded]:
         raise DataError(f"there is no baseline {path}: write it with --update") from error
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
@@ -122,14 +106,17 @@ def read_baseline(path: Path) -> dict[str, Recorded]:
         ) from error
 
 
-def _task(name: str, block: Mapping[str, Any]) -> Recorded:
-    columns, rows = block["columns"], block["documents"]
+def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
+    columns, rows, said = block["columns"], block["documents"], block["fingerprint"]
+    if not isinstance(said.get("settings", {}), dict):
+        raise TypeError(f"the settings of {name} are no names with values")
     if not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"a row of {name} has not {len(columns)} values")
-    documents, labels, *values = zip(*rows, strict=True)
+    keys, labels, *values = zip(*rows, strict=True)
+    documents = tuple(map(str, keys))
     metrics = {
         metric: np.array(some, dtype=float)
         for metric, some in zip(columns[2:], values, strict=True)
     }
-    outcomes = Outcomes(documents, documents, labels, metrics, block["fingerprint"]["repeats"])
-    return Recorded(name, block["fingerprint"], outcomes)
+    outcomes = Outcomes(documents, documents, tuple(map(str, labels)), metrics, said["repeats"])
+    return RecordedRun(name, said, outcomes)

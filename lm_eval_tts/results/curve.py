@@ -1,8 +1,8 @@
-"""Test-time scaling: accuracy against thinking tokens, with the three figures of the s1 paper.
+"""Test-time scaling: accuracy against tokens, with the three figures of the s1 paper.
 
 Muennighoff et al. (2025), "s1: Simple test-time scaling", arXiv:2501.19393, section 3.2: control,
 scaling, performance. The paper's published scaling values come out only with x = log2(tokens), so
-scaling is told per doubling and per 1,000 tokens. Accuracy is in per cent throughout.
+scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout.
 """
 
 from __future__ import annotations
@@ -15,99 +15,74 @@ from typing import NamedTuple
 import numpy as np
 
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.files import Problem, first_of_each_file
-from lm_eval_tts.results.outcomes import Outcomes, read_outcomes
-from lm_eval_tts.results.runs import Run, short_names
-from lm_eval_tts.results.statistics import Array, Interval
+from lm_eval_tts.results.documents import read_outcomes
+from lm_eval_tts.results.files import UnreadFile, first_of_each_file
+from lm_eval_tts.results.points import (
+    SAMPLED,
+    CurvePoint,
+    anytime_points,
+    points_by_samples,
+    single_point,
+)
+from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.setups import short_names
+from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
-TOKENS_A_STEP = 100  # of step control: the limit is 100 tokens a step, as in the s1 paper
 _NUM_RESAMPLES = 2_000
 
 
-class Point(NamedTuple):
-    """One budget of a curve.
-
-    tokens: of each document, shape (documents,). scores: of each, in [0, 1], or its mean alone.
-    limit: most tokens that were allowed; None where no limit was set. repeats: behind each score.
-    """
-
-    label: str
-    tokens: Array
-    scores: Array
-    limit: float | None = None
-    documents: tuple[str, ...] = ()
-    repeats: int = 1
-
-    @property
-    def mean_tokens(self) -> float:
-        """Mean tokens of a document."""
-        return float(np.nanmean(self.tokens))
-
-    @property
-    def accuracy(self) -> float:
-        """In per cent."""
-        return 100 * float(np.nanmean(self.scores))
-
-    @property
-    def interval(self) -> Interval:
-        """The 95 % interval of the accuracy, in per cent; undefined for a mean alone."""
-        if not self.documents:
-            return statistics.UNDEFINED
-        low, high = statistics.proportion_interval(self.scores, self.repeats)
-        return Interval(100 * low, 100 * high)
-
-    @property
-    def share_within(self) -> float:
-        """Share of documents within the limit; NaN without a limit or documents."""
-        if self.limit is None or not self.documents:
-            return math.nan
-        known = self.tokens[~np.isnan(self.tokens)]
-        return float((known <= self.limit).mean()) if len(known) else math.nan
-
-
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """control, control_samples: in per cent, of points (by their mean) and of all documents.
+class CurveFigures:
+    """The figures of the s1 paper; NaN where undefined."""
 
-    scaling_doubling, scaling_1k: points of accuracy for twice the tokens, and for 1,000 more, with
-    95 % intervals (bootstrap over documents). performance: the highest accuracy. Undefined: NaN.
-    """
-
-    control: float
-    control_samples: float
-    scaling_doubling: float
-    scaling_1k: float
-    performance: float
-    interval_doubling: Interval = statistics.UNDEFINED
-    interval_1k: Interval = statistics.UNDEFINED
+    control: float  # in per cent of points, by their mean
+    control_samples: float  # in per cent of all documents
+    scaling_doubling: float  # points of accuracy for twice the tokens
+    scaling_1k: float  # points of accuracy for 1,000 tokens more
+    performance: float  # the highest accuracy
+    interval_doubling: ConfidenceInterval = statistics.UNDEFINED  # 95 %, bootstrap over documents
+    interval_1k: ConfidenceInterval = statistics.UNDEFINED
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points by tokens. unit: what the tokens are."""
+    """Points by tokens, at least one."""
 
     name: str
     benchmark: str
-    unit: str
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
 
-    def figures(self) -> Figures:
+    @property
+    def unit(self) -> str:
+        """What the tokens are."""
+        return " or ".join(sorted({point.unit for point in self.points}))
+
+    @property
+    def costs(self) -> tuple[str, list[float]]:
+        """What the points are drawn at: sampled tokens where all are known, and their name."""
+        sampled = [point.cost for point in self.points]
+        if any(map(math.isnan, sampled)):
+            return self.unit, [point.mean_tokens for point in self.points]
+        return SAMPLED.words, sampled
+
+    def figures(self) -> CurveFigures:
         """Return the figures of the s1 paper."""
         tokens = np.array([point.mean_tokens for point in self.points])
         accuracy = np.array([point.accuracy for point in self.points])
-        doubling, thousand = self._intervals()
         within = [p.share_within for p in self.points if not math.isnan(p.share_within)]
-        return Figures(
+        doubling, thousand = _scalings(tokens, accuracy)
+        interval_doubling, interval_1k = self._intervals()
+        return CurveFigures(
             control=control(tokens, [point.limit for point in self.points]),
             control_samples=100 * float(np.mean(within)) if within else math.nan,
-            scaling_doubling=float(scaling(np.log2(np.maximum(tokens, 1)), accuracy)),
-            scaling_1k=float(scaling(tokens / 1000, accuracy)),
+            scaling_doubling=float(doubling),
+            scaling_1k=float(thousand),
             performance=float(accuracy.max()),
-            interval_doubling=doubling,
-            interval_1k=thousand,
+            interval_doubling=interval_doubling,
+            interval_1k=interval_1k,
         )
 
-    def _intervals(self) -> tuple[Interval, Interval]:
+    def _intervals(self) -> tuple[ConfidenceInterval, ConfidenceInterval]:
         """Return intervals of both scalings; the same documents are drawn for all points."""
         first = self.points[0].documents
         if len(self.points) < 2 or not first or any(p.documents != first for p in self.points):
@@ -117,18 +92,22 @@ class Curve:
         shares = weights / len(first)
         tokens = np.stack([shares @ np.nan_to_num(p.tokens) for p in self.points])
         accuracy = 100 * np.stack([shares @ np.nan_to_num(p.scores) for p in self.points])
-        return (
-            _percentiles(scaling(np.log2(np.maximum(tokens, 1)), accuracy)),
-            _percentiles(scaling(tokens / 1000, accuracy)),
-        )
+        doubling, thousand = map(_percentiles, _scalings(tokens, accuracy))
+        return doubling, thousand
 
 
-def _percentiles(values: Array) -> Interval:
+def _scalings(tokens: Array, accuracy: Array) -> tuple[Array, Array]:
+    """Return the scaling per doubling and per 1,000 tokens."""
+    doublings = np.log2(np.maximum(tokens, 1))
+    return scaling(doublings, accuracy), scaling(tokens / 1000, accuracy)
+
+
+def _percentiles(values: Array) -> ConfidenceInterval:
     if np.isnan(values).all():
         return statistics.UNDEFINED
     tail = 50 * (1 - statistics.CONFIDENCE)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return Interval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high))
 
 
 def control(tokens: Array, limits: Sequence[float | None]) -> float:
@@ -155,13 +134,13 @@ def scaling(x: Array, y: Array) -> Array:
 
 
 class Curves(NamedTuple):
-    """Curves with at least one point, and what was left out of them."""
+    """Curves, and what was left out of them."""
 
     curves: list[Curve]
     notes: list[str]
 
 
-def build(runs: Sequence[Run], *, join: bool = False) -> Curves:
+def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
     """Return a curve for each anytime run, and one for all other runs of a setup and benchmark.
 
     Runs of one checkpoint, prompt style and strategy differ in their budgets. join: take all runs
@@ -169,32 +148,27 @@ def build(runs: Sequence[Run], *, join: bool = False) -> Curves:
     """
     names = short_names(run.setup.checkpoint for run in runs)
     notes: list[str] = []
-    unread: list[Problem] = []
-    found: dict[tuple[str, str], list[tuple[Point, str]]] = {}
+    unread: list[UnreadFile] = []
+    found: dict[tuple[str, str], list[CurvePoint]] = {}
     for run in runs:
-        outcomes, problems = read_outcomes(run)
-        unread += problems
+        outcomes, some = read_outcomes(run)
+        unread += some
         name = _curve_name(run, names[run.setup.checkpoint])
-        for rule, fewer in (_by_samples(run, outcomes) if outcomes else {}).items():
+        for rule, fewer in (points_by_samples(outcomes) if outcomes else {}).items():
             found[_unused((run.benchmark, f"{name}, {rule}"), found)] = fewer
-        points = _anytime(run, outcomes) if outcomes else []
-        key = (run.benchmark, "all runs" if join and not points else name)
-        if points:
-            key = _unused(key, found)
-        single = [] if points else _single(run, outcomes)
-        if not points and not single:
+        if outcomes and (points := anytime_points(run, outcomes)):
+            found[_unused((run.benchmark, name), found)] = points
+        elif points := single_point(run, outcomes):
+            found.setdefault((run.benchmark, "all runs" if join else name), []).extend(points)
+        else:
             notes.append(f"{run.results_path}: {run.task} has no token counts, so no point")
-        found.setdefault(key, []).extend(points or single)
-    curves = [_curve(*key, points) for key, points in found.items() if points]
+    curves = [_curve(*key, points) for key, points in found.items()]
     return Curves(curves, [*map(str, first_of_each_file(unread)), *notes])
 
 
 def _curve_name(run: Run, checkpoint: str) -> str:
-    setup = run.setup
-    adapter = f"+ {setup.adapter}" if setup.adapter else None
-    revision = f"@ {setup.revision[:8]}" if setup.revision else None
-    told = (checkpoint, adapter, revision, setup.prompt_style, setup.strategy or setup.model)
-    return " ".join(text for text in told if text)
+    said = (run.setup.weights(checkpoint), run.setup.prompt_style, run.setup.method)
+    return " ".join(text for text in said if text)
 
 
 def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -206,82 +180,5 @@ def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str
     return free
 
 
-def _curve(benchmark: str, name: str, points: Sequence[tuple[Point, str]]) -> Curve:
-    units = sorted({unit for _, unit in points})
-    by_tokens = sorted((point for point, _ in points), key=lambda point: point.mean_tokens)
-    return Curve(name, benchmark, " or ".join(units), tuple(by_tokens))
-
-
-def _anytime(run: Run, outcomes: Outcomes) -> list[tuple[Point, str]]:
-    """Return the points of an anytime run: `exact_match@256` ... or `exact_match@wait1` ..."""
-    found = []
-    for name, scores in outcomes.metrics.items():
-        metric, _, label = name.partition("@")
-        tokens = outcomes.metrics.get(f"thinking_tokens@{label}")
-        if metric == run.metric and label and tokens is not None:
-            limit = _number(label) or limit_of(run)
-            point = Point(label, tokens, scores, limit, outcomes.documents, outcomes.repeats)
-            found.append((point, "thinking tokens"))
-    return found
-
-
-def _by_samples(run: Run, outcomes: Outcomes) -> dict[str, list[tuple[Point, str]]]:
-    """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ...
-
-    k samples cost their share of all n, which are what the run has sampled.
-    """
-    found: dict[str, list[tuple[Point, str]]] = {}
-    told = [(name, *name.partition("@")[::2]) for name in outcomes.metrics]
-    sizes = [int(k) for _, rule, k in told if rule == "pass" and k.isdigit()]
-    cost = outcomes.metrics.get("sampled_tokens")
-    if not sizes or cost is None:
-        return {}
-    cost = cost * outcomes.repeats  # of all repeats, where these are the samples
-    for name, rule, k in told:
-        if rule in ("pass", "maj") or "bon" in rule.split("_"):
-            if not k.isdigit():
-                continue
-            tokens = cost * int(k) / max(sizes)
-            point = Point(k, tokens, outcomes.metrics[name], None, outcomes.documents)
-            found.setdefault(rule, []).append((point, "sampled tokens"))
-    return found
-
-
-def _single(run: Run, outcomes: Outcomes | None) -> list[tuple[Point, str]]:
-    """Return the one point of a run; where nothing was thought, all tokens count.
-
-    Where a response was chosen among candidates, what was sampled for them all counts.
-    """
-    chosen = outcomes is not None and "coverage" in outcomes.metrics
-    for metric in ("sampled_tokens",) if chosen else ("thinking_tokens", "total_tokens"):
-        unit, label = metric.replace("_", " "), _label(run)
-        if outcomes and metric in outcomes.metrics and np.nansum(outcomes.metrics[metric]):
-            tokens, scores = outcomes.metrics[metric], outcomes.metrics[run.metric]
-            limit, documents = limit_of(run), outcomes.documents
-            return [(Point(label, tokens, scores, limit, documents, outcomes.repeats), unit)]
-        if outcomes is None and run.metrics.get(metric):
-            means = np.array([run.metrics[metric]]), np.array([run.accuracy])
-            return [(Point(label, *means, limit_of(run)), unit)]
-    return []
-
-
-def limit_of(run: Run) -> float | None:
-    """Return the limit on thinking tokens that the settings set or the prompt asked for."""
-    settings = dict(run.setup.settings)
-    for name, tokens in (
-        ("max_thinking_tokens", 1), ("thinking_tokens", 1), ("thinking_steps", TOKENS_A_STEP),
-    ):  # fmt: skip
-        value = _number(settings.get(name, ""))
-        if value:
-            return value * tokens
-    return None
-
-
-def _label(run: Run) -> str:
-    limit, waits = limit_of(run), dict(run.setup.settings).get("num_waits")
-    told = [f"{limit:.0f}" if limit else "", f"{waits} waits" if waits else ""]
-    return ", ".join(text for text in told if text) or run.setup.checkpoint.rpartition("/")[2]
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text.isdigit() else None
+def _curve(benchmark: str, name: str, points: Sequence[CurvePoint]) -> Curve:
+    return Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))

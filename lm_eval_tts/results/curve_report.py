@@ -2,108 +2,96 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import io
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.results.curve import Curve, Figures
-from lm_eval_tts.results.leaderboard_text import MISSING, escape_cell
-from lm_eval_tts.results.statistics import Interval
+from lm_eval_tts.results import formats
+from lm_eval_tts.results.curve import Curve, CurveFigures
+from lm_eval_tts.results.statistics import ConfidenceInterval
 
-LEGEND = (
-    "Control: share of points, and of single samples, within their token limit. Scaling: mean "
-    "slope over all pairs of points, per doubling of tokens (the unit of the values published for "
-    "s1) and per 1,000 tokens. Performance: the highest accuracy. After arXiv:2501.19393; "
-    "intervals are 95 %."
+_LEGEND = (
+    "The plot is against sampled tokens, what a problem costs with all its candidates; the figures "
+    "are of the tokens that the limits are for. Control: share of points, and of single "
+    "samples, within their token limit. Scaling: mean slope over all pairs of points, per "
+    "doubling of tokens (the unit of the values published for s1) and per 1,000 tokens. "
+    "Performance: the highest accuracy. After arXiv:2501.19393; intervals are 95 %."
 )
 _STYLE = (
+    ":root{color-scheme:light dark}"
+    "@media(prefers-color-scheme:dark){svg{filter:invert(.93) hue-rotate(180deg)}}"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px}"
     "svg{width:100%;height:auto}table{border-collapse:collapse;margin:12px 0}"
-    "td,th{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}"
+    "td,th{padding:5px 12px;border-bottom:1px solid #8886;text-align:right}"
     "td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}"
 )
-Table = list[list[str]]
 
 
-def tables(curve: Curve) -> tuple[Table, Table]:
+def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     """Return the points and the figures of a curve, each with a line of headings."""
-    points = [["point", curve.unit, "limit", "within", "accuracy %"]]
-    for point in curve.points:
-        points.append(
-            [
-                point.label,
-                f"{point.mean_tokens:.0f}",
-                MISSING if point.limit is None else f"{point.limit:.0f}",
-                _figure(100 * point.share_within, "%"),
-                _with_interval(point.accuracy, point.interval, ""),
-            ]
-        )
-    figures = curve.figures()
-    return points, [
-        ["figure", "value"],
-        ["control, points", _figure(figures.control, "%")],
-        ["control, samples", _figure(figures.control_samples, "%")],
+    points = [
         [
-            "scaling, points per doubling",
-            _slope(figures.scaling_doubling, figures.interval_doubling),
-        ],
-        ["scaling, points per 1,000 tokens", _slope(figures.scaling_1k, figures.interval_1k)],
-        ["performance", _figure(figures.performance, "%")],
+            point.label,
+            formats.figure_text(point.cost, "count"),
+            f"{point.mean_tokens:.0f}",
+            formats.MISSING if point.limit is None else f"{point.limit:.0f}",
+            _percent(100 * point.share_within),
+            _with_interval(point.accuracy, point.interval, ""),
+        ]
+        for point in curve.points
+    ]
+    figures = curve.figures()
+    doubling = _with_interval(figures.scaling_doubling, figures.interval_doubling, "+")
+    thousand = _with_interval(figures.scaling_1k, figures.interval_1k, "+")
+    return [["point", "sampled", curve.unit, "limit", "within", "accuracy %"], *points], [
+        ["figure", "value"],
+        ["control, points", _percent(figures.control)],
+        ["control, samples", _percent(figures.control_samples)],
+        ["scaling, points per doubling", doubling],
+        ["scaling, points per 1,000 tokens", thousand],
+        ["performance", _percent(figures.performance)],
     ]
 
 
-def _figure(value: float, unit: str) -> str:
-    return MISSING if math.isnan(value) else f"{value:.1f}{unit}"
+def _percent(value: float) -> str:
+    return formats.MISSING if math.isnan(value) else f"{value:.1f}%"
 
 
-def _slope(value: float, interval: Interval) -> str:
-    return _with_interval(value, interval, "+")
-
-
-def _with_interval(value: float, interval: Interval, sign: str) -> str:
+def _with_interval(value: float, interval: ConfidenceInterval, sign: str) -> str:
     if math.isnan(value):
-        return MISSING
+        return formats.MISSING
     low, high = interval
-    told = "" if math.isnan(low) else f" ({low:{sign}.1f} to {high:{sign}.1f})"
-    return f"{value:{sign}.1f}{told}"
+    said = "" if math.isnan(low) else f" ({low:{sign}.1f} to {high:{sign}.1f})"
+    return f"{value:{sign}.1f}{said}"
 
 
-def to_markdown(curves: Sequence[Curve]) -> str:
+def curves_markdown(curves: Sequence[Curve]) -> str:
     """Return two tables for each curve, and what the figures mean."""
     parts = []
     for curve in curves:
-        parts.append(f"## {curve.benchmark}: {curve.name}\n")
-        parts += [_markdown_table(table) for table in tables(curve)]
-    return "\n".join([*parts, f"{LEGEND}\n"])
+        parts.append(f"## {formats.inline(f'{curve.benchmark}: {curve.name}')}\n")
+        parts += map(formats.markdown_table, curve_tables(curve))
+    return "\n".join([*parts, f"{_LEGEND}\n"])
 
 
-def _markdown_table(table: Table) -> str:
-    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
-    return "".join(f"| {' | '.join(map(escape_cell, line))} |\n" for line in lines)
-
-
-def to_csv(curves: Sequence[Curve]) -> str:
+def curves_csv(curves: Sequence[Curve]) -> str:
     """Return one line for each point."""
-    out = io.StringIO()
-    lines = [{**_names(curve), **point} for curve in curves for point in _points(curve)]
-    writer = csv.DictWriter(out, list(lines[0]) if lines else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
+    return formats.csv_text(
+        [{**_names(curve), **point} for curve in curves for point in _points(curve)]
+    )
 
 
-def to_json(curves: Sequence[Curve]) -> str:
+def curves_json(curves: Sequence[Curve]) -> str:
     """Return the curves with their figures; undefined ones are null."""
-    content = [
-        {**_names(curve), "points": _points(curve), "figures": _figures(curve.figures())}
-        for curve in curves
-    ]
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return formats.json_text(
+        [
+            {**_names(curve), "points": _points(curve), "figures": _figures(curve.figures())}
+            for curve in curves
+        ]
+    )
 
 
 def _names(curve: Curve) -> dict[str, Any]:
@@ -115,50 +103,48 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         {
             "point": point.label,
             "tokens": point.mean_tokens,
+            "sampled_tokens": formats.known(point.cost),
             "limit": point.limit,
-            "share_within": _known(point.share_within),
+            "share_within": formats.known(point.share_within),
             "accuracy": point.accuracy,
-            "low": _known(point.interval.low),
-            "high": _known(point.interval.high),
+            "low": formats.known(point.interval.low),
+            "high": formats.known(point.interval.high),
             "n": len(point.documents) or None,
         }
         for point in curve.points
     ]
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
+def _figures(figures: CurveFigures) -> dict[str, Any]:
     return {
-        "control_percent": _known(figures.control),
-        "control_samples_percent": _known(figures.control_samples),
-        "scaling_per_doubling": _known(figures.scaling_doubling),
-        "scaling_per_doubling_interval": list(map(_known, figures.interval_doubling)),
-        "scaling_per_1000_tokens": _known(figures.scaling_1k),
-        "scaling_per_1000_tokens_interval": list(map(_known, figures.interval_1k)),
-        "performance_percent": _known(figures.performance),
+        "control_percent": formats.known(figures.control),
+        "control_samples_percent": formats.known(figures.control_samples),
+        "scaling_per_doubling": formats.known(figures.scaling_doubling),
+        "scaling_per_doubling_interval": list(map(formats.known, figures.interval_doubling)),
+        "scaling_per_1000_tokens": formats.known(figures.scaling_1k),
+        "scaling_per_1000_tokens_interval": list(map(formats.known, figures.interval_1k)),
+        "performance_percent": formats.known(figures.performance),
     }
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def to_html(curves: Sequence[Curve]) -> str:
+def curves_html(curves: Sequence[Curve]) -> str:
     """Return one page with the plot and the tables; it needs no network and no script."""
-    svg = draw(curves, "svg").decode("utf-8")
-    body = "".join(
-        f"<h2>{html.escape(f'{curve.benchmark}: {curve.name}')}</h2>"
-        + "".join(f'<div class="scroll">{_html_table(table)}</div>' for table in tables(curve))
-        for curve in curves
-    )
+    svg = draw_curves(curves, "svg").decode("utf-8")
+    body = "".join(map(_html_section, curves))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Test-time scaling</title><style>{_STYLE}</style><h1>Test-time scaling</h1>"
-        f"{svg[svg.index('<svg') :]}{body}<p>{html.escape(LEGEND)}</p></html>\n"
+        f"{svg[svg.index('<svg') :]}{body}<p>{html.escape(_LEGEND)}</p></html>\n"
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_section(curve: Curve) -> str:
+    scrolled = (f'<div class="scroll">{_html_table(table)}</div>' for table in curve_tables(curve))
+    return f"<h2>{html.escape(f'{curve.benchmark}: {curve.name}')}</h2>{''.join(scrolled)}"
+
+
+def _html_table(table: formats.TextTable) -> str:
     def row(tag: str, cells: Sequence[str]) -> str:
         inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
         return f"<tr>{inner}</tr>"
@@ -166,7 +152,7 @@ def _html_table(table: Table) -> str:
     return f"<table>{row('th', table[0])}{''.join(row('td', line) for line in table[1:])}</table>"
 
 
-def draw(curves: Sequence[Curve], form: str) -> bytes:
+def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
     """Return the plot of accuracy against tokens as "png" or "svg".
 
     Raises SettingsError where matplotlib is not installed.
@@ -175,12 +161,12 @@ def draw(curves: Sequence[Curve], form: str) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError("plots need matplotlib: pip install 'lm_eval_tts[plot]'") from error
-    plots = sorted({(curve.benchmark, curve.unit) for curve in curves})
+    plots = sorted({(curve.benchmark, curve.costs[0]) for curve in curves})
     figure = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained")
     for number, (benchmark, unit) in enumerate(plots, 1):
         axes = figure.add_subplot(len(plots), 1, number)
         for curve in curves:
-            if (curve.benchmark, curve.unit) == (benchmark, unit):
+            if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
                 _draw_curve(axes, curve)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -196,7 +182,7 @@ def draw(curves: Sequence[Curve], form: str) -> bytes:
 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
-    x = [max(point.mean_tokens, 1) for point in curve.points]
+    x = [max(cost, 1) for cost in curve.costs[1]]
     y = [point.accuracy for point in curve.points]
     bars = [
         [0 if math.isnan(end) else abs(value - end) for value, end in zip(y, ends, strict=True)]
@@ -215,8 +201,9 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def render(curves: Sequence[Curve], form: str) -> str | bytes:
+def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
     """Return the curves as md, csv, json or html text, or as a plot in svg or png."""
     if form in ("png", "svg"):
-        return draw(curves, form)
-    return {"md": to_markdown, "csv": to_csv, "json": to_json, "html": to_html}[form](curves)
+        return draw_curves(curves, form)
+    forms = {"md": curves_markdown, "csv": curves_csv, "json": curves_json, "html": curves_html}
+    return forms[form](curves)

@@ -1,6 +1,6 @@
 """Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files.
 
-A file that cannot be used becomes a `Problem` and is skipped; nothing here raises for one.
+A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
-Row = Mapping[str, Any]
+SampleRow = Mapping[str, Any]
+# What reading raises where a value is not of the kind, size or depth that lm-eval writes.
+MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
-class Problem(NamedTuple):
+class UnreadFile(NamedTuple):
     """A file that is left out, or only partly used, and why."""
 
     path: Path
@@ -34,17 +36,17 @@ class ResultsFile(NamedTuple):
     content: Mapping[str, Any]
 
 
-def read_results(paths: Iterable[str | Path]) -> tuple[list[ResultsFile], list[Problem]]:
+def read_results(paths: Iterable[str | Path]) -> tuple[list[ResultsFile], list[UnreadFile]]:
     """Return the results of all files and folders named, oldest first, each file once."""
     found: list[ResultsFile] = []
-    problems: list[Problem] = []
+    unread: list[UnreadFile] = []
     for path in dict.fromkeys(file for given in paths for file in _candidates(Path(given))):
         content = _read_json(path)
         if isinstance(content, str):
-            problems.append(Problem(path, content))
+            unread.append(UnreadFile(path, content))
         else:
             found.append(ResultsFile(path, content))
-    return sorted(found, key=lambda file: _date(file.content)), problems
+    return sorted(found, key=lambda file: _date(file.content)), unread
 
 
 def _candidates(given: Path) -> list[Path]:
@@ -82,37 +84,51 @@ def _date(content: Mapping[str, Any]) -> float:
 
 def samples_file(results: Path, task: str) -> Path | None:
     """Return the samples of a task that were written with a results file, or None."""
+    if Path(task).name != task or "\\" in task:
+        return None  # it would lead out of the folder
     match = _RESULTS.fullmatch(results.name)
     date = match[2] if match else None
-    names = [f"samples_{task}_{date}.jsonl"] if date else [f"samples_{task}.jsonl"]
-    for name in names:
-        if (results.parent / name).is_file():
-            return results.parent / name
-    if date:
-        return None
+    named = results.parent / (f"samples_{task}_{date}.jsonl" if date else f"samples_{task}.jsonl")
+    if date or named.is_file():
+        return named if named.is_file() else None
     old = sorted(p for p in results.parent.glob("*.jsonl") if p.stem.endswith(f"_{task}"))
     return old[0] if len(old) == 1 else None
 
 
-def read_samples(path: Path) -> Iterator[Row | Problem]:
-    """Yield the rows of a samples file one by one, and a problem for each line that is none."""
+def read_samples(path: Path) -> Iterator[SampleRow | UnreadFile]:
+    """Yield the rows of a samples file one by one, and what is wrong with lines that are none."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _row(path, number, line)
     except OSError as error:
-        yield Problem(path, _why(error))
+        yield UnreadFile(path, _why(error))
 
 
-def _row(path: Path, number: int, line: bytes) -> Row | Problem:
+def _row(path: Path, number: int, line: bytes) -> SampleRow | UnreadFile:
+    try:
+        return parse_row(line)
+    except ValueError as error:
+        return UnreadFile(path, f"line {number} is left out: {error}")
+
+
+def parse_row(line: str | bytes) -> SampleRow:
+    """Return the JSON object in a line. Raises ValueError, with the reason, where there is none."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Problem(path, f"line {number} is left out: not JSON in UTF-8: {error}")
+        raise ValueError(f"not JSON in UTF-8: {error}") from error
     if not isinstance(row, dict):
-        return Problem(path, f"line {number} is left out: not a JSON object")
+        raise ValueError("not a JSON object")
     return row
+
+
+def texts_in(given: Any) -> list[str]:
+    """Return the texts of nested lists, as lm-eval keeps responses."""
+    if isinstance(given, list):
+        return [text for some in given for text in texts_in(some)]
+    return [] if given is None else [str(given)]
 
 
 def finite(value: Any) -> float | None:
@@ -126,12 +142,12 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def first_of_each_file(problems: Sequence[Problem]) -> list[Problem]:
-    """Return one problem a file, with the number of further ones."""
-    by_path: dict[Path, list[Problem]] = {}
-    for problem in problems:
-        by_path.setdefault(problem.path, []).append(problem)
+def first_of_each_file(unread: Sequence[UnreadFile]) -> list[UnreadFile]:
+    """Return the first reason of each file, with the number of further ones."""
+    by_path: dict[Path, list[UnreadFile]] = {}
+    for one in unread:
+        by_path.setdefault(one.path, []).append(one)
     return [
-        some[0] if len(some) == 1 else Problem(path, f"{some[0].reason} (and {len(some) - 1} more)")
+        UnreadFile(path, some[0].reason + (f" (and {len(some) - 1} more)" if some[1:] else ""))
         for path, some in by_path.items()
     ]

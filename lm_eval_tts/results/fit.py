@@ -1,6 +1,4 @@
-"""`lm-eval-tts fit`: a compute-optimal table from finished runs, with cross-validation.
-
-    lm-eval-tts fit results/ --baseline results/maj/results_2026-01-31T12-00-00.json -o table.yaml
+"""A compute-optimal table from finished runs, with cross-validation.
 
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
@@ -10,44 +8,41 @@ strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from statistics import stdev
 from typing import Any, NamedTuple
 
 import yaml
 
-from lm_eval_tts.difficulty import BINS, agreement, bin_of
-from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.results.files import Problem as FileProblem
-from lm_eval_tts.results.files import read_samples
-from lm_eval_tts.results.runs import Run, load_runs, require_runs
+from lm_eval_tts.core.difficulty import BINS, agreement, bin_of, mean_reward
+from lm_eval_tts.core.identity import problem_of
+from lm_eval_tts.errors import DataError
+from lm_eval_tts.results.documents import own_rows
+from lm_eval_tts.results.files import SampleRow, UnreadFile
+from lm_eval_tts.results.runs import Run
+from lm_eval_tts.strategies.registry import names_within_n
 
-STRATEGIES = ("self_consistency", "best_of_n", "beam", "dvts", "rebase", "particle")
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.
-SETTINGS = (
+TABLE_SETTINGS = (
     *("n", "beam_width", "weighted", "score_by", "aggregation", "lookahead", "num_iterations"),
     *("balance_temperature", "weight_temperature", "filter_duplicates"),
 )
-Row = Mapping[str, Any]
+Bins = Mapping[str, str]  # problem to bin of difficulty
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """What a table may choose: a strategy, its settings, and what it did on each problem.
+class StrategyRun:
+    """What a table may choose: a strategy, its settings, and what it did on each problem."""
 
-    name: for messages. accuracy, tokens: by problem.
-    """
-
-    name: str
+    name: str  # for messages
     strategy: str
     settings: Mapping[str, Any]
-    accuracy: Mapping[str, float]
-    tokens: Mapping[str, float]
+    accuracy: Mapping[str, float]  # by problem
+    tokens: Mapping[str, float]  # by problem
 
     @property
     def n(self) -> int:
@@ -55,184 +50,152 @@ class Option:
         return int(self.settings["n"])
 
 
-class Figure(NamedTuple):
-    """A mean over problems with its standard error (NaN for one problem), and mean tokens."""
+Assignment = Mapping[str, StrategyRun]  # problem to the run that answers it
+
+
+class Estimate(NamedTuple):
+    """What a choice of runs is worth, as means over problems."""
 
     accuracy: float
-    stderr: float
+    stderr: float  # of the accuracy; NaN for one problem
     tokens: float
 
 
-Choice = dict[str, Option]  # of each bin
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `fit` takes."""
-    parser.add_argument("results", nargs="+", help="results_*.json files, or folders of them")
-    parser.add_argument(
-        "--baseline",
-        required=True,
-        help="results file of independent samples that tell the difficulty (a *_maj run, say)",
-    )
-    parser.add_argument(
-        "--difficulty-by",
-        choices=sorted(RATES),
-        default="agreement",
-        help="agreement of the baseline's answers, their mean reward, both (the mean of the two), "
-        "or the oracle: its pass@1, which takes the reference",
-    )
-    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation, >= 2")
-    parser.add_argument("-o", "--output", type=Path, help="YAML file to write for table=")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Fit, print what the table is worth, and write it. Returns the exit code 0."""
-    baseline = require_runs(load_runs([args.baseline]))[-1]
-    bins = read_bins(baseline, args.difficulty_by)
-    runs = read_options(require_runs(load_runs(args.results)), baseline.benchmark)
-    problems = common_problems(runs, bins)
-    if not 2 <= args.folds <= len(problems):
-        raise SettingsError(f"--folds {args.folds}: allowed is 2 to {len(problems)}, the problems")
-    lines = report(runs, bins, problems, args.folds)
-    print("\n".join(lines))
-    if args.output:
-        rules = table_rules(runs, bins, problems)
-        header = "".join(f"# {line}\n" for line in lines)
-        args.output.write_text(header + dump(rules), encoding="utf-8")
-        print(f"written: {args.output}, for strategy=compute_optimal,table={args.output}")
-    return 0
-
-
-def read_rows(run: Run) -> Mapping[str, Row]:
+def read_rows(run: Run) -> Mapping[str, SampleRow]:
     """Return the rows of a run's samples file by problem. Raises DataError."""
     if run.samples_path is None:
         raise DataError(f"{run.results_path} has no samples file of {run.task} beside it")
-    rows: dict[str, Row] = {}
-    for row in read_samples(run.samples_path):
-        if isinstance(row, FileProblem):
-            raise DataError(str(row))
-        doc = row.get("doc")
-        if row.get("filter", run.filter) == run.filter and isinstance(doc, dict):
-            rows[str(doc.get("id") or doc.get("question"))] = row
+    unread: list[UnreadFile] = []
+    found = own_rows(run, unread)
+    rows = {problem_of(row["doc"]): row for row in found if isinstance(row.get("doc"), dict)}
     if not rows:
-        raise DataError(f"{run.samples_path} has no rows of our tasks")
+        unread.append(UnreadFile(run.samples_path, "it has no rows of our tasks"))
+    if unread:
+        raise DataError(str(unread[0]))
     return rows
 
 
-def read_options(runs: Sequence[Run], benchmark: str) -> list[Option]:
+def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
-    options = [
-        _option(run, {k: yaml.safe_load(v) for k, v in run.setup.settings if k in SETTINGS})
+    strategies = names_within_n()
+    found = [
+        _strategy_run(run)
         for run in runs
-        if run.benchmark == benchmark and run.setup.strategy in STRATEGIES
+        if run.benchmark == benchmark and run.setup.strategy in strategies
     ]
-    if not options:
-        raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(STRATEGIES)}")
-    return options
+    if not found:
+        raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
+    return found
 
 
-def _option(run: Run, settings: Mapping[str, Any]) -> Option:
+def _strategy_run(run: Run) -> StrategyRun:
+    settings = {k: yaml.safe_load(v) for k, v in run.setup.settings if k in TABLE_SETTINGS}
     if "n" not in settings:
-        raise DataError(f"{run.results_path}: its settings do not tell n; set it in the task")
+        raise DataError(f"{run.results_path}: its settings do not say n; set it in the task")
     rows = read_rows(run)
     try:
         accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
         tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
-    return Option(str(run.results_path), str(run.setup.strategy), settings, accuracy, tokens)
+    return StrategyRun(str(run.results_path), str(run.setup.strategy), settings, accuracy, tokens)
 
 
 def read_bins(baseline: Run, by: str) -> dict[str, str]:
-    """Return the bin of each problem by the baseline's samples. Raises DataError."""
+    """Return the bin of each problem by the baseline's samples. by: see RATES. Raises DataError."""
+    rows = read_rows(baseline)
     try:
-        return {problem: bin_of(RATES[by](row)) for problem, row in read_rows(baseline).items()}
+        return {problem: bin_of(RATES[by](row)) for problem, row in rows.items()}
     except (KeyError, ValueError, TypeError) as error:
-        where = baseline.samples_path
-        raise DataError(
-            f"{where} has no samples to tell the difficulty by {by}: {error}"
-        ) from error
+        reason = f"no samples to tell the difficulty by {by}: {error}"
+        raise DataError(f"{baseline.samples_path} has {reason}") from error
 
 
-def _pass_rate(row: Row) -> float:
-    return float(row["pass@1"])
-
-
-def _agreement(row: Row) -> float:
+def _agreement(row: SampleRow) -> float:
     return agreement([candidate["class"] for candidate in row["answered"]["candidates"]])
 
 
-def _reward(row: Row) -> float:
-    scores = [candidate["scores"]["reward"] for candidate in row["answered"]["candidates"]]
-    known = [score for score in scores if score is not None]
-    return _mean(known) if known else 0.0
+def _reward(row: SampleRow) -> float:
+    return mean_reward([each["scores"]["reward"] for each in row["answered"]["candidates"]])
 
 
 # As `difficulty_by` of compute_optimal.
-RATES: dict[str, Callable[[Row], float]] = {
+RATES: dict[str, Callable[[SampleRow], float]] = {
     "agreement": _agreement,
     "reward": _reward,
     "both": lambda row: (_agreement(row) + _reward(row)) / 2,
-    "oracle": _pass_rate,
+    "oracle": lambda row: float(row["pass@1"]),
 }
 
 
-def common_problems(runs: Sequence[Option], bins: Mapping[str, str]) -> list[str]:
+def common_problems(runs: Sequence[StrategyRun], bins: Bins) -> list[str]:
     """Return the problems of all runs in an order by chance. Raises DataError if some lack any."""
     problems = set(bins)
-    for each in runs:
-        if lacking := problems ^ set(each.accuracy):
+    for run in runs:
+        if lacking := problems ^ set(run.accuracy):
             raise DataError(
-                f"{each.name} and the baseline differ in {len(lacking)} problems, such as "
+                f"{run.name} and the baseline differ in {len(lacking)} problems, such as "
                 f"{min(lacking)!r}: all must have run the same ones"
             )
     return sorted(problems, key=lambda p: hashlib.sha256(p.encode()).digest())
 
 
-def choose(runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str]) -> Choice:
-    """Return the best run of each bin on these problems, the cheaper one where two are alike.
-
-    A bin without a problem has the run that is best on all.
-    """
-    members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
-    return {name: best(runs, some) for name, some in members.items()}
-
-
-def best(runs: Sequence[Option], problems: Sequence[str]) -> Option:
+def best_run(runs: Sequence[StrategyRun], problems: Sequence[str]) -> StrategyRun:
     """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
 
-    def rank(each: Option) -> tuple[float, float]:
-        return _mean(each.accuracy[p] for p in problems), -_mean(each.tokens[p] for p in problems)
+    def rank(run: StrategyRun) -> tuple[float, float]:
+        return _mean(run.accuracy[p] for p in problems), -_mean(run.tokens[p] for p in problems)
 
     return max(runs, key=rank)
 
 
-def figure(problems: Sequence[str], run_of: Callable[[str], Option]) -> Figure:
-    """Return what these problems would have if each were answered by `run_of`."""
-    right = [run_of(p).accuracy[p] for p in problems]
+def best_of_bins(
+    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str]
+) -> dict[str, StrategyRun]:
+    """Return the best run of each bin on these problems.
+
+    A bin without a problem has the run that is best on all.
+    """
+    members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
+    return {name: best_run(runs, some) for name, some in members.items()}
+
+
+def by_difficulty(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
+    """Answer each problem by the run that is best on the seen ones of its bin."""
+    chosen = best_of_bins(runs, bins, seen)
+    return {problem: chosen[name] for problem, name in bins.items()}
+
+
+def one_strategy(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
+    """Answer every problem by the run that is best on the seen ones."""
+    return dict.fromkeys(bins, best_run(runs, seen))
+
+
+def estimate(problems: Sequence[str], answering: Assignment) -> Estimate:
+    """Return what these problems would have, each answered by its run."""
+    right = [answering[p].accuracy[p] for p in problems]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    tokens = _mean(run_of(p).tokens[p] for p in problems)
-    return Figure(_mean(right), stderr, tokens)
+    return Estimate(_mean(right), stderr, _mean(answering[p].tokens[p] for p in problems))
 
 
 def cross_validated(
-    problems: Sequence[str], folds: int, fit: Callable[[list[str]], Callable[[str], Option]]
-) -> Figure:
+    problems: Sequence[str], folds: int, fit: Callable[[Sequence[str]], Assignment]
+) -> Estimate:
     """Return what a fit is worth on problems that it has not seen."""
-    fitted = [
-        fit([p for i, p in enumerate(problems) if i % folds != fold]) for fold in range(folds)
-    ]
-    run_of = {p: fitted[i % folds](p) for i, p in enumerate(problems)}
-    return figure(problems, run_of.__getitem__)
+    answering: dict[str, StrategyRun] = {}
+    for fold in range(folds):
+        fitted = fit([p for i, p in enumerate(problems) if i % folds != fold])
+        answering |= {p: fitted[p] for p in problems[fold::folds]}
+    return estimate(problems, answering)
 
 
-def budgets(runs: Sequence[Option]) -> list[int]:
+def budgets(runs: Sequence[StrategyRun]) -> list[int]:
     """Return the budgets of samples that were run, largest first."""
-    return sorted({each.n for each in runs}, reverse=True)
+    return sorted({run.n for run in runs}, reverse=True)
 
 
-def report(
-    runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str], folds: int
+def fit_report(
+    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str], folds: int
 ) -> list[str]:
     """Return the lines that say what the table is worth, beside one strategy for all problems."""
     counts = ", ".join(f"{sum(bins[p] == name for p in problems)} {name}" for name in BINS)
@@ -241,46 +204,32 @@ def report(
         "accuracy (standard error) and sampled tokens a problem, on problems not fitted to:",
     ]
     for budget in budgets(runs):
-        within = [each for each in runs if each.n <= budget]
-
-        def by_bin(seen: list[str], within: list[Option] = within) -> Callable[[str], Option]:
-            chosen = choose(within, bins, seen)
-            return lambda problem: chosen[bins[problem]]
-
-        def one(seen: list[str], within: list[Option] = within) -> Callable[[str], Option]:
-            chosen = best(within, seen)
-            return lambda problem: chosen
-
-        for name, fit in (("by difficulty", by_bin), ("one strategy", one)):
-            accuracy, stderr, tokens = cross_validated(problems, folds, fit)
-            lines.append(
-                f"n <= {budget}, {name}: {accuracy:.3f} ({stderr:.3f}), {tokens:.0f} tokens"
-            )
+        within = [run for run in runs if run.n <= budget]
+        for name, fit in (("by difficulty", by_difficulty), ("one strategy", one_strategy)):
+            found = cross_validated(problems, folds, partial(fit, within, bins))
+            figures = f"{found.accuracy:.3f} ({found.stderr:.3f}), {found.tokens:.0f} tokens"
+            lines.append(f"n <= {budget}, {name}: {figures}")
     return lines
 
 
 def table_rules(
-    runs: Sequence[Option], bins: Mapping[str, str], problems: Sequence[str]
+    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return the rules fitted to all problems; bins with the same choice share a rule."""
-    rules = []
+    rules: list[dict[str, Any]] = []
     for budget in budgets(runs):
-        chosen = choose([each for each in runs if each.n <= budget], bins, problems)
-        for run_name in dict.fromkeys(each.name for each in chosen.values()):
-            shared = [name for name, each in chosen.items() if each.name == run_name]
-            each = chosen[shared[0]]
-            rules.append(
-                {
-                    "min_n": budget,
-                    "difficulty": shared,
-                    "strategy": each.strategy,
-                    **each.settings,
-                }
-            )
+        shared: dict[str, list[str]] = {}
+        chosen = best_of_bins([run for run in runs if run.n <= budget], bins, problems)
+        for name, run in chosen.items():
+            shared.setdefault(run.name, []).append(name)
+        for names in shared.values():
+            run = chosen[names[0]]
+            rule = {"min_n": budget, "difficulty": names, "strategy": run.strategy}
+            rules.append({**rule, **run.settings})
     return rules
 
 
-def dump(rules: Sequence[Mapping[str, Any]]) -> str:
+def table_yaml(rules: Iterable[Mapping[str, Any]]) -> str:
     """Return the YAML of a table, one rule a line."""
     lines = [
         yaml.safe_dump(dict(r), default_flow_style=True, sort_keys=False, width=999) for r in rules

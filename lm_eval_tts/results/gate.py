@@ -14,49 +14,29 @@ Passing all checks needs no correction: each must pass (an intersection-union te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from lm_eval_tts.core.metrics import GATED, Metric
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.baseline import Recorded, recorded
-from lm_eval_tts.results.files import Problem, first_of_each_file
-from lm_eval_tts.results.outcomes import common_documents, read_outcomes
-from lm_eval_tts.results.runs import Run, newest_of_each_task
+from lm_eval_tts.results.baseline import RecordedRun, record_run
+from lm_eval_tts.results.documents import paired, read_outcomes
+from lm_eval_tts.results.files import UnreadFile, first_of_each_file
+from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
-
-
-class Rule(NamedTuple):
-    """What a check looks at.
-
-    metric: its column in the baseline. margin: the largest loss that is accepted, in shares, or
-    for a `ratio` relative to the baseline. sign: +1 where more is better, -1 where less is.
-    """
-
-    metric: str
-    margin: float
-    sign: int
-    ratio: bool = False
-
-
-RULES: Mapping[str, Rule] = {
-    "accuracy": Rule("accuracy", 0.05, +1),
-    "tokens": Rule("total_tokens", 0.20, -1, ratio=True),
-    "format": Rule("format_strict", 0.05, +1),
-    "loops": Rule("loop", 0.05, -1),
-}
-# What makes outcomes incomparable where it changed; other changes are named, for they may be what
-# is being tested.
+# What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
+# they may be what is being tested.
 MUST_MATCH = ("task version", "grader version", "metric", "few-shot examples")
 
 
-class Check(NamedTuple):
+class GateCheck(NamedTuple):
     """The outcome of one check, in a plain sentence."""
 
     task: str
@@ -66,10 +46,10 @@ class Check(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """All checks of a run, and what changed beside the outcomes."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     changes: tuple[str, ...] = ()
 
     @property
@@ -81,16 +61,16 @@ class Verdict:
         return "undecided" if "undecided" in found or not found else "passed"
 
 
-def read_margins(given: Sequence[str]) -> dict[str, Rule]:
+def read_margins(given: Sequence[str]) -> dict[str, Metric]:
     """Return the rules with margins from texts like `accuracy=0.02`; `loops=off` drops a check.
 
     Raises SettingsError for an unknown check or a margin that is not a number of at least 0.
     """
-    rules = dict(RULES)
+    rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
-        if name not in RULES:
-            raise unknown_name("check", name, RULES)
+        if name not in GATED:
+            raise unknown_name("check", name, GATED)
         if value == "off":
             rules.pop(name, None)
             continue
@@ -100,57 +80,58 @@ def read_margins(given: Sequence[str]) -> dict[str, Rule]:
             margin = -1.0
         if not 0 <= margin < 100:
             raise SettingsError(
-                f"--margin {text}: it is name=share, for example {name}={RULES[name].margin}, "
+                f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
                 f"or {name}=off"
             )
-        rules[name] = rules.get(name, RULES[name])._replace(margin=margin)
+        rules[name] = replace(GATED[name], margin=margin)
     return rules
 
 
-def record_runs(runs: Sequence[Run]) -> tuple[dict[str, Recorded], list[Problem]]:
+def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[UnreadFile]]:
     """Return what runs did, by task, and what was wrong with their samples.
 
     Raises DataError where no run has samples.
     """
-    found: dict[str, Recorded] = {}
-    problems: list[Problem] = []
-    metrics = [rule.metric for rule in RULES.values()]
-    for task, run in newest_of_each_task("the results", runs).items():
-        outcomes, unread = read_outcomes(run)
-        problems += unread
+    found: dict[str, RecordedRun] = {}
+    unread: list[UnreadFile] = []
+    metrics = [metric.name for metric in GATED.values()]
+    for task, run in one_of_each_task("the results", runs).items():
+        outcomes, some = read_outcomes(run)
+        unread += some
         if outcomes is None:
             reason = f"{task} has no samples to pair: run lm_eval with --log_samples"
-            problems.append(Problem(run.results_path, reason))
+            unread.append(UnreadFile(run.results_path, reason))
         else:
-            found[task] = recorded(run, outcomes, metrics)
+            found[task] = record_run(run, outcomes, metrics)
+    unread = first_of_each_file(unread)
     if not found:
-        raise DataError("; ".join(map(str, first_of_each_file(problems))))
-    return found, first_of_each_file(problems)
+        raise DataError("; ".join(map(str, unread)))
+    return found, unread
 
 
 def judge(
-    baseline: Mapping[str, Recorded], now: Mapping[str, Recorded], rules: Mapping[str, Rule]
-) -> Verdict:
+    baseline: Mapping[str, RecordedRun], now: Mapping[str, RecordedRun], rules: Mapping[str, Metric]
+) -> GateVerdict:
     """Check each task of a baseline."""
-    checks: list[Check] = []
+    checks: list[GateCheck] = []
     changes = [
         f"{task} is not in the baseline: not checked" for task in now if task not in baseline
     ]
-    num_checks = sum(len(_applied(recorded, rules)) for recorded in baseline.values())
+    num_checks = sum(len(_applied(before, rules)) for before in baseline.values())
     for task, before in baseline.items():
         if task not in now:
-            checks.append(Check(task, "task", "undecided", "it is not among the results"))
+            checks.append(GateCheck(task, "task", "undecided", "it is not among the results"))
             continue
         changes += [f"{task}: {change}" for change in changed(before, now[task])]
         checks += _check_task(before, now[task], rules, max(num_checks, 1))
-    return Verdict(tuple(checks), tuple(changes))
+    return GateVerdict(tuple(checks), tuple(changes))
 
 
-def _applied(recorded: Recorded, rules: Mapping[str, Rule]) -> dict[str, Rule]:
-    return {n: rule for n, rule in rules.items() if rule.metric in recorded.outcomes.metrics}
+def _applied(before: RecordedRun, rules: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {n: rule for n, rule in rules.items() if rule.name in before.outcomes.metrics}
 
 
-def changed(before: Recorded, now: Recorded) -> list[str]:
+def changed(before: RecordedRun, now: RecordedRun) -> list[str]:
     """Name what differs between the two configurations."""
     names = [n for n in before.fingerprint if n != "settings"]
     pairs = [(n, before.fingerprint[n], now.fingerprint.get(n)) for n in names]
@@ -164,29 +145,26 @@ def _said(value: Any) -> str:
 
 
 def _check_task(
-    before: Recorded, now: Recorded, rules: Mapping[str, Rule], num_checks: int
-) -> list[Check]:
+    before: RecordedRun, now: RecordedRun, rules: Mapping[str, Metric], num_checks: int
+) -> list[GateCheck]:
     reason = _incomparable(before, now)
     if reason:
-        return [Check(before.task, "comparable", "undecided", reason)]
-    places_a, places_b = common_documents(before.outcomes, now.outcomes)
+        return [GateCheck(before.task, "comparable", "undecided", reason)]
     checks = []
     for name, rule in _applied(before, rules).items():
-        if rule.metric not in now.outcomes.metrics:
-            sentence = f"{rule.metric} is in the baseline, but not in this run"
-            checks.append(Check(before.task, name, "undecided", sentence))
+        if rule.name not in now.outcomes.metrics:
+            sentence = f"{rule.name} is in the baseline, but not in this run"
+            checks.append(GateCheck(before.task, name, "undecided", sentence))
             continue
-        a = before.outcomes.metrics[rule.metric][places_a]
-        b = now.outcomes.metrics[rule.metric][places_b]
-        known = ~(np.isnan(a) | np.isnan(b))
-        if known.any():
-            decide = decide_ratio if rule.ratio else decide_share
-            status, sentence = decide(name, a[known], b[known], rule, ALPHA / num_checks)
-            checks.append(Check(before.task, name, status, sentence))
+        a, b = paired(before.outcomes, now.outcomes, rule.name, rule.name)
+        if len(a):
+            decide = decide_ratio if rule.unit == "count" else decide_share
+            status, sentence = decide(name, a, b, rule, ALPHA / num_checks)
+            checks.append(GateCheck(before.task, name, status, sentence))
     return checks
 
 
-def _incomparable(before: Recorded, now: Recorded) -> str | None:
+def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
     """Return why outcomes cannot be compared, or None."""
     for name in MUST_MATCH:
         a, b = before.fingerprint.get(name), now.fingerprint.get(name)
@@ -204,52 +182,52 @@ def _incomparable(before: Recorded, now: Recorded) -> str | None:
     return None
 
 
-def decide_share(name: str, a: Array, b: Array, rule: Rule, alpha: float) -> tuple[Status, str]:
+def decide_share(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
     """Decide on a metric in [0, 1] by its paired difference; see the module for the rule.
 
     a, b: of shape (documents,), before and now. alpha: the chance of a false alarm.
     """
     loss = rule.sign * (a - b)
-    told = f"{name} {100 * a.mean():.1f} % → {100 * b.mean():.1f} %"
+    said = f"{name} {100 * a.mean():.1f} % → {100 * b.mean():.1f} %"
     if not np.any(loss):
-        return "passed", f"{told}: the same on all {len(a)} problems."
+        return "passed", f"{said}: the same on all {len(a)} problems."
     mean, bound = float(loss.mean()), statistics.matched_interval(loss, 1 - 2 * ALPHA).high
     if bound <= rule.margin:
         return "passed", (
-            f"{told}: a loss of more than {100 * rule.margin:.1f} points is ruled out "
+            f"{said}: a loss of more than {100 * rule.margin:.1f} points is ruled out "
             f"(95 % bound: {100 * bound:.1f})."
         )
     p_value = statistics.paired_p_value(a, b) / 2
     if mean > 0 and p_value <= alpha:
         return "regressed", (
-            f"{told}: worse by {100 * mean:.1f} points, more than chance explains "
+            f"{said}: worse by {100 * mean:.1f} points, more than chance explains "
             f"(p = {p_value:.2g}, {len(a)} problems)."
         )
     return "undecided", (
-        f"{told}: {len(a)} problems cannot tell; the loss may be {100 * bound:.1f} points, the "
+        f"{said}: {len(a)} problems cannot tell; the loss may be {100 * bound:.1f} points, the "
         f"margin is {100 * rule.margin:.1f}.{_needed(len(a), mean, bound, rule.margin)}"
     )
 
 
-def decide_ratio(name: str, a: Array, b: Array, rule: Rule, alpha: float) -> tuple[Status, str]:
+def decide_ratio(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
     """Decide on a mean by its ratio to the baseline's, less being better."""
-    told = f"{name} {a.mean():.0f} → {b.mean():.0f} a problem"
+    said = f"{name} {a.mean():.0f} → {b.mean():.0f} a problem"
     if np.array_equal(a, b):
-        return "passed", f"{told}: the same on all {len(a)} problems."
+        return "passed", f"{said}: the same on all {len(a)} problems."
     bound = statistics.ratio_interval(a, b, 1 - 2 * ALPHA).high - 1
     if bound <= rule.margin:
         return "passed", (
-            f"{told}: a rise of more than {100 * rule.margin:.0f} % is ruled out "
+            f"{said}: a rise of more than {100 * rule.margin:.0f} % is ruled out "
             f"(95 % bound: {100 * bound:+.1f} %)."
         )
     ratio = float(b.mean() / a.mean()) if a.any() else float("inf")
     if statistics.ratio_interval(a, b, 1 - 2 * alpha).low > 1:
         return "regressed", (
-            f"{told}: {100 * (ratio - 1):+.1f} %, more than chance explains "
+            f"{said}: {100 * (ratio - 1):+.1f} %, more than chance explains "
             f"({len(a)} problems, margin {100 * rule.margin:.0f} %)."
         )
     return "undecided", (
-        f"{told}: {len(a)} problems cannot tell; the rise may be {100 * bound:.0f} %, the margin "
+        f"{said}: {len(a)} problems cannot tell; the rise may be {100 * bound:.0f} %, the margin "
         f"is {100 * rule.margin:.0f} %.{_needed(len(a), ratio - 1, bound, rule.margin)}"
     )
 

@@ -18,17 +18,16 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any, TextIO
 
-from lm_eval_tts.results.leaderboard import COLUMNS, COSTS, Cell, Leaderboard, Row
-from lm_eval_tts.results.leaderboard_text import LEGEND, ranked_rows, record
-from lm_eval_tts.results.runs import Run, short_names
-from lm_eval_tts.results.sample_texts import Sample, read_sample_texts
+from lm_eval_tts.core.metrics import COSTS, METRICS
+from lm_eval_tts.results.formats import nulled
+from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
+from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record, ranked_rows
+from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
+from lm_eval_tts.results.setups import Setup, short_names
 
-CHUNK = 50  # samples that are unpacked at once
-# Columns that the page shows only when asked.
-_EXTRA = ("answer_tokens", "sampled_tokens", "thinking_truncated", "failed")
-_START = 110  # characters of a problem that the list shows
-# Figures of a sample that are flags, and what the page calls them.
-_FLAGS = {"loop": "loop", "truncated": "cut off", "thinking_truncated": "cut thinking"}
+SAMPLES_A_CHUNK = 50  # that are unpacked at once
+_LISTED = 110  # characters of a problem that the list shows
 
 
 def write_html(
@@ -52,7 +51,7 @@ def write_html(
 
 def in_script(content: Any) -> str:
     """Return JSON that is safe within a script element: it has no `<`."""
-    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(nulled(content), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[str, Any]:
@@ -66,10 +65,10 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "legend": LEGEND,
         "notes": board.notes,
         "benchmarks": board.benchmarks,
-        "columns": COLUMNS,
-        "extra": _EXTRA,
+        "columns": [(m.heading, m.name, m.unit) for m in COLUMNS],
+        "extra": [m.name for m in COLUMNS if m.column == "asked"],
         "costs": COSTS,
-        "chunk": CHUNK,
+        "chunk": SAMPLES_A_CHUNK,
         "rows": [
             _row(number, row, names[row.setup.checkpoint], numbers, len(seeds) > 1)
             for number, row in enumerate(board.rows)
@@ -78,32 +77,22 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
 
 
 def _row(
-    number: int, row: Row, name: str, numbers: dict[int, int], show_seed: bool
+    number: int, row: LeaderboardRow, name: str, numbers: dict[int, int], show_seed: bool
 ) -> dict[str, Any]:
     setup = row.setup
-    said = (
-        name, setup.checkpoint, setup.adapter, setup.revision, setup.prompt_style, setup.strategy,
-        setup.model, setup.settings_text,
-    )  # fmt: skip
+    shown = setup.record() | {"strategy": setup.strategy or ""}
     return {
         "id": number,
         "name": name,
-        "words": " ".join(word.lower() for word in said if word),
-        "checkpoint": setup.checkpoint,
-        "adapter": setup.adapter,
-        "revision": setup.revision,
-        "prompt_style": setup.prompt_style,
-        "strategy": setup.strategy or "",
-        "model": setup.model,
-        "settings": setup.settings_text,
-        "seed": setup.seed,
+        "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
+        **shown,
         "show_seed": show_seed,
-        "cells": {b: _cell(row, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
+        "cells": {b: _cell(setup, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
     }
 
 
-def _cell(row: Row, cell: Cell, samples: int | None) -> dict[str, Any]:
-    return {**record(row, cell), "fronts": sorted(cell.fronts), "samples": samples}
+def _cell(setup: Setup, cell: Cell, samples: int | None) -> dict[str, Any]:
+    return {**cell_record(setup, cell), "fronts": sorted(cell.fronts), "samples": samples}
 
 
 def _sample_scripts(number: int, run: Run) -> Iterator[str]:
@@ -115,21 +104,25 @@ def _sample_scripts(number: int, run: Run) -> Iterator[str]:
     yield _packed(f"i{number}", index)
 
 
-def _chunks(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+def _chunks(samples: Iterable[SampleTexts]) -> Iterator[list[SampleTexts]]:
     rest = iter(samples)
-    while chunk := list(islice(rest, CHUNK)):
+    while chunk := list(islice(rest, SAMPLES_A_CHUNK)):
         yield chunk
 
 
-def _index_entry(sample: Sample) -> list[Any]:
-    flags = [flag for name, flag in _FLAGS.items() if sample.figures.get(name)]
+def _index_entry(sample: SampleTexts) -> list[Any]:
+    flags = [metric.flag for metric in METRICS if metric.flag and sample.figures.get(metric.name)]
     if "[invalid]" in sample.extracted:  # as lm-eval's extraction filters write it
         flags.append("no answer")
-    start = " ".join(sample.problem[: 2 * _START].split())[:_START]
-    return [sample.label, sample.score, start, sample.figures.get("total_tokens"), flags]
+    start = " ".join(sample.problem[: 2 * _LISTED].split())[:_LISTED]
+    return [sample.label, sample.score, start, _tokens(sample), flags]
+
+
+def _tokens(sample: SampleTexts) -> float | None:
+    return next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
 
 
 def _packed(name: str, content: Any) -> str:
-    raw = json.dumps(content, ensure_ascii=True).encode()
+    raw = json.dumps(nulled(content), ensure_ascii=True).encode()
     text = base64.b64encode(gzip.compress(raw, 2, mtime=0)).decode()
     return f'<script type="text/plain" id="{name}">{text}</script>\n'

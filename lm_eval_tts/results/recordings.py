@@ -6,33 +6,25 @@ Rows are read as they come; nothing is known here of tasks, grading or models.
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from lm_eval_tts.core.identity import id_of, mapping_in, question_of
 from lm_eval_tts.errors import DataError
-
-QUESTION_COLUMNS = ("question", "problem", "Question", "Problem", "prompt", "input")
-ID_COLUMNS = ("id", "unique_id", "Record ID", "problem_id")
-Row = Mapping[str, Any]
+from lm_eval_tts.results.files import SampleRow, parse_row, texts_in
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recorded response, and what tells which document it answers.
-
-    options: of a multiple-choice question, by letter as they stood then; None where not recorded.
-    metrics: further fields of the row, such as the token counts of our own samples files.
-    """
+    """One recorded response, and what says which document it answers."""
 
     response: str
     question: str | None
     doc_id: str | None
-    options: Mapping[str, str] | None
-    metrics: Mapping[str, Any]
+    options: Mapping[str, str] | None  # by letter as they stood then; None where not recorded
+    metrics: SampleRow  # all of its row, such as the token counts of our own samples files
 
 
 def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
@@ -77,7 +69,7 @@ def load_recordings(path: Path, response_column: str = "response") -> list[Recor
     ]
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[SampleRow]:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             if path.suffix == ".csv":
@@ -91,42 +83,32 @@ def _rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _object(line: str, path: Path, number: int) -> Row:
+def _object(line: str, path: Path, number: int) -> SampleRow:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise DataError(f"{path}, line {number}: not a JSON object")
-    return row
+        return parse_row(line)
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: {error}") from error
 
 
-def _recordings(row: Row, response_column: str, place: str) -> Iterator[Recording]:
-    doc = row["doc"] if isinstance(row.get("doc"), dict) else row
-    options = doc.get("options")
+def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
+    doc = mapping_in(row, "doc") or row
     for response in _responses(row, response_column, place):
         yield Recording(
             response=response,
-            question=_first(doc, QUESTION_COLUMNS),
-            doc_id=_first(doc, ID_COLUMNS),
-            options=options if isinstance(options, dict) else None,
+            question=question_of(doc),
+            doc_id=id_of(doc),
+            options=mapping_in(doc, "options") or None,
             metrics=row,
         )
 
 
-def _responses(row: Row, response_column: str, place: str) -> Sequence[str]:
+def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:
     """Return the responses of a row: lm-eval's `resps`, or the one in the response column."""
     if row.get(response_column) is not None:
         return [str(row[response_column])]
     if isinstance(row.get("resps"), list):
-        return [
-            str(r) for some in row["resps"] for r in (some if isinstance(some, list) else [some])
-        ]
+        return texts_in(row["resps"])
     raise DataError(
         f"{place}: no column {response_column!r}; name it by response_column=, "
         f"the row has {', '.join(map(str, row))}"
     )
-
-
-def _first(doc: Row, columns: Sequence[str]) -> str | None:
-    return next((str(doc[c]) for c in columns if doc.get(c) not in (None, "")), None)

@@ -8,65 +8,51 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from lm_eval_tts.results.files import Problem, Row, finite, read_samples
-from lm_eval_tts.results.outcomes import document_label, metric_names
+from lm_eval_tts.core.identity import document_label, mapping_in, question_of
+from lm_eval_tts.results.documents import numbers_of, own_rows
+from lm_eval_tts.results.files import SampleRow, finite, texts_in
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
-THINKING_ENDS = (
+_THINKING_ENDS = (
     "</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>",
 )  # fmt: skip
-_QUESTIONS = ("question", "problem", "Question", "Problem", "query", "input")
 
 
-class Sample(NamedTuple):
-    """One document of a run with all its responses.
-
-    responses: (thinking, answer) of each. extracted: the answer that was graded, of each. score:
-    the mean over them. figures: the other numbers of the row.
-    """
+class SampleTexts(NamedTuple):
+    """One document of a run with all its responses."""
 
     label: str
-    problem: str
+    problem: str  # the question, with its options
     prompt: str
-    responses: list[tuple[str, str]]
-    extracted: list[str]
+    responses: list[tuple[str, str]]  # thinking and answer of each
+    extracted: list[str]  # the answer that was graded, of each
     reference: str
-    score: float | None
-    figures: dict[str, float]
+    score: float | None  # the mean over the responses
+    figures: dict[str, float]  # the other numbers of the row
 
 
-def read_sample_texts(run: Run) -> Iterator[Sample]:
+def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
     """Yield the samples of a run's own filter, one at a time; broken lines are left out."""
-    if run.samples_path is None:
-        return
-    for row in read_samples(run.samples_path):
-        if not isinstance(row, Problem) and row.get("filter", run.filter) == run.filter:
-            yield _sample(row, run.metric)
+    return (_sample(row, run.metric) for row in own_rows(run, []))
 
 
-def _sample(row: Row, metric: str) -> Sample:
+def _sample(row: SampleRow, metric: str) -> SampleTexts:
     prompt, kwargs = _arguments(row)
-    end = str(kwargs.get("thinking_end") or "")
-    figures = {name: finite(row.get(name)) for name in metric_names(row) if name != metric}
-    return Sample(
+    end = kwargs.get("thinking_end")
+    return SampleTexts(
         label=document_label(row),
-        problem=_question(row, prompt),
+        problem=_problem(row, prompt),
         prompt=prompt,
-        responses=[
-            split_thinking(text, end if isinstance(end, str) else None)
-            for text in _texts(row["resps"])
-        ]
-        if "resps" in row
-        else [],
-        extracted=_texts(row.get("filtered_resps")),
+        responses=[split_thinking(text, str(end or "")) for text in texts_in(row.get("resps"))],
+        extracted=texts_in(row.get("filtered_resps")),
         reference=str(row.get("target", "")),
         score=finite(row.get(metric)),
-        figures={name: value for name, value in figures.items() if value is not None},
+        figures={name: value for name, value in numbers_of(row).items() if name != metric},
     )
 
 
-def _arguments(row: Row) -> tuple[str, Mapping[str, Any]]:
+def _arguments(row: SampleRow) -> tuple[str, Mapping[str, Any]]:
     """Return the prompt and the generation kwargs; before 0.4.3 they stood in lists."""
     requests = _items(row.get("arguments"))
     prompt, kwargs, *_ = [*_items(requests[0] if requests else None), None, None]
@@ -79,26 +65,15 @@ def _items(given: Any) -> list[Any]:
     return given if isinstance(given, list) else []
 
 
-def _question(row: Row, prompt: str) -> str:
-    doc = row.get("doc")
-    if not isinstance(doc, dict):
-        return prompt
-    question = next((str(doc[name]) for name in _QUESTIONS if doc.get(name)), prompt)
-    options = doc.get("options")
-    if isinstance(options, dict):
-        question += "\n\n" + "\n".join(f"{k}) {v}" for k, v in options.items() if v is not None)
-    return question
-
-
-def _texts(given: Any) -> list[str]:
-    """Return the texts of nested lists, as lm-eval keeps responses."""
-    if isinstance(given, list):
-        return [text for some in given for text in _texts(some)]
-    return [] if given is None else [str(given)]
+def _problem(row: SampleRow, prompt: str) -> str:
+    doc = mapping_in(row, "doc")
+    options = mapping_in(doc, "options").items()
+    lines = "\n".join(f"{k}) {v}" for k, v in options if v is not None)
+    return (question_of(doc) or prompt) + (f"\n\n{lines}" if options else "")
 
 
 def split_thinking(text: str, thinking_end: str = "") -> tuple[str, str]:
     """Return the thinking, its delimiters included, and what follows the last end of it."""
-    ends = [thinking_end.strip()] if thinking_end.strip() else THINKING_ENDS
+    ends = [thinking_end.strip()] if thinking_end.strip() else _THINKING_ENDS
     place = max((text.rfind(end) + len(end) for end in ends if end in text), default=0)
     return text[:place], text[place:]

@@ -7,8 +7,8 @@ A document is one cluster: its repeats never count as further evidence. After Mi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,19 +24,19 @@ NUM_RESAMPLES = 9_999
 FEWEST_FLIPS = 6
 
 
-class Interval(NamedTuple):
-    """Both ends of a confidence interval; NaN where it is undefined."""
+class ConfidenceInterval(NamedTuple):
+    """Both ends of an interval; NaN where it is undefined."""
 
     low: float
     high: float
 
 
-UNDEFINED = Interval(math.nan, math.nan)
+UNDEFINED = ConfidenceInterval(math.nan, math.nan)
 
 
 def proportion_interval(
     scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
-) -> Interval:
+) -> ConfidenceInterval:
     """Return the Wilson interval of mean scores, right at 0 % and 100 % too.
 
     Wilson (1927), as recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over
@@ -52,30 +52,20 @@ def proportion_interval(
     return count_interval(mean, min(max(size, 1.0), most), confidence)
 
 
-def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> Interval:
+def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the Wilson interval of a share `mean` of `size` independent documents."""
     if not size or math.isnan(mean) or not 0 <= mean <= 1:
         return UNDEFINED
     low, high = proportion_confint(mean * size, size, 1 - confidence, method="wilson")
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
-
-
-def pass_at_k(num_samples: int, num_correct: Array, k: int) -> Array:
-    """Return the unbiased estimate of pass@k for each document; NaN where k > num_samples.
-
-    1 - C(n-c, k) / C(n, k): Chen et al. (2021), arXiv:2107.03374, equation 1; the chance that a
-    draw of k without replacement holds a right one.
-    """
-    if not 1 <= k <= num_samples:
-        return np.full(len(num_correct), np.nan)
-    return np.asarray(stats.hypergeom.sf(0, num_samples, np.rint(num_correct), k), float)
+    return ConfidenceInterval(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def paired_p_value(a: Array, b: Array) -> float:
     """Return the two-sided p-value of equal accuracy, documents paired.
 
     0 and 1 only: McNemar's test, exact (McNemar 1947; a binomial test of the documents that
-    flipped). Means over repeats: the paired t-test, as in Miller (2024).
+    flipped). Means over repeats: the paired t-test, as in Miller (2024); the sign test where all
+    documents differ by the same, which leaves a t-test no variance.
     """
     differences = b - a
     if not np.any(differences):
@@ -84,8 +74,8 @@ def paired_p_value(a: Array, b: Array) -> float:
         wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
         # Both tails of a binomial of 1/2: what stats.binomtest gives, but much faster.
         return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
-    if len(differences) < 2 or not np.ptp(differences):
-        return 1.0 if len(differences) < FEWEST_FLIPS else 0.0
+    if np.ptp(differences) < 1e-9:
+        return float(2.0 ** (1 - len(differences)))
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
@@ -101,10 +91,10 @@ def is_binary(scores: Array) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
 
 
-def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Interval:
+def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of a mean difference; whole documents are drawn.
 
-    The percentile interval (Efron 1979) by scipy. Where no document differs there is nothing to
+    Where no document differs there is nothing to
     draw: the ends are then the largest share of differing documents that is still likely.
     """
     size = len(differences)
@@ -112,46 +102,44 @@ def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> In
         return UNDEFINED
     if not np.any(differences):
         high = float(proportion_confint(0, size, 1 - confidence, method="beta")[1])
-        return Interval(-high, high)
+        return ConfidenceInterval(-high, high)
     if not np.ptp(differences):
-        return Interval(float(differences[0]), float(differences[0]))
-    result = stats.bootstrap(
-        (differences,),
-        np.mean,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        batch=max(1, 2_000_000 // size),
-        rng=np.random.default_rng(0),
-    )
-    return Interval(*map(float, result.confidence_interval))
+        return ConfidenceInterval(float(differences[0]), float(differences[0]))
+    return _bootstrap((differences,), np.mean, confidence)
 
 
-def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Interval:
+def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of mean(b) / mean(a); whole documents are drawn."""
     if not len(a) or not a.any():
         return UNDEFINED
     if np.array_equal(a, b):
-        return Interval(1.0, 1.0)
+        return ConfidenceInterval(1.0, 1.0)
 
     def ratio(some_a: Array, some_b: Array, axis: int = -1) -> Array:
         means: Array = some_b.mean(axis) / some_a.mean(axis)
         return means
 
+    return _bootstrap((a, b), ratio, confidence)
+
+
+def _bootstrap(
+    samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float
+) -> ConfidenceInterval:
+    """Return the percentile interval (Efron 1979) of a statistic of paired samples."""
     result = stats.bootstrap(
-        (a, b),
-        ratio,
+        samples,
+        statistic,
         paired=True,
         n_resamples=NUM_RESAMPLES,
         confidence_level=confidence,
         method="percentile",
-        batch=max(1, 1_000_000 // len(a)),
+        batch=max(1, 2_000_000 // sum(map(len, samples))),
         rng=np.random.default_rng(0),
     )
-    return Interval(*map(float, result.confidence_interval))
+    return ConfidenceInterval(*map(float, result.confidence_interval))
 
 
-def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Interval:
+def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the interval of a mean difference in [-1, 1] that holds up when few documents flip.
 
     Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
@@ -163,7 +151,7 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Inte
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
     weights = np.concatenate([np.ones(len(differences)), np.full(4, 0.5)])
     described = DescrStatsW(pairs, weights=weights)
-    return Interval(*map(float, described.zconfint_mean(1 - confidence)))
+    return ConfidenceInterval(*map(float, described.zconfint_mean(1 - confidence)))
 
 
 def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) -> list[int]:

@@ -2,7 +2,7 @@
 
 Nothing is cut off: what does not fit the model's context is an error that says so. A step without
 text is not shown to the model; it says nothing, so it has the score of the step before it (at the
-start: of the step behind it).
+start: of the step after it).
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from lm_eval_tts.digests import tokenizer_digest
+from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.program import Score, StepScores
+from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
 
 
 class _Asked(NamedTuple):
-    """An input, and which of its scores is that of each step of the item."""
+    """What the model shall read for an item."""
 
     input: Input
-    places: tuple[int, ...]
+    places: tuple[int, ...]  # which of its scores is that of each step of the item
 
     def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
         """Return one score a step."""

@@ -4,65 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.reward_models import inputs
+from lm_eval_tts.reward_models.heads import ClassifierHead, Head, Qwen2Head, SignHead
 
-# What turns the hidden state at a position into a score:
-# sign: language head, P("+") against P("-"). label: classes, P(the last) or, of one, its sigmoid.
-# deep_label: the same behind one hidden layer. value: sigmoid of a value head. raw: the logit.
-Head = Literal["sign", "label", "deep_label", "value", "raw"]
+TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
+SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
+SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
+QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
+SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
+SEPARATOR_KEY = "step_separator"  # in the config.json of what scripts/train_prm.py has trained
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of checkpoints that are read alike.
+    """A family of checkpoints that are read alike."""
 
-    architectures: endings of the class names in config.json that tell the family. names: parts of
-    checkpoint names, lower case, that tell it where the class does not. outcome: one score in all.
-    """
-
-    write: inputs.Writer
+    write: inputs.InputWriter
     head: Head
-    architectures: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    outcome: bool = False
-
-    @property
-    def open_separator(self) -> bool:
-        """Whether the separator of steps is up to the checkpoint."""
-        return self.head == "label" and not self.outcome
+    architectures: tuple[str, ...] = ()  # endings of the class names in config.json
+    names: tuple[str, ...] = ()  # parts of checkpoint names, lower case, where the class is common
+    outcome: bool = False  # one score for the whole response
+    open_separator: bool = False  # what separates steps is up to the checkpoint
 
 
 FAMILIES: dict[str, Family] = {
-    "math-shepherd": Family(inputs.write_math_shepherd, "sign", names=("math-shepherd",)),
-    "rlhflow": Family(inputs.write_rlhflow, "sign", names=("llama3.1-8b-prm",)),
+    "math-shepherd": Family(inputs.write_math_shepherd, SignHead(), names=("math-shepherd",)),
+    "rlhflow": Family(inputs.write_rlhflow, SignHead(), names=("llama3.1-8b-prm",)),
     "skywork-prm": Family(
-        inputs.write_skywork, "value", ("Qwen2ForPrmModel",), ("skywork-o1-open-prm",)
+        inputs.write_skywork, SKYWORK_VALUE, ("Qwen2ForPrmModel",), ("skywork-o1-open-prm",)
     ),
     "qwen-prm": Family(
-        inputs.write_qwen, "deep_label", ("ForProcessRewardModel",), ("qwen2.5-math-prm",)
+        inputs.write_qwen, QWEN_CLASSES, ("ForProcessRewardModel",), ("qwen2.5-math-prm",)
     ),
-    "token-classification": Family(inputs.write_labelled, "label"),
-    "trl": Family(inputs.write_trl, "label", ("ForTokenClassification",)),
-    "outcome": Family(inputs.write_outcome, "label", ("ForSequenceClassification",), outcome=True),
-    "outcome-raw": Family(inputs.write_outcome, "raw", outcome=True),
+    "token-classification": Family(inputs.write_labelled, TOKEN_LABELS, open_separator=True),
+    "trl": Family(inputs.write_trl, TOKEN_LABELS, ("ForTokenClassification",), open_separator=True),
+    "outcome": Family(
+        inputs.write_outcome, SEQUENCE_LABELS, ("ForSequenceClassification",), outcome=True
+    ),
+    "outcome-raw": Family(inputs.write_outcome, SEQUENCE_LOGIT, outcome=True),
 }
-# The classes that vLLM reads as each head, by their endings; it has none with a value head.
-VLLM_CLASSES: dict[Head, str] = {
-    "sign": "ForCausalLM",
-    "label": "Classification",
-    "raw": "Classification",
-    "deep_label": "Qwen2ForProcessRewardModel",
-}
-SEPARATOR_KEY = "step_separator"  # in the config.json of what scripts/train_prm.py has trained
 
 
 def detect_family(name: str, config: Mapping[str, Any]) -> str:
     """Return the family of a checkpoint by its config.json, else by its name.
 
-    Raises SettingsError if neither tells.
+    Raises SettingsError if neither is known.
     """
     if SEPARATOR_KEY in config:
         return "token-classification"
@@ -80,23 +69,11 @@ def detect_family(name: str, config: Mapping[str, Any]) -> str:
     )
 
 
-def cannot_load(name: str, error: Exception) -> SettingsError:
-    """Return the error for a checkpoint that transformers could not load."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return SettingsError(f"reward model {name} cannot be loaded: {reason}")
-
-
-def check_labels(name: str, family: Family, labels: int) -> None:
-    """Raise SettingsError for a classifier whose labels are no score."""
-    if labels > (1 if family.head == "raw" else 2):
-        raise SettingsError(f"reward model {name} has {labels} labels, which is not one score")
-
-
 def check_in_vllm(name: str, kind: str, config: Mapping[str, Any]) -> None:
     """Raise SettingsError unless vLLM has this family, and this checkpoint as one of it."""
-    ending = VLLM_CLASSES.get(FAMILIES[kind].head)
+    ending = FAMILIES[kind].head.vllm_class
     if ending is None:
-        have = sorted(kind for kind, family in FAMILIES.items() if family.head in VLLM_CLASSES)
+        have = sorted(kind for kind, family in FAMILIES.items() if family.head.vllm_class)
         raise SettingsError(
             f"vLLM has no reward models of type {kind}, it has {', '.join(have)}: "
             "set reward_model_backend=hf for this one"

@@ -17,7 +17,7 @@ from lm_eval_tts.grading import DEFAULT_TAGS, Tags, format_adherence, grade
 Reward = Callable[[str, str, Tags], float]
 
 LONG = 2000  # characters from which a response is charged for its length
-TRAILING = 0.001  # charged for a character behind the last tag
+TRAILING = 0.001  # charged for a character after the last tag
 
 
 def correctness(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:

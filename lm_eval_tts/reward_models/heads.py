@@ -1,98 +1,155 @@
-"""Checkpoints to scorers: a decoder, and a head that makes a score of a hidden state.
+"""Heads: what makes a score of the hidden state at a position. One small class for each kind.
 
-Skywork-o1-Open-PRM and Qwen2.5-Math-PRM are a plain Qwen2 decoder with a small head, so they are
-loaded without the code in their repositories, which does not run on transformers 5.
+Imports nothing heavy before something is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    Qwen2Config,
-    Qwen2Model,
-    Qwen2PreTrainedModel,
-)
-
-from lm_eval_tts.digests import weights_digest
+from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layer = Callable[["Tensor"], "Tensor"]  # hidden states [n, size] to logits [n, labels]
 
 
 class Scorer(NamedTuple):
-    """A loaded reward model in two parts.
+    """A loaded reward model in two parts."""
 
-    backbone: a decoder, token ids to hidden states. head: hidden states [n, size] to scores [n].
-    weights: a digest of those of both.
-    """
-
-    backbone: Any
-    head: Callable[[torch.Tensor], torch.Tensor]
-    weights: str = ""
+    backbone: Any  # a decoder: token ids to hidden states
+    head: Layer  # hidden states [n, size] to scores [n]
+    weights: str = ""  # a digest of those of both, and of the config
 
 
-class QwenPRM(Qwen2PreTrainedModel):
-    """Qwen2ForProcessRewardModel: two classes behind a hidden layer with ReLU, on each token.
+class Head:
+    """What every head says of itself."""
 
-    Names and shapes of the weights as in `modeling_qwen2_rm.py` of Qwen/Qwen2.5-Math-PRM-7B.
-    """
+    # The classes that vLLM reads as this head, by their endings; None: it has no such class.
+    vllm_class: str | None = None
 
-    _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return a checkpoint's model and, of it, the layer; kwargs go to `from_pretrained`.
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        size = config.hidden_size
-        self.model = Qwen2Model(config)
-        self.score = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 2))
-        self.post_init()
+        Raises SettingsError if it cannot be loaded or has no trained head of this kind.
+        """
+        raise NotImplementedError
 
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return P(the last label) of two, or the sigmoid of one: [n, labels] to [n], float64."""
+        logits = logits.double()
+        return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
 
-class SkyworkPRM(Qwen2PreTrainedModel):
-    """Qwen2ForPrmModel: one value on each token, computed in float32.
+    def check_labels(self, name: str, config: Any) -> None:
+        """Raise SettingsError for a classifier whose labels are no score."""
 
-    Names and shapes as in `model_utils/prm_model.py` of SkyworkAI/skywork-o1-prm-inference.
-    """
-
-    _keep_in_fp32_modules_strict: ClassVar = ["v_head"]
-    _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.model = Qwen2Model(config)
-        self.v_head = nn.ModuleDict({"summary": nn.Linear(config.hidden_size, 1)})
-        self.post_init()
+    def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
+        """Return what has vLLM make a classifier of the checkpoint, where it is none."""
+        return {}
 
 
-def load_scorer(name: str, family: Family, tokenizer: Any, **kwargs: Any) -> Scorer:
-    """Load a checkpoint as a scorer of a family; kwargs go to `from_pretrained`.
+class SignHead(Head):
+    """The language head of a causal model: P("+") against P("-")."""
 
-    Raises SettingsError if it cannot be loaded or has no trained head of this kind.
-    """
-    if family.head == "sign":
+    vllm_class = "ForCausalLM"
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model and the two rows of its head; other tokens are not computed."""
+        from transformers import AutoModelForCausalLM
+
         model = _load(AutoModelForCausalLM, name, **kwargs)
-        head = _sign_head(model, tokenizer, name)
-        return Scorer(model.base_model, head, weights_digest(model))
-    if family.head in ("deep_label", "value"):
+        weight = model.get_output_embeddings().weight[self._ids(name, tokenizer)].detach()
+        return model, lambda hidden: hidden.to(weight) @ weight.T
+
+    def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
+        """Have vLLM keep the rows of "-" and "+" as a classifier of two labels."""
+        tokens = tokenizer.convert_ids_to_tokens(self._ids(name, tokenizer))
+        overrides = {"classifier_from_token": tokens, "method": "no_post_processing"}
+        return {"convert": "classify", "hf_overrides": overrides}
+
+    def _ids(self, name: str, tokenizer: Any) -> list[int]:
+        """Return the tokens "-" and "+". Raises SettingsError if they are not two."""
+        minus, plus = (tokenizer.encode(sign)[-1] for sign in "-+")
+        if plus == minus:
+            raise SettingsError(f"the tokenizer of reward model {name} has no tokens + and -")
+        return [minus, plus]
+
+
+@dataclass(frozen=True)
+class ClassifierHead(Head):
+    """The layer on top of one of transformers' classifiers."""
+
+    vllm_class = "Classification"
+
+    model_class: str  # of transformers
+    layers: tuple[str, ...]  # attributes that the layer may be
+    raw: bool = False  # the score is the logit
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model and its layer; an encoder's pooled output is no token's hidden state."""
+        import transformers
+        from torch.nn import Module
+
+        model = _load(getattr(transformers, self.model_class), name, **kwargs)
+        found = (getattr(model, layer, None) for layer in self.layers)
+        layer = next((layer for layer in found if isinstance(layer, Module)), None)
+        if layer is None:
+            raise SettingsError(
+                f"reward model {name} is a {type(model).__name__}, whose head is not on a token: "
+                "outcome reward models need a decoder with a `score` layer"
+            )
+        self.check_labels(name, model.config)
+        return model, layer
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return the logits as they are if they are asked for."""
+        return logits[:, 0].double() if self.raw else super().scores(logits)
+
+    def check_labels(self, name: str, config: Any) -> None:
+        """Raise SettingsError unless there are one or two; a raw logit is one."""
+        if config.num_labels > (1 if self.raw else 2):
+            raise SettingsError(
+                f"reward model {name} has {config.num_labels} labels, which is not one score"
+            )
+
+
+@dataclass(frozen=True)
+class Qwen2Head(Head):
+    """One of our classes for a plain Qwen2 decoder with a small head (`qwen2`)."""
+
+    model_class: str
+    vllm_class: str | None = None
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model by its published weights, without the code in its repository."""
+        from transformers import Qwen2Config
+
+        from lm_eval_tts.reward_models import qwen2
+
         kwargs.pop("trust_remote_code")
         config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
-        if family.head == "value":
-            model = _load(SkyworkPRM, name, config=config, **kwargs)
-            head = _value_head(model.v_head["summary"])
-            return Scorer(model.model, head, weights_digest(model))
-        model = _load(QwenPRM, name, config=config, **kwargs)
-        return Scorer(model.model, _label_head(model.score), weights_digest(model))
-    kind = AutoModelForSequenceClassification if family.outcome else AutoModelForTokenClassification
-    model = _load(kind, name, **kwargs)
-    layer = _classifier(model, name, family)
-    check_labels(name, family, model.config.num_labels)
-    head = _raw_head(layer) if family.head == "raw" else _label_head(layer)
-    return Scorer(model.base_model, head, weights_digest(model))
+        model = _load(getattr(qwen2, self.model_class), name, config=config, **kwargs)
+        return model, model.logits
+
+
+def load_scorer(name: str, head: Head, tokenizer: Any, **kwargs: Any) -> Scorer:
+    """Load a checkpoint as a scorer; arguments and errors as of `Head.load`."""
+    model, layer = head.load(name, tokenizer, **kwargs)
+    return Scorer(
+        model.base_model,
+        lambda hidden: head.scores(layer(hidden)),
+        f"{weights_digest(model)}-{config_digest(model)}",
+    )
+
+
+def cannot_load(name: str, error: Exception) -> SettingsError:
+    """Return the error for a checkpoint that transformers could not load."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return SettingsError(f"reward model {name} cannot be loaded: {reason}")
 
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:
@@ -107,49 +164,3 @@ def _load(kind: Any, name: str, **kwargs: Any) -> Any:
             "no reward model of this type; reward_model_type= names another"
         )
     return model.eval()
-
-
-def _classifier(model: Any, name: str, family: Family) -> nn.Module:
-    """Return the layer on top; an encoder's pooled output is no hidden state of a token."""
-    layer = getattr(model, "score", None)
-    if layer is None and not family.outcome:
-        layer = getattr(model, "classifier", None)
-    if not isinstance(layer, nn.Module):
-        raise SettingsError(
-            f"reward model {name} is a {type(model).__name__}, whose head is not on a token: "
-            "outcome reward models need a decoder with a `score` layer"
-        )
-    return layer
-
-
-def sign_ids(tokenizer: Any, name: str) -> tuple[int, int]:
-    """Return the tokens "+" and "-". Raises SettingsError if they are not two."""
-    plus, minus = (tokenizer.encode(sign)[-1] for sign in "+-")
-    if plus == minus:
-        raise SettingsError(f"the tokenizer of reward model {name} has no tokens + and -")
-    return plus, minus
-
-
-def label_scores(logits: torch.Tensor) -> torch.Tensor:
-    """Return P(the last label) of two, or the sigmoid of one: logits [n, labels] to scores [n]."""
-    logits = logits.double()
-    return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
-
-
-def _sign_head(model: Any, tokenizer: Any, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """P("+") against P("-") of the language head; other tokens are not computed."""
-    plus, minus = sign_ids(tokenizer, name)
-    weight = model.get_output_embeddings().weight[[minus, plus]].detach()
-    return lambda hidden: label_scores(hidden.to(weight) @ weight.T)
-
-
-def _label_head(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda hidden: label_scores(layer(hidden))
-
-
-def _value_head(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda hidden: layer(hidden.to(layer.weight))[:, 0].double().sigmoid()
-
-
-def _raw_head(layer: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda hidden: layer(hidden)[:, 0].double()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
-from lm_eval_tts.engines.memory import cache_limit, is_out_of_memory, out_of_memory
-from lm_eval_tts.engines.slot_cache import SlotCache
-from lm_eval_tts.engines.slot_model import SlotModel
+from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
+from lm_eval_tts.engines.hf.probe import is_exact, probe
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family
@@ -22,7 +22,7 @@ from lm_eval_tts.reward_models.prefixes import SlotReader
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = {True: 1e-3, False: 0.1}  # of the probe, for float32 and for half precision
+UNBOUNDED = 1 << 30  # tokens, where a config gives no length
 
 
 class Reader(Protocol):
@@ -40,7 +40,7 @@ class HFRewardModel(CheckpointModel):
 
     def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
         config = scorer.backbone.config.get_text_config(decoder=True)
-        max_length = getattr(config, "max_position_embeddings", None) or 1 << 30
+        max_length = getattr(config, "max_position_embeddings", None) or UNBOUNDED
         super().__init__(
             family, words, max_length, weights=scorer.weights, dtype=str(scorer.backbone.dtype)
         )
@@ -70,39 +70,12 @@ def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> Reader:
     """Return a reader that reuses prefixes if it is exact for this model, else a plain one."""
     try:
         model = SlotModel(scorer.backbone, SlotCache(2 * batch_size, max_length))
-        difference = _probe(model)
-        if difference < TOLERANCE[model.dtype == torch.float32]:
-            model.cache = SlotCache(2 * batch_size, max_length, _room(model))
+        difference = probe(model, lambda output: output.last_hidden_state)
+        if is_exact(difference, model.dtype):
+            model.cache = SlotCache(2 * batch_size, max_length, model.max_tokens())
             return SlotReader(model, scorer.head, batch_size)
         reason = f"hidden states differ by {difference:.1%}"
     except Exception as error:  # whatever a model's code raises
         reason = f"{type(error).__name__}: {error}"
     logger.warning("the reward model reads every response anew, as prefixes differ (%s)", reason)
     return PaddedReader(scorer, batch_size)
-
-
-def _room(model: SlotModel) -> int:
-    """Return how many tokens a cache may hold within the memory that is free."""
-    per_token = model.cache.num_bytes / (model.cache.capacity * (model.cache.num_slots + 1))
-    return int(cache_limit(p.device for p in model.model.parameters()) / per_token)
-
-
-def _probe(model: SlotModel) -> float:
-    """Return how far hidden states in slots are from those of lone forwards, by the largest.
-
-    Rows of different lengths, each first in part and then whole: what a wrong mask, position or
-    cache would change.
-    """
-    vocabulary = model.model.get_input_embeddings().num_embeddings
-    texts = [tuple((7 * i * i + 31 * n + 3) % vocabulary for i in range(n)) for n in (12, 23)]
-    reader: Any = SlotReader(model, lambda hidden: hidden, min(2, model.cache.num_slots))
-    differences = []
-    with torch.inference_mode():
-        for cut in (5, 0):
-            inputs = [Input(ids[: len(ids) - cut], tuple(range(len(ids) - cut))) for ids in texts]
-            for item, have in zip(inputs, reader.read(inputs), strict=True):
-                seen = model.tensor([item.token_ids])
-                want = model.model(seen, use_cache=False).last_hidden_state[0]
-                difference = model.tensor(have.scores).to(want.dtype) - want
-                differences.append(float(difference.abs().max() / want.abs().max()))
-    return max(math.inf if math.isnan(d) else d for d in differences)

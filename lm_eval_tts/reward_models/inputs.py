@@ -1,6 +1,6 @@
 """How each family of reward models wants a question and its steps written, and where it answers.
 
-A writer turns texts into token ids and the positions at which the scores are read. No token behind
+A writer turns texts into token ids and the positions at which the scores are read. No token after
 the last position is written: a causal model would not look at it. Knows tokenizers, no models.
 
 What a step says cannot look like the family's own marks: they are taken out of the texts, so there
@@ -14,39 +14,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import TokenIds
 
-SEPARATOR = "\n"  # behind each step of a token-classification PRM, unless it says otherwise
+SEPARATOR = "\n"  # after each step of a token-classification PRM, unless it says otherwise
 
 
 class Input(NamedTuple):
-    """What a reward model reads, and the index of the token at which it gives each score."""
+    """What a reward model reads."""
 
     token_ids: TokenIds
-    positions: tuple[int, ...]
+    positions: tuple[int, ...]  # ascending: the index of the token at which it gives each score
 
 
 class Reading(NamedTuple):
-    """The score at each position of an input, and the tokens that had to be read for them."""
+    """What a reward model said of an input."""
 
-    scores: tuple[float, ...]
-    num_tokens: int
+    scores: tuple[float, ...]  # at each position
+    num_tokens: int  # that had to be read for them
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a checkpoint says of its texts: a transformers tokenizer (a fast one), and two marks.
+    """What a checkpoint says of its texts."""
 
-    separator: behind each step, in the formats that leave it open. pad_token_id: of the config.
-    """
-
-    tokenizer: Any
-    separator: str = SEPARATOR
-    pad_token_id: int | None = None
+    tokenizer: Any  # of transformers, a fast one
+    separator: str = SEPARATOR  # after each step, in the formats that leave it open
+    pad_token_id: int | None = None  # of the config
 
 
-Writer = Callable[[Words, str, Sequence[str]], Input]  # question, steps (stripped, none empty)
+InputWriter = Callable[[Words, str, Sequence[str]], Input]  # question, steps (stripped, none empty)
 
 
 def write_math_shepherd(words: Words, question: str, steps: Sequence[str]) -> Input:

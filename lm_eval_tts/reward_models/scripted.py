@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from lm_eval_tts.core.program import Score, StepScores
+from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
 
 Rater = Callable[[str, tuple[str, ...]], float]
 
@@ -30,7 +30,7 @@ class ScriptedRewardModel:
         self._outcome = outcome
 
     def facts(self) -> dict[str, str]:
-        """Return nothing: a function cannot be told from another."""
+        """Return nothing: a function has nothing to be known by."""
         return {}
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:

@@ -10,8 +10,6 @@ missing, the input is read once more from its start.
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -23,16 +21,23 @@ from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.engines.vllm import CPU_BLOCK_SIZE, DEAD, REFUSALS, end_calls_when_dead, refused
+from lm_eval_tts.core.digests import folder_facts
+from lm_eval_tts.engines.vllm.engine import (
+    CPU_BLOCK_SIZE,
+    DEAD,
+    REFUSALS,
+    end_calls_when_dead,
+    refused,
+)
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel
-from lm_eval_tts.reward_models.families import Family, cannot_load, check_labels
-from lm_eval_tts.reward_models.heads import label_scores, sign_ids
+from lm_eval_tts.reward_models.families import Family
+from lm_eval_tts.reward_models.heads import cannot_load
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
+from lm_eval_tts.reward_models.known import KnownScores
 
-TASK = "token_classify"
+POOLING_TASK = "token_classify"
 FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
-MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read from their start
 
 
 class VLLMRewardModel(CheckpointModel):
@@ -40,13 +45,14 @@ class VLLMRewardModel(CheckpointModel):
 
     def __init__(self, llm: LLM, family: Family, words: Words) -> None:
         config = llm.llm_engine.model_config
-        weights, dtype = f"{config.model}@{config.revision}", str(config.dtype)
+        files = folder_facts({"model": config.model})
+        weights, dtype = f"{config.model}@{config.revision} {files}", str(config.dtype)
         super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
         self._llm = llm
-        self._known: dict[bytes, float] = {}
+        self._known = KnownScores()
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
-        """Run the model; what vLLM refuses is told apart from the rest."""
+        """Run the model; where vLLM refuses some, each is read for itself."""
         try:
             return self._read_all(inputs) if inputs else []
         except EngineDeadError:
@@ -57,48 +63,32 @@ class VLLMRewardModel(CheckpointModel):
         return [reading for x in inputs for reading in self._read([x])]
 
     def _read_all(self, inputs: Sequence[Input]) -> list[Reading]:
-        if len(self._known) > MOST_KNOWN:
-            self._known.clear()
-        readings = self._encode(inputs, from_start=False)
-        missing = [i for i, reading in enumerate(readings) if reading is None]
-        if missing:
+        """Read what is new; where a score lies in what vLLM had cached, read from the start."""
+        self._known.make_room()
+        read = dict(enumerate(self._encode(inputs, from_start=False)))
+        if missing := [i for i, item in enumerate(inputs) if self._known.missing(item)]:
             again = self._encode([inputs[i] for i in missing], from_start=True)
-            for i, reading in zip(missing, again, strict=True):
-                readings[i] = reading
-        return [reading for reading in readings if reading is not None]
+            read.update(zip(missing, again, strict=True))
+        return [Reading(self._known.of(item), read[i]) for i, item in enumerate(inputs)]
 
-    def _encode(self, inputs: Sequence[Input], *, from_start: bool) -> list[Reading | None]:
-        """Read inputs at once; None where a score lies in what vLLM did not compute."""
+    def _encode(self, inputs: Sequence[Input], *, from_start: bool) -> list[int]:
+        """Read inputs at once; return how many tokens of each vLLM computed."""
         outputs = self._llm.encode(
             [TokensPrompt(prompt_token_ids=list(item.token_ids)) for item in inputs],
             PoolingParams(use_activation=False, skip_reading_prefix_cache=from_start),
-            pooling_task=TASK,
+            pooling_task=POOLING_TASK,
             use_tqdm=False,
         )
-        for item, output in zip(inputs, outputs, strict=True):
-            self._keep(item, output)
-        return [self._reading(item, out) for item, out in zip(inputs, outputs, strict=True)]
+        return [self._keep(item, output) for item, output in zip(inputs, outputs, strict=True)]
 
-    def _keep(self, item: Input, output: PoolingRequestOutput) -> None:
+    def _keep(self, item: Input, output: PoolingRequestOutput) -> int:
         """Note the scores in the logits [tokens computed, labels], which are those of the end."""
-        logits = output.outputs.data.double()
+        logits = output.outputs.data
         start = len(item.token_ids) - len(logits)
         here = [p for p in item.positions if p >= start]
-        logits = logits[[p - start for p in here]]
-        scores = logits[:, 0] if self._family.head == "raw" else label_scores(logits)
-        for position, score in zip(here, scores.tolist(), strict=True):
-            self._known[_key(item, position)] = score
-
-    def _reading(self, item: Input, output: PoolingRequestOutput) -> Reading | None:
-        scores = [self._known.get(_key(item, position)) for position in item.positions]
-        known = tuple(score for score in scores if score is not None)
-        return Reading(known, len(output.outputs.data)) if len(known) == len(scores) else None
-
-
-def _key(item: Input, position: int) -> bytes:
-    """Return what tells all that the score at a position depends on: the tokens up to it."""
-    ids = array("q", item.token_ids[: position + 1])
-    return hashlib.blake2b(ids.tobytes(), digest_size=16).digest()
+        scores = self._family.head.scores(logits[[p - start for p in here]]).tolist()
+        self._known.note(item, dict(zip(here, scores, strict=True)))
+        return len(logits)
 
 
 def load_vllm(
@@ -115,8 +105,7 @@ def load_vllm(
     """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family."""
     code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
     config = _read_config(name, **code)
-    if family.head in ("label", "raw"):
-        check_labels(name, family, config.num_labels)
+    family.head.check_labels(name, config)
     if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
         dtype = str(config.dtype).removeprefix("torch.")
     arguments = {
@@ -131,8 +120,7 @@ def load_vllm(
     }
     if current_platform.is_cpu():
         arguments["block_size"] = CPU_BLOCK_SIZE
-    if family.head == "sign":
-        arguments |= _signs_as_labels(words.tokenizer, name)
+    arguments |= family.head.vllm_arguments(name, words.tokenizer)
     try:
         llm = LLM(name, **arguments, **code)
     except FAILURES as error:
@@ -150,15 +138,7 @@ def _read_config(name: str, **code: Any) -> Any:
 
 
 def _pooler_config() -> PoolerConfig:
-    """Ask for all tokens; vLLM before 0.25 is told the task at each call alone."""
-    config = {"tok_pooling_type": "ALL", "task": TASK}
+    """Ask for all tokens; vLLM before 0.25 takes the task at each call alone."""
+    config = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
     known = {field.name for field in fields(PoolerConfig)}
     return PoolerConfig(**{name: value for name, value in config.items() if name in known})
-
-
-def _signs_as_labels(tokenizer: Any, name: str) -> dict[str, Any]:
-    """Return what has vLLM make a classifier of the language head: labels "-" and "+"."""
-    plus, minus = sign_ids(tokenizer, name)
-    tokens = tokenizer.convert_ids_to_tokens([minus, plus])
-    overrides = {"classifier_from_token": tokens, "method": "no_post_processing"}
-    return {"convert": "classify", "hf_overrides": overrides}

@@ -13,44 +13,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Program, Request, Trace
-from lm_eval_tts.strategies.sampling import at_least
-from lm_eval_tts.strategies.search import Path, Search, best, distinct
+from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.tree import (
+    Growth,
+    Path,
+    SearchStrategy,
+    best_paths,
+    distinct_paths,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beam(Search):
-    """Keep the best n // beam_width of `n` paths and expand each `beam_width` times.
-
-    n: a multiple of beam_width. filter_duplicates: of paths that say the same only one is kept;
-    the others' expansions go to those that are.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Beam(SearchStrategy):
+    """Keep the best n // beam_width of `n` paths and expand each `beam_width` times."""
 
     beam_width: int = 4
+    """>= 1; `n` is a multiple of it."""
     filter_duplicates: bool = True
+    """Of paths that say the same only one is kept; the others' expansions go to those that are."""
 
     def __post_init__(self) -> None:
-        Search.__post_init__(self)
+        super().__post_init__()
         at_least(self, 1, "beam_width")
         if self.n % self.beam_width:
             raise SettingsError(
                 f"n={self.n}, beam_width={self.beam_width}: n must be a multiple of beam_width"
             )
 
-    def run(self, request: Request) -> Program[Trace]:
-        """Return the trace of the chosen path, with all complete ones as its candidates."""
-        return self.choose(request, (yield from self.search(request, self.n)))
+    def search(self, request: Request) -> Program[list[Path]]:
+        """Return the complete paths of one tree."""
+        return self.grow_tree(request, self.n)
 
-    def search(self, request: Request, n: int) -> Program[list[Path]]:
+    def grow_tree(self, request: Request, n: int) -> Program[list[Path]]:
         """Return the complete paths of one tree of `n` paths."""
+        growth = Growth(request, self)
         places = n // self.beam_width
-        parents = [self.start(request)] * n
+        parents = [growth.start()] * n
         finished: list[Path] = []
         for iteration in range(self.num_iterations):
-            paths = yield from self.grow_all(request, parents, iteration)
+            paths = yield from growth.grow_all(parents, iteration)
             finished += [path for path in paths if path.done]
-            kept = best(distinct(paths) if self.filter_duplicates else paths, places)
+            kept = best_paths(distinct_paths(paths) if self.filter_duplicates else paths, places)
             live = [path for path in kept if not path.done]
             places -= len(kept) - len(live)
             if not live:

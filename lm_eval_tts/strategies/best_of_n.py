@@ -3,37 +3,33 @@
 score_by="reward": a reward model rates them (Cobbe et al. 2021, arXiv:2110.14168); its weighted
 form adds the scores of equal answers up (Li et al. 2022, arXiv:2206.02336). Without a reward model
 the policy's own confidence can: "mean_logprob", or "self_certainty" (Kang et al. 2025,
-arXiv:2502.18581), which takes an engine that tells of the whole vocabulary.
+arXiv:2502.18581), which takes an engine that reports on the whole vocabulary.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lm_eval_tts.errors import unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.confidence import MEASURES, check_told
-from lm_eval_tts.strategies.sampling import (
-    Rated,
-    chosen,
-    classes_of,
-    generator_of,
-    rate,
-    steps_of,
-)
-from lm_eval_tts.voting import aggregate, pick_best, pick_voted, vote_weights
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.strategies.base import LogprobKind
+from lm_eval_tts.strategies.parts.candidates import RatedStrategy
+from lm_eval_tts.strategies.parts.checks import one_of
+from lm_eval_tts.strategies.parts.confidence import MEASURES, require_reported
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BestOfN(Rated):
-    """Sample `n` responses and choose by `score_by`: "reward", "mean_logprob", "self_certainty"."""
+@dataclass(frozen=True, kw_only=True)
+class BestOfN(RatedStrategy):
+    """Sample `n` responses and choose by a score."""
 
     score_by: str = "reward"
+    """"reward", or one of MEASURES: "mean_logprob", "self_certainty"."""
+
+    answers_within_n = True
 
     def __post_init__(self) -> None:
-        Rated.__post_init__(self)
-        if self.score_by not in ("reward", *MEASURES):
-            raise unknown_name("score_by", self.score_by, ("reward", *MEASURES))
+        super().__post_init__()
+        one_of(self, "score_by", ("reward", *MEASURES))
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -41,33 +37,20 @@ class BestOfN(Rated):
         return (self.score_by,)
 
     @property
-    def num_samples(self) -> int:
-        """All candidates are independent samples."""
-        return self.n
+    def needs_logprobs(self) -> LogprobKind:
+        """What the measure is of."""
+        kinds = {"mean_logprob": LogprobKind.SAMPLED, "self_certainty": LogprobKind.VOCABULARY}
+        return kinds.get(self.score_by, LogprobKind.NONE)
 
-    def run(self, request: Request) -> Program[Trace]:
-        """Return the trace of the chosen response, with all as its candidates."""
-        candidates = yield from gather(self.candidate(request) for _ in range(self.n))
-        return choose(request, candidates, self.score_by, self.weighted)
+    def write(self, request: Request) -> Program[Trace]:
+        """Return the program of one response, with the log-probabilities that a measure takes."""
+        asked = replace(request, logprobs=0) if self.needs_logprobs else request
+        return super().write(asked)
 
-    def candidate(self, request: Request) -> Program[Candidate]:
-        """Write one response and rate it."""
-        if self.score_by == "reward":
-            trace = yield from self.write(request)
-            steps = steps_of(request.decode(trace.response_ids), self.step_delimiter)
-            scores = yield from rate(request, steps)
-            return Candidate(trace, (("reward", aggregate(scores, self.aggregation)),), scores)
-        trace = yield from self.write(replace(request, logprobs=0))
+    def rate(self, request: Request, trace: Trace) -> Program[Candidate]:
+        """Ask the reward model about a response, or measure how sure the policy was of it."""
+        if self.needs_reward_model:
+            return (yield from super().rate(request, trace))
         value = MEASURES[self.score_by](trace.logprobs, request.vocabulary_size)
-        check_told(value, trace.logprobs, self.score_by)
+        require_reported(value, trace.logprobs, self.score_by)
         return Candidate(trace.without_logprobs(), ((self.score_by, value),))
-
-
-def choose(request: Request, candidates: list[Candidate], score_by: str, weighted: bool) -> Trace:
-    """Return the candidate with the best score, or the best of the class with most of it."""
-    scores = [dict(candidate.scores)[score_by] for candidate in candidates]
-    random = generator_of(request, "choose")
-    if not weighted:
-        return chosen(candidates, pick_best(scores, random))
-    classes = classes_of(request, candidates)
-    return chosen(candidates, pick_voted(classes, vote_weights(scores), scores, random))

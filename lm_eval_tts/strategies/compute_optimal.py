@@ -10,84 +10,102 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from lm_eval_tts.difficulty import agreement, bin_of
+from lm_eval_tts.core.difficulty import BINS, ESTIMATES, agreement, bin_of, mean_reward
+from lm_eval_tts.core.identity import problem_of
+from lm_eval_tts.core.program import Program, Sampling, gather
+from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.beam import Beam
-from lm_eval_tts.strategies.best_of_n import BestOfN, choose
-from lm_eval_tts.strategies.dvts import DVTS
-from lm_eval_tts.strategies.particle import Particle
-from lm_eval_tts.strategies.rebase import Rebase
-from lm_eval_tts.strategies.sampling import (
-    at_least,
-    chosen,
-    classes_of,
-    generator_of,
-)
-from lm_eval_tts.strategies.self_consistency import SelfConsistency
-from lm_eval_tts.strategies.table import Rule, load_table
-from lm_eval_tts.voting import pick_voted
-
-KINDS: dict[str, Any] = {
-    "self_consistency": SelfConsistency,
-    "best_of_n": BestOfN,
-    "beam": Beam,
-    "dvts": DVTS,
-    "rebase": Rebase,
-    "particle": Particle,
-}
-ESTIMATES = ("agreement", "reward", "both", "oracle")
+from lm_eval_tts.strategies.base import Abilities, LogprobKind
+from lm_eval_tts.strategies.parts.candidates import RatedStrategy, SampleStrategy, classes_of
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
+from lm_eval_tts.strategies.parts.table import TableRule, load_table
+from lm_eval_tts.strategies.parts.tree import SearchSettings
+from lm_eval_tts.strategies.registry import find_strategy, names_within_n
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeOptimal(Beam):
-    """Estimate the difficulty of a problem and run what the table says.
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptimal(SearchSettings):
+    """Estimate the difficulty of a problem by probes and run what a table says.
 
-    n: the budget of samples. table: a YAML file like compute_optimal.yaml; None is the published
-    rule. policy_size: in billions of parameters; None is what the model tells. probes: samples
-    that the difficulty is estimated from, >= 2. difficulty_by: "agreement" of their answers, their
-    mean "reward", "both" (the mean of the two), or "oracle": pass@1 in `oracle_file`, a samples
-    file of lm-eval. The other settings are handed to the strategy, if it has them.
+    The settings of sampling, rating and search are those of the probes, and are handed to the
+    strategy of the rule, if it has them. `n` is the budget of samples.
     """
 
+    beam_width: int = 4
+    """As for beam search."""
+    filter_duplicates: bool = True
+    """As for beam search."""
     table: str | None = None
+    """A YAML file like compute_optimal.yaml; None is the published rule."""
     policy_size: float | None = None
+    """In billions of parameters; None is what the model reports."""
     probes: int = 4
+    """Samples that the difficulty is estimated from, >= 2."""
     difficulty_by: str = "agreement"
+    """Of the probes' answers, their mean "reward", "both" (the mean of the two), or "oracle"."""
     oracle_file: str | None = None
+    """For the oracle: a samples file of lm-eval, whose pass@1 is the difficulty."""
 
     def __post_init__(self) -> None:
-        Beam.__post_init__(self)
+        super().__post_init__()
         at_least(self, 2, "probes")
-        if self.difficulty_by not in ESTIMATES:
-            raise unknown_name("difficulty_by", self.difficulty_by, ESTIMATES)
+        one_of(self, "difficulty_by", ESTIMATES)
         if (self.difficulty_by == "oracle") != (self.oracle_file is not None):
             raise SettingsError(
                 f"difficulty_by={self.difficulty_by!r}, oracle_file={self.oracle_file!r}: "
                 "the oracle, and nothing else, needs the samples file of an earlier run"
             )
-        for rule in load_table(self.table):
-            self.strategy(rule)
-        if self.oracle_file:
-            pass_rates(self.oracle_file)
+        if self.oracle_file and not self.rates_by_problem:
+            raise SettingsError(f"oracle_file={self.oracle_file!r} has no rows")
+        if self.rules and self.policy_size is not None:  # reading the rules checks each of them
+            self._check_rules(self.policy_size)
+
+    @cached_property
+    def rules(self) -> tuple[tuple[TableRule, SampleStrategy], ...]:
+        """The table as it was read first, with the strategy of each rule."""
+        return tuple((rule, self.strategy(rule)) for rule in load_table(self.table))
+
+    @cached_property
+    def rates_by_problem(self) -> dict[str, float]:
+        """The oracle's knowledge."""
+        return pass_rates(self.oracle_file or "")
 
     @property
     def score_names(self) -> tuple[str, ...]:
-        """The reward model's, if a rule or the estimate of difficulty asks it."""
-        kinds = {rule.strategy for rule in load_table(self.table)}
-        asked = self.difficulty_by in ("reward", "both") or kinds != {"self_consistency"}
-        return ("reward",) if asked else ()
+        """Those of the strategies in the table, and the reward if difficulty is estimated by it."""
+        names = ["reward"] if self._rates_probes else []
+        for _, strategy in self.rules:
+            names += strategy.score_names
+        return tuple(dict.fromkeys(names))
 
-    def strategy(self, rule: Rule) -> Any:
+    @property
+    def needs_logprobs(self) -> LogprobKind:
+        """What a strategy in the table needs."""
+        return max(strategy.needs_logprobs for _, strategy in self.rules)
+
+    @property
+    def needs_continuation(self) -> bool:
+        """Whether a strategy in the table, or a probe, does."""
+        return any(s.needs_continuation for _, s in self.rules) or super().needs_continuation
+
+    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
+        """Raise SettingsError if it, or a strategy in the table, cannot work with these."""
+        super().check(delimiters, sampling)
+        for _, strategy in self.rules:
+            strategy.check(delimiters, sampling)
+
+    def check_model(self, model: Abilities) -> None:
+        """Raise SettingsError if the table has no rule for a problem of this model."""
+        super().check_model(model)
+        self._check_rules(self._size(model.policy_size))
+
+    def strategy(self, rule: TableRule) -> SampleStrategy:
         """Return the strategy of a rule. Raises SettingsError if it has no such settings."""
-        if rule.strategy not in KINDS:
-            raise unknown_name("strategy in the table", rule.strategy, KINDS)
-        kind = KINDS[rule.strategy]
+        kind = _kind(rule.strategy)
         names = [field.name for field in fields(kind)]
         for name in rule.settings:
             if name not in names:
@@ -97,71 +115,88 @@ class ComputeOptimal(Beam):
 
     def run(self, request: Request) -> Program[Trace]:
         """Return the chosen trace; the probes are among its candidates."""
-        size = request.policy_size if self.policy_size is None else self.policy_size
-        if size is None:
-            raise SettingsError("compute_optimal needs policy_size= in billions of parameters")
+        size, probes = self._size(request.policy_size), list[Candidate]()
         if self.difficulty_by == "oracle":
-            return (yield from self._solve(request, size, self._oracle(request), []))
-        probes = yield from gather(self._probe(request) for _ in range(self.probes))
-        rate = self._estimate(request, probes)
-        return (yield from self._solve(request, size, bin_of(rate), probes))
+            rate = self._known_rate(request)
+        else:
+            probes = yield from gather(self._probe(request) for _ in range(self.probes))
+            rate = self._estimate(request, probes)
+        strategy = self._strategy_for(size, bin_of(rate))
+        found = yield from strategy.propose(request, num_known=len(probes))
+        probes = yield from gather(self._rated_by(strategy, request, probe) for probe in probes)
+        return strategy.select(request, [*probes, *found])
+
+    @property
+    def _rates_probes(self) -> bool:
+        return self.difficulty_by in ("reward", "both")
 
     def _probe(self, request: Request) -> Program[Candidate]:
-        if self.score_names:
-            best_of_n: BestOfN = self.strategy(Rule("best_of_n"))
-            return (yield from best_of_n.candidate(request))
-        return Candidate((yield from self.write(request)))
+        """Write a sample, with whatever a strategy in the table may want to know of it."""
+        asked = replace(request, logprobs=0) if self.needs_logprobs else request
+        trace = yield from self.write(asked)
+        if not self._rates_probes:
+            return Candidate(trace)
+        return replace((yield from self.rate(request, trace)), trace=trace)
+
+    def _rated_by(
+        self, strategy: SampleStrategy, request: Request, probe: Candidate
+    ) -> Program[Candidate]:
+        """Rate a probe as the strategy that follows does, asking nothing twice."""
+        if isinstance(strategy, RatedStrategy) and probe.scores and strategy.asks_as(self):
+            return strategy.rated(probe.trace, probe.step_scores)
+        return (yield from strategy.rate(request, probe.trace))
 
     def _estimate(self, request: Request, probes: Sequence[Candidate]) -> float:
+        """Return what pass@1 may be."""
         values = []
         if self.difficulty_by != "reward":
-            values.append(agreement(classes_of(request, probes)))
-        if self.difficulty_by != "agreement":
-            known = [s for p in probes if (s := dict(p.scores)["reward"]) == s]  # without NaN
-            values.append(sum(known) / len(known) if known else 0.0)
+            values.append(agreement(classes_of(request, [probe.trace for probe in probes])))
+        if self._rates_probes:
+            values.append(mean_reward([dict(probe.scores)["reward"] for probe in probes]))
         return sum(values) / len(values)
 
-    def _oracle(self, request: Request) -> str:
-        rates = pass_rates(self.oracle_file or "")
-        if request.problem not in rates:
+    def _known_rate(self, request: Request) -> float:
+        if request.problem not in self.rates_by_problem:
             raise RequestError(f"problem {request.problem!r} is not in {self.oracle_file}")
-        return bin_of(rates[request.problem])
+        return self.rates_by_problem[request.problem]
 
-    def _solve(
-        self, request: Request, size: float, difficulty: str, probes: list[Candidate]
-    ) -> Program[Trace]:
-        """Run the strategy of the first rule that fits; probes compete with what it finds."""
-        rule = next((r for r in load_table(self.table) if r.fits(size, difficulty, self.n)), None)
-        if rule is None:
-            raise SettingsError(
-                f"table={self.table!r} has no rule for policy_size={size}, {difficulty} problems "
-                f"and n={self.n}: add one without conditions at its end"
-            )
-        strategy = self.strategy(rule)
-        candidates = list(probes)
-        if isinstance(strategy, (SelfConsistency, BestOfN)):  # probes are samples as good as any
-            more = range(max(0, strategy.n - len(probes)))
-            candidates += yield from gather(self._probe(request) for _ in more)
-        else:
-            trace = yield from strategy.run(request)
-            candidates += trace.candidates
-        if not isinstance(strategy, SelfConsistency):
-            return choose(request, candidates, "reward", strategy.weighted)
-        equal = [1.0] * len(candidates)
-        random = generator_of(request, "vote")
-        picked = pick_voted(classes_of(request, candidates), equal, equal, random)
-        return chosen(candidates, picked)
+    def _size(self, reported: float | None) -> float:
+        size = reported if self.policy_size is None else self.policy_size
+        if size is None:
+            raise SettingsError("compute_optimal needs policy_size= in billions of parameters")
+        return size
+
+    def _check_rules(self, size: float) -> None:
+        for difficulty in BINS:
+            self._strategy_for(size, difficulty)
+
+    def _strategy_for(self, size: float, difficulty: str) -> SampleStrategy:
+        """Return the strategy of the first rule that fits."""
+        for rule, strategy in self.rules:
+            if rule.fits(size, difficulty, self.n):
+                return strategy
+        raise SettingsError(
+            f"table={self.table!r} has no rule for policy_size={size}, {difficulty} problems "
+            f"and n={self.n}: add one without conditions at its end"
+        )
 
 
-@lru_cache(maxsize=4)
+def _kind(name: str) -> type[SampleStrategy]:
+    """Return a strategy that a table may choose. Raises SettingsError."""
+    if name in (names := names_within_n()) or ":" in name:
+        kind = find_strategy(name)
+        if issubclass(kind, SampleStrategy) and kind.answers_within_n:
+            return kind
+    raise unknown_name("strategy in the table", name, names)
+
+
 def pass_rates(path: str) -> dict[str, float]:
     """Return pass@1 of each problem in a samples file of lm-eval. Raises SettingsError."""
     rates: dict[str, float] = {}
     try:
         with Path(path).expanduser().open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
-                problem = str(row["doc"].get("id") or row["doc"]["question"])
-                rates[problem] = float(row.get("pass@1", row["exact_match"]))
+                rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"oracle_file={path!r} is no samples file of our tasks: {error!r}"

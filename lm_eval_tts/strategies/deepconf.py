@@ -14,30 +14,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.program import Candidate, Program, Request, Trace, gather
-from lm_eval_tts.strategies.confidence import (
-    bottom_confidence,
-    check_told,
-    group_confidences,
-    mean,
-    tail_confidence,
-    token_confidences,
-)
-from lm_eval_tts.strategies.sampling import (
-    Sampled,
-    at_least,
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import pick_voted
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.strategies.base import LogprobKind
+from lm_eval_tts.strategies.parts.candidates import (
+    SampleStrategy,
     chosen,
     classes_of,
     generator_of,
 )
-from lm_eval_tts.strategies.single import Single
-from lm_eval_tts.voting import pick_voted
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
+from lm_eval_tts.strategies.parts.completion import has_end, write_on
+from lm_eval_tts.strategies.parts.confidence import (
+    bottom_confidence,
+    group_confidences,
+    mean_or_nan,
+    require_reported,
+    tail_confidence,
+    token_confidences,
+)
 
 PIECE = 64  # tokens that are written between two looks at the confidence
 
-MEASURES: dict[str, Callable[[Sequence[float], int], float]] = {
-    "mean": lambda confidences, window: mean(confidences),
+CONFIDENCES: dict[str, Callable[[Sequence[float], int], float]] = {
+    "mean": lambda confidences, window: mean_or_nan(confidences),
     "bottom": lambda confidences, window: bottom_confidence(group_confidences(confidences, window)),
     "lowest": lambda confidences, window: min(group_confidences(confidences, window), default=-1.0),
     "tail": tail_confidence,
@@ -52,28 +54,31 @@ class Watched(NamedTuple):
     given_up: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeepConf(Sampled):
-    """Sample `n` responses; those in the most confident `keep` share vote by their confidence.
-
-    confidence: "bottom" (the mean of the weakest tenth of groups), "lowest" (the weakest), "tail"
-    (the last) or "mean". window: tokens of a group. top_logprobs: likeliest tokens that a token's
-    confidence is the mean over. keep: in (0, 1]; 0.1 and 0.9 in the paper. warmup: responses that
-    are written whole and set the threshold for the others; 0 writes all of them whole.
-    """
+@dataclass(frozen=True, kw_only=True)
+class DeepConf(SampleStrategy):
+    """Sample `n` responses; those in the most confident `keep` share vote by their confidence."""
 
     n: int = 16
+    """Responses of a problem, >= 1."""
     confidence: str = "bottom"
+    """"bottom" (the mean of the weakest tenth of groups), "lowest" (the weakest), "tail" (the last)
+    or "mean"."""
     window: int = 2048
+    """Tokens of a group, >= 1."""
     top_logprobs: int = 20
+    """Likeliest tokens that a token's confidence is the mean over, >= 1."""
     keep: float = 0.9
+    """In (0, 1]; 0.1 and 0.9 in the paper."""
     warmup: int = 0
+    """Responses that are written whole and set the threshold for the others; 0 writes all whole."""
+
+    score_names = ("confidence",)
+    needs_logprobs = LogprobKind.TOP
 
     def __post_init__(self) -> None:
-        Sampled.__post_init__(self)
+        super().__post_init__()
         at_least(self, 1, "window", "top_logprobs")
-        if self.confidence not in MEASURES:
-            raise unknown_name("confidence", self.confidence, MEASURES)
+        one_of(self, "confidence", CONFIDENCES)
         if not 0 < self.keep <= 1:
             raise SettingsError(f"keep={self.keep}: allowed is a number in (0, 1]")
         if not 0 <= self.warmup < self.n:
@@ -85,9 +90,9 @@ class DeepConf(Sampled):
             )
 
     @property
-    def score_names(self) -> tuple[str, ...]:
-        """The response's confidence."""
-        return ("confidence",)
+    def needs_continuation(self) -> bool:
+        """To write in pieces, or to cut a thought."""
+        return bool(self.warmup) or super().needs_continuation
 
     @property
     def num_samples(self) -> int:
@@ -101,9 +106,13 @@ class DeepConf(Sampled):
         watched = yield from gather(self._whole(request) for _ in range(first))
         least = -math.inf
         if self.warmup:
-            least = threshold([self._lowest(w) for w in watched], self.keep)
+            least = confidence_threshold([self._lowest(w) for w in watched], self.keep)
             rest = range(self.n - self.warmup)
             watched += yield from gather(self._watched(request, least) for _ in rest)
+        return self._vote(request, watched, least)
+
+    def _vote(self, request: Request, watched: Sequence[Watched], least: float) -> Trace:
+        """Return the choice of those that are confident enough; of all that are whole, if none."""
         candidates = [self._candidate(w) for w in watched]
         scores = [dict(candidate.scores)["confidence"] for candidate in candidates]
         if self.warmup:
@@ -113,7 +122,7 @@ class DeepConf(Sampled):
         weights = [max(s, 0.0) if vote else 0.0 for s, vote in zip(scores, votes, strict=True)]
         if not any(weights):
             weights = [float(not w.given_up) for w in watched]
-        classes = classes_of(request, candidates)
+        classes = classes_of(request, [w.trace for w in watched])
         voting = [c if weight else None for c, weight in zip(classes, weights, strict=True)]
         random = generator_of(request, "vote")
         return chosen(candidates, pick_voted(voting, weights, scores, random))
@@ -121,7 +130,7 @@ class DeepConf(Sampled):
     def _whole(self, request: Request) -> Program[Watched]:
         trace = yield from self.write(request)
         confidences = token_confidences(trace.logprobs)
-        check_told(sum(confidences), trace.logprobs, "deepconf")
+        require_reported(sum(confidences), trace.logprobs, "deepconf")
         return Watched(trace.without_logprobs(), confidences)
 
     def _watched(self, request: Request, least: float) -> Program[Watched]:
@@ -130,33 +139,26 @@ class DeepConf(Sampled):
         limit = min(self.max_gen_toks, request.max_tokens)
         while True:
             size = min(PIECE, limit - trace.num_tokens())
-            rest = replace(request, prompt=trace.token_ids, max_tokens=size)
-            piece = yield from Single(max_gen_toks=size).run(rest)
-            confidences += token_confidences(piece.logprobs)
-            trace = replace(trace, segments=(*trace.segments, *piece.without_logprobs().segments))
+            longer = yield from write_on(request, trace, size)
+            confidences += token_confidences(longer.logprobs)
+            trace = longer.without_logprobs()
             if not trace.truncated("answer") or trace.num_tokens() >= limit:
                 return Watched(trace, confidences)
-            if self._crosses_stop(request, trace):
+            if has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
             if full and min(group_confidences(confidences, self.window)) < least:
                 return Watched(trace, confidences, given_up=True)
 
-    def _crosses_stop(self, request: Request, trace: Trace) -> bool:
-        """Say whether a stop string lies across two pieces, where no engine could see it."""
-        stops = (*request.until, request.delimiters.answer_end.strip())
-        text = request.decode(trace.response_ids)
-        return any(stop in text for stop in stops if stop)
-
     def _lowest(self, watched: Watched) -> float:
-        return MEASURES["lowest"](watched.confidences, self.window)
+        return CONFIDENCES["lowest"](watched.confidences, self.window)
 
     def _candidate(self, watched: Watched) -> Candidate:
-        value = MEASURES[self.confidence](watched.confidences, self.window)
+        value = CONFIDENCES[self.confidence](watched.confidences, self.window)
         return Candidate(watched.trace, (("confidence", value),))
 
 
-def threshold(lowest: Sequence[float], keep: float) -> float:
+def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
     """Return what the most confident `keep` share of the warm-up responses reaches.
 
     The (1 - keep) quantile of their lowest group confidences.
@@ -168,5 +170,5 @@ def threshold(lowest: Sequence[float], keep: float) -> float:
 def most_confident(scores: Sequence[float], keep: float) -> list[bool]:
     """Return whether each response is in the most confident `keep` share, at least one of them."""
     known = [score for score in scores if not math.isnan(score)]
-    least = threshold(known, keep) if known else math.inf
+    least = confidence_threshold(known, keep) if known else math.inf
     return [score >= least for score in scores]

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lm_eval_tts.program import Program, Request, Trace, gather
+from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.trace import Request
 from lm_eval_tts.strategies.beam import Beam
+from lm_eval_tts.strategies.parts.tree import Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DVTS(Beam):
     """n // beam_width trees that know nothing of each other; the best path of all is chosen."""
 
-    def run(self, request: Request) -> Program[Trace]:
-        """Return the trace of the chosen path, with the complete ones of all trees beside it."""
+    def search(self, request: Request) -> Program[list[Path]]:
+        """Return the complete paths of all trees."""
         trees = range(self.n // self.beam_width)
-        found = yield from gather(self.search(request, self.beam_width) for _ in trees)
-        return self.choose(request, [path for paths in found for path in paths])
+        found = yield from gather(self.grow_tree(request, self.beam_width) for _ in trees)
+        return [path for paths in found for path in paths]

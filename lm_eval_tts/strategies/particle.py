@@ -10,36 +10,40 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lm_eval_tts.program import Program, Request, Trace
-from lm_eval_tts.strategies.rebase import check_temperature, softmax
-from lm_eval_tts.strategies.sampling import generator_of
-from lm_eval_tts.strategies.search import Search
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request
+from lm_eval_tts.strategies.parts.candidates import generator_of
+from lm_eval_tts.strategies.parts.checks import positive
+from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
+from lm_eval_tts.strategies.rebase import softmax
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Particle(Search):
-    """Keep `n` particles. weight_temperature: > 0; 1 is the paper's."""
+@dataclass(frozen=True, kw_only=True)
+class Particle(SearchStrategy):
+    """Keep `n` particles."""
 
     weight_temperature: float = 1.0
+    """> 0; 1 is the paper's."""
 
     def __post_init__(self) -> None:
-        Search.__post_init__(self)
-        check_temperature("weight_temperature", self.weight_temperature)
+        super().__post_init__()
+        positive(self, "weight_temperature")
 
-    def run(self, request: Request) -> Program[Trace]:
-        """Return the trace of the chosen particle, with all that are left as its candidates."""
-        particles = [self.start(request)] * self.n
+    def search(self, request: Request) -> Program[list[Path]]:
+        """Return the particles that are left."""
+        growth = Growth(request, self)
+        particles = [growth.start()] * self.n
         random = generator_of(request, "resample")
         for iteration in range(self.num_iterations):
             moving = [path for path in particles if not path.done]
             if not moving:
                 break
             resting = [path for path in particles if path.done]
-            particles = resting + (yield from self.grow_all(request, moving, iteration))
+            particles = resting + (yield from growth.grow_all(moving, iteration))
             if not all(path.done for path in particles):
                 weights = softmax([logit(p.rank) / self.weight_temperature for p in particles])
                 particles = random.choices(particles, weights, k=self.n)
-        return self.choose(request, particles)
+        return particles
 
 
 def logit(score: float) -> float:

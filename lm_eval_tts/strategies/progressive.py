@@ -10,46 +10,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
-from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
-from lm_eval_tts.strategies.thinking import open_thinking, share_room
-from lm_eval_tts.strategies.waits import Points, Thinking, with_points
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.strategies.base import Strategy
+from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.thinking import open_thinking, share_room
+from lm_eval_tts.strategies.parts.waits import Points, Thinking, with_points
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progressive:
+@dataclass(frozen=True, kw_only=True)
+class Progressive(Strategy):
     """Think, and answer after 0, 1 ... `num_waits` waits; points are named wait0, wait1 ...
 
-    max_thinking_tokens: one budget for all levels. A level that the budget does not reach has the
-    answer of the last level before it. Other settings as for budget forcing.
+    A level that the budget does not reach has the answer of the last level before it.
     """
 
     num_waits: int = 3
+    """The last level, >= 0."""
     max_thinking_tokens: int = 2048
+    """One budget for all levels, >= 0."""
     wait_text: str = "Wait"
+    """As for budget forcing."""
     max_answer_tokens: int = 512
+    """Room for each answer, >= 1."""
+
+    needs_thinking_end = True
 
     def __post_init__(self) -> None:
-        check_budget((self.max_thinking_tokens,), self.num_waits, self.max_answer_tokens)
+        at_least(self, 0, "max_thinking_tokens", "num_waits")
+        at_least(self, 1, "max_answer_tokens")
 
     @property
     def point_labels(self) -> tuple[str, ...]:
         """One point a level."""
         return tuple(f"wait{level}" for level in range(self.num_waits + 1))
-
-    @property
-    def num_samples(self) -> int:
-        """No candidates: there is one response."""
-        return 0
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Nothing is rated."""
-        return ()
-
-    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
-        """Raise SettingsError if the delimiters cannot end a thought."""
-        check_thinking_end(delimiters, "progressive")
 
     def run(self, request: Request) -> Program[Trace]:
         """Return the trace of the last level, with all levels as its points."""

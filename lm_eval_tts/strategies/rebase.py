@@ -11,27 +11,30 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Program, Request, Trace
-from lm_eval_tts.strategies.search import Path, Search
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request
+from lm_eval_tts.strategies.parts.checks import positive
+from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rebase(Search):
-    """Share `n` expansions among the paths. balance_temperature: > 0, less is greedier."""
+@dataclass(frozen=True, kw_only=True)
+class Rebase(SearchStrategy):
+    """Share `n` expansions among the paths."""
 
     balance_temperature: float = 0.1
+    """> 0, less is greedier."""
 
     def __post_init__(self) -> None:
-        Search.__post_init__(self)
-        check_temperature("balance_temperature", self.balance_temperature)
+        super().__post_init__()
+        positive(self, "balance_temperature")
 
-    def run(self, request: Request) -> Program[Trace]:
-        """Return the trace of the chosen path, with all complete ones as its candidates."""
-        parents = [self.start(request)] * self.n
+    def search(self, request: Request) -> Program[list[Path]]:
+        """Return the complete paths."""
+        growth = Growth(request, self)
+        parents = [growth.start()] * self.n
         finished: list[Path] = []
         for iteration in range(self.num_iterations):
-            paths = yield from self.grow_all(request, parents, iteration)
+            paths = yield from growth.grow_all(parents, iteration)
             finished += [path for path in paths if path.done]
             live = [path for path in paths if not path.done]
             if not live:
@@ -39,13 +42,7 @@ class Rebase(Search):
             shares = softmax([path.rank / self.balance_temperature for path in live])
             counts = apportion(shares, self.n - len(finished))
             parents = [p for p, count in zip(live, counts, strict=True) for _ in range(count)]
-        return self.choose(request, finished)
-
-
-def check_temperature(name: str, value: float) -> None:
-    """Raise SettingsError unless it is positive."""
-    if not value > 0:
-        raise SettingsError(f"{name}={value}: allowed is a number > 0")
+        return finished
 
 
 def softmax(values: Sequence[float]) -> list[float]:

@@ -8,46 +8,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lm_eval_tts.core.program import Program, Sampling
+from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace
-from lm_eval_tts.strategies.budget import check_budget, check_thinking_end
-from lm_eval_tts.strategies.thinking import answer, note_context, open_thinking, share_room, think
+from lm_eval_tts.strategies.base import Strategy
+from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.thinking import (
+    answer,
+    note_context,
+    open_thinking,
+    share_room,
+    think,
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejection:
-    """Sample thoughts until one ends within `max_thinking_tokens` (>= 1), `max_tries` at most."""
+@dataclass(frozen=True, kw_only=True)
+class Rejection(Strategy):
+    """Sample thoughts until one ends within `max_thinking_tokens`."""
 
     max_thinking_tokens: int = 2048
+    """The budget, >= 1."""
     max_tries: int = 8
+    """Thoughts at most, >= 1."""
     max_answer_tokens: int = 512
+    """Room for the answer, >= 1."""
+
+    needs_thinking_end = True
 
     def __post_init__(self) -> None:
-        check_budget((self.max_thinking_tokens,), 0, self.max_answer_tokens)
-        if self.max_thinking_tokens < 1 or self.max_tries < 1:
-            raise SettingsError(
-                f"max_thinking_tokens={self.max_thinking_tokens}, max_tries={self.max_tries}: "
-                "allowed are numbers >= 1"
-            )
-
-    @property
-    def point_labels(self) -> tuple[str, ...]:
-        """No points: there is one answer."""
-        return ()
-
-    @property
-    def num_samples(self) -> int:
-        """No candidates: there is one response."""
-        return 0
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Nothing is rated."""
-        return ()
+        at_least(self, 1, "max_thinking_tokens", "max_tries", "max_answer_tokens")
 
     def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
         """Raise SettingsError without a thinking_end, or if every try would be the same."""
-        check_thinking_end(delimiters, "rejection")
+        super().check(delimiters, sampling)
         if sampling.temperature == 0 and self.max_tries > 1:
             raise SettingsError(
                 "strategy 'rejection' needs sampling: set temperature > 0 (and do_sample=True)"

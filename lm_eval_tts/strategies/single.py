@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Program, Request, Sampling, Trace, generate
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.strategies.base import Strategy
+from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.completion import write_response
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Single:
-    """Generate until the end of the turn, a stop string, or `max_gen_toks` (>= 1, as in lm-eval).
+@dataclass(frozen=True, kw_only=True)
+class Single(Strategy):
+    """Generate until the end of the turn, a stop string, or `max_gen_toks`.
 
     A prompt style with an answer tag ends at its closing tag, which is kept.
     """
 
     max_gen_toks: int = 256
+    """Most tokens of the response, >= 1; the default is lm-eval's."""
+
+    needs_continuation = False
 
     def __post_init__(self) -> None:
-        if self.max_gen_toks < 1:
-            raise SettingsError(f"max_gen_toks={self.max_gen_toks}: allowed is a number >= 1")
-
-    @property
-    def point_labels(self) -> tuple[str, ...]:
-        """No points: there is one answer."""
-        return ()
-
-    @property
-    def num_samples(self) -> int:
-        """No candidates: there is one response."""
-        return 0
-
-    @property
-    def score_names(self) -> tuple[str, ...]:
-        """Nothing is rated."""
-        return ()
-
-    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
-        """Any delimiters and any sampling will do."""
+        at_least(self, 1, "max_gen_toks")
 
     def run(self, request: Request) -> Program[Trace]:
         """Return the trace of the one completion."""
-        if request.max_tokens < 1:
-            raise RequestError(f"prompt of {len(request.prompt)} tokens leaves no room to answer")
-        answer_end = request.delimiters.answer_end.strip()
-        stop = (*request.until, *((answer_end,) if answer_end else ()))
-        limit = min(self.max_gen_toks, request.max_tokens)
-        completion = yield from generate(
-            request.prompt,
-            max_tokens=limit,
-            stop=stop,
-            sampling=request.sampling,
-            logprobs=request.logprobs,
-        )
-        if answer_end and completion.stop == answer_end:  # as written, not cut and encoded anew
-            completion = replace(completion, token_ids=completion.sampled_ids)
-        trace = Trace(request.prompt).add(completion, "answer")
-        out = limit < self.max_gen_toks and trace.truncated("answer")
-        return replace(trace, out_of_context=out)
+        return write_response(request, self.max_gen_toks)

@@ -23,7 +23,7 @@ import datasets
 LEVELS = range(1, 9)  # steps of a problem
 VALUES = range(10, 100)
 NUM_TEST = 200
-NAMES = ("Tom", "Mia", "Ben", "Ada", "Sam", "Eva", "Leo", "Zoe")
+PEOPLE = ("Tom", "Mia", "Ben", "Ada", "Sam", "Eva", "Leo", "Zoe")
 ITEMS = ("pens", "cards", "shells", "coins", "books", "keys", "beads", "stamps")
 WORDINGS = {
     "+": ("Finds {}.", "Buys {}.", "Gets {}."),
@@ -88,7 +88,7 @@ class Problem:
 
     def question(self, told: Sequence[str], rng: random.Random) -> str:
         """Return the problem with its steps as they were told."""
-        name, items = rng.choice(NAMES), rng.choice(ITEMS)
+        name, items = rng.choice(PEOPLE), rng.choice(ITEMS)
         return " ".join([f"{name} has {self.start} {items}.", *told, f"How many {items}?"])
 
 

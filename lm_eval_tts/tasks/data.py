@@ -18,10 +18,10 @@ from typing import Any
 import datasets
 
 from lm_eval_tts.errors import DataError
+from lm_eval_tts.harness.names import DATA_VARIABLE
 
-DATA_VARIABLE = "LM_EVAL_TTS_DATA"
 LETTERS = "ABCDEFGHIJ"
-Row = Mapping[str, Any]
+Record = Mapping[str, Any]
 
 
 def load_benchmark(
@@ -51,7 +51,7 @@ def load_benchmark(
     return {"test": datasets.Dataset.from_list(docs)}
 
 
-def _local_rows(benchmark: str, folder: str) -> list[Row] | None:
+def _local_rows(benchmark: str, folder: str) -> list[Record] | None:
     """Return the rows of a folder's file, or None if the folder has no such file."""
     path = Path(folder).expanduser() / f"{benchmark}.jsonl"
     if not path.parent.is_dir():
@@ -68,9 +68,9 @@ def _local_rows(benchmark: str, folder: str) -> list[Row] | None:
         raise DataError(f"{path} is not JSON lines in UTF-8: {error}") from error
 
 
-def _hub_rows(benchmark: str, hub: Mapping[str, str], folder: str | None) -> Iterable[Row]:
+def _hub_rows(benchmark: str, hub: Mapping[str, str], folder: str | None) -> Iterable[Record]:
     try:
-        rows: Iterable[Row] = datasets.load_dataset(**hub)
+        rows: Iterable[Record] = datasets.load_dataset(**hub)
         return rows
     except Exception as error:  # the Hub's libraries raise many kinds
         searched = f" ({folder} has no {benchmark}.jsonl)" if folder else ""
@@ -91,7 +91,7 @@ def _reason(path: str, error: Exception) -> str:
 
 def _document(
     index: int,
-    row: Row,
+    row: Record,
     columns: Mapping[str, str],
     answer_after: str | None,
     wrong_answers: Sequence[str],

@@ -1,6 +1,6 @@
 """What k of n samples would have scored: expectations over all subsets of size k.
 
-pass_at, maj_at and best_at are exact, in closed form; weighted_at is exact where there are at most
+maj_at and best_at are exact, in closed form; weighted_at is exact where there are at most
 `MAX_SUBSETS` subsets and else the mean over so many drawn ones, always the same. A tie counts with
 the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n.
 """
@@ -17,19 +17,10 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from lm_eval_tts.voting import Classes, vote_weights
+from lm_eval_tts.core.voting import Classes, vote_weights
 
 MAX_SUBSETS = 2048  # a Monte Carlo error of at most 0.011 for one problem, less in the mean
 Counts = npt.NDArray[np.float64]
-
-
-def pass_at(correct: Sequence[float], k: int) -> float:
-    """Return the chance that one of k samples is right, without bias.
-
-    Chen et al. 2021 (arXiv:2107.03374), equation 1: 1 - C(n - c, k) / C(n, k).
-    """
-    n, wrong = len(correct), sum(not right for right in correct)
-    return 1 - comb(wrong, k) / comb(n, k)
 
 
 def best_at(correct: Sequence[float], scores: Sequence[float], k: int) -> float:

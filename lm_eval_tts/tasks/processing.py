@@ -7,46 +7,48 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
-from lm_eval_tts.autoload import task_configs
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import (
-    DEFAULT_TAGS,
     Item,
-    Kind,
-    Tolerance,
     Verdict,
     answer_classes,
-    assess,
     format_adherence,
     grade_many,
 )
-from lm_eval_tts.progress import lend_check
-from lm_eval_tts.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.harness.checks import Doc, item_of, tags_in
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
+from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
 
-MAX_QUICK = 50_000  # characters; longer responses are left to the real grading
+logger = logging.getLogger(__name__)
+
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
-Doc = Mapping[str, Any]
+UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
 
-    none_served: every request of the task failed, as far as this process has them.
+    failure: why there is no verdict, if the grader raised. none_served: every request of the task
+    failed, as far as this process has them.
     """
 
     response: str
     verdict: Verdict
     points: dict[str, Verdict]
     candidates: list[Verdict]
+    failure: str | None = None
     none_served: bool = False
 
     def __new__(
@@ -75,15 +77,15 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
         docs = list(docs)
         items = [
-            _item(text, doc)
+            _item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for text in (response, *_points(response).values(), *_candidates(response))
         ]
-        verdicts = iter(grade_many(items, progress=True))
+        verdicts = iter(_grade(items))
         graded = [[_take(response, verdicts) for response in some] for some in per_doc]
         if not any(_served(some) for some in graded):
             for answer in (answer for some in graded for answer in some):
@@ -91,8 +93,28 @@ class GradeFilter(Filter):
         return graded
 
 
-def _is_padding(response: str) -> bool:
-    return isinstance(response, Response) and response.details.padding
+def _item_or_failure(text: str, doc: Doc) -> Item | RequestError:
+    try:
+        return item_of(text, doc)
+    except Exception as error:  # a document of somebody's own task may be anything
+        return failure_of("grading", error)
+
+
+def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
+    """Grade all at once; if that raises, each alone, so that it is the failure of one."""
+    good = [item for item in items if isinstance(item, Item)]
+    try:
+        verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
+    except Exception:
+        verdicts = map(_grade_alone, good)
+    return [next(verdicts) if isinstance(item, Item) else item for item in items]
+
+
+def _grade_alone(item: Item) -> Verdict | RequestError:
+    try:
+        return grade_many([item])[0]
+    except Exception as error:
+        return failure_of("grading", error)
 
 
 def _points(response: str) -> Mapping[str, Response]:
@@ -103,22 +125,22 @@ def _candidates(response: str) -> Sequence[Response]:
     return response.details.candidates if isinstance(response, Response) else ()
 
 
-def _tags(response: str) -> tuple[str, str, str, str]:
-    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
+def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
+    labels, candidates = list(_points(response)), _candidates(response)
+    found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
+    failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
+    whole = [UNGRADED if isinstance(some, RequestError) else some for some in found]
+    points = dict(zip(labels, whole[1:], strict=False))
+    graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
+    graded.failure = failure
+    if failure is not None:
+        _note(failure)
+    return graded
 
 
-def _item(response: str, doc: Doc) -> Item:
-    options = doc.get("options")
-    kind: Kind = "choice" if options else "math"
-    tolerance = Tolerance.of(doc.get("tolerance"))
-    question = str(doc.get("question", ""))
-    return Item(str(response), doc["answer"], kind, options, _tags(response), question, tolerance)
-
-
-def _take(response: str, verdicts: Any) -> Graded:
-    verdict = next(verdicts)
-    points = {label: next(verdicts) for label in _points(response)}
-    return Graded(response, verdict, points, [next(verdicts) for _ in _candidates(response)])
+def _note(failure: str) -> None:
+    logger.warning("a document could not be graded: %s", failure)
+    note_failed_document()
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
@@ -127,7 +149,8 @@ def _served(graded: Sequence[Graded]) -> list[Graded]:
 
 def _failure(graded: Graded) -> str | None:
     response = graded.response
-    return response.details.failure if isinstance(response, Response) else None
+    failure = response.details.failure if isinstance(response, Response) else None
+    return failure or graded.failure
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
@@ -138,9 +161,18 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
     requests all failed has no other metric; lm_eval averages each over the documents that have it.
     Where that leaves none, the metrics are NaN.
+    So it is where its metrics cannot be computed: what was generated must not be lost to that.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
     """
-    graded = results[0] if isinstance(results[0], list) else results
+    try:
+        return _document_metrics(results[0] if isinstance(results[0], list) else results)
+    except Exception as error:
+        failure = str(failure_of("grading", error))
+        _note(failure)
+        return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
+
+
+def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     served = _served(graded)
     each = [_metrics(answer) for answer in served]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
@@ -150,10 +182,11 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         means |= sample_metrics(correct, classes, {})
     if graded[0].none_served:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
-    if isinstance(graded[0].response, Response):
+    if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
-    return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
+    answered = records[0] if len(records) == 1 else {"repeats": records}
+    return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -164,7 +197,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "loop": float(verdict.loop),
         "undecided": float(verdict.undecided),
     }
-    tags = _tags(graded.response)
+    tags = tags_in(graded.response)
     if any(tags):
         adherence = format_adherence(str(graded.response), tags)
         metrics |= {
@@ -173,41 +206,12 @@ def _metrics(graded: Graded) -> dict[str, float]:
         }
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= _usage_metrics(details.usage)
-        if not any("reward" in candidate.details.scores for candidate in details.candidates):
-            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
-        for label, point in details.points.items():
+        metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
+        for label in details.points:
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
-            metrics[f"thinking_tokens@{label}"] = thinking
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
-
-
-def quick_check(task: str, doc: Any, response: str) -> bool | None:
-    """Grade a response for the progress line, without computer algebra.
-
-    None where that cannot tell, and for tasks that are not of this package: their documents may
-    mean other things.
-    """
-    if task not in _own_tasks() or len(response) > MAX_QUICK:
-        return None
-    try:
-        return assess(_item(response, doc)).correct
-    except Exception:  # a progress line must never end a run
-        return None
-
-
-@lru_cache
-def _own_tasks() -> frozenset[str]:
-    return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))
-
-
-def _usage_metrics(usage: Usage | None) -> dict[str, float]:
-    if usage is None:
-        return {}
-    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def _record(graded: Graded) -> dict[str, Any]:
@@ -225,7 +229,11 @@ def _record(graded: Graded) -> dict[str, Any]:
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
-        record["candidates"] = candidate_records(graded.response, graded.candidates)
+        answers = [verdict.answer for verdict in graded.candidates]
+        correct = [verdict.correct for verdict in graded.candidates]
+        record["candidates"] = candidate_records(
+            graded.response, answers, correct, answer_classes(answers)
+        )
     return record
 
 
@@ -237,6 +245,3 @@ def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan
-
-
-lend_check(quick_check)

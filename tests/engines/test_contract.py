@@ -5,14 +5,14 @@ from math import isnan
 
 import pytest
 
-from lm_eval_tts.engines.base import Engine
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenIds
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Completion, Generate, Sampling, TokenIds
 
 HOT = Sampling(temperature=1.0)
 
@@ -40,14 +40,14 @@ def make_isolated(request: pytest.FixtureRequest):
 
 
 def make_hf(request: pytest.FixtureRequest):
-    from lm_eval_tts.engines.hf import HFEngine
+    from lm_eval_tts.engines.hf.engine import HFEngine
 
     model = request.getfixturevalue("tiny_model")
     return _maker(partial(HFEngine, model), request.getfixturevalue("tiny_tokenizer"))
 
 
 def make_generate(request: pytest.FixtureRequest):
-    from lm_eval_tts.engines.hf_generate import GenerateEngine
+    from lm_eval_tts.engines.hf.generate import GenerateEngine
 
     model = request.getfixturevalue("tiny_model")
     return _maker(partial(GenerateEngine, model), request.getfixturevalue("tiny_tokenizer"))
@@ -55,7 +55,7 @@ def make_generate(request: pytest.FixtureRequest):
 
 def make_vllm(request: pytest.FixtureRequest):
     pytest.importorskip("vllm", reason="vLLM is not installed")
-    from lm_eval_tts.engines.vllm import VLLMEngine
+    from lm_eval_tts.engines.vllm.engine import VLLMEngine
 
     lm = request.getfixturevalue("vllm_lm")
     return _maker(partial(VLLMEngine, lm.model), lm.tokenizer)
@@ -66,8 +66,8 @@ def make_server(request: pytest.FixtureRequest):
     from transformers import AutoTokenizer
 
     from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-    from lm_eval_tts.engines.openai import Server
-    from lm_eval_tts.engines.openai_wire import Wire
+    from lm_eval_tts.engines.server.client import Server
+    from lm_eval_tts.engines.server.wire import Wire
 
     url = request.getfixturevalue("vllm_url")
     background = Background()

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from helpers import byte_request, ids, text_of
 
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenLogprob, gather, generate
+from lm_eval_tts.core.scheduler import Job, derive_seed, run
 from lm_eval_tts.engines.journaled import JournaledEngine, op_key, pack, unpack
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Completion, Generate, Sampling, TokenLogprob, gather, generate
-from lm_eval_tts.scheduler import Job, derive_seed, run
 from lm_eval_tts.strategies.budget import Budget
 
 HOT = Sampling(temperature=1.0)

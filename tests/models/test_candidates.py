@@ -8,9 +8,10 @@ from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.engines.scripted import hash_text
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.replay import TTSReplay
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
@@ -22,7 +23,7 @@ HOT = {"do_sample": True, "temperature": 1.0, "prompt_style": "r1"}
 @pytest.fixture(scope="module")
 def model(tiny_checkpoint: Path) -> TTSHF:
     model = TTSHF(pretrained=str(tiny_checkpoint), device="cpu", batch_size=6)
-    model.reward_model = ScriptedRewardModel(
+    model.session.reward_model = ScriptedRewardModel(
         lambda question, steps: (hash_text(question + steps[-1]) % 97) / 96
     )
     return model
@@ -118,7 +119,7 @@ def test_a_problem_is_answered_the_same_alone_and_beside_others(model, kwargs):
 
 
 def test_candidates_share_the_keys_of_their_prompt(model):
-    assert model.engine  # made, and its probe run, before counting
+    assert model.session.engine  # made, and its probe run, before counting
     fed = []
     hook = model.model.get_input_embeddings().register_forward_pre_hook(
         lambda module, args: fed.append(args[0].numel())
@@ -128,7 +129,7 @@ def test_candidates_share_the_keys_of_their_prompt(model):
     context = "Add one and two and three and four and five and six and seven. " * 3
     (response,) = answer(model, context, **kwargs)
     hook.remove()
-    length = len(model.encode_prompt(context, templated=False))
+    length = len(model.session.chat.encode(Rendered(context, templated=False)))
     assert len(response.details.candidates) == 6
     assert length <= sum(fed) < length + 6 * 10  # once, and a few tokens of each candidate
 

@@ -15,12 +15,12 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-from lm_eval_tts.autoload import task_configs
-from lm_eval_tts.engines.hf import HFEngine
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.hf import TTSHF
-from lm_eval_tts.program import Generate
-from lm_eval_tts.response import Response
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(5)]
 
@@ -79,12 +79,12 @@ def test_counts_equal_the_tokens_of_the_logged_text(model):
     response = answer(model, "What is 2+2?", **BUDGET)
     usage = response.details.usage
     text = str(response)
-    encode = model.text_tokenizer.encode
+    encode = model.session.checkpoint.text.encode
     thinking = text.removeprefix("<think>\n").partition("</think>")[0]
     if usage.waits == 0:
         assert usage.forced >= len(encode("<think>\n")) + len(encode("\n<answer>"))
     assert usage.thinking == 24 or not usage.thinking_truncated
-    assert model.text_tokenizer.decode(encode(thinking)) == thinking
+    assert model.session.checkpoint.text.decode(encode(thinking)) == thinking
     assert usage.total <= 24 + 8 + sum(
         len(encode(tag)) for tag in ("<think>\n", "</think>", "\n<answer>", "</answer>")
     )
@@ -167,7 +167,7 @@ def test_the_chat_template_is_applied_once_and_no_system_message_is_lost(model):
     context = model.apply_chat_template(history)
     assert context == "<|system|>Be kind.<|end|>\n<|user|>2+2?<|end|>\n<|assistant|>"
     assert pickle.loads(pickle.dumps(copy.deepcopy(context))).messages == history
-    plan = model._plan(instance(context), 0, model._settings_reader()(BUDGET))
+    plan = model.session.plan(instance(context), 0, model.session.settings_reader()(BUDGET))
     prompt = model.tokenizer.decode(plan.request.prompt)
     assert prompt.startswith("<|system|>Be kind.\n\nThink the problem through")
     assert prompt.count("<|system|>") == prompt.count("<|user|>2+2?<|end|>") == 1
@@ -178,7 +178,7 @@ def test_a_template_that_refuses_system_messages_gets_them_in_the_user_turn(mode
         "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
         "{% endif %}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
     )
-    text, templated = model.render(
+    text, templated = model.session.chat.render(
         [{"role": "system", "content": "Think."}, {"role": "user", "content": "2+2?"}]
     )
     assert (text, templated) == ("<|user|>Think.\n\n2+2?", True)
@@ -186,7 +186,7 @@ def test_a_template_that_refuses_system_messages_gets_them_in_the_user_turn(mode
 
 def test_a_base_model_without_a_template_gets_a_plain_prompt(model):
     model.tokenizer.chat_template = None
-    assert model.render([{"role": "user", "content": "2+2?"}]) == ("2+2?\n\n", False)
+    assert model.session.chat.render([{"role": "user", "content": "2+2?"}]) == ("2+2?\n\n", False)
 
 
 def test_a_tag_that_the_template_opens_is_shown_but_not_written_again(model):
@@ -210,11 +210,11 @@ def test_phases_of_an_unforced_response_are_read_from_its_tags(model):
     from lm_eval_tts.engines.scripted import ScriptedEngine
 
     text = "<think>\nabc</think> then <answer>42</answer>"
-    model.__dict__["engine"] = ScriptedEngine(
-        lambda prompt, seed: text, tokenizer=model.text_tokenizer, max_length=500
+    model.session.engine = ScriptedEngine(
+        lambda prompt, seed: text, tokenizer=model.session.checkpoint.text, max_length=500
     )
     usage = answer(model, "Q", prompt_style="r1", max_gen_toks=99).details.usage
-    encode = model.text_tokenizer.encode
+    encode = model.session.checkpoint.text.encode
     assert usage.thinking == len(encode("\nabc"))
     assert usage.forced == 0
     assert usage.total == usage.sampled == len(encode(text))
@@ -235,7 +235,7 @@ def test_wrong_model_arguments_are_named_before_anything_is_loaded(arguments, me
 
 def test_settings_in_the_model_arguments_are_defaults_under_the_tasks(tiny_checkpoint):
     model = TTSHF(pretrained=str(tiny_checkpoint), device="cpu", wait_text="Hmm", num_waits=2)
-    read = model._settings_reader()
+    read = model.session.settings_reader()
     strategy = read(BUDGET).strategy
     assert (strategy.wait_text, strategy.num_waits) == ("Hmm", 1)
 
@@ -282,9 +282,9 @@ def test_a_checkpoint_in_four_bits_runs_on_slots_and_says_what_generate_says(
     AutoTokenizer.from_pretrained(whole).save_pretrained(tmp_path / "four-bits")
     model = TTSHF(pretrained=str(tmp_path / "four-bits"), device="cpu", batch_size=4)
     assert model.model.is_loaded_in_4bit
-    assert isinstance(model.engine, HFEngine)
+    assert isinstance(model.session.engine, HFEngine)
     row = tuple(model.tok_encode("What is 2+2?"))
-    ((completion,),) = complete_all(model.engine, [Generate(row, 20)])
+    ((completion,),) = complete_all(model.session.engine, [Generate(row, 20)])
     assert completion.sampled_ids == generate_alone(quantized, row, 20)
 
 
@@ -292,19 +292,19 @@ def test_the_batch_size_may_be_found_automatically(tiny_checkpoint):
     model = TTSHF(
         pretrained=str(tiny_checkpoint), device="cpu", batch_size="auto", max_batch_size=3
     )
-    assert model.engine.max_num_seqs == 3
+    assert model.session.engine.max_num_seqs == 3
     assert answer(model, "2+2?", **BUDGET).endswith("</answer>")
 
 
 def test_the_slot_engine_is_the_default_and_its_answers_are_those_of_generate(model):
-    from lm_eval_tts.engines.hf_generate import GenerateEngine
+    from lm_eval_tts.engines.hf.generate import GenerateEngine
 
-    assert isinstance(model.engine, HFEngine)
+    assert isinstance(model.session.engine, HFEngine)
     want = answer(model, "2+2?", **BUDGET)
-    model.__dict__["engine"] = GenerateEngine(
+    model.session.engine = GenerateEngine(
         model.model,
-        model.text_tokenizer,
-        eos_token_ids=model._eos_token_ids(),
+        model.session.checkpoint.text,
+        eos_token_ids=model.session.checkpoint.eos_token_ids,
         max_length=model.max_length,
         max_num_seqs=4,
     )

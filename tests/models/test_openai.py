@@ -7,10 +7,13 @@ from completions_server import KEY, CompletionsServer
 from helpers import BUDGET
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
+from lm_eval.tasks import TaskManager
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.openai import TTSOpenAI
 
 HOT = {"temperature": 1.0, "do_sample": True, "max_gen_toks": 12, "seed": 5}
@@ -47,8 +50,8 @@ def connect(tiny_checkpoint):
 def test_responses_are_those_of_an_engine_in_this_process(serve, connect, dialect):
     lm = connect(serve(dialect))
     have = lm.generate_until(REQUESTS, disable_tqdm=True)
-    lm.__dict__["engine"] = ScriptedEngine(
-        eos=False, tokenizer=lm.text_tokenizer, max_length=lm.max_length
+    lm.session.engine = ScriptedEngine(
+        eos=False, tokenizer=lm.session.checkpoint.text, max_length=lm.max_length
     )
     want = lm.generate_until(REQUESTS, disable_tqdm=True)
     assert have == want
@@ -115,6 +118,7 @@ def test_a_task_runs_by_name_and_its_results_hold_no_key(serve, tiny_checkpoint,
         gen_kwargs="max_thinking_tokens=24,max_answer_tokens=8",
         limit=2,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_path=task_configs(), include_defaults=False),
     )
     assert results["results"]["arith_budget"]["failed,none"] == 0
     assert results["config"]["served_model"] == "scripted"
@@ -155,5 +159,5 @@ def test_wrong_arguments_get_one_clear_line(serve, tiny_checkpoint, arguments, m
 
 def test_a_prompt_without_a_template_gets_the_tokenizers_special_tokens(serve, connect):
     lm = connect(serve("tokens"))
-    assert lm.encode_prompt("a", templated=False) == tuple(lm.tokenizer.encode("a"))
+    assert lm.session.chat.encode(Rendered("a", templated=False)) == tuple(lm.tokenizer.encode("a"))
     assert lm.max_length == 400

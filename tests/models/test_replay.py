@@ -8,8 +8,8 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import DataError, SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.replay import TTSReplay
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(4)]
@@ -110,12 +110,11 @@ def test_our_own_samples_keep_their_token_counts(tmp_path):
     assert {name: table[f"{name},none"] for name in counts} == counts
 
 
-def test_options_in_another_order_are_not_taken_for_the_same_question():
+def test_options_in_another_order_are_not_taken_for_the_same_question(tmp_path):
     from lm_eval.api.instance import Instance
 
     doc = {"id": "r1", "question": "Which?", "options": {"A": "x", "B": "y"}, "answer": "A"}
-    replay = TTSReplay.__new__(TTSReplay)
-    replay._count_tokens = None
+    replay = TTSReplay(path=str(tmp_path))
     recorded = {"question": "Which?", "options": {"A": "y", "B": "x"}, "response": "A"}
     from lm_eval_tts.models.replay import index
     from lm_eval_tts.results.recordings import _recordings

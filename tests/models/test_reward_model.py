@@ -90,7 +90,7 @@ def test_a_second_run_with_a_journal_asks_neither_policy_nor_reward_model(keepin
     first = keeping()
     want = solve(first, **settings)
     again = keeping()
-    again.reward_model.score = again.engine.step = None  # not even once
+    again.session.reward_model.score = again.session.engine.step = None  # not even once
     have = solve(again, **settings)
     assert (have, have.details) == (want, want.details)
     assert again.get_model_info()["scorer_seconds"] == first.get_model_info()["scorer_seconds"]

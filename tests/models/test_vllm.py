@@ -17,8 +17,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 from vllm_helpers import loaded
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM
@@ -133,7 +133,7 @@ def test_a_task_runs_through_lm_eval_and_log_likelihoods_as_with_the_stock_model
 
 
 def test_a_chat_template_and_its_arguments_are_applied_once(vllm_lm):
-    text, templated = vllm_lm.render([{"role": "user", "content": "2+2?"}])
+    text, templated = vllm_lm.session.chat.render([{"role": "user", "content": "2+2?"}])
     assert (text, templated) == ("<|user|>2+2?<|end|>\n<|assistant|>", True)
 
 

@@ -11,11 +11,11 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 from vllm_helpers import VLLM_ARGUMENTS
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.program import Score
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.vllm import TTSVLLM
-from lm_eval_tts.program import Score
 from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm
@@ -32,7 +32,7 @@ def reasoner():
         **{**VLLM_ARGUMENTS, **REASONER},
     )
     yield lm
-    for llm in (lm.model, lm.reward_model._llm):
+    for llm in (lm.model, lm.session.reward_model._llm):
         llm.llm_engine.engine_core.shutdown()
 
 
@@ -78,7 +78,7 @@ def test_the_packaged_reward_model_scores_as_on_transformers_whatever_the_batch(
     items = [Score(question, steps[:n]) for n in range(1, 6)] + [Score("1+1?", steps[::-1])]
     want = on_hf.score(items)
     for batch in (items, items[::-1], *([item] for item in items)):
-        for item, have in zip(batch, reasoner.reward_model.score(batch), strict=True):
+        for item, have in zip(batch, reasoner.session.reward_model.score(batch), strict=True):
             assert have.scores == pytest.approx(want[items.index(item)].scores, abs=1e-4)
 
 

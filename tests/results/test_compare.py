@@ -6,7 +6,7 @@ import pytest
 from results_helpers import scored, write_run
 
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.compare import compare, match_runs, to_json, to_markdown
+from lm_eval_tts.results.compare import compare, comparison_markdown, comparisons_json, match_runs
 from lm_eval_tts.results.runs import load_runs
 
 
@@ -21,7 +21,7 @@ def test_only_documents_that_both_have_are_compared_and_the_flipped_ones_named(t
     assert (comparison.num_docs, comparison.only_a, comparison.only_b) == (4, 1, 0)
     assert (comparison.gained, comparison.lost) == (("q2", "q3"), ("q0",))
     assert comparison.p_value == 1  # 2 to 1
-    text = to_markdown(comparison)
+    text = comparison_markdown(comparison)
     assert "B gains 2 problems: q2, q3." in text
     assert "Left out: 1 problems only in A, 0 only in B." in text
     assert "| tokens | 100 | 80 | -20.0 (-20.0 to -20.0), -20% |" in text
@@ -43,7 +43,7 @@ def test_a_clear_difference_is_called_one(tmp_path):
     comparison = compare(a, b)
     assert comparison.verdict.startswith("B is worse by 20.0 points")
     assert comparison.accuracy.interval.high < 0
-    record = json.loads(to_json([comparison]))[0]
+    record = json.loads(comparisons_json([comparison]))[0]
     assert (record["n"], record["test"], len(record["lost"])) == (100, "McNemar, exact", 20)
 
 

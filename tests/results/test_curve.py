@@ -8,7 +8,7 @@ import pytest
 from results_helpers import sample, scored, write_run
 
 from lm_eval_tts.results import curve_report
-from lm_eval_tts.results.curve import build, control, scaling
+from lm_eval_tts.results.curve import build_curves, control, scaling
 from lm_eval_tts.results.runs import load_runs
 
 # Tokens and AIME24 accuracy of tables 12 to 14 of arXiv:2501.19393, the scaling of its table 3,
@@ -57,6 +57,7 @@ def anytime(folder, num_docs=40):
             for budget in (16, 64, 256)
             for name, value in (
                 ("exact_match", float(budget >= 64 and i % 2)),
+                ("sampled_tokens", budget + 6.0),
                 ("thinking_tokens", budget + 1.0 if (budget, i) == (16, 0) else float(budget)),
             )
         }
@@ -65,7 +66,7 @@ def anytime(folder, num_docs=40):
 
 
 def test_an_anytime_run_is_a_curve(tmp_path):
-    ((curve,), notes) = build(load_runs([anytime(tmp_path)]).runs)
+    ((curve,), notes) = build_curves(load_runs([anytime(tmp_path)]).runs)
     assert not notes
     assert [(p.label, p.accuracy, p.limit) for p in curve.points] == [
         ("16", 0, 16), ("64", 50, 64), ("256", 50, 256),
@@ -84,7 +85,7 @@ def test_runs_at_several_budgets_are_a_curve_and_the_unit_is_named(tmp_path):
         rows = scored([1] * right + [0] * (10 - right), thinking_tokens=0.9 * budget)
         settings = {"strategy": "budget", "max_thinking_tokens": budget}
         write_run(tmp_path, rows, "toy_budget", day=day, kwargs=settings)
-    ((curve,), _) = build(load_runs([tmp_path]).runs)
+    ((curve,), _) = build_curves(load_runs([tmp_path]).runs)
     assert curve.unit == "thinking tokens"
     assert [(p.label, p.limit, p.accuracy) for p in curve.points] == [
         ("128", 128, 20), ("512", 512, 60), ("2048", 2048, 80),
@@ -96,7 +97,7 @@ def test_runs_at_several_budgets_are_a_curve_and_the_unit_is_named(tmp_path):
 def test_the_limit_of_step_control_is_100_tokens_a_step(tmp_path):
     rows = scored([1], thinking_tokens=350.0)
     write_run(tmp_path, rows, kwargs={"prompt_style": "step", "thinking_steps": 4})
-    ((curve,), _) = build(load_runs([tmp_path]).runs)
+    ((curve,), _) = build_curves(load_runs([tmp_path]).runs)
     assert curve.points[0].limit == 400
 
 
@@ -104,48 +105,55 @@ def test_runs_of_different_setups_are_joined_only_when_asked(tmp_path):
     for name in "ab":
         write_run(tmp_path / name, scored([1, 0]), model_args={"pretrained": name})
     runs = load_runs([tmp_path]).runs
-    assert len(build(runs).curves) == 2
-    ((curve,), _) = build(runs, join=True)
+    assert len(build_curves(runs).curves) == 2
+    ((curve,), _) = build_curves(runs, join=True)
     assert (len(curve.points), curve.unit) == (2, "total tokens")
 
 
 def test_a_run_without_tokens_is_noted(tmp_path):
     rows = [{**s, "metrics": ["exact_match"]} for s in scored([1])]
-    curves, notes = build(load_runs([write_run(tmp_path, rows)]).runs)
+    curves, notes = build_curves(load_runs([write_run(tmp_path, rows)]).runs)
     assert not curves
     assert "has no token counts" in notes[0]
 
 
 def test_text_and_data_of_a_curve_agree(tmp_path):
-    curves, _ = build(load_runs([anytime(tmp_path)]).runs)
-    text = curve_report.to_markdown(curves)
-    assert "| 64 | 64 | 64 | 100.0% | 50.0 (35.2 to 64.8) |" in text
+    curves, _ = build_curves(load_runs([anytime(tmp_path)]).runs)
+    text = curve_report.curves_markdown(curves)
+    assert "| 64 | 70 | 64 | 64 | 100.0% | 50.0 (35.2 to 64.8) |" in text
     assert "scaling, points per doubling" in text
-    (record,) = json.loads(curve_report.to_json(curves))
+    (record,) = json.loads(curve_report.curves_json(curves))
     assert record["figures"]["performance_percent"] == 50
-    assert curve_report.to_csv(curves).count("\n") == 4
+    assert curve_report.curves_csv(curves).count("\n") == 4
+
+
+def test_curves_are_drawn_at_the_tokens_that_were_sampled_where_all_are_known(tmp_path):
+    ((curve,), _) = build_curves(load_runs([anytime(tmp_path / "a")]).runs)
+    assert curve.costs == ("sampled tokens", [22, 70, 262])
+    ((old,), _) = build_curves(load_runs([write_run(tmp_path / "b", scored([1]))]).runs)
+    assert old.costs == ("total tokens", [100])
 
 
 def test_plots_are_pictures_and_names_with_dollars_are_no_mathematics(tmp_path):
     pytest.importorskip("matplotlib")
     path = anytime(tmp_path)
     path.write_text(path.read_text().replace("models/base", "a$_{x}$<b>"))
-    curves, _ = build(load_runs([path]).runs)
-    assert curve_report.render(curves, "png").startswith(b"\x89PNG")
-    page = curve_report.render(curves, "html")
+    curves, _ = build_curves(load_runs([path]).runs)
+    assert curve_report.render_curves(curves, "png").startswith(b"\x89PNG")
+    page = curve_report.render_curves(curves, "html")
     assert "<svg" in page
     assert "<h2>toy: a$_{x}$&lt;b&gt; cot budget</h2>" in page
 
 
-def test_a_missing_matplotlib_is_told_with_its_pip_line(tmp_path, monkeypatch):
+def test_a_missing_matplotlib_is_named_with_its_pip_line(tmp_path, monkeypatch):
     import sys
 
     from lm_eval_tts.errors import SettingsError
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    curves, _ = build(load_runs([anytime(tmp_path)]).runs)
+    curves, _ = build_curves(load_runs([anytime(tmp_path)]).runs)
     with pytest.raises(SettingsError, match=r"pip install 'lm_eval_tts\[plot\]'"):
-        curve_report.draw(curves, "png")
+        curve_report.draw_curves(curves, "png")
 
 
 def test_a_run_of_samples_is_a_curve_for_each_rule_of_choice(tmp_path):
@@ -153,7 +161,7 @@ def test_a_run_of_samples_is_a_curve_for_each_rule_of_choice(tmp_path):
     by_k = {f"{rule}@{k}": k / 4 for rule in ("pass", "maj", "bon") for k in (1, 2, 4)}
     rows = [sample(i, coverage=1.0, sampled_tokens=800.0, **by_k) for i in range(5)]
     path = write_run(tmp_path, rows, kwargs={"strategy": "best_of_n"})
-    curves = {curve.name: curve for curve in build(load_runs([path]).runs).curves}
+    curves = {curve.name: curve for curve in build_curves(load_runs([path]).runs).curves}
     assert [name.rpartition(", ")[2] for name in curves][:3] == ["pass", "maj", "bon"]
     maj = next(curve for name, curve in curves.items() if name.endswith(", maj"))
     assert maj.unit == "sampled tokens"

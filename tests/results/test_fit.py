@@ -1,18 +1,18 @@
 """A compute-optimal table from runs, and what it is worth on problems it has not seen."""
 
-import argparse
 import json
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from lm_eval_tts.cli import main
+from lm_eval_tts.cli import main, make_parser, run_fit
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
 from lm_eval_tts.results.runs import load_runs, require_runs
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.table import load_table
+from lm_eval_tts.strategies.parts.table import load_table
 
 CLASSES = {"easy": [0, 0, 0, 0], "medium": [0, 0, 1, 2], "hard": [0, 1, 2, None]}
 PROBLEMS = [(f"{name}{i}", name) for name in CLASSES for i in range(20)]
@@ -70,10 +70,8 @@ def runs(tmp_path: Path) -> list[Path]:
     ]
 
 
-def arguments(runs: list[Path], output: Path | None = None, **changes) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    fit.add_arguments(parser)
-    args = parser.parse_args([*map(str, runs), "--baseline", str(runs[0])])
+def arguments(runs: list[Path], output: Path | None = None, **changes):
+    args = make_parser().parse_args(["fit", *map(str, runs), "--baseline", str(runs[0])])
     args.output = output
     for name, value in changes.items():
         setattr(args, name, value)
@@ -83,7 +81,7 @@ def arguments(runs: list[Path], output: Path | None = None, **changes) -> argpar
 @pytest.mark.parametrize("by", ["agreement", "reward", "both", "oracle"])
 def test_each_bin_gets_its_best_strategy_and_the_table_can_be_used(runs, tmp_path, capsys, by):
     output = tmp_path / "table.yaml"
-    assert fit.run(arguments(runs, output, difficulty_by=by)) == 0
+    assert run_fit(arguments(runs, output, difficulty_by=by)) == 0
     assert "n <= 4, by difficulty: 0.833" in capsys.readouterr().out
     rules = load_table(str(output))
     choice = {
@@ -109,17 +107,12 @@ def test_no_problem_chooses_its_own_strategy(tmp_path):
         for k in range(40)
     ]  # fmt: skip
     loaded = require_runs(load_runs(paths))
-    runs = fit.read_options(loaded, "arith")
+    runs = fit.read_strategy_runs(loaded, "arith")
     bins = fit.read_bins(loaded[0], "agreement")
     problems = fit.common_problems(runs, bins)
-    chosen = fit.choose(runs, bins, problems)
-    on_itself = fit.figure(problems, lambda p: chosen[bins[p]]).accuracy
-
-    def by_bin(seen):
-        picked = fit.choose(runs, bins, seen)
-        return lambda problem: picked[bins[problem]]
-
-    unseen = fit.cross_validated(problems, 5, by_bin).accuracy
+    on_itself = fit.estimate(problems, fit.by_difficulty(runs, bins, problems)).accuracy
+    fitted = partial(fit.by_difficulty, runs, bins)
+    unseen = fit.cross_validated(problems, 5, fitted).accuracy
     assert on_itself > 0.68
     assert unseen < 0.6
 
@@ -129,8 +122,8 @@ def test_the_cheaper_of_two_equal_runs_is_chosen(tmp_path):
         write_run(tmp_path, f"n{n}", lambda p, b: 1.0, strategy="self_consistency", n=n)
         for n in (8, 2, 4)
     ]
-    runs = fit.read_options(require_runs(load_runs(same)), "arith")
-    assert fit.best(runs, [problem for problem, _ in PROBLEMS]).n == 2
+    runs = fit.read_strategy_runs(require_runs(load_runs(same)), "arith")
+    assert fit.best_run(runs, [problem for problem, _ in PROBLEMS]).n == 2
 
 
 def samples_of(results: Path) -> Path:
@@ -141,25 +134,25 @@ def test_runs_of_other_problems_are_refused(runs):
     lines = samples_of(runs[1]).read_text().splitlines(keepends=True)
     samples_of(runs[1]).write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="differ in 1 problems, such as 'easy0'"):
-        fit.run(arguments(runs))
+        run_fit(arguments(runs))
 
 
 def test_a_run_without_its_samples_is_refused(runs):
     samples_of(runs[1]).unlink()
     with pytest.raises(DataError, match="no samples file of arith_x beside it"):
-        fit.run(arguments(runs))
+        run_fit(arguments(runs))
 
 
 def test_runs_of_strategies_that_no_table_can_name_are_left_out(runs, tmp_path, capsys):
     runs.append(write_run(tmp_path, "cot", lambda p, b: 1.0, strategy="single"))
-    fit.run(arguments(runs))
+    run_fit(arguments(runs))
     assert "3 runs" in capsys.readouterr().out
-    with pytest.raises(DataError, match="no run of arith by one of the strategies self_consist"):
-        fit.run(arguments(runs, results=[str(runs[-1])]))
+    with pytest.raises(DataError, match="no run of arith by one of the strategies beam, best_of_n"):
+        run_fit(arguments(runs, results=[str(runs[-1])]))
 
 
 def test_folders_of_runs_are_read(runs, tmp_path, capsys):
-    fit.run(arguments(runs, results=[str(tmp_path)]))
+    run_fit(arguments(runs, results=[str(tmp_path)]))
     assert "60 problems (20 easy, 20 medium, 20 hard), 3 runs" in capsys.readouterr().out
 
 
@@ -167,12 +160,12 @@ def test_a_baseline_without_candidates_is_refused(runs):
     path = samples_of(runs[0])
     path.write_text(path.read_text().replace('"candidates"', '"others"'))
     with pytest.raises(DataError, match="no samples to tell the difficulty by agreement"):
-        fit.run(arguments(runs))
+        run_fit(arguments(runs))
 
 
 def test_folds_must_be_at_least_two(runs):
     with pytest.raises(SettingsError, match="--folds 1: allowed is 2 to 60"):
-        fit.run(arguments(runs, folds=1))
+        run_fit(arguments(runs, folds=1))
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(runs, capsys):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from results_helpers import sample, scored, write_run
 
+from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import gate, gate_report
 from lm_eval_tts.results.baseline import read_baseline, write_baseline
@@ -114,7 +115,7 @@ def test_missing_problems_and_tasks_cannot_be_decided(tmp_path):
     assert "6 of the baseline's 10 problems are not in this run" in verdict.checks[0].sentence
     old = recorded(tmp_path / "a", scored([1]))
     new = recorded(tmp_path / "b", scored([1]), task="other_cot")
-    verdict = gate.judge(old, new, gate.RULES)
+    verdict = gate.judge(old, new, GATED)
     assert verdict.status == "undecided"
     assert verdict.changes == ("other_cot is not in the baseline: not checked",)
 
@@ -130,7 +131,7 @@ def test_a_baseline_is_small_readable_and_comes_back_whole(tmp_path):
     assert back.fingerprint == tasks["toy_cot"].fingerprint
     for name, values in tasks["toy_cot"].outcomes.metrics.items():
         assert back.outcomes.metrics[name] == pytest.approx(values)
-    assert gate.judge(read_baseline(path), tasks, gate.RULES).status == "passed"
+    assert gate.judge(read_baseline(path), tasks, GATED).status == "passed"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ def test_a_wrong_margin_is_refused(text):
 
 def test_junit_and_the_step_summary_carry_every_check(tmp_path, monkeypatch):
     verdict = verdict_of(tmp_path, *flipped(30, 0, 200))
-    suite = ElementTree.fromstring(gate_report.to_junit(verdict))
+    suite = ElementTree.fromstring(gate_report.verdict_junit(verdict))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
     (failure,) = suite.iter("failure")
     assert "worse by 15.0 points" in failure.get("message")
@@ -173,7 +174,7 @@ def test_junit_and_the_step_summary_carry_every_check(tmp_path, monkeypatch):
 def test_a_run_without_a_change_seldom_alarms_and_a_large_loss_never_passes():
     """A hundred synthetic runs each way; scripts/simulate_gate.py has the rates of thousands."""
     rng = np.random.default_rng(0)
-    rule = gate.RULES["accuracy"]
+    rule = GATED["accuracy"]
     found = {0.0: [], 0.15: []}
     for loss in found:
         for _ in range(100):

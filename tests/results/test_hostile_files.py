@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from results_helpers import scored, write_run
 
-from lm_eval_tts.results.leaderboard import build
-from lm_eval_tts.results.leaderboard_text import to_csv, to_json, to_markdown
+from lm_eval_tts.results.leaderboard import build_leaderboard
+from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
 from lm_eval_tts.results.runs import load_runs
 from lm_eval_tts.results.sample_texts import read_sample_texts
 
@@ -48,8 +48,8 @@ def changed(content, path, value):
 
 def read_everything(folder: Path) -> None:
     loaded = load_runs([folder])
-    board = build(loaded.runs, loaded.problems)
-    for form in (to_markdown, to_csv, to_json):
+    board = build_leaderboard(loaded.runs, loaded.unread)
+    for form in (board_markdown, board_csv, board_json):
         form(board)
     for run in loaded.runs:
         list(read_sample_texts(run))

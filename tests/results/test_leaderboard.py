@@ -3,21 +3,24 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from results_helpers import sample, scored, write_run
 
-from lm_eval_tts.results.leaderboard import build
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import in_script, write_html
-from lm_eval_tts.results.leaderboard_text import to_csv, to_json, to_markdown
-from lm_eval_tts.results.runs import load_runs
+from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
+from lm_eval_tts.results.runs import VARIANTS, load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}
 
 
 def board_of(*paths):
     loaded = load_runs(paths)
-    return build(loaded.runs, loaded.problems)
+    return build_leaderboard(loaded.runs, loaded.unread)
 
 
 def model(name: str, **more: str) -> dict[str, str]:
@@ -82,7 +85,7 @@ def test_a_metric_that_is_no_share_is_shown_and_not_ranked(tmp_path):
     assert cell.run.accuracy == 8
 
 
-def test_the_same_questions_with_shuffled_options_are_told_from_other_data(tmp_path):
+def test_the_same_questions_with_shuffled_options_are_kept_apart_from_other_data(tmp_path):
     for name, options in (("a", "xy"), ("b", "xy"), ("odd", "yx")):
         rows = scored([1] * 4, doc={"options": dict(zip("AB", options, strict=True))})
         write_run(tmp_path / name, rows, model_args=model(name))
@@ -109,15 +112,59 @@ def test_of_equal_runs_the_newest_counts_and_the_older_is_noted(tmp_path):
     assert "a newer run of toy_cot of models/base is shown" in board.notes[0]
 
 
+def test_a_later_trial_on_few_problems_replaces_no_larger_run(tmp_path):
+    write_run(tmp_path, scored([1] * 5), day=1)
+    write_run(tmp_path, scored([0] * 5), day=2)
+    write_run(tmp_path, scored([1, 1]), day=3)
+    board = board_of(tmp_path)
+    assert board.rows[0].cells["toy"].run.accuracy == 0
+    assert "a larger (5) run of toy_cot of models/base is shown" in board.notes[1]
+
+
+def test_what_a_problem_cost_decides_and_not_the_length_of_what_was_chosen(
+    tmp_path,
+):
+    vote = scored([1, 1, 1, 0], total_tokens=128.0, sampled_tokens=1034.0)
+    greedy = scored([1, 1, 1, 0], total_tokens=129.0, sampled_tokens=129.0)
+    write_run(tmp_path / "a", vote, "toy_maj", kwargs={"strategy": "self_consistency"})
+    write_run(tmp_path / "b", greedy, "toy_r1")
+    first, second = board_of(tmp_path).rows
+    assert first.cells["toy"].run.task == "toy_r1"
+    assert "sampled_tokens" in first.cells["toy"].fronts
+    assert "sampled_tokens" not in second.cells["toy"].fronts
+
+
+def test_only_variants_of_our_benchmarks_share_a_tab(tmp_path):
+    for task in ("my_gsm", "my_rep", "mmlu_pro_law", "toy_maj", "toy_budget"):
+        write_run(tmp_path / task, scored([1, 0]), task)
+    stock = {"configs": {"gsm8k_cot": {"generation_kwargs": {"strategy": "budget"}}}}
+    write_run(tmp_path / "1", scored([1, 0]), "gsm8k_cot", **stock)
+    write_run(tmp_path / "2", scored([1, 0]), "gsm8k_cot", model="hf", configs={"gsm8k_cot": {}})
+    board = board_of(tmp_path)
+    assert board.benchmarks == ["gsm8k_cot", "mmlu_pro_law", "my_gsm", "my_rep", "toy"]
+    assert sum("gsm8k_cot" in row.cells for row in board.rows) == 2
+
+
+def test_the_variants_are_those_that_the_tasks_are_made_of():
+    made = yaml.safe_load((Path(task_configs()) / "_strategies").read_text(encoding="utf-8"))
+    assert made.keys() == VARIANTS
+
+
 def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
-    some = {"exact_match@16": 0.0, "thinking_tokens@16": 16.0}
+    some = {"exact_match@16": 0.0, "thinking_tokens@16": 16.0, "sampled_tokens@16": 20.0}
     some |= {"exact_match@64": 1.0, "thinking_tokens@64": 60.0}
     repeats = {"repeats": [{"answer": "1"}] * 4}
     rows = [sample(i, exact_match=0.25, answered=repeats, **some) for i in range(4)]
     write_run(tmp_path, rows)
     (row,) = board_of(tmp_path).rows
     cell = row.cells["toy"]
-    assert [(p.label, p.tokens, p.accuracy) for p in cell.points] == [("16", 16, 0), ("64", 60, 1)]
+    assert [(p.label, p.mean_tokens, p.score) for p in cell.points] == [
+        ("16", 16, 0),
+        ("64", 60, 1),
+    ]
+    points = json.loads(board_json(board_of(tmp_path)))["rows"][0]["points"]
+    assert [(p["sampled_tokens"], p["thinking_tokens"]) for p in points] == [(20, 16), (None, 60)]
+    assert "'" not in board_csv(board_of(tmp_path))  # no Python in it
     assert cell.pass_at == pytest.approx({1: 0.25, 2: 0.5, 4: 1.0})  # 1 of 4 right: k / 4
 
 
@@ -126,11 +173,11 @@ def test_markdown_csv_and_json_say_the_same_and_what_is_missing(tmp_path):
     stock = [{**s, "metrics": ["exact_match"]} for s in scored([0, 0])]
     write_run(tmp_path / "b", stock, model="hf", model_args=model("stock"))
     board = board_of(tmp_path)
-    markdown = to_markdown(board)
+    markdown = board_markdown(board)
     assert "| 1 | a\\|b | cot | single | 50.0 (9.5–90.5) | 100 | 0.0% | 12.5 | 2 |" in markdown
     assert "| 1 | stock | – | hf | 0.0 (0.0–65.8) | – | – | 12.5 | 2 |" in markdown
-    lines = list(csv.DictReader(io.StringIO(to_csv(board))))
-    rows = json.loads(to_json(board))["rows"]
+    lines = list(csv.DictReader(io.StringIO(board_csv(board))))
+    rows = json.loads(board_json(board))["rows"]
     assert (
         [line["checkpoint"] for line in lines]
         == [r["checkpoint"] for r in rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from results_helpers import sample, write_run
 
-from lm_eval_tts.results.leaderboard import build
+from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import write_html
 from lm_eval_tts.results.runs import load_runs
 
@@ -65,7 +65,7 @@ def opened(browser):
 def page_of(results: Path, to: Path) -> Path:
     loaded = load_runs([results])
     with to.open("w", encoding="utf-8") as out:
-        write_html(build(loaded.runs, loaded.problems), out)
+        write_html(build_leaderboard(loaded.runs, loaded.unread), out)
     return to
 
 

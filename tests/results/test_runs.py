@@ -8,9 +8,10 @@ from results_helpers import sample, scored, write_run
 
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
+from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import read_samples
-from lm_eval_tts.results.outcomes import read_outcomes
-from lm_eval_tts.results.runs import load_runs, newest_of_each_task, require_runs, short_names
+from lm_eval_tts.results.runs import load_runs, one_of_each_task, require_runs
+from lm_eval_tts.results.setups import short_names
 
 
 def only(path: Path, metric: str | None = None):
@@ -18,7 +19,7 @@ def only(path: Path, metric: str | None = None):
     return run
 
 
-def test_a_run_of_ours_tells_checkpoint_adapter_style_strategy_and_settings(tmp_path):
+def test_a_run_of_ours_says_checkpoint_adapter_style_strategy_and_settings(tmp_path):
     arguments = {"pretrained": "org/base", "peft": "my-grpo", "dtype": "bfloat16", "device": "cpu"}
     kwargs = {
         "strategy": "budget", "prompt_style": "r1", "max_thinking_tokens": [16, 64],
@@ -34,7 +35,7 @@ def test_a_run_of_ours_tells_checkpoint_adapter_style_strategy_and_settings(tmp_
     assert (run.grader, run.task_version, run.seconds) == ("1", "1", 12.5)
 
 
-def test_settings_are_told_in_one_line(tmp_path):
+def test_settings_are_said_in_one_line(tmp_path):
     kwargs = {"strategy": "beam", "prompt_style": "r1", "step_delimiter": "\n"}
     setup = only(write_run(tmp_path, scored([1]), kwargs=kwargs)).setup
     assert setup.settings_text == r"step_delimiter=\n"
@@ -88,8 +89,8 @@ def test_what_the_command_line_adds_to_a_stock_prompt_makes_another_setup(tmp_pa
     content = json.loads(path.read_text())
     content |= {"n-shot": {"gsm8k": 5}, "chat_template_sha": "ab", "system_instruction_sha": "cd"}
     path.write_text(json.dumps(content))
-    told = dict(only(path).setup.settings)
-    assert told == {
+    said = dict(only(path).setup.settings)
+    assert said == {
         **dict(plain.settings),
         "num_fewshot": "5", "chat_template": "applied", "system_instruction_sha": "cd",
     }  # fmt: skip
@@ -100,7 +101,7 @@ def test_another_metric_and_filter_can_be_named(tmp_path):
     assert only(path, "exact_match,flexible-extract").accuracy == 0.75
     loaded = load_runs([path], "acc")
     assert not loaded.runs
-    assert "no task in it has metric 'acc'" in str(loaded.problems[0])
+    assert "no task in it has metric 'acc'" in str(loaded.unread[0])
 
 
 def test_files_from_before_0_4_3_are_read(tmp_path):
@@ -161,9 +162,9 @@ def test_a_broken_results_file_is_named_and_the_others_are_read(tmp_path, conten
     bad.write_text(content)
     loaded = load_runs([tmp_path])
     assert len(loaded.runs) == 1
-    (problem,) = loaded.problems
-    assert problem.path == bad
-    assert reason in problem.reason
+    (unread,) = loaded.unread
+    assert unread.path == bad
+    assert reason in unread.reason
 
 
 def test_bytes_that_are_no_text_and_missing_paths_are_named(tmp_path):
@@ -212,10 +213,10 @@ def test_repeats_are_counted_and_options_are_no_part_of_a_question(tmp_path):
 def test_two_setups_of_one_task_are_not_taken_for_one(tmp_path):
     write_run(tmp_path / "a", scored([1]), day=1)
     write_run(tmp_path / "a", scored([0]), day=2)
-    assert newest_of_each_task("A", load_runs([tmp_path]).runs)["toy_cot"].accuracy == 0
+    assert one_of_each_task("A", load_runs([tmp_path]).runs)["toy_cot"].accuracy == 0
     write_run(tmp_path / "b", scored([0]), model_args={"pretrained": "other"})
     with pytest.raises(DataError, match="several setups ran toy_cot"):
-        newest_of_each_task("A", load_runs([tmp_path]).runs)
+        one_of_each_task("A", load_runs([tmp_path]).runs)
 
 
 def test_short_names_stay_apart_and_hub_names_stay_whole():

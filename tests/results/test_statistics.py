@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from lm_eval_tts.core.pass_at_k import pass_at
 from lm_eval_tts.results import statistics
 
 
@@ -52,12 +53,12 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one(n: int, data: st.
     """Against all draws of k of n, counted."""
     c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
     draws = list(combinations([True] * c + [False] * (n - c), k))
-    (have,) = statistics.pass_at_k(n, np.array([float(c)]), k)
-    assert have == pytest.approx(sum(map(any, draws)) / len(draws))
+    assert pass_at(n, float(c), k) == pytest.approx(sum(map(any, draws)) / len(draws))
 
 
 def test_pass_at_more_than_was_sampled_is_undefined():
-    assert np.isnan(statistics.pass_at_k(4, np.array([2.0]), 8)).all()
+    assert math.isnan(pass_at(4, 2.0, 8))
+    assert math.isnan(pass_at(4, math.nan, 2))
 
 
 def test_mcnemars_test_counts_only_documents_that_flipped():
@@ -71,6 +72,14 @@ def test_mcnemars_test_counts_only_documents_that_flipped():
     fewer = statistics.FEWEST_FLIPS - 1
     assert statistics.paired_p_value(np.zeros(fewer), np.ones(fewer)) > 0.05
     assert statistics.paired_p_value(np.zeros(fewer + 1), np.ones(fewer + 1)) < 0.05
+
+
+@pytest.mark.parametrize("size", [1, 5, 6, 20])
+def test_where_every_mean_over_repeats_gains_the_same_the_p_value_is_that_of_the_sign_test(size):
+    """A t-test has no variance there; 2^(1-n) is what n heads in a row have, both sides counted."""
+    a = np.full(size, 0.25)
+    assert statistics.paired_p_value(a, a + 0.5) == pytest.approx(2.0 ** (1 - size))
+    assert statistics.paired_p_value(a + 0.5, a) == pytest.approx(2.0 ** (1 - size))
 
 
 @settings(deadline=None)

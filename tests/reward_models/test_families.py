@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reward_checkpoints import BUILDERS, Checkpoint
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models import hf
 from lm_eval_tts.reward_models.families import FAMILIES, detect_family
 from lm_eval_tts.reward_models.loading import load_reward_model
@@ -180,7 +180,7 @@ def test_scores_that_are_no_numbers_are_an_error(checkpoints):
 
 def test_a_mark_that_the_tokenizer_breaks_up_is_a_mismatch_and_not_a_score(checkpoints):
     """Rather no score than one that belongs to another step."""
-    model = load_reward_model(str(checkpoints["trl"].path), kind="trl")
+    model = load_reward_model(str(checkpoints["trl"].path), type="trl")
     model._family = FAMILIES["qwen-prm"]
     model._words.tokenizer.convert_tokens_to_ids = lambda token: -1
     (result,) = model.score(ITEMS[1:2])
@@ -191,7 +191,7 @@ def test_a_mark_that_the_tokenizer_breaks_up_is_a_mismatch_and_not_a_score(check
 def test_an_outcome_model_gives_its_logit_raw_if_asked(checkpoints):
     path = str(checkpoints["outcome"].path)
     probabilities = flat(load_reward_model(path).score(ITEMS))
-    logits = flat(load_reward_model(path, kind="outcome-raw").score(ITEMS))
+    logits = flat(load_reward_model(path, type="outcome-raw").score(ITEMS))
     assert torch.tensor(logits).sigmoid().tolist() == pytest.approx(probabilities)
     assert min(logits) < 0
 
@@ -212,9 +212,9 @@ def test_half_precision_works_and_the_value_head_stays_float32(checkpoints):
 def test_a_checkpoint_without_the_head_is_refused(checkpoints):
     """transformers would make one up, at random, with a warning."""
     with pytest.raises(SettingsError, match=r"lacks weights .*score"):
-        load_reward_model(str(checkpoints["rlhflow"].path), kind="trl")
+        load_reward_model(str(checkpoints["rlhflow"].path), type="trl")
     with pytest.raises(SettingsError, match=r"lacks weights .*v_head"):
-        load_reward_model(str(checkpoints["qwen-prm"].path), kind="skywork-prm")
+        load_reward_model(str(checkpoints["qwen-prm"].path), type="skywork-prm")
 
 
 def test_an_unknown_format_is_refused_with_what_is_allowed(checkpoints, tmp_path):
@@ -227,10 +227,11 @@ def test_an_unknown_format_is_refused_with_what_is_allowed(checkpoints, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "quen-prm"}, "did you mean 'qwen-prm'"),
+        ({"type": "quen-prm"}, "did you mean 'qwen-prm'"),
+        ({"sepaator": "\n"}, "unknown option 'sepaator': did you mean 'separator'"),
         ({"dtype": "float64"}, "unknown reward_model_dtype 'float64'"),
         ({"batch_size": 0}, "must be at least 1"),
-        ({"step_separator": "\n", "kind": "qwen-prm"}, "has one of its own"),
+        ({"separator": "\n", "type": "qwen-prm"}, "has one of its own"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_loaded(arguments, message, checkpoints):

@@ -3,15 +3,15 @@
 import pytest
 from helpers import byte_request
 
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Sampling, Score, StepScores
+from lm_eval_tts.core.reward_model import Spent
+from lm_eval_tts.core.scheduler import Job, derive_seed, run
 from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing, hash_text
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.journal import Journal
-from lm_eval_tts.program import Sampling, Score, StepScores
-from lm_eval_tts.reward_models.base import Spent
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel, score_key
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.scheduler import Job, derive_seed, run
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.particle import Particle

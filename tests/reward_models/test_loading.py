@@ -13,8 +13,8 @@ from transformers import (
     BertConfig,
 )
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models.loading import (
     RewardModelSettings,
     load_reward_model,
@@ -34,7 +34,7 @@ def bert(path, auto, num_labels=2):
 
 def test_a_model_that_looks_ahead_is_read_whole(tmp_path, caplog):
     path = bert(tmp_path / "bert", AutoModelForTokenClassification)
-    model = load_reward_model(path, kind="trl", batch_size=2)
+    model = load_reward_model(path, type="trl", batch_size=2)
     assert isinstance(model._reader, PaddedReader)
     assert "reads every response anew" in caplog.text
     together = model.score(ITEMS)
@@ -59,7 +59,7 @@ def test_a_head_with_many_labels_is_not_a_score(tmp_path):
 def test_the_separator_is_the_config_s_or_the_user_s(tmp_path):
     path = str(trl(tmp_path).path)
     by_default = load_reward_model(path)._ask(ITEMS[0]).input
-    given = load_reward_model(path, step_separator="\n\n\n")._ask(ITEMS[0]).input
+    given = load_reward_model(path, separator="\n\n\n")._ask(ITEMS[0]).input
     assert len(given.token_ids) > len(by_default.token_ids)
 
 
@@ -136,7 +136,7 @@ def test_a_family_that_vllm_does_not_have_is_told_with_those_it_has(tmp_path):
         load_reward_model(path, backend="vllm")
     path = str(trl(tmp_path).path)
     with pytest.raises(SettingsError, match=r"is a Qwen2ForTokenClassification; .*ForCausalLM"):
-        load_reward_model(path, kind="rlhflow", backend="vllm")
+        load_reward_model(path, type="rlhflow", backend="vllm")
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")

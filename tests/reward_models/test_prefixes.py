@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, LlamaConfig, MistralConfig, Phi3Config
 
+from lm_eval_tts.reward_models import known
 from lm_eval_tts.reward_models.heads import Scorer
 from lm_eval_tts.reward_models.hf import fit_reader
 from lm_eval_tts.reward_models.inputs import Input
@@ -112,3 +113,43 @@ def test_a_path_that_outgrows_the_short_factors_of_its_rope_is_read_again():
         (want,) = PaddedReader(scorer, 1).read([long])
     assert have.num_tokens == 40
     assert have.scores == pytest.approx(want.scores, abs=1e-4)
+
+
+def test_scores_outlive_the_slots_that_they_were_read_in():
+    reader = fit_reader(SCORERS["llama"], 1, 256)
+    first = path([1] * 20, [2] * 9)
+    with torch.inference_mode():
+        (want,) = reader.read([first])
+        for token in (4, 5, 6):
+            reader.read([path([token] * 30)])  # of two slots, none is left to the first
+        (have,) = reader.read([first])
+    assert (have.scores, have.num_tokens) == (want.scores, 0)
+
+
+def test_scores_that_were_forgotten_are_read_again(monkeypatch):
+    monkeypatch.setattr(known, "MOST_KNOWN", 1)
+    reader = fit_reader(SCORERS["llama"], 2, 256)
+    item = path([1] * 20, [2] * 9)
+    with torch.inference_mode():
+        (want,) = reader.read([item])
+        (have,) = reader.read([item])
+    assert have.scores == pytest.approx(want.scores, abs=1e-4)
+    assert have.num_tokens == 10  # from the position of the first step on
+
+
+def test_a_forward_that_breaks_leaves_nothing_wrong_behind(monkeypatch):
+    reader = fit_reader(SCORERS["llama"], 2, 256)
+    items = [path([1] * 20), path([1] * 20, [2] * 9)]
+    forward = reader._model.forward
+
+    def broken(feeds):
+        raise ValueError("a model's own code")
+
+    with torch.inference_mode():
+        monkeypatch.setattr(reader._model, "forward", broken)
+        with pytest.raises(ValueError, match="own code"):
+            reader.read(items)
+        monkeypatch.setattr(reader._model, "forward", forward)
+        have, want = reader.read(items), PaddedReader(SCORERS["llama"], 1).read(items)
+    for a, b in zip(have, want, strict=True):
+        assert a.scores == pytest.approx(b.scores, abs=1e-4)

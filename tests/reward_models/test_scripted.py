@@ -1,7 +1,7 @@
 """The scripted reward model scores by a function, one step after the other."""
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.program import Score, StepScores
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 
 

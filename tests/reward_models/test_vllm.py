@@ -14,9 +14,9 @@ import vllm_helpers  # noqa: F401  # vLLM's environment, before it is imported
 from reward_checkpoints import outcome, qwen, rlhflow, trl
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Score, StepScores
-from lm_eval_tts.reward_models import vllm
+from lm_eval_tts.reward_models import known
 from lm_eval_tts.reward_models.inputs import Input, Reading
 from lm_eval_tts.reward_models.loading import load_reward_model
 
@@ -60,7 +60,7 @@ def test_scores_that_were_forgotten_are_read_again(pair, monkeypatch):
     checkpoint, model = pair
     want = checkpoint.reference(QUESTION, STEPS)
     model.score(ITEMS)
-    monkeypatch.setattr(vllm, "MOST_KNOWN", 0)
+    monkeypatch.setattr(known, "MOST_KNOWN", 0)
     (have,) = model.score([ITEMS[1]])
     assert have.scores == pytest.approx(want, abs=1e-4)
 
@@ -93,7 +93,7 @@ def test_a_dead_engine_is_the_reason_of_every_failure(pair, monkeypatch):
 def test_a_checkpoint_of_another_family_is_refused_before_it_is_loaded(tmp_path):
     path = str(rlhflow(tmp_path).path)
     with pytest.raises(SettingsError, match="is a LlamaForCausalLM; vLLM reads type trl"):
-        load_reward_model(path, kind="trl", backend="vllm")
+        load_reward_model(path, type="trl", backend="vllm")
 
 
 def test_a_head_with_many_labels_is_not_a_score(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import save_tiny_llama
 
-from lm_eval_tts.program import Score
+from lm_eval_tts.core.program import Score
 from lm_eval_tts.reward_models.families import FAMILIES
 from lm_eval_tts.reward_models.loading import load_reward_model
 

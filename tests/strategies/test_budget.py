@@ -5,9 +5,10 @@ from helpers import THINK, byte_request, completed, run_one, text_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm_eval_tts.core.program import Generate, Join, Sampling, Spawn, Task
+from lm_eval_tts.core.trace import Delimiters, Trace
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Generate, Join, Sampling, Spawn, Task, Trace
 from lm_eval_tts.strategies import Budget, Progressive, Rejection, Single
 
 
@@ -185,7 +186,7 @@ def test_a_list_of_budgets_costs_one_thought_and_an_answer_for_each_that_differs
     "strategy",
     [
         Progressive(num_waits=2),
-        Budget(num_waits=2, max_thinking_tokens=(2, 6, 50)),  # before, in and behind the wait
+        Budget(num_waits=2, max_thinking_tokens=(2, 6, 50)),  # before, in and after the wait
     ],
 )
 def test_an_answer_is_asked_for_as_soon_as_its_point_is_settled(strategy):

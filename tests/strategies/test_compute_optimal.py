@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from helpers import Tree, byte_request, rated, run_one, text_of
 
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Sampling
+from lm_eval_tts.strategies import Abilities
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.table import DEFAULT_TABLE, load_table
+from lm_eval_tts.strategies.parts.table import DEFAULT_TABLE, load_table
 
 AGREE = {"": ["7", "7", "7", "8", "8", "8"]}
 DIFFER = {"": ["5", "6", "7", "8", "a\n", "b\n"], "a\n": ["1", "2"]}
@@ -22,12 +24,15 @@ def optimal(**changes) -> ComputeOptimal:
     return ComputeOptimal(**{**defaults, **changes})
 
 
-def solve(strategy: ComputeOptimal, tree: dict[str, list[str]], **changes):
-    asked = byte_request(
+def hot_request(**changes) -> Request:
+    return byte_request(
         **{"sampling": Sampling(temperature=1.0), "delimiters": Delimiters(), **changes}
     )
+
+
+def solve(strategy: ComputeOptimal, tree: dict[str, list[str]], **changes):
     engine = ScriptedEngine(Tree(tree))
-    return run_one(strategy.run(asked), engine, reward_model=rated(SCORES))
+    return run_one(strategy.run(hot_request(**changes)), engine, reward_model=rated(SCORES))
 
 
 def texts(result) -> list[str]:
@@ -113,17 +118,58 @@ def test_the_oracle_knows_pass_at_1_from_an_earlier_run(tmp_path):
     assert isinstance(solve(strategy, tree, problem="other").value, RequestError)
 
 
-def test_the_size_of_the_policy_is_what_the_model_tells_unless_given():
+def test_the_size_of_the_policy_is_what_the_model_reports_unless_given():
     strategy = optimal(policy_size=None)
     assert len(texts(solve(strategy, AGREE, policy_size=1.5))) == 6
     with pytest.raises(SettingsError, match="policy_size="):
         solve(strategy, AGREE)
+    with pytest.raises(SettingsError, match="policy_size="):
+        strategy.check_model(Abilities(reward_model=True))
+
+
+def test_probes_are_rated_by_the_rule_that_follows_and_asked_about_once(tmp_path):
+    """Each has two steps, which another aggregation rates otherwise; three of four agree."""
+    tree = {"": ["a\n7", "b\n7", "a\n7", "b\n8"]}
+    table = write_table(tmp_path, "strategy: best_of_n, n: 4, aggregation: min")
+    result = solve(optimal(table=table, n=4, difficulty_by="both"), tree)
+    rewards = [dict(candidate.scores)["reward"] for candidate in result.value.candidates]
+    assert rewards == [min(SCORES[a], SCORES[b]) for a, b in ("a7", "b7", "a7", "b8")]
+    assert text_of(result.value.response_ids) == "a\n7"
+    assert result.cost.num_scores == 4
+
+
+def test_probes_have_the_score_of_the_rule_that_follows_and_no_reward_is_needed(tmp_path):
+    table = write_table(tmp_path, "strategy: best_of_n, score_by: mean_logprob")
+    strategy = optimal(table=table)
+    assert not strategy.needs_reward_model
+    result = run_one(strategy.run(hot_request()), ScriptedEngine(Tree(AGREE)))
+    assert [c.scores[0][0] for c in result.value.candidates] == ["mean_logprob"] * 6
+    assert not any(c.trace.logprobs for c in result.value.candidates)
+
+
+def test_a_rule_with_steps_of_its_own_has_the_probes_rated_by_them(tmp_path):
+    table = write_table(tmp_path, 'strategy: best_of_n, n: 4, step_delimiter: "@"')
+    strategy = optimal(table=table, n=4, difficulty_by="reward", aggregation="min")
+    result = run_one(
+        strategy.run(hot_request()),
+        ScriptedEngine(Tree({"": ["a@7", "a@7", "b@7", "b@7"]})),
+        reward_model=rated({**SCORES, "a@7": 0.9, "b@7": 0.9}),
+    )
+    assert [c.step_scores for c in result.value.candidates] == [(0.9, 0.3)] * 2 + [(0.1, 0.3)] * 2
+
+
+def test_a_changed_table_is_seen(tmp_path):
+    first = optimal(table=write_table(tmp_path, "strategy: self_consistency"))
+    second = optimal(table=write_table(tmp_path, "strategy: best_of_n, score_by: mean_logprob"))
+    assert (first.score_names, second.score_names) == ((), ("mean_logprob",))
 
 
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
         (["strategy: bean"], "did you mean 'beam'"),
+        (["strategy: compute_optimal"], "unknown strategy in the table 'compute_optimal'"),
+        (["strategy: deepconf"], "unknown strategy in the table 'deepconf'"),
         (["strategy: beam, n: 3"], "n must be a multiple"),
         (["strategy: best_of_n, widht: 3"], "allowed: aggregation"),
         (["strategy: beam, difficulty: simple"], "allowed: easy, hard, medium"),
@@ -136,10 +182,23 @@ def test_a_wrong_table_is_told_before_anything_runs(tmp_path, rules, message):
         optimal(table=write_table(tmp_path, *rules))
 
 
-def test_a_table_without_a_rule_for_a_problem_says_so(tmp_path):
-    table = write_table(tmp_path, "difficulty: hard, strategy: beam")
-    with pytest.raises(SettingsError, match=r"no rule for policy_size=1\.5, easy problems and n=6"):
-        solve(optimal(table=table), AGREE)
+@pytest.mark.parametrize(
+    "rule", ["difficulty: [medium, hard]", "min_n: 7", "policy_below: 1.5"], ids=lambda rule: rule
+)
+def test_a_table_without_a_rule_for_some_problem_is_refused_before_the_first_token(tmp_path, rule):
+    table = write_table(tmp_path, f"{rule}, strategy: beam")
+    says = r"no rule for policy_size=1\.5, easy problems and n=6"
+    with pytest.raises(SettingsError, match=says):
+        optimal(table=table)
+    strategy = optimal(table=table, policy_size=None)
+    with pytest.raises(SettingsError, match=says):
+        strategy.check_model(Abilities(reward_model=True, policy_size=1.5))
+
+
+def test_what_a_rule_needs_of_the_delimiters_is_checked_before_the_first_token(tmp_path):
+    table = write_table(tmp_path, "strategy: best_of_n, max_thinking_tokens: 9")
+    with pytest.raises(SettingsError, match="needs a thinking_end"):
+        optimal(table=table).check(Delimiters(), Sampling(temperature=1.0))
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import pytest
 from helpers import Tree, byte_request, run_one, text_of
 
+from lm_eval_tts.core.program import Sampling, TokenLogprob
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines import scripted
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.program import Delimiters, Sampling, TokenLogprob
-from lm_eval_tts.strategies.deepconf import DeepConf, most_confident, threshold
+from lm_eval_tts.strategies.deepconf import DeepConf, confidence_threshold, most_confident
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +74,8 @@ def test_a_stop_string_across_two_pieces_ends_the_response():
 
 
 def test_the_threshold_is_what_the_kept_share_reaches():
-    assert threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.1) == 10
-    assert threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9) == 2
+    assert confidence_threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.1) == 10
+    assert confidence_threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9) == 2
     assert most_confident([1.0, float("nan"), 3.0], 0.5) == [False, False, True]
 
 

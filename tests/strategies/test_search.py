@@ -6,11 +6,12 @@ from random import Random
 import pytest
 from helpers import THINK, Tree, byte_request, rated, run_one, text_of
 
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, hash_text
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.program import Delimiters, Sampling
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.scheduler import Job, run
 from lm_eval_tts.strategies.beam import Beam, spread
 from lm_eval_tts.strategies.dvts import DVTS
 from lm_eval_tts.strategies.particle import Particle, logit

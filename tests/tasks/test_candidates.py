@@ -4,8 +4,8 @@ from math import nan
 
 import pytest
 
-from lm_eval_tts.response import Details, Response, Usage
-from lm_eval_tts.tasks.candidates import sample_sizes
+from lm_eval_tts.core.pass_at_k import sample_sizes
+from lm_eval_tts.harness.response import Details, Response, Usage
 from lm_eval_tts.tasks.processing import GradeFilter, process_results
 
 DOC = {"id": "1", "question": "2+2?", "answer": "4"}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lm_eval_tts.autoload import task_configs
 from lm_eval_tts.errors import DataError
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.tasks.data import choices, load_benchmark
 
 HUB = {"path": "someone/nothing", "split": "test"}
@@ -109,7 +109,7 @@ def test_gpqa_names_its_licence(tmp_path):
     ("benchmark", "size"), [("math500", 500), ("aime24", 30), ("gpqa_main", 448)]
 )
 def test_the_real_benchmarks_load_from_their_hub_columns(shared_data, benchmark, size):
-    (path,) = Path(task_configs()).glob(f"**/_{benchmark}")
+    path = Path(task_configs()) / benchmark / f"{benchmark}_r1.yaml"
     arguments = yaml.safe_load(path.read_text())["dataset_kwargs"]
     docs = list(load_benchmark(**arguments, data_dir=str(shared_data))["test"])
     assert len(docs) == size

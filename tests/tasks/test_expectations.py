@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm_eval_tts.core.pass_at_k import pass_at
+from lm_eval_tts.core.voting import most_voted
 from lm_eval_tts.tasks import expectations
-from lm_eval_tts.tasks.expectations import best_at, maj_at, pass_at, weighted_at
-from lm_eval_tts.voting import most_voted
+from lm_eval_tts.tasks.expectations import best_at, maj_at, weighted_at
 
 SAMPLES = st.lists(
     st.tuples(st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([0.1, 0.2, 0.7, nan])),
@@ -46,7 +47,7 @@ def test_closed_forms_are_the_means_over_all_subsets(samples, right):
     weights = [0.0 if score != score else score for score in scores]
     for k in range(1, n + 1):
         want = mean_over_subsets(n, k, lambda s: max(correct[i] for i in s))
-        assert pass_at(correct, k) == pytest.approx(want)
+        assert pass_at(n, sum(correct), k) == pytest.approx(want)
         want = mean_over_subsets(n, k, vote(classes, [1.0] * n, right))
         assert maj_at(correct, classes, k) == pytest.approx(want)
         assert best_at(correct, scores, k) == pytest.approx(mean_over_subsets(n, k, best))

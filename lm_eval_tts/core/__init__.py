@@ -1,0 +1,1 @@
+"""Programs and what runs them: ops, traces, the scheduler, the journal, and the two protocols."""

@@ -1,0 +1,65 @@
+"""Whether a folder can be written, asked before work is spent on what goes there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lm_eval_tts.errors import SettingsError
+
+MIN_FREE_BYTES = 64 * 2**20
+
+
+def check_writable(name: str, folder: str | Path) -> None:
+    """Make a folder and write to it.
+
+    name: the setting that gave it. Raises SettingsError where that cannot be done, or where less
+    than 64 MiB are free.
+    """
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"x")
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(
+            f"{name}={str(folder)!r} cannot be written ({reason}): name a folder that can be"
+        ) from error
+    if free < MIN_FREE_BYTES:
+        raise SettingsError(
+            f"{name}={str(folder)!r}: the disk has {free / 2**20:.0f} MiB left, at least "
+            f"{MIN_FREE_BYTES // 2**20} are needed: make room or name another folder"
+        )
+
+
+def refuse_links(name: str, paths: Iterable[Path]) -> None:
+    """Raise SettingsError where a file that is to be written is a link or a folder.
+
+    name: the setting that gave their folder.
+    """
+    for path in paths:
+        if path.is_symlink() or path.is_dir():
+            kind = "a link" if path.is_symlink() else "a folder"
+            raise SettingsError(
+                f"{name}={str(path.parent)!r}: {path.name} is {kind} and no file: remove it, or "
+                "name another folder"
+            )
+
+
+def locked(name: str, path: Path) -> FileLock:
+    """Return a lock that this process has. Raises SettingsError where another one has it."""
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"{name}={str(path.parent)!r} is being written by another process: wait for it, or "
+            "name another folder"
+        ) from None
+    return lock

@@ -1,0 +1,83 @@
+"""What a problem is known by: in a benchmark, in a recording, and in the samples file of a run.
+
+A document is what a task makes of a problem; a row is what a samples file has of one document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# The columns in use for an id and a question, in benchmarks and in recordings of them.
+ID_COLUMNS = ("id", "unique_id", "Record ID", "problem_id")
+QUESTION_COLUMNS = ("question", "problem", "Question", "Problem", "prompt", "query", "input")
+
+
+def mapping_in(row: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return the mapping under a key; an empty one where there is none."""
+    value = row.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def id_of(doc: Any) -> str | None:
+    """Return the id of a document, None if it has none."""
+    return _first(doc, ID_COLUMNS)
+
+
+def question_of(doc: Any) -> str | None:
+    """Return the question of a document, None if it has none."""
+    return _first(doc, QUESTION_COLUMNS)
+
+
+def _first(doc: Any, columns: Sequence[str]) -> str | None:
+    if not isinstance(doc, Mapping):
+        return None
+    return next((str(doc[c]) for c in columns if doc.get(c) not in (None, "")), None)
+
+
+def problem_of(doc: Any, prompt: str = "") -> str:
+    """Return what the runs of a problem share: its id, else its question, else its prompt."""
+    return id_of(doc) or question_of(doc) or prompt
+
+
+def seed_key(doc: Any, prompt: str) -> str:
+    """Return what seeds a document: its text and its id, not its place in a run.
+
+    So a problem samples the same with --limit, --samples, or on another rank.
+    """
+    return f"{prompt}\x1f{doc.get('id', '') if isinstance(doc, dict) else ''}"
+
+
+def recording_keys(question: str | None, doc_id: str | None) -> list[str]:
+    """Return what finds a recording: its question whatever the white space, then its id."""
+    keys = [f"question {' '.join(question.split())}"] if question else []
+    return [*keys, f"id {doc_id}"] if doc_id else keys
+
+
+def document_key(row: Mapping[str, Any]) -> str:
+    """Return what is equal where question, options and answer are: lm-eval's hash of a document.
+
+    Before 0.4.4 rows have no hash; then it is the number and the answer.
+    """
+    if isinstance(row.get("doc_hash"), str):
+        return str(row["doc_hash"])[:16]
+    return f"{row.get('doc_id')}:{text_hash(str(row.get('target')))[:8]}"
+
+
+def question_key(row: Mapping[str, Any]) -> str:
+    """Return the same whatever the options and the answer; `document_key` without options."""
+    doc = mapping_in(row, "doc")
+    if "options" not in doc:
+        return document_key(row)
+    return text_hash(f"{doc.get('id')}\x1f{doc.get('question')}")[:16]
+
+
+def document_label(row: Mapping[str, Any]) -> str:
+    """Return what people know a document by: its id, else its number."""
+    return id_of(row.get("doc")) or _first(row, ("doc_id",)) or "?"
+
+
+def text_hash(text: str) -> str:
+    """Return 64 hexadecimal digits of a text, which may hold halves of surrogate pairs."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

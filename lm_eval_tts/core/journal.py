@@ -1,0 +1,287 @@
+"""Results on disk as soon as they are there: a folder of append-only files, one for each rank.
+
+    <folder>/rank0.journal      <crc32> <key> <JSON, deflated, in base64>      one record a line
+    <folder>/rank0.lock         held while a process writes rank0.journal
+
+The first record tells the run; one of another run is refused. A record is in the file before its
+result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
+last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
+record is. Every rank reads all files, so a run may continue with another number of ranks. Links
+are not followed to write. Knows nothing of engines or of what is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lm_eval_tts.core.disk import check_writable, locked, refuse_links
+from lm_eval_tts.core.records import (
+    BROKEN,
+    content_of,
+    is_whole,
+    key_of,
+    lines_of,
+    looks_damaged,
+    make_record,
+)
+from lm_eval_tts.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+RUN, TASK = "run", "task"  # keys of records that describe; others hold results
+SYNC_SECONDS = 1.0
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
+Facts = Mapping[str, str]
+
+
+class _Place(NamedTuple):
+    path: Path
+    offset: int
+    length: int
+
+
+class Journal:
+    """Results by key. Close it, or use it in a `with`, so that the lock goes and all is on disk."""
+
+    def __init__(self, folder: str | Path, run: Facts, rank: int = 0) -> None:
+        """Open the folder's journal, or begin one.
+
+        run: what makes results of two runs differ; names and values are shown to the user.
+        Raises SettingsError where the folder cannot be written, another process writes it, or it
+        is the journal of another run.
+        """
+        self.folder = Path(folder).expanduser()
+        check_writable("journal", self.folder)
+        self._run = dict(run)
+        self.lost: str | None = None  # why what was written is not there any more, if so
+        self._path = self.folder / f"rank{rank}.journal"
+        refuse_links("journal", [self._path.with_suffix(x) for x in (".journal", ".lock", ".new")])
+        self._lock = locked("journal", self._path.with_suffix(".lock"))
+        self._places: dict[str, _Place] = {}
+        self._tasks: dict[str, dict[str, Any]] = {}
+        self._unwritten: dict[str, bytes] = {}
+        self._told = False
+        try:
+            self._begin()
+            for path in sorted(self.folder.glob("rank*.journal")):
+                self._read(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        flags = os.O_WRONLY | os.O_APPEND | NO_LINKS
+        self._file = os.fdopen(os.open(self._path, flags), "ab", buffering=0)
+        self._end = self._path.stat().st_size
+        self._synced = time.monotonic()
+        if rank == 0:
+            logger.info(
+                "journal %s: %d finished results taken over", self.folder, len(self._places)
+            )
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Count the results, those that could not be written yet included."""
+        return len(self._places) + len(self._unwritten)
+
+    def get(self, key: str) -> Any:
+        """Return the result of a key as JSON, or None."""
+        if key in self._unwritten:
+            return content_of(self._unwritten[key])
+        if (place := self._places.get(key)) is None:
+            return None
+        try:
+            with place.path.open("rb", buffering=0) as file:
+                file.seek(place.offset)
+                return content_of(file.read(place.length))
+        except (OSError, *BROKEN) as error:
+            self.forget(key, str(error))
+            return None
+
+    def forget(self, key: str, reason: str) -> None:
+        """Drop a result that cannot be used, so that it is computed again."""
+        logger.warning("journal %s: a result is computed again (%s)", self.folder, reason)
+        self._places.pop(key, None)
+
+    def add(self, key: str, result: Any) -> bool:
+        """Append a result, anything that JSON can tell; False if the key has one, which stays.
+
+        A full disk is no error: what cannot be written is kept, and tried again with the next.
+        """
+        if key in self._places or key in self._unwritten:
+            return False
+        self._unwritten[key] = make_record(key, result)
+        self._write()
+        return True
+
+    def check_task(self, task: str, settings: Facts, documents: Facts) -> None:
+        """Note what a task was asked for, or compare with what was noted.
+
+        documents: a digest of each prompt, by document; new ones may join.
+        Raises SettingsError for other settings, or another prompt of a document.
+        """
+        known = self._tasks.get(task, {"settings": settings, "documents": {}})
+        if known["settings"] != settings:
+            raise self._refusal(f"task {task}", known["settings"], settings)
+        seen = known["documents"]
+        if other := [
+            name for name in documents if seen.get(name, documents[name]) != documents[name]
+        ]:
+            raise SettingsError(
+                f"journal={str(self.folder)!r} is of another version of task {task}: the prompt of "
+                f"document {other[0]} was another one; name a new folder by journal="
+            )
+        if task not in self._tasks or documents.keys() - seen.keys():
+            merged = {"settings": dict(settings), "documents": {**seen, **documents}}
+            self._tasks[task] = merged
+            with contextlib.suppress(OSError):  # the first result will say so
+                self._append(make_record(TASK, {"task": task, **merged}))
+
+    def close(self) -> None:
+        """Bring everything to the disk and let others write."""
+        if not self._file.closed:
+            self._write()
+            if self._unwritten:
+                logger.warning("%d results are not in the journal", len(self._unwritten))
+            with contextlib.suppress(OSError):  # a disk that is full was told of
+                self._sync()
+            self._check_there()
+            self._file.close()
+        self._lock.release()
+
+    def _begin(self) -> None:
+        """Make the file with its first record, whole or not at all; put a damaged one aside."""
+        if self._path.exists() and self._path.stat().st_size:
+            if self._has_head(self._path):
+                return
+            if not looks_damaged(self._path):
+                raise SettingsError(
+                    f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
+                    "package: name another folder"
+                )
+            os.replace(self._path, self._path.with_suffix(".damaged"))
+            logger.warning("%s: its head is damaged, it is begun anew", self._path)
+        fresh = self._path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
+        with os.fdopen(file, "wb") as out:
+            out.write(make_record(RUN, self._run))
+        os.replace(fresh, self._path)
+
+    def _has_head(self, path: Path) -> bool:
+        """Compare the run of a file; False where its first record is not to be read."""
+        with path.open("rb") as file:
+            first = file.readline()
+        try:
+            run = content_of(first) if is_whole(first) and key_of(first) == RUN else None
+        except BROKEN:
+            run = None
+        if isinstance(run, dict) and run != self._run:
+            raise self._refusal("run", run, self._run)
+        return run is not None
+
+    def _read(self, path: Path) -> None:
+        """Take in a file: compare its run, note where its results are, cut a torn end off."""
+        try:
+            if not self._has_head(path):
+                logger.warning("%s: its head is damaged, it is left out", path)
+                return
+            self._take_all(path)
+        except OSError as error:
+            logger.warning("%s is left out: %s", path, error.strerror or error)
+
+    def _take_all(self, path: Path) -> None:
+        end, damaged, torn = 0, 0, 0
+        for offset, line in lines_of(path):
+            if not self._take(path, offset, line):
+                torn += 1
+                continue
+            end, damaged, torn = offset + len(line), damaged + torn, 0
+        if damaged:
+            logger.warning("%s: %d damaged records are computed again", path, damaged)
+        if torn and path == self._path:
+            logger.warning("%s: the last record was torn, it is computed again", path)
+            os.truncate(path, end)
+
+    def _take(self, path: Path, offset: int, line: bytes) -> bool:
+        """Note a record; False if it is damaged."""
+        if not is_whole(line):
+            return False
+        try:
+            key = key_of(line)
+            if key == TASK:
+                self._join_task(content_of(line))
+        except BROKEN:
+            return False
+        if key not in (RUN, TASK):
+            self._places.setdefault(key, _Place(path, offset, len(line)))
+        return True
+
+    def _join_task(self, noted: dict[str, Any]) -> None:
+        known = self._tasks.setdefault(
+            noted["task"], {"settings": noted["settings"], "documents": {}}
+        )
+        known["documents"].update(noted["documents"])
+
+    def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
+        names = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+        changes = ", ".join(f"{n} was {was.get(n)}, is {now.get(n)}" for n in names)
+        return SettingsError(
+            f"journal={str(self.folder)!r} is of another {what}: {changes}; "
+            "name a new folder by journal=, or run what it was made with"
+        )
+
+    def _write(self) -> None:
+        """Append what is not written yet, as far as the disk takes it."""
+        try:
+            for key, line in list(self._unwritten.items()):
+                self._places[key] = self._append(line)
+                del self._unwritten[key]
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                self._sync()
+                self._check_there()
+        except OSError as error:
+            if not self._told:
+                logger.warning(
+                    "journal %s cannot be written (%s): the run goes on, its results are kept in "
+                    "memory and written as soon as that works again",
+                    self.folder,
+                    error.strerror or error,
+                )
+            self._told = True
+
+    def _append(self, line: bytes) -> _Place:
+        """Append a line, or nothing of it. Raises OSError."""
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException:
+            os.truncate(self._path, self._end)
+            raise
+        place = _Place(self._path, self._end, len(line))
+        self._end += len(line)
+        return place
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def _check_there(self) -> None:
+        """Notice that the file was removed, or its disk is gone, while we write to it."""
+        try:
+            there = os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except OSError:
+            there = False
+        if not there and self.lost is None:
+            self.lost = f"journal {self.folder} was removed or cannot be reached any more"
+            logger.error("%s: what is finished is not kept there", self.lost)

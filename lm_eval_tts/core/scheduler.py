@@ -1,0 +1,289 @@
+"""The one driver: runs many programs over one engine, each resumed as soon as its own op is done.
+
+There are no rounds, so a straggler delays only itself. Programs are started when the engine has
+room, so a run of any size holds only the unfinished ones in memory. Scores are asked for together,
+over all programs, whenever the engine could take more work. Knows the ops and the protocols of
+engine and reward model; nothing of strategies, tokens or text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic
+
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, StepScores, T, Task
+from lm_eval_tts.core.reward_model import RewardModel, settled
+from lm_eval_tts.errors import RequestError, SettingsError
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a program spent, counted so that nothing depends on what runs beside it.
+
+    The reward model's time does, and so does what it need not read again: it counts these itself.
+    """
+
+    num_engine_calls: int = 0
+    num_prompt_tokens: int = 0
+    """Tokens sent to the engine, whether or not it had some of them cached."""
+    num_sampled_tokens: int = 0
+    num_scores: int = 0
+    """Responses that the reward model was asked about."""
+    num_scorer_tokens: int = 0
+    """Tokens of their texts."""
+    num_unrated: int = 0
+    """Responses that it could not rate."""
+    unrated: str = ""
+    """Why it could not, for the first of them."""
+
+    def count_rating(self, result: StepScores | RequestError) -> None:
+        """Count what the reward model said of a response."""
+        self.num_scores += 1
+        if isinstance(result, RequestError):
+            self.num_unrated += 1
+            self.unrated = self.unrated or str(result)
+        else:
+            self.num_scorer_tokens += result.num_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """A program to run."""
+
+    program: Program[T]
+    seed: int
+    """Fixes everything it samples, whatever runs beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[T]):
+    """What became of a program."""
+
+    job: int
+    """The number of its job, in the order they were given."""
+    value: T | RequestError
+    """What it returned, or the error that ended it."""
+    cost: Cost
+
+
+def derive_seed(seed: int, *path: int | str) -> int:
+    """Return a 63-bit seed for a place below `seed`, the same on every machine and run."""
+    text = "\x1f".join(map(str, (seed, *path)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(slots=True, eq=False)
+class _Frame:
+    """A running program and what it is waiting for."""
+
+    program: Program[Any]
+    seed: int
+    cost: Cost
+    deliver: Callable[[Any], None]
+    """Takes its value."""
+    num_ops: int = 0
+    request_id: int | None = None
+    """Of what the engine is doing for it."""
+    cancelled: bool = False
+    num_spawned: int = 0
+    siblings_from: int = 0
+    """The number of the first child since its last op, from which seeds are counted."""
+    children: dict[int, _Frame] = field(default_factory=dict)
+    """What it has spawned and is under way, by number."""
+    values: dict[int, Any] = field(default_factory=dict)
+    """Of the children that ended."""
+    joining: tuple[int, ...] | None = None
+    """The numbers that it waits for, if it does."""
+
+
+class _Scheduler:
+    def __init__(self, engine: Engine, reward_model: RewardModel | None) -> None:
+        self._engine = engine
+        self._reward_model = reward_model
+        self._waiting: dict[int, _Frame] = {}
+        self._unscored: list[tuple[_Frame, Score]] = []
+        self._ready: deque[Callable[[], None]] = deque()
+        self._next_id = 0
+
+    def start(self, frame: _Frame) -> None:
+        self._ready.append(lambda: self._resume(frame, None))
+        self._drain()
+
+    def step(self) -> None:
+        for request_id, result in self._engine.step():
+            frame = self._waiting.pop(request_id)
+            frame.request_id = None
+            if not isinstance(result, RequestError):
+                frame.cost.num_sampled_tokens += sum(len(c.sampled_ids) for c in result)
+            self._resume_later(frame, result)
+        self._drain()
+
+    def score(self) -> None:
+        """Ask the reward model about all responses that wait for it, in one call."""
+        asked, self._unscored = self._unscored, []
+        asked = [(frame, op) for frame, op in asked if not frame.cancelled]
+        if not asked or self._reward_model is None:
+            return
+        results = map(settled, self._reward_model.score([op for _, op in asked]))
+        for (frame, _), result in zip(asked, results, strict=True):
+            frame.cost.count_rating(result)
+            self._resume_later(frame, result)
+        self._drain()
+
+    @property
+    def num_unscored(self) -> int:
+        """Responses that wait for the reward model."""
+        return len(self._unscored)
+
+    def _drain(self) -> None:
+        """Run what is ready in a loop, not by recursion: programs may nest deeply."""
+        while self._ready:
+            self._ready.popleft()()
+
+    def _resume_later(self, frame: _Frame, value: Any) -> None:
+        self._ready.append(lambda: self._resume(frame, value))
+
+    def _resume(self, frame: _Frame, value: Any) -> None:
+        if frame.cancelled:
+            return
+        try:
+            if isinstance(value, RequestError):
+                op = frame.program.throw(value)
+            else:
+                op = frame.program.send(value)
+        except StopIteration as stop:
+            self._end(frame, stop.value)
+        except SettingsError:  # of no document, but of all
+            raise
+        except Exception as error:  # whatever a strategy's code raises
+            self._end(frame, failure_of("the strategy", error))
+        else:
+            self._dispatch(frame, op)
+
+    def _end(self, frame: _Frame, value: Any) -> None:
+        self._cancel_children(frame)
+        frame.deliver(value)
+
+    def _dispatch(self, frame: _Frame, op: Op) -> None:
+        seed = derive_seed(frame.seed, frame.num_ops)
+        if isinstance(op, Spawn):  # not counted, so that what follows does not depend on it
+            self._spawn(frame, op, seed)
+            return
+        frame.num_ops += 1
+        frame.siblings_from = frame.num_spawned
+        if isinstance(op, Join):
+            frame.joining = tuple(task.number for task in op.tasks)
+            self._join(frame)
+        elif isinstance(op, Score):
+            self._score(frame, op)
+        else:
+            self._generate(frame, op, seed)
+
+    def _score(self, frame: _Frame, op: Score) -> None:
+        if self._reward_model is None:
+            raise SettingsError("the strategy asks for scores: set reward_model= to a checkpoint")
+        self._unscored.append((frame, op))
+
+    def _generate(self, frame: _Frame, op: Generate, seed: int) -> None:
+        request_id = self._next_id
+        self._next_id += 1
+        try:
+            self._engine.add_request(request_id, op, seed)
+        except RequestError as error:
+            self._resume_later(frame, error)
+            return
+        frame.cost.num_engine_calls += 1
+        frame.cost.num_prompt_tokens += len(op.token_ids)
+        frame.request_id = request_id
+        self._waiting[request_id] = frame
+
+    def _spawn(self, frame: _Frame, op: Spawn, seed: int) -> None:
+        tasks: list[Task[Any]] = []
+        for program in op.programs:
+            number = frame.num_spawned
+            frame.num_spawned += 1
+            deliver = partial(self._deliver, frame, number)
+            child_seed = derive_seed(seed, number - frame.siblings_from)
+            child = _Frame(program, child_seed, frame.cost, deliver)
+            frame.children[number] = child
+            self._resume_later(child, None)
+            tasks.append(Task(number))
+        self._resume_later(frame, tasks)
+
+    def _deliver(self, frame: _Frame, number: int, value: Any) -> None:
+        """Keep what a child has returned for the join that asks for it."""
+        del frame.children[number]
+        frame.values[number] = value
+        self._join(frame)
+
+    def _join(self, frame: _Frame) -> None:
+        """Resume a frame that waits for children if all have ended, or one has failed."""
+        if frame.joining is None:
+            return
+        ended = [frame.values[number] for number in frame.joining if number in frame.values]
+        failed = next((value for value in ended if isinstance(value, RequestError)), None)
+        if failed is not None:
+            self._cancel_children(frame)
+        elif len(ended) < len(frame.joining):
+            return
+        frame.joining = None
+        self._resume_later(frame, ended if failed is None else failed)
+
+    def _cancel_children(self, frame: _Frame) -> None:
+        for child in frame.children.values():
+            if child.request_id is not None:
+                self._engine.abort(child.request_id)
+                self._waiting.pop(child.request_id, None)
+            self._cancel_children(child)
+            child.cancelled = True
+            child.program.close()
+        frame.children = {}
+
+
+def run(
+    jobs: Iterable[Job[T]], engine: Engine, reward_model: RewardModel | None = None
+) -> Iterator[Result[T]]:
+    """Run programs over an engine and yield their results as they finish.
+
+    reward_model: answers Score ops. Nothing is gained by asking it while the engine has all the
+    work it can take, so scores wait for that and go in larger batches.
+
+    A program whose request cannot be served may catch the RequestError where it yielded the op;
+    if it does not, the error is its result and the others go on. Whatever else a program raises
+    ends it alike, but a SettingsError, which is raised here.
+    """
+    scheduler = _Scheduler(engine, reward_model)
+    finished: deque[Result[T]] = deque()
+    waiting = enumerate(jobs)
+    num_running = 0
+    while True:
+        while engine.num_unfinished < engine.max_num_seqs:
+            if scheduler.num_unscored:
+                scheduler.score()
+            elif (numbered := next(waiting, None)) is not None:
+                scheduler.start(_root(*numbered, finished))
+                num_running += 1
+            else:
+                break
+        while finished:
+            num_running -= 1
+            yield finished.popleft()
+        if not engine.num_unfinished:
+            assert not num_running, "a program waits, but the engine has nothing under way"
+            return
+        scheduler.step()
+
+
+def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
+    cost = Cost()
+
+    def deliver(value: Any) -> None:
+        finished.append(Result(number, value, cost))
+
+    return _Frame(job.program, job.seed, cost, deliver)

@@ -1,0 +1,186 @@
+"""What a strategy starts from and what it builds: a request, and the trace of its response.
+
+Everything here is in token ids. Knows no engine, no tokenizer and no reference answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lm_eval_tts.core.program import (
+    GREEDY,
+    Completion,
+    FinishReason,
+    Sampling,
+    TokenIds,
+    TokenLogprob,
+)
+
+Phase = Literal["thinking", "answer", "tag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Delimiters:
+    """The strings around thinking and answer; an empty string means there is none.
+
+    They may span several tokens. White space around `thinking_end` and `answer_end` is written
+    when the string is forced and ignored when the model's text is searched for it.
+    """
+
+    thinking_start: str = ""
+    thinking_end: str = ""
+    answer_start: str = ""
+    answer_end: str = ""
+
+    @property
+    def tags(self) -> tuple[str, str, str, str]:
+        """All four without white space around them, in the order of the fields."""
+        return (
+            self.thinking_start.strip(),
+            self.thinking_end.strip(),
+            self.answer_start.strip(),
+            self.answer_end.strip(),
+        )
+
+
+def equal_texts(texts: Sequence[str]) -> list[int | None]:
+    """Return the class of each text: texts that are equal have the same number."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(text.strip(), len(numbers)) for text in texts]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a strategy starts from."""
+
+    prompt: TokenIds
+    max_tokens: int
+    """Room for the response, whatever is in it."""
+    encode: Callable[[str], TokenIds]
+    """Text to ids as it stands in the middle of a sequence (no bos)."""
+    decode: Callable[[TokenIds], str]
+    """The way back."""
+    question: str = ""
+    """The text of what is asked, for a reward model."""
+    delimiters: Delimiters = Delimiters()
+    sampling: Sampling = GREEDY
+    until: tuple[str, ...] = ()
+    """Stop strings of the answer."""
+    context_limited: bool = False
+    """The room is what the context window leaves, not what the user asked for."""
+    thinking_opened: bool = False
+    """The chat template has already written `thinking_start`."""
+    logprobs: int | None = None
+    """As in `Generate`, for all that is sampled."""
+    seed: int = 0
+    """For what a strategy draws by itself."""
+    classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
+    """Response texts to classes of equal answers, None where a text has no answer; it knows how
+    answers are read and compared, and nothing of the reference."""
+    problem: str = ""
+    """What the problem is known by in results files."""
+    policy_size: float | None = None
+    """Parameters of the model in billions; None where it is not known."""
+    vocabulary_size: int | None = None
+    """Ids that the model chooses among; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a response."""
+
+    token_ids: TokenIds
+    phase: Phase
+    finish_reason: FinishReason | None = None
+    """Of what was sampled; None of what was forced."""
+    forced: bool = False
+    """The strategy put it in."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that were sampled for it, if they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A prompt and its response so far, never changed in place."""
+
+    prompt: TokenIds
+    segments: tuple[Segment, ...] = ()
+    out_of_context: bool = False
+    """The context window ended before the budget that was asked for."""
+    tries: int = 1
+    """Completions of thinking that were sampled for this trace (rejection sampling)."""
+    points: tuple[tuple[str, Trace], ...] = ()
+    """(label, trace) for each point of an anytime run, smallest budget first."""
+    candidates: tuple[Candidate, ...] = ()
+    """What it was chosen from, itself among them; none where there was no choice."""
+
+    def add(self, completion: Completion, phase: Phase) -> Trace:
+        """Append what was sampled."""
+        ids, reason = completion.token_ids, completion.finish_reason
+        return self._append(Segment(ids, phase, reason, logprobs=completion.logprobs))
+
+    def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
+        """Append what the strategy puts in."""
+        return self._append(Segment(token_ids, phase, forced=True))
+
+    def close(self, token_ids: TokenIds, *, sampled: bool) -> Trace:
+        """Append a delimiter: the model's own, cut off as its stop string, or a forced one."""
+        return self._append(Segment(token_ids, "tag", forced=not sampled))
+
+    def _append(self, segment: Segment) -> Trace:
+        return (
+            replace(self, segments=(*self.segments, segment))
+            if segment.token_ids or (segment.finish_reason)
+            else self
+        )
+
+    @property
+    def response_ids(self) -> TokenIds:
+        """Token ids after the prompt."""
+        return tuple(token for segment in self.segments for token in segment.token_ids)
+
+    @property
+    def token_ids(self) -> TokenIds:
+        """Prompt and response."""
+        return self.prompt + self.response_ids
+
+    def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
+        """Count response tokens, of one phase and of forced or sampled ones if given."""
+        return sum(
+            len(segment.token_ids)
+            for segment in self.segments
+            if (phase is None or segment.phase == phase)
+            and (forced is None or segment.forced == forced)
+        )
+
+    @property
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Of all sampled tokens, in order."""
+        return tuple(logprob for segment in self.segments for logprob in segment.logprobs)
+
+    def without_logprobs(self) -> Trace:
+        """Return the same trace, lighter."""
+        return replace(self, segments=tuple(replace(s, logprobs=()) for s in self.segments))
+
+    @property
+    def num_waits(self) -> int:
+        """How often the end of thinking was replaced by the wait text."""
+        return sum(s.phase == "thinking" and s.forced for s in self.segments)
+
+    def truncated(self, phase: Phase) -> bool:
+        """Whether the last sampled segment of a phase was cut by its token limit."""
+        reasons = [s.finish_reason for s in self.segments if s.phase == phase and s.finish_reason]
+        return bool(reasons) and reasons[-1] == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A response that competed with others."""
+
+    trace: Trace
+    scores: tuple[tuple[str, float], ...] = ()
+    """(name, value) of each rating, more is better; NaN where it could not be rated."""
+    step_scores: tuple[float, ...] = ()
+    """What the reward model said of each step."""

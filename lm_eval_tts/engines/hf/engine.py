@@ -1,0 +1,168 @@
+"""Continuous batching over a transformers model: requests come and go at any step.
+
+Each sequence has a slot (`slots`) of one cache (`slot_cache`), where it finds the longest prefix
+of its ids already computed. A step feeds one token to every active sequence. Where there is much to
+catch up (prompts, forced texts of many forks), sequences are first brought to their last token in
+chunks; a few forced tokens ride along.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
+from lm_eval_tts.engines.hf.probe import is_exact, probe
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, sample_rows
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.hf.slot_model import SlotModel
+from lm_eval_tts.engines.hf.slots import SlotTable
+from lm_eval_tts.engines.requests import BatchRow, Limits
+from lm_eval_tts.engines.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+logger = logging.getLogger(__name__)
+
+RIDE_ALONG = 2  # tokens to catch up for each row of a step; more are worth a chunk of their own
+FORWARD_TOKENS = 1024  # of all rows in one forward, padding included; more is no faster
+
+
+class HFEngine(HalvingEngine):
+    """The engine of `tts-hf`.
+
+    model: a decoder-only transformers (or PEFT) model.
+    auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
+    measures.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
+    ) -> None:
+        super().__init__(tokenizer, **limits)
+        self._auto = auto
+        self._max_tokens: int | None = None  # of all slots, by memory
+        self._bytes_per_token = 0.0
+        self._model = SlotModel(model, self._new_cache())
+        self.dtype = self._model.dtype
+        self._table = self._new_table()
+
+    def _new_cache(self) -> SlotCache:
+        """Make the slots: one for each sequence, and some in which idle prefixes survive."""
+        num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
+        return SlotCache(num_slots, self.max_length, self._max_tokens)
+
+    def _new_table(self) -> SlotTable[BatchRow]:
+        cache = self._model.cache
+        return SlotTable(cache.num_slots, self.max_num_seqs, cache, self._model.rope.is_long)
+
+    def _start_anew(self) -> None:
+        self._model.cache = self._new_cache()
+        self._table = self._new_table()
+
+    def probe(self) -> float:
+        """Return how far logits of ragged rows are from lone forwards, relative to the largest.
+
+        To be called before any request. Measures on the way what a token takes in the cache, and
+        starts a cache that cannot outgrow the memory that is free.
+        """
+        difference = probe(self._model, lambda output: output.logits, logits_to_keep=1)
+        self._bytes_per_token = self._model.cache.bytes_per_token
+        self._max_tokens = self._model.max_tokens()
+        if self._auto:
+            fit = num_seqs_within(self._max_tokens, self.max_length)
+            self.max_num_seqs = min(self.max_num_seqs, fit)
+        self._start_anew()
+        return difference
+
+    def memory(self) -> str:
+        """Say how much memory keys and values may take; known after `probe`."""
+        cache = self._model.cache
+        most = self._bytes_per_token * (cache.num_slots + 1) * cache.max_capacity
+        return (
+            f"KV cache: {cache.num_slots} slots for {self.max_num_seqs} sequences at once, "
+            f"{self._bytes_per_token / 1024:.0f} KiB a token, growing with the longest sequence "
+            f"to at most {most / 2**30:.1f} GiB ({cache.max_capacity} tokens)"
+        )
+
+    def step(self) -> list[Output]:
+        """Sample a token for every sequence that is ready, and return the finished requests."""
+        try:
+            with torch.inference_mode():
+                self._table.admit(self._requests.queue)
+                self._catch_up()
+                self._decode()
+            return self._requests.pop_finished()
+        except Exception as error:
+            if not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+                self._start_anew()  # a forward that broke has not written what the slots say
+                raise
+        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
+        self._halve([slot.row for slot in self._table.active if slot.row is not None])
+        self._start_anew()
+        return self._requests.pop_finished()
+
+    def _catch_up(self) -> None:
+        """Feed what slots have to catch up, all but their last token, in chunks, while it pays.
+
+        A chunk costs about an ordinary step, so it takes more tokens than such a step has.
+        """
+        active = self._table.active
+        for slot in active:
+            long = self._model.rope.is_long(len(slot.ids))
+            if long != slot.long:  # it has crossed the boundary: all its keys change
+                slot.long, slot.cached = long, 0
+        while sum(slot.behind - 1 for slot in active) > RIDE_ALONG * len(active):
+            self._forward(*self._table.next_chunk(keep=1, most=FORWARD_TOKENS))
+
+    def _decode(self) -> None:
+        """Feed one token to every active slot and sample where it has caught up."""
+        active = self._table.active
+        if not active:
+            return
+        logits = self._forward(list(range(len(active))), [1] * len(active))
+        ready = [i for i, slot in enumerate(active) if not slot.behind]
+        if not ready:
+            return
+        if len(ready) < len(active):
+            logits = logits[self._model.tensor(ready)]
+        rows = [row for i in ready if (row := active[i].row) is not None]
+        for index, token in zip(ready, sample_rows(logits, rows, self._requests), strict=True):
+            if token == NOT_A_NUMBER:
+                active[index].cached = 0
+                self._model.cache.clear(index)
+
+    def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
+        """Feed `counts` tokens to each of these slots; return the logits of the last column."""
+        feeds = self._table.feed(indices, counts)
+        logits: torch.Tensor = self._model.forward(feeds, logits_to_keep=1).logits
+        return logits[:, -1]
+
+
+def fit_engine(
+    model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
+) -> Engine:
+    """Return a slot engine if its logits are those of the model alone, else the exact path.
+
+    Arguments as for `HFEngine`.
+    """
+    try:
+        engine = HFEngine(model, tokenizer, auto=auto, **limits)
+        difference = engine.probe()
+        if is_exact(difference, engine.dtype):
+            logger.info("%s", engine.memory())
+            return engine
+        reason = f"logits differ by {difference:.1%}"
+    except Exception as error:  # whatever a model's code raises
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    logger.warning(
+        "%s cannot share a cache of slots (%s): using generate, which is exact but slower",
+        type(model).__name__,
+        reason,
+    )
+    return GenerateEngine(model, tokenizer, **limits)

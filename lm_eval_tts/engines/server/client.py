@@ -1,0 +1,203 @@
+"""An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
+
+Where only text comes back, few servers say which stop string ended it. So the text is streamed,
+our own rule looks for the stop strings, and the call is ended where one is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    retry_if_exception_type,
+    stop_after_attempt,
+)
+from tenacity.wait import wait_exponential_jitter
+
+from lm_eval_tts.core.engine import PromptTokens
+from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.engines.affinity import Sessions
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens
+from lm_eval_tts.engines.stopping import find_stop
+from lm_eval_tts.errors import RequestError
+
+logger = logging.getLogger(__name__)
+
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+LONGEST_WAIT = 60.0  # seconds between two tries, whatever a server asks for
+
+
+class Refused(RequestError):
+    """The server's answer to a request it will never serve; `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Server:
+    """A server and how to talk to it."""
+
+    url: str  # up to "/v1"
+    wire: Wire
+    # Sent with each call; may hold a key, which is in no message of ours.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 1800.0  # seconds for one answer, or between two pieces of a stream
+    max_retries: int = 6  # tries for each request
+    first_wait: float = 0.5  # seconds before the second try; doubled with each
+    # The header with the same value for all requests of one problem: some routers keep sessions.
+    session_header: str | None = None
+    verify: Any = True  # whether, or by which ssl context, to check certificates
+    prompt_tokens: PromptTokens = field(default_factory=PromptTokens)
+    num_retries: int = 0
+    _client: aiohttp.ClientSession | None = None
+    _sessions: Sessions = field(default_factory=Sessions)
+    _run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    async def sample(self, row: BatchRow) -> SampledTokens:
+        """Sample one row. Raises RequestError when tries run out or none can help."""
+        sampled: SampledTokens = await self.retrying(self._sample, row)
+        return sampled
+
+    async def retrying(self, work: Any, *arguments: Any) -> Any:
+        """Await `work(*arguments)`, again where a fault may be mended, up to `max_retries`."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Fault),
+            stop=stop_after_attempt(self.max_retries),
+            wait=self._wait,
+        )
+        try:
+            return await retrying(work, *arguments)
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            raise RequestError(f"no answer after {self.max_retries} tries: {last}") from None
+
+    def _wait(self, state: RetryCallState) -> float:
+        """Return the seconds before the next try: doubled each time, or what the server asks."""
+        self.num_retries += 1
+        fault = state.outcome.exception() if state.outcome else None
+        asked = fault.wait if isinstance(fault, Fault) else 0.0
+        seconds = max(
+            wait_exponential_jitter(self.first_wait, LONGEST_WAIT, jitter=self.first_wait)(state),
+            asked,
+        )
+        logger.info("try %d failed (%s)", state.attempt_number, fault)
+        return min(seconds, LONGEST_WAIT)
+
+    async def _sample(self, row: BatchRow) -> SampledTokens:
+        if self.wire.dialect.returns_ids:
+            answer = await self.post(self.wire.payload(row), row.op.token_ids)
+            sampled = self.wire.read(answer, row)
+            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(answer["usage"]))
+            return sampled
+        if row.op.logprobs is not None:
+            raise RequestError("this server returns no token ids, so no log-probabilities for them")
+        return await self._stream(row)
+
+    def client(self) -> aiohttp.ClientSession:
+        """Return the session of this server's calls; to be called in the event loop."""
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                headers=self.headers,
+                connector=aiohttp.TCPConnector(limit=0, ssl=self.verify),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.timeout),
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """End the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def get(self, path: str) -> Any:
+        """Return what is at a path, as JSON. Raises Fault or Refused."""
+        async with _faults(), self.client().get(self.url + path) as response:
+            await self._check(response)
+            return await response.json(content_type=None)
+
+    async def post(self, body: Mapping[str, Any], token_ids: TokenIds = ()) -> Any:
+        """Return the answer to a call, as JSON. Raises Fault or Refused."""
+        async with _faults(), self._call(body, token_ids) as response:
+            await self._check(response)
+            return await response.json(content_type=None)
+
+    def _call(self, body: Mapping[str, Any], token_ids: TokenIds) -> Any:
+        headers = {}
+        if self.session_header is not None:
+            headers[self.session_header] = f"{self._run}-{self._sessions.of(token_ids)}"
+        return self.client().post(self.url + self.wire.dialect.path, json=body, headers=headers)
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status == 200:
+            return
+        text = " ".join((await response.text(errors="replace")).split())[:300]
+        for secret in self.headers.values():
+            text = text.replace(secret.removeprefix("Bearer "), "***")
+        message = f"the server answers {response.status}: {text}"
+        if response.status in RETRIED:
+            raise Fault(message, _seconds(response.headers.get("Retry-After")))
+        raise Refused(message, response.status)
+
+    async def _stream(self, row: BatchRow) -> SampledTokens:
+        """Read text until it ends or holds a stop string, and return the ids of it.
+
+        What a call has cached is reported at its end, so not where we end it.
+        """
+        text, reason, cached = "", None, 0
+        async with _faults():
+            async for event in self._events(row):
+                cached = cached_tokens(event.get("usage")) or cached
+                for choice in event.get("choices", ())[:1]:
+                    text += choice.get("text") or choice.get("delta", {}).get("content") or ""
+                    reason = choice.get("finish_reason") or reason
+                if match := find_stop(text, row.op.stop):
+                    text, reason = text[: match.start + len(match.stop)], "stop"
+                    break
+        if reason not in ("stop", "length"):
+            raise Fault(f"a stream that ended with {reason!r}")
+        self.prompt_tokens.add(len(row.op.token_ids), cached)
+        stopped = find_stop(text, row.op.stop) is not None
+        return self.wire.of_text(text, ended=reason == "stop" and not stopped)
+
+    async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
+        """Yield the events of a streamed answer."""
+        body = {**self.wire.payload(row), "stream": True}
+        if self.wire.dialect.extras:
+            body["stream_options"] = {"include_usage": True}
+        async with self._call(body, row.op.token_ids) as response:
+            await self._check(response)
+            async for line in response.content:
+                data = line.decode(errors="replace").strip().removeprefix("data:").strip()
+                if data.startswith("{"):
+                    yield json.loads(data)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Return the seconds of a Retry-After header; a date counts as none."""
+    try:
+        return max(0.0, float(retry_after or 0))
+    except ValueError:
+        return 0.0
+
+
+@asynccontextmanager
+async def _faults() -> AsyncIterator[None]:
+    """Turn what may go wrong on the way, or in an answer's form, into a Fault."""
+    try:
+        yield
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+        raise Fault(f"{type(error).__name__}: {error}") from error

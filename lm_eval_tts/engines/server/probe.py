@@ -1,0 +1,78 @@
+"""What a server can do, asked with one token before a run."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lm_eval_tts.core.program import Generate, TokenIds
+from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.server.client import Refused, Server
+from lm_eval_tts.engines.server.wire import (
+    CHAT,
+    IDS,
+    STRICT,
+    STRICT_CHAT,
+    TEXT,
+    TOKENS,
+    Dialect,
+)
+from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
+
+CANDIDATES = (TOKENS, TEXT, STRICT, CHAT, STRICT_CHAT)  # the best first
+KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
+
+
+class Served(NamedTuple):
+    """A model that a server has."""
+
+    model: str
+    max_length: int | None  # its context in tokens; None: the server does not say
+
+
+async def find_model(server: Server, model: str | None) -> Served:
+    """Return the model of this name, or the only one. Raises SettingsError if there is none."""
+    try:
+        answer = await server.retrying(server.get, "/models")
+        entries = {entry["id"]: entry for entry in answer["data"]}
+    except Refused as error:
+        if error.status in (401, 403):
+            raise SettingsError(f"{error}: {KEY_HINT}") from None
+        entries = {}
+    except (RequestError, KeyError, TypeError) as error:
+        raise SettingsError(f"the server {server.url} does not answer: {error}") from None
+    if model is None and len(entries) != 1:
+        raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
+    if model is None:
+        (model,) = entries
+    if entries and model not in entries:
+        raise unknown_name("model", model, entries)
+    entry: dict[str, Any] = entries.get(model, {})
+    length = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
+    return Served(model, int(length) if length else None)
+
+
+async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
+    """Return the best dialect that the server takes a token's worth of work in.
+
+    prompt: token ids to ask with, for each kind of prompt that may be used.
+    Raises SettingsError if there is none.
+    """
+    refusals = []
+    for dialect in CANDIDATES:
+        if (ids := prompt.get(dialect.prompt)) is None:
+            continue
+        server.wire.dialect = dialect
+        row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
+        try:
+            answer = await server.retrying(server.post, server.wire.payload(row))
+        except Refused as error:
+            if error.status in (401, 403):
+                raise SettingsError(f"{error}: {KEY_HINT}") from None
+            refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+        except RequestError as error:
+            refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+        else:
+            if dialect is TOKENS and not answer.get("choices", [{}])[0].get("token_ids"):
+                return IDS
+            return dialect
+    raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

@@ -1,0 +1,147 @@
+"""Calls to an OpenAI-compatible server and its answers, as JSON; no network here.
+
+How exact a server is depends on what it takes and returns (`Dialect`):
+
+    tokens  takes token ids and returns token ids (vLLM): the same as an engine in this process
+    ids     takes token ids and returns text; its ids are what our tokenizer makes of the text
+    text    takes text and returns text
+    chat    takes messages only: a response cannot be continued
+
+"strict" ones take no settings beyond OpenAI's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import RequestError
+
+
+class Dialect(NamedTuple):
+    """What a server understands."""
+
+    path: str  # below the base URL
+    prompt: str  # "ids", "text" or "messages"
+    extras: bool  # it takes settings beyond OpenAI's own
+    returns_ids: bool = False
+
+
+TOKENS = Dialect("/completions", "ids", extras=True, returns_ids=True)
+IDS = Dialect("/completions", "ids", extras=True)
+TEXT = Dialect("/completions", "text", extras=True)
+STRICT = Dialect("/completions", "text", extras=False)
+CHAT = Dialect("/chat/completions", "messages", extras=True)
+STRICT_CHAT = Dialect("/chat/completions", "messages", extras=False)
+
+
+class Fault(Exception):
+    """What another try may mend. wait: seconds that the server asks to wait."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(slots=True)
+class Wire:
+    """Writes calls and reads answers."""
+
+    model: str  # as the server names it
+    tokenizer: Tokenizer
+    eos_token_ids: frozenset[int]
+    dialect: Dialect = TOKENS
+    bos: str = ""  # what a server that takes text puts in front of it itself
+
+    def payload(self, row: BatchRow) -> dict[str, Any]:
+        """Return a call's body. All settings are said, for servers have defaults of their own."""
+        op, sampling = row.op, row.op.sampling
+        body = {
+            "model": self.model,
+            **self._prompt(op.token_ids),
+            "max_tokens": row.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": row.seed & MAX_SEED,
+        }
+        if self.dialect.extras:
+            body |= {
+                "top_k": sampling.top_k or -1,
+                "min_p": sampling.min_p,
+                "repetition_penalty": sampling.repetition_penalty,
+                "skip_special_tokens": False,
+                "spaces_between_special_tokens": False,
+                "stop_token_ids": sorted(self.eos_token_ids),
+            }
+        if self.dialect.returns_ids:
+            body |= {"stop": [stop for stop in op.stop if stop], "return_token_ids": True}
+            if op.logprobs is not None:
+                body |= {"logprobs": op.logprobs, "return_tokens_as_token_ids": True}
+        return body
+
+    def _prompt(self, token_ids: TokenIds) -> dict[str, Any]:
+        if self.dialect.prompt == "ids":
+            return {"prompt": list(token_ids)}
+        text = self.tokenizer.decode(token_ids)
+        if self.dialect.prompt == "text":
+            return {"prompt": text.removeprefix(self.bos)}
+        try:
+            return {"messages": json.loads(text)}
+        except ValueError:
+            raise RequestError(
+                "this server has chat completions only, which cannot continue a response"
+            ) from None
+
+    def read(self, answer: Any, row: BatchRow) -> SampledTokens:
+        """Return the sampled ids of an answer. Raises Fault if it contradicts itself."""
+        try:
+            choice = answer["choices"][0]
+            ids = tuple(int(token) for token in choice["token_ids"])
+            usage = answer["usage"]
+            sent, counted = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+            logprobs = _logprobs(choice, row.op)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise Fault(f"an answer that cannot be read: {error!r}") from None
+        if choice.get("finish_reason") not in ("stop", "length"):
+            raise Fault(f"the server ended with {choice.get('finish_reason')!r}")
+        counts = {counted, len(ids), *([len(logprobs)] if logprobs else [])}
+        if len(counts) > 1 or sent != len(row.op.token_ids) or not 0 < counted <= row.max_tokens:
+            raise Fault(
+                f"impossible counts: {counted} tokens reported, {len(ids)} sent, "
+                f"{row.max_tokens} asked for, {sent} of {len(row.op.token_ids)} read"
+            )
+        if choice["finish_reason"] == "stop" and not isinstance(choice.get("stop_reason"), str):
+            ids = self._with_known_eos(ids)
+        return SampledTokens(ids, logprobs)
+
+    def of_text(self, text: str, ended: bool) -> SampledTokens:
+        """Return the ids of a text, with an end of turn if it has `ended` with one."""
+        ids = self.tokenizer.encode(text)
+        return SampledTokens((*ids, min(self.eos_token_ids)) if ended else ids)
+
+    def _with_known_eos(self, ids: TokenIds) -> TokenIds:
+        """Replace an end of turn that only the server knew by one of ours."""
+        return ids if ids[-1] in self.eos_token_ids else (*ids[:-1], min(self.eos_token_ids))
+
+
+def cached_tokens(usage: Any) -> int:
+    """Return the prompt tokens that a server says it had cached."""
+    details = (usage or {}).get("prompt_tokens_details") or {}
+    return int(details.get("cached_tokens") or 0)
+
+
+def _logprobs(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ...]:
+    if op.logprobs is None:
+        return ()
+    logprobs = choice["logprobs"]
+    tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["token_logprobs"])
+    return tuple(
+        TokenLogprob(own, tuple(sorted((top or {}).values(), reverse=True)[: op.logprobs]))
+        for own, top in zip(logprobs["token_logprobs"], tops, strict=True)
+    )

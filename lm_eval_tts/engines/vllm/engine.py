@@ -1,0 +1,177 @@
+"""vLLM in this process: every op is a request of its own, re-queued as soon as it is continued.
+
+vLLM's prefix cache finds what is already computed: the same ids and some more are a continuation,
+the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
+Nothing is plugged into vLLM: no logits processor, no scheduler class.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from vllm import LLM, SamplingParams, TokensPrompt
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from lm_eval_tts.core.engine import Output, PromptTokens
+from lm_eval_tts.core.program import Generate, TokenLogprob
+from lm_eval_tts.engines.asynchronous import SampledTokens
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, take
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import RequestError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+try:
+    from vllm.exceptions import VLLMError
+except ImportError:  # before 0.30 what is wrong with a request is a ValueError
+    VLLMError = ValueError
+REFUSALS = (ValueError, VLLMError)  # bases of what vLLM raises for a request it cannot serve
+CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs finds a prefix only to its last 128 tokens
+DEAD = "vLLM's engine process has died, see its messages"
+
+
+class VLLMEngine(RowEngine):
+    """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
+
+    llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if someone keeps count.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        tokenizer: Tokenizer,
+        *,
+        lora_request: Any = None,
+        prompt_tokens: PromptTokens | None = None,
+        **limits: Unpack[Limits],
+    ) -> None:
+        super().__init__(tokenizer, **limits)
+        self.prompt_tokens = prompt_tokens or PromptTokens()
+        self.num_steps = 0
+        self._llm = llm
+        self._lora_request = lora_request
+        self._live: dict[str, BatchRow] = {}
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        rows = self._requests.abort(request_id)
+        dropped = [key for key, row in self._live.items() if row in rows]
+        for key in dropped:
+            del self._live[key]
+        if dropped:
+            self._llm.llm_engine.abort_request(dropped)
+
+    def step(self) -> list[Output]:
+        """Hand over what was added, advance vLLM and return the requests that finished.
+
+        Where vLLM's engine process has died, every request fails with that reason.
+        """
+        try:
+            for row in take(self._requests.queue, len(self._requests.queue)):
+                self._submit(row)
+            if self._live:
+                self.num_steps += 1
+                for output in self._llm.llm_engine.step():
+                    self._finish(output)
+        except EngineDeadError:
+            self._live.clear()
+            self._requests.fail_all(RequestError(DEAD))
+        return self._requests.pop_finished()
+
+    def _submit(self, row: BatchRow) -> None:
+        prompt = TokensPrompt(prompt_token_ids=list(row.op.token_ids))
+        try:
+            params = sampling_params(row, self._requests.eos_token_ids)
+            (key,) = self._llm.enqueue(
+                [prompt], [params], use_tqdm=False, lora_request=self._lora_request
+            )
+        except EngineDeadError:
+            raise
+        except REFUSALS as error:
+            self._requests.fail(row, refused(error))
+        else:
+            self._live[key.split("-")[0]] = row  # outputs carry the part before the "-"
+
+    def _finish(self, output: Any) -> None:
+        if (row := self._live.pop(output.request_id, None)) is None:
+            return  # aborted
+        self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
+        try:
+            self._requests.finished(row, *sampled_of(output, row.op))
+        except RequestError as error:
+            self._requests.fail(row, error)
+
+
+def end_calls_when_dead(llm: LLM) -> None:
+    """Have a call that waits for vLLM's engine process end in EngineDeadError when it has died.
+
+    vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
+    the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
+    that thread's last output, so the error is put after it.
+    """
+    core = llm.llm_engine.engine_core
+    receiver = getattr(core, "output_queue_thread", None)
+    if receiver is None:  # the engine runs in this process
+        return
+    outputs = core.outputs_queue
+
+    def report() -> None:
+        receiver.join()
+        outputs.put_nowait(EngineDeadError())
+
+    threading.Thread(target=report, name="EngineDeath", daemon=True).start()
+
+
+def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
+    """Return a row's settings in vLLM's words; what a checkpoint recommends stays out of it.
+
+    vLLM filters in its own order: temperature, min_p, top_k, top_p.
+    """
+    op, sampling = row.op, row.op.sampling
+    return SamplingParams(
+        max_tokens=row.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k or -1,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        seed=row.seed & MAX_SEED if sampling.temperature else None,
+        stop=[stop for stop in op.stop if stop],
+        stop_token_ids=sorted(eos_token_ids),
+        logprobs=op.logprobs,
+        detokenize=any(op.stop),
+        skip_special_tokens=False,
+        spaces_between_special_tokens=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def sampled_of(output: RequestOutput, op: Generate) -> SampledTokens:
+    """Return what a finished request has sampled. Raises RequestError if vLLM gave it up."""
+    (completion,) = output.outputs
+    if completion.finish_reason not in ("stop", "length"):
+        raise RequestError(f"vLLM ended a request with {completion.finish_reason!r}")
+    return SampledTokens(tuple(completion.token_ids), token_logprobs(completion, op.logprobs))
+
+
+def token_logprobs(completion: CompletionOutput, top: int | None) -> tuple[TokenLogprob, ...]:
+    """Return the log-probabilities of the sampled tokens; vLLM does not report their mean."""
+    if top is None or completion.logprobs is None:
+        return ()
+    return tuple(
+        TokenLogprob(
+            entries[token].logprob,
+            tuple(sorted((e.logprob for e in entries.values()), reverse=True)[:top]),
+        )
+        for token, entries in zip(completion.token_ids, completion.logprobs, strict=True)
+    )
+
+
+def refused(error: Exception) -> RequestError:
+    """Return vLLM's reason in one line."""
+    return RequestError(f"vLLM refused a request: {' '.join(str(error).split())}")

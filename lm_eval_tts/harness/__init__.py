@@ -1,0 +1,1 @@
+"""What stands between lm_eval's command and our models: discovery, guard, responses, progress."""

@@ -1,0 +1,156 @@
+"""How a stock lm_eval finds this package: a hook that costs nothing until lm_eval is imported.
+
+The released lm_eval (0.4.13) has no plug-in mechanism. `lm_eval_tts.pth`, which Python reads at
+start-up, imports this module; it puts one finder on `sys.meta_path`. When lm_eval's model registry,
+task manager or command is imported, the finder lets it load as usual and then
+
+- registers our models lazily, except names that lm_eval already knows (its next release reads them
+  from the entry points in pyproject.toml),
+- adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
+  and looks for the user's strategies there,
+- has tasks grade what follows the thinking, where one of our models has answered,
+- puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
+
+LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lm_eval_tts.harness.names import MODELS, TASK_GRADING, task_configs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing would cost start-up time
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+
+def register_models(models_module: ModuleType) -> None:
+    """Add our models to lm_eval's registry, under names that are free."""
+    from lm_eval.api.registry import model_registry
+
+    for name, target in MODELS.items():
+        if name not in model_registry:
+            model_registry.register(name, target=target)
+
+
+def add_task_path(manager_module: ModuleType) -> None:
+    """Make TaskManager look into our folder too, unless it is asked for no default tasks."""
+    import functools
+    import inspect
+
+    from lm_eval_tts.strategies.registry import search_also
+
+    task_manager = manager_module.TaskManager
+    original = task_manager.__init__
+    if getattr(original, "_has_tts_tasks", False):
+        return
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def init(*args: Any, **kwargs: Any) -> None:
+        bound = signature.bind(*args, **kwargs)
+        given = bound.arguments.get("include_path") or []
+        own = given if isinstance(given, (list, tuple)) else [given]
+        search_also(own)
+        if bound.arguments.get("include_defaults", True):
+            bound.arguments["include_path"] = [task_configs(), *own]
+        original(*bound.args, **bound.kwargs)
+
+    init._has_tts_tasks = True  # type: ignore[attr-defined]
+    task_manager.__init__ = init
+
+
+def grade_any_task(task_module: ModuleType) -> None:
+    """Have every task grade what follows the thinking, where one of our models has answered."""
+    import functools
+    import importlib
+
+    original = task_module.Task.build_all_requests
+
+    @functools.wraps(original)
+    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.OUTPUT_TYPE == "generate_until":
+            importlib.import_module(TASK_GRADING).attach(self)
+
+    task_module.Task.build_all_requests = build_all_requests
+
+
+def guard_runs(run_module: ModuleType) -> None:
+    """Have runs of our models end in one line and an exit code that tells."""
+    from lm_eval_tts.harness.guard import guarded
+
+    run_module.Run._execute = staticmethod(guarded(run_module.Run._execute))
+    _let_argparse_tell(run_module.MergeDictAction)
+
+
+def _let_argparse_tell(action: Any) -> None:
+    """Have broken JSON in an argument end as argparse's own errors do, in one line."""
+    import functools
+
+    original = action.__call__
+
+    @functools.wraps(original)
+    def call(self: Any, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        try:
+            original(self, parser, namespace, values, option)
+        except ValueError as error:
+            parser.error(f"argument {option}: {' '.join(str(error).split())}")
+
+    action.__call__ = call
+
+
+_PATCHES = {
+    "lm_eval.models": register_models,
+    "lm_eval.api.task": grade_any_task,
+    "lm_eval.tasks.manager": add_task_path,
+    "lm_eval._cli.run": guard_runs,
+}
+
+
+class _Finder:
+    """Finds nothing itself; runs a patch after the module it belongs to was executed."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in _PATCHES:
+            return None
+        for finder in sys.meta_path:
+            if finder is self or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    _patch_after(spec.loader, _PATCHES[name])
+                return spec
+        return None
+
+
+def _patch_after(loader: Any, patch: Callable[[ModuleType], None]) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        try:
+            patch(module)
+        except Exception as error:  # a changed lm_eval must still work without us
+            sys.stderr.write(f"lm_eval_tts: could not extend {module.__name__}: {error}\n")
+
+    loader.exec_module = exec_module
+
+
+def install() -> None:
+    """Put the finder in place; modules that are already loaded are extended at once."""
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.insert(0, _Finder())
+    for name, patch in _PATCHES.items():
+        if name in sys.modules:
+            patch(sys.modules[name])
+
+
+if os.environ.get("LM_EVAL_TTS_DISABLE", "0") in ("", "0"):
+    install()

@@ -1,0 +1,47 @@
+"""A document and a response as the grader takes them, and a quick verdict for the progress line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Tolerance, assess
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.response import Response
+
+MAX_QUICK = 50_000  # characters; longer responses are left to the real grading
+Doc = Mapping[str, Any]
+
+
+def tags_in(response: str) -> tuple[str, str, str, str]:
+    """Return the tags that a response was asked to have; those of the r1 style if nobody noted."""
+    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
+
+
+def item_of(response: str, doc: Doc) -> Item:
+    """Return what the grader takes for a response to a document of our tasks."""
+    options = doc.get("options")
+    kind: Kind = "choice" if options else "math"
+    question, tolerance = str(doc.get("question", "")), Tolerance.of(doc.get("tolerance"))
+    return Item(str(response), doc["answer"], kind, options, tags_in(response), question, tolerance)
+
+
+def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
+    """Grade a response for the progress line, without computer algebra.
+
+    None where that cannot decide, and for tasks that are not of this package: their documents may
+    mean other things.
+    """
+    if task not in _own_tasks() or len(response) > MAX_QUICK:
+        return None
+    try:
+        return assess(item_of(response, doc)).correct
+    except Exception:  # a progress line must never end a run
+        return None
+
+
+@lru_cache
+def _own_tasks() -> frozenset[str]:
+    return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))

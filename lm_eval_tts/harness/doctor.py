@@ -1,0 +1,201 @@
+"""`lm-eval-tts doctor`: looks at an installation and says what to fix.
+
+Each check returns findings; `ok` or `note` ones cost nothing, a `fix` makes the exit code 1. It
+loads no model and asks the Hub one question, with a short time limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.request import urlopen
+
+from lm_eval_tts.core.disk import check_writable
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.names import DATA_VARIABLE, MODELS, task_configs
+
+Severity = Literal["ok", "note", "fix"]
+HUB_SECONDS = 5
+OPTIONAL = {
+    "vllm": "tts-vllm",
+    "gguf": "GGUF files",
+    "peft": "adapters",
+    "trl": "the training recipes",
+}
+FIND = """
+from lm_eval.api.registry import model_registry
+import lm_eval.models
+from lm_eval.tasks import TaskManager
+print(*[name for name in model_registry if name.startswith("tts-")], sep=",")
+print(sum(name.startswith("tts_") for name in TaskManager().all_tasks))
+"""
+
+
+class Finding(NamedTuple):
+    """What one check saw; `fix` says what to do."""
+
+    severity: Severity
+    text: str
+
+
+def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the subcommand."""
+    parser.add_argument(
+        "--output_path", default=".", help="folder that results go to, for the check of the disk"
+    )
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Print all findings; return 1 if something is to be fixed, else 0."""
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "versions": check_versions,
+        "discovery": check_discovery,
+        "devices": check_devices,
+        "data": check_data,
+        "Hub": check_hub,
+        "disk": lambda: check_disk(args.output_path),
+    }
+    findings = []
+    for name, check in checks.items():
+        for finding in _all(check):
+            print(f"{finding.severity:<5} {name:<10} {finding.text}", flush=True)
+            findings.append(finding)
+    to_fix = sum(finding.severity == "fix" for finding in findings)
+    print(f"{to_fix} to fix" if to_fix else "nothing to fix")
+    return 1 if to_fix else 0
+
+
+def _all(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except Exception as error:  # a broken installation may raise anything
+        yield Finding("fix", f"{type(error).__name__}: {error}")
+
+
+def check_versions() -> Iterator[Finding]:
+    """Compare what is installed with what the package asks for."""
+    from packaging.requirements import Requirement
+
+    yield Finding("ok", f"Python {sys.version.split()[0]}")
+    for text in ("lm_eval_tts", *(importlib.metadata.requires("lm_eval_tts") or ())):
+        wanted = Requirement(text)
+        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        have = _version(wanted.name)
+        if have is None:
+            yield Finding("fix", f"{wanted.name} is missing: pip install '{wanted}'")
+        elif not wanted.specifier.contains(have, prereleases=True):
+            yield Finding("fix", f"{wanted.name} is {have}: pip install '{wanted}'")
+        else:
+            yield Finding("ok", f"{wanted.name} {have}")
+    for name, use in OPTIONAL.items():
+        have = _version(name)
+        yield Finding("ok" if have else "note", f"{name} {have or 'is not installed'} ({use})")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def check_discovery() -> Iterator[Finding]:
+    """Ask a new Python, as `lm_eval` is one, whether it knows our models and tasks."""
+    if not Path(task_configs()).is_dir():
+        yield Finding("fix", f"no task files at {task_configs()}: install the package again")
+    if os.environ.get("LM_EVAL_TTS_DISABLE", "0") not in ("", "0"):
+        yield Finding("fix", "LM_EVAL_TTS_DISABLE is set: unset it, or use `lm-eval-tts run`")
+        return
+    with tempfile.TemporaryDirectory() as elsewhere:
+        found = subprocess.run(
+            [sys.executable, "-c", FIND], capture_output=True, text=True, cwd=elsewhere, check=False
+        )
+    models, _, tasks = found.stdout.strip().rpartition("\n")
+    missing = MODELS.keys() - set(models.rpartition("\n")[2].split(","))
+    if found.returncode:
+        yield Finding("fix", f"lm_eval cannot be imported: {found.stderr.strip().splitlines()[-1]}")
+    elif missing:
+        yield Finding(
+            "fix",
+            f"lm_eval does not know {', '.join(sorted(missing))}: Python reads no .pth files here, "
+            "use `lm-eval-tts run` in place of `lm_eval`",
+        )
+    else:
+        yield Finding("ok", f"lm_eval knows {models.rpartition(chr(10))[2]} and {tasks} groups")
+
+
+def check_devices() -> Iterator[Finding]:
+    """Say what torch can compute on."""
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        yield Finding(
+            "ok", f"cuda:{index} {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        )
+    if torch.backends.mps.is_available():
+        yield Finding("ok", "mps")
+    yield Finding("ok", f"cpu, {torch.get_num_threads()} threads")
+    if not torch.cuda.is_available() and torch.version.cuda:
+        yield Finding(
+            "fix", f"torch is built for CUDA {torch.version.cuda} but sees no GPU: driver?"
+        )
+
+
+def check_data(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Look into the folder of local benchmark files, if one is named."""
+    folder = environment.get(DATA_VARIABLE)
+    if not folder:
+        yield Finding("note", f"{DATA_VARIABLE} is not set: benchmarks come from the Hub")
+        return
+    path = Path(folder).expanduser()
+    names = sorted(file.stem for file in path.glob("*.jsonl"))
+    if not path.is_dir():
+        yield Finding("fix", f"{DATA_VARIABLE}={folder} does not exist: create or unset it")
+    elif not names:
+        yield Finding("fix", f"{DATA_VARIABLE}={folder} has no .jsonl files: fill or unset it")
+    else:
+        yield Finding("ok", f"{folder} has {', '.join(names)}")
+
+
+def check_hub(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Ask the Hub who we are; offline that is said at once."""
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE or environment.get("HF_DATASETS_OFFLINE", "0") not in ("", "0"):
+        yield Finding("note", "offline by HF_HUB_OFFLINE: only what is cached can be had")
+        return
+    try:
+        with urlopen(f"{constants.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS):
+            pass
+    except OSError as error:
+        yield Finding(
+            "note",
+            f"{constants.ENDPOINT} is not reached ({type(error).__name__}): name local checkpoints "
+            f"and a data folder by {DATA_VARIABLE}; HF_HUB_OFFLINE=1 saves the waiting",
+        )
+        return
+    yield Finding("ok", f"{constants.ENDPOINT} answers")
+    if get_token() is None:
+        yield Finding("note", "not logged in: GPQA and gated models need `hf auth login`")
+
+
+def check_disk(output_path: str) -> Iterator[Finding]:
+    """Try to write where results and downloads go."""
+    from huggingface_hub import constants
+
+    for name, folder in (("output_path", output_path), ("HF_HOME", constants.HF_HOME)):
+        try:
+            check_writable(name, folder)
+            yield Finding("ok", f"{name} {Path(folder).resolve()} can be written")
+        except SettingsError as error:
+            yield Finding("fix", str(error))

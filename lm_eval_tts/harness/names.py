@@ -1,0 +1,27 @@
+"""What lm_eval is to know of this package: the names of its models, and where its tasks are.
+
+Read at every start of Python, so it imports nothing that costs time.
+"""
+
+from __future__ import annotations
+
+import os
+
+DATA_VARIABLE = "LM_EVAL_TTS_DATA"  # the environment variable that names a folder of benchmarks
+MODELS = {
+    "tts-hf": "lm_eval_tts.models.hf:TTSHF",
+    "tts-openai": "lm_eval_tts.models.openai:TTSOpenAI",
+    "tts-replay": "lm_eval_tts.models.replay:TTSReplay",
+    "tts-vllm": "lm_eval_tts.models.vllm:TTSVLLM",
+}
+
+
+TASK_GRADING = "lm_eval_tts.tasks.anytask"  # what has any task grade answers without thinking
+
+
+def task_configs() -> str:
+    """Return the folder of task YAML files, in an installed package or in a checkout."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    packaged = os.path.join(package, "task_configs")
+    checkout = os.path.join(os.path.dirname(package), "task_configs")
+    return packaged if os.path.isdir(packaged) else checkout

@@ -1,0 +1,59 @@
+"""The progress line of a run: problems done, tokens a second, accuracy so far, time left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from lm_eval_tts.harness.checks import quick_check
+
+
+class Asked(Protocol):
+    """What is used of an lm_eval instance."""
+
+    task_name: str | None
+    doc: Any
+
+
+class Progress:
+    """A progress bar over the problems of one rank; close it, or use it as a context.
+
+    world_size: number of ranks that share the problems; only the first shows its own.
+    """
+
+    def __init__(self, total: int, *, disable: bool, world_size: int = 1) -> None:
+        rank = f" (rank 0 of {world_size}, its own share)" if world_size > 1 else ""
+        self._bar = tqdm(
+            total=total, disable=disable, desc=f"Running generate_until requests{rank}"
+        )
+        self._disabled = disable
+        self._started = time.perf_counter()
+        self._num_tokens = 0
+        self._found = {True: 0, False: 0, None: 0}
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._bar.close()
+
+    def update(self, problem: Asked, response: str, num_tokens: int) -> None:
+        """Count one problem that is done, with the tokens that were sampled for it."""
+        if self._disabled:
+            return
+        self._num_tokens += num_tokens
+        self._found[quick_check(problem.task_name, problem.doc, response)] += 1
+        speed = self._num_tokens / max(time.perf_counter() - self._started, 1e-9)
+        text = ", ".join(filter(None, [f"{speed:.0f} tokens/s", self.accuracy()]))
+        self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update()
+
+    def accuracy(self) -> str:
+        """Return the accuracy so far; as a range where some answers are not decided yet."""
+        right, wrong, open_ = (self._found[key] for key in (True, False, None))
+        if not right + wrong:
+            return ""
+        low, high = (100 * r / (right + wrong + open_) for r in (right, right + open_))
+        return f"accuracy {low:.0f}%" if low == high else f"accuracy {low:.0f}-{high:.0f}%"

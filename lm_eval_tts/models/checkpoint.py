@@ -1,0 +1,57 @@
+"""A loaded checkpoint, as far as strategies, journals and results have to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What an lm_eval model class has loaded, or a server has for us."""
+
+    tokenizer: Any
+    """Of transformers."""
+    names: dict[str, Any]
+    """What results know the checkpoint by, for example `pretrained` and `peft`."""
+    generation_config: Any = None
+    """Of transformers; its ends of turn count beside the tokenizer's."""
+    own_facts: Callable[[], Mapping[str, Any]] = dict
+    """What makes its answers differ from another's; asked for where a journal needs it."""
+    policy_size: float | None = None
+    """Parameters in billions."""
+    vocabulary_size: int | None = None
+    """Ids that the model chooses among."""
+    text: HFTokenizer = field(init=False)
+    """The tokenizer, seen from the middle of a sequence."""
+
+    def __post_init__(self) -> None:
+        self.text = HFTokenizer(self.tokenizer)
+
+    @property
+    def eos_token_ids(self) -> list[int]:
+        """The ids that end a turn: the tokenizer's and those of the generation config."""
+        declared = getattr(self.generation_config, "eos_token_id", None)
+        several = declared if isinstance(declared, list) else [declared]
+        return sorted({self.tokenizer.eos_token_id, *several} - {None})
+
+    def facts(self, max_length: int) -> dict[str, str]:
+        """Return by name what makes the results of two runs differ, whatever they ask."""
+        return {
+            **{name: str(value) for name, value in self.own_facts().items()},
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "ends of turn": str(self.eos_token_ids),
+            "max_length": str(max_length),
+            "seed": str(run_seed()),
+        }
+
+
+def run_seed() -> int:
+    """Return torch's seed, which lm-eval's --seed sets before a model is made."""
+    import torch
+
+    return int(torch.initial_seed())

@@ -1,0 +1,118 @@
+"""An instance of lm_eval to what a strategy starts from.
+
+context --prompt style, chat template--> token ids --settings--> request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lm_eval_tts.core.identity import problem_of, seed_key
+from lm_eval_tts.core.phases import answer_in, opening_of
+from lm_eval_tts.core.scheduler import derive_seed
+from lm_eval_tts.core.trace import Request
+from lm_eval_tts.grading import response_classes
+from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, check_rendered, history_of
+from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
+from lm_eval_tts.models.instances import Instance
+from lm_eval_tts.prompts import build_messages
+from lm_eval_tts.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was checked and encoded, ready to run."""
+
+    settings: Settings
+    request: Request
+    seed: int
+    prompt: str
+    """The prompt's text, which `request` has as ids."""
+
+    @property
+    def opening(self) -> str:
+        """The opening tag that the chat template has written of the response."""
+        marks = self.settings.delimiters
+        if not self.request.thinking_opened:
+            return ""
+        return marks.thinking_start or opening_of(marks.thinking_start, marks.thinking_end)
+
+
+def make_plan(
+    instance: Instance,
+    repeat: int,
+    settings: Settings,
+    chat: Chat,
+    checkpoint: Checkpoint,
+    max_length: int,
+) -> Plan:
+    """Return the plan of one answer. Raises whatever a chat template or a tokenizer raises.
+
+    max_length: the engine's context in tokens.
+    """
+    context = instance.args[0]
+    check_rendered(context)
+    rendered = _render(context, settings, chat)
+    prompt = chat.encode(rendered)
+    left = max_length - len(prompt)
+    asked = left if settings.max_gen_toks is None else settings.max_gen_toks
+    opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
+    opened = bool(opening) and rendered.text.rstrip().endswith(opening)
+    seed = run_seed() if settings.seed is None else settings.seed
+    seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
+    request = Request(
+        prompt=prompt,
+        max_tokens=min(left, asked),
+        encode=checkpoint.text.encode,
+        decode=checkpoint.text.decode,
+        question=history_of(context)[-1]["content"],
+        delimiters=settings.delimiters,
+        sampling=settings.sampling,
+        until=_stops(settings, chat),
+        context_limited=left <= asked,
+        thinking_opened=opened,
+        seed=derive_seed(seed, "strategy"),
+        classify=_classifier(instance, settings, opening if opened else ""),
+        problem=problem_of(instance.doc, str(context)),
+        policy_size=checkpoint.policy_size,
+        vocabulary_size=checkpoint.vocabulary_size,
+    )
+    return Plan(settings, request, seed, rendered.text)
+
+
+def _stops(settings: Settings, chat: Chat) -> tuple[str, ...]:
+    """Return the stop strings that the engine is to see.
+
+    None where a thought may come first and could not be continued: `Response.answer` is cut then.
+    """
+    thinks = bool(settings.delimiters.thinking_end.strip())
+    return settings.until if chat.can_continue or not thinks else ()
+
+
+def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
+    """Put the prompt style around a context; without one it stays as it is."""
+    if settings.style is None:
+        return Rendered(str(context), isinstance(context, ChatPrompt))
+    return chat.render(
+        build_messages(
+            history_of(context), settings.style, settings.instruction, settings.instruction_role
+        )
+    )
+
+
+def _classifier(
+    instance: Instance, settings: Settings, opening: str
+) -> Callable[[Sequence[str]], list[int | None]]:
+    """Return what shows a strategy which responses have equal answers.
+
+    It reads the options of a document and not its answer, so that no strategy can come near it.
+    opening: what the chat template has written of each response.
+    """
+    by_filter = getattr(instance, "classify", None)  # of tasks with a grader of their own
+    tags = settings.delimiters.tags
+    if by_filter is not None:
+        until = settings.until
+        return lambda texts: by_filter([answer_in(opening + t, tags, until) for t in texts])
+    options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
+    return lambda texts: response_classes([opening + text for text in texts], options, tags)

@@ -1,0 +1,321 @@
+"""What a model class has to answer requests by strategies, so that no finished work is lost.
+
+    requests --plans--> programs --scheduler over engine and reward model--> responses
+
+Engine and reward model are isolated from single faults and journaled; failures are counted. Each
+model has a session of its own, and no two of them share anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from lm_eval_tts import __version__
+from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.arguments import ADDING
+from lm_eval_tts.core.digests import digest
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
+from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Trace
+from lm_eval_tts.engines.isolated import IsolatedEngine
+from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.harness.progress import Progress
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
+from lm_eval_tts.models.arguments import OwnArguments
+from lm_eval_tts.models.chat import Chat
+from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
+from lm_eval_tts.models.plans import Plan, make_plan
+from lm_eval_tts.models.responses import as_padding, failed, respond
+from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
+from lm_eval_tts.reward_models.journaled import JournaledRewardModel
+from lm_eval_tts.settings import Settings, parse_settings
+from lm_eval_tts.strategies import Abilities
+
+logger = logging.getLogger(__name__)
+
+LOCAL = Abilities()  # what a checkpoint in this process can do
+ReadSettings = Callable[[Mapping[str, Any]], Settings]
+
+
+class World(NamedTuple):
+    """Which of the processes that share a run this is."""
+
+    rank: int = 0
+    world_size: int = 1
+
+
+class Wanted(NamedTuple):
+    """One answer that is asked for."""
+
+    instance: Instance
+    repeat: int
+    settings: Settings
+
+
+class Answering(NamedTuple):
+    """What answers the ops of a run."""
+
+    engine: Engine
+    reward_model: RewardModel | None
+
+
+class Report(NamedTuple):
+    """What a rank has to say of itself when results are gathered."""
+
+    tally: Tally
+    spent: Spent
+
+
+class Session:
+    """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
+
+    defaults: settings of all tasks that do not say otherwise. reward_model: None if none was named.
+    """
+
+    checkpoint: Checkpoint
+    chat: Chat
+    _make_engine: Callable[[], Engine]
+
+    def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
+        """Load the reward model, if one is named. Raises SettingsError."""
+        self.defaults = dict(arguments.defaults)
+        beside = arguments.keeps_journal and arguments.journal is None
+        self.state = RunState(
+            arguments.journal,
+            journals_of_this_run() if beside else None,
+            arguments.max_failures,
+        )
+        self.reward_model: LoadedRewardModel | None = None
+        self._reward_name: str | None = None
+        self._spent_on_all_ranks: Spent | None = None
+        self._engine: Engine | None = None
+        if (named := arguments.reward_model) is not None:
+            self._reward_name = named.reward_model
+            named = replace(named, reward_model=find_checkpoint(named.reward_model))
+            self.reward_model = named.load(trust_remote_code=trust_remote_code)
+
+    def serve(
+        self,
+        checkpoint: Checkpoint,
+        chat: Chat,
+        make_engine: Callable[[], Engine],
+        abilities: Abilities = LOCAL,
+    ) -> None:
+        """Note what was loaded, and what it can do for a strategy."""
+        self.checkpoint, self.chat = checkpoint, chat
+        self._make_engine, self._abilities = make_engine, abilities
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; made at first use, when the batch size is settled."""
+        if self._engine is None:
+            self._engine = self._make_engine()
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine | None) -> None:
+        self._engine = engine
+
+    def renew_engine(self) -> None:
+        """Have the next use make a new engine: the last one was made for other weights."""
+        self._engine = None
+
+    def answer(
+        self, requests: Sequence[Instance], world: World, *, show_progress: bool
+    ) -> list[Response]:
+        """Answer each request by its strategy; a request that cannot be served is a failure.
+
+        lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
+        those extra ones get a copy that is marked as padding.
+        """
+        numbered = number_repeats(requests)
+        unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
+        instances, read = list(unique.values()), self.settings_reader()
+        asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        disable = not show_progress or world.rank != 0
+        with (
+            self._answering(instances, read, world.rank) as answering,
+            Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
+        ):
+            made = self._run(asked, answering, progress)
+        self.count(made)
+        responses = dict(zip(unique, made, strict=True))
+        return [
+            responses[key] if key in responses else as_padding(responses[key.original(instance)])
+            for key, instance in numbered
+        ]
+
+    def settings_reader(self) -> ReadSettings:
+        """Return a function that reads generation kwargs, once for equal ones."""
+        seen: dict[str, Settings] = {}
+
+        def read(kwargs: Mapping[str, Any]) -> Settings:
+            key = repr(sorted(kwargs.items()))
+            if key not in seen:
+                seen[key] = parse_settings({**self.defaults, **kwargs})
+                seen[key].strategy.check_model(self.abilities())
+            return seen[key]
+
+        return read
+
+    def abilities(self) -> Abilities:
+        """Return what the model can do for a strategy, with what is loaded beside it."""
+        return replace(
+            self._abilities,
+            reward_model=self.reward_model is not None,
+            policy_size=self.checkpoint.policy_size,
+        )
+
+    def plan(self, instance: Instance, repeat: int, settings: Settings) -> Plan:
+        """Return the plan of one answer."""
+        return make_plan(
+            instance, repeat, settings, self.chat, self.checkpoint, self.engine.max_length
+        )
+
+    def _run(
+        self, asked: Sequence[Wanted], answering: Answering, progress: Progress
+    ) -> list[Response]:
+        plans: dict[int, Plan] = {}  # of what is under way
+        responses: dict[int, Response] = {}
+        for result in run(self._jobs(asked, plans), *answering):
+            plan, one = plans.pop(result.job, None), asked[result.job]
+            if plan is None:
+                response = failed(one.settings, str(result.value))
+            else:
+                response = respond(plan, result, self.checkpoint.text)
+            responses[result.job] = response
+            progress.update(one.instance, response, result.cost.num_sampled_tokens)
+        return [responses[job] for job in range(len(asked))]
+
+    def _jobs(self, asked: Sequence[Wanted], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
+        """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
+        for number, one in enumerate(asked):
+            try:
+                plan = self.plan(*one)
+                job = Job(plan.settings.strategy.run(plan.request), plan.seed)
+                plans[number] = plan
+            except SettingsError:  # of no document, but of all
+                raise
+            except Exception as error:  # whatever a template or a tokenizer raises
+                job = Job(_failing(failure_of("the prompt's encoding", error)), 0)
+            yield job
+
+    @contextmanager
+    def _answering(
+        self, instances: Sequence[Instance], read: ReadSettings, rank: int
+    ) -> Iterator[Answering]:
+        """Give the engine, isolated from single faults, and the reward model, both journaled."""
+        engine: Engine = (isolated := IsolatedEngine(self.engine))
+        with self._journal(instances, read, rank) as journal:
+            known: RewardModel | None = self.reward_model
+            if journal is not None:  # an empty one is false
+                engine = JournaledEngine(isolated, journal)
+                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+            rating = None if known is None else IsolatedRewardModel(known)
+            try:
+                yield Answering(engine, rating)
+            finally:
+                self.state.lost = isolated.lost
+                if rating is not None:
+                    rating.warn()
+
+    @contextmanager
+    def _journal(
+        self, instances: Sequence[Instance], read: ReadSettings, rank: int
+    ) -> Iterator[Journal | None]:
+        """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
+        journal = self._open_journal(rank)
+        if journal is None:
+            yield None
+            return
+        with journal:
+            if not self.state.journals:  # one beside the results has this in its name
+                for task in dict.fromkeys(instance.task_name for instance in instances):
+                    own = [instance for instance in instances if instance.task_name == task]
+                    self._check_task(journal, str(task), own, read(own[0].args[1]))
+            try:
+                yield journal
+            finally:
+                self.state.num_journaled = len(journal)
+        self.state.journal_lost = journal.lost
+
+    def _open_journal(self, rank: int) -> Journal | None:
+        """Open the journal that was named, or one beside the results, where that can be done."""
+        if self.state.journals is None:
+            return Journal(self.state.journal, self.facts(), rank) if self.state.journal else None
+        facts = self.facts()
+        asked = {name: repr(self.defaults[name]) for name in self.defaults.keys() - ADDING}
+        folder = f"{self.state.journals}-{digest(repr(sorted({**facts, **asked}.items())))}"
+        try:
+            journal = Journal(folder, facts, rank)
+        except SettingsError as error:  # nobody asked for it, so it ends no run
+            logger.warning("this run keeps no journal: %s", error)
+            return None
+        self.state.journal = folder
+        return journal
+
+    def _check_task(
+        self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
+    ) -> None:
+        """Note in the journal what a task asks for, or find that it asked for something else."""
+        given = {**self.defaults, **instances[0].args[1]}
+        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
+        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
+        prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
+        journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
+
+    def facts(self) -> dict[str, str]:
+        """Return by name what makes the results of two runs differ, whatever they ask."""
+        reward_model = {"reward_model": str(self._reward_name)}
+        if self.reward_model is not None:
+            reward_model |= self.reward_model.facts()
+        return {
+            "lm_eval_tts": __version__,
+            **self.checkpoint.facts(self.engine.max_length),
+            **reward_model,
+        }
+
+    def info(self) -> dict[str, Any]:
+        """Return what results say of the checkpoint, and what all scores of the run cost.
+
+        Time and tokens read depend on what is asked together, so no sample has a part of them.
+        """
+        info = {**self.checkpoint.names, "reward_model": self._reward_name}
+        if self.reward_model is not None:
+            spent = self._spent_on_all_ranks or self.reward_model.spent
+            info["scorer_seconds"] = round(spent.seconds, 3)
+            info["scorer_tokens_read"] = round(spent.num_tokens)
+        return info
+
+    def count(self, responses: Sequence[Response]) -> None:
+        """Add responses to the tally."""
+        failed = sum(response.details.failure is not None for response in responses)
+        self.state.tally = self.state.tally.plus(Tally(len(responses), failed))
+
+    def report(self) -> Report:
+        """Return what this rank has to say of itself."""
+        spent = Spent() if self.reward_model is None else self.reward_model.spent
+        return Report(self.state.tally, spent)
+
+    def add_up(self, reports: Sequence[Report]) -> None:
+        """Take what all ranks say for the whole run's."""
+        tallies, spent = zip(*reports, strict=True)
+        self.state.total = Tally().plus(*tallies)
+        self._spent_on_all_ranks = Spent().plus(*spent)
+
+
+def _failing(error: RequestError) -> Program[Trace]:
+    """Return a program that ends with an error."""
+    yield from ()
+    raise error

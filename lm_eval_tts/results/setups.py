@@ -1,0 +1,145 @@
+"""What answered a run, as its results file says: equal for runs that only repeat each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from lm_eval_tts.core.arguments import decides
+from lm_eval_tts.core.identity import mapping_in
+
+# What a setup has a field for; `until` is the task's, and says nothing of who answers.
+_FIELDS = frozenset(
+    (
+        *("pretrained", "path", "model", "peft", "lora_local_path", "revision"),
+        *("prompt_style", "strategy", "seed", "until"),
+    )
+)
+# Values that are what a run does without the setting.
+_DEFAULTS = {"do_sample": (False, None), "temperature": (0, None), "top_p": (1, None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What answered: a checkpoint with its adapter, a prompt style and a strategy."""
+
+    model: str  # lm-eval's --model
+    checkpoint: str
+    adapter: str | None = None
+    revision: str | None = None
+    prompt_style: str | None = None  # None for models that have none
+    strategy: str | None = None  # None for models that have none
+    settings: tuple[tuple[str, str], ...] = ()  # all else that decides what is answered, by name
+    seed: str | None = None  # of the run
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.settings)
+
+    def record(self) -> dict[str, Any]:
+        """The setup as plain data, its settings in one line."""
+        return {**asdict(self), "settings": self.settings_text}
+
+    @property
+    def method(self) -> str:
+        """The strategy; the model's kind where it has none."""
+        return self.strategy or self.model
+
+    def weights(self, checkpoint: str | None = None) -> str:
+        """The checkpoint with its adapter and revision. checkpoint: a shorter name of it."""
+        adapter = f" + {self.adapter}" if self.adapter else ""
+        revision = f" @ {self.revision[:8]}" if self.revision else ""
+        return (checkpoint or self.checkpoint) + adapter + revision
+
+
+def setup_of(
+    content: Mapping[str, Any], config: Mapping[str, Any], num_fewshot: int | None
+) -> Setup:
+    """Return the setup of a task. content: of the results file. config: of the task in it."""
+    run = mapping_in(content, "config")
+    model = str(run.get("model") or content.get("model_source") or "unknown")
+    ours, recorded = model.startswith("tts-"), model == "tts-replay"
+    arguments = _arguments(run.get("model_args"))
+    given = {k: v for k, v in arguments.items() if decides(k)}
+    given |= mapping_in(config, "generation_kwargs")
+    settings = {
+        k: v for k, v in given.items() if k not in _FIELDS and v not in _DEFAULTS.get(k, ())
+    }
+    settings |= _of_prompt(content, num_fewshot, ours)
+    if recorded:  # what was set then is not known
+        given, settings = {**given, "strategy": "recorded"}, {}
+    peft = run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")
+    return Setup(
+        model=model,
+        checkpoint=_checkpoint(content, run, arguments),
+        adapter=as_text(peft),
+        revision=as_text(arguments.get("revision") or as_text(run.get("model_sha"))),
+        prompt_style=as_text(given.get("prompt_style")) if ours else None,
+        strategy=as_text(given.get("strategy", "single")) if ours else None,
+        settings=tuple(sorted((name, _plain(value)) for name, value in settings.items())),
+        seed=as_text(given.get("seed", run.get("torch_seed"))),
+    )
+
+
+def _of_prompt(content: Mapping[str, Any], num_fewshot: int | None, ours: bool) -> dict[str, Any]:
+    """Return what the command line made of the prompts; ours apply the chat template anyway."""
+    templated = "applied" if content.get("chat_template_sha") and not ours else None
+    found = {
+        "num_fewshot": num_fewshot,
+        "system_instruction_sha": content.get("system_instruction_sha"),
+        "chat_template": templated,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _checkpoint(
+    content: Mapping[str, Any], run: Mapping[str, Any], arguments: Mapping[str, Any]
+) -> str:
+    """Return the checkpoint; a recording has no name of one, so its file stands for it."""
+    names = (run.get("pretrained"), arguments.get("pretrained"), arguments.get("path"))
+    named = (*names, arguments.get("model"), content.get("model_name"))
+    return next((str(name) for name in named if name), "unknown")
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    """Return model arguments: a mapping, or before 0.4.9 a text `a=1,b=[2,3]`."""
+    if isinstance(given, dict):
+        return dict(given)
+    parts: list[str] = []
+    for part in str(given or "").split(","):
+        if "=" in part.partition("[")[0] or not parts:
+            parts.append(part)
+        else:  # a comma within a value
+            parts[-1] += f",{part}"
+    return {name: value for name, _, value in (p.partition("=") for p in parts) if name}
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value as one line of text; None for what is not set."""
+    return None if value in (None, "", False) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).replace(" ", "") if isinstance(value, (list, tuple)) else str(value)
+    return text.replace("\n", r"\n")  # a step_delimiter, in one line
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each path or Hub name by its last parts, as many as keep them apart.
+
+    A Hub name (`owner/name`) stays whole.
+    """
+    unique = sorted(set(names))
+    parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
+    short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}
+    for length in range(2, max(map(len, parts.values()), default=0) + 1):
+        taken = list(short.values())
+        for name in unique:
+            if taken.count(short[name]) > 1:
+                short[name] = "/".join(parts[name][-length:])
+    return short

@@ -1,0 +1,1 @@
+"""What several strategies are built from."""

@@ -1,0 +1,187 @@
+"""What the strategies that sample share: how a candidate is written, rated and chosen.
+
+A candidate is one completion (`single`), or, with `max_thinking_tokens`, a thought within that
+budget and its answer (`budget`). Candidates of a problem go on side by side and share its prompt;
+each draws from the seed of its own path, so more of them do not change the first ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from lm_eval_tts.core.program import Program, Sampling, gather, score
+from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
+from lm_eval_tts.core.voting import AGGREGATIONS, aggregate, pick_best, pick_voted, vote_weights
+from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.strategies.base import Strategy
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
+from lm_eval_tts.strategies.parts.completion import write_response
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleStrategy(Strategy):
+    """Proposes candidates and selects one of them; here `n` samples and the majority's answer."""
+
+    n: int = 8
+    """Candidates of a problem, >= 1."""
+    max_gen_toks: int = 2048
+    """Most tokens of one, >= 1."""
+    max_thinking_tokens: int | None = None
+    """A thinking budget (>= 0) for each; None lets it think as it likes within max_gen_toks."""
+    max_answer_tokens: int = 512
+    """With a thinking budget, the room for the answer, >= 1."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "n", "max_gen_toks", "max_answer_tokens")
+        if self.max_thinking_tokens is not None:
+            at_least(self, 0, "max_thinking_tokens")
+
+    @property
+    def needs_continuation(self) -> bool:
+        """Only to cut a thought."""
+        return self.max_thinking_tokens is not None
+
+    @property
+    def needs_thinking_end(self) -> bool:
+        """Only to cut a thought."""
+        return self.max_thinking_tokens is not None
+
+    @property
+    def num_samples(self) -> int:
+        """All candidates."""
+        return self.n
+
+    def check(self, delimiters: Delimiters, sampling: Sampling) -> None:
+        """Raise SettingsError if all candidates would be the same, or no thought could end."""
+        super().check(delimiters, sampling)
+        if sampling.temperature == 0 and self.n > 1:
+            raise SettingsError(
+                f"n={self.n} candidates would all be the same with greedy decoding: "
+                "set temperature > 0 (and do_sample=True)"
+            )
+
+    def run(self, request: Request) -> Program[Trace]:
+        """Return the selected trace, with all candidates attached."""
+        return self.select(request, (yield from self.propose(request)))
+
+    def propose(self, request: Request, num_known: int = 0) -> Program[list[Candidate]]:
+        """Return the candidates, without the `num_known` samples that there are already."""
+        more = range(max(0, self.n - num_known))
+        return (yield from gather(self.candidate(request) for _ in more))
+
+    def candidate(self, request: Request) -> Program[Candidate]:
+        """Write one response and rate it."""
+        return (yield from self.rate(request, (yield from self.write(request))))
+
+    def write(self, request: Request) -> Program[Trace]:
+        """Return the program of one response."""
+        if self.max_thinking_tokens is None:
+            return write_response(request, self.max_gen_toks)
+        budget = (self.max_thinking_tokens,)
+        strategy = Budget(max_thinking_tokens=budget, max_answer_tokens=self.max_answer_tokens)
+        return strategy.run(request)
+
+    def rate(self, request: Request, trace: Trace) -> Program[Candidate]:
+        """Return a response with its scores; here without any."""
+        yield from ()
+        return Candidate(trace.without_logprobs())
+
+    def select(self, request: Request, candidates: Sequence[Candidate]) -> Trace:
+        """Return the trace of one candidate of the majority, with all of them attached."""
+        equal = [1.0] * len(candidates)
+        return vote(request, candidates, equal, equal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatedStrategy(SampleStrategy):
+    """Asks a reward model about its candidates and selects by that."""
+
+    aggregation: str = "last"
+    """Of step scores to one score, a name of AGGREGATIONS."""
+    step_delimiter: str = "\n\n"
+    """Where a step ends."""
+    weighted: bool = False
+    """Select the class of equal answers with the largest sum of scores (weighted best-of-N), not
+    the response with the largest score."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The reward model's."""
+        return ("reward",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(self, "aggregation", AGGREGATIONS)
+        if not self.step_delimiter:
+            raise SettingsError("step_delimiter='': allowed is a text, such as '\\n\\n'")
+
+    def rate(self, request: Request, trace: Trace) -> Program[Candidate]:
+        """Ask the reward model about a response."""
+        steps = steps_of(request.decode(trace.response_ids), self.step_delimiter)
+        return self.rated(trace, (yield from ask_reward(request, steps)))
+
+    def rated(self, trace: Trace, step_scores: tuple[float, ...]) -> Candidate:
+        """Return a response with what the reward model said of its steps."""
+        reward = aggregate(step_scores, self.aggregation)
+        return Candidate(trace.without_logprobs(), (("reward", reward),), step_scores)
+
+    def asks_as(self, other: RatedStrategy) -> bool:
+        """Say whether it asks the reward model about the steps that `other` asks about."""
+        return self.needs_reward_model and self.step_delimiter == other.step_delimiter
+
+    def select(self, request: Request, candidates: Sequence[Candidate]) -> Trace:
+        """Return the candidate with the best score, or the best of the class with most of it."""
+        (name,) = self.score_names
+        scores = [dict(candidate.scores)[name] for candidate in candidates]
+        if self.weighted:
+            return vote(request, candidates, vote_weights(scores), scores, "choose")
+        return chosen(candidates, pick_best(scores, generator_of(request, "choose")))
+
+
+def steps_of(text: str, delimiter: str) -> list[str]:
+    """Return the steps of a text without the white space around them; empty ones are no steps."""
+    return [step.strip() for step in text.split(delimiter) if step.strip()]
+
+
+def ask_reward(request: Request, steps: Sequence[str]) -> Program[tuple[float, ...]]:
+    """Return what the reward model says; nothing where there are no steps or it cannot read them.
+
+    One response that it cannot read must not cost the others, so this is data and no failure.
+    """
+    if not steps:
+        return ()
+    try:
+        result = yield from score(request.question, steps)
+    except RequestError:
+        return ()
+    return result.scores
+
+
+def generator_of(request: Request, purpose: str) -> Random:
+    """Return the source of what a strategy draws by itself, the same in every run."""
+    return Random(f"{request.seed} {purpose}")
+
+
+def classes_of(request: Request, traces: Sequence[Trace]) -> Sequence[int | None]:
+    """Return the class of each response's answer."""
+    return request.classify([request.decode(trace.response_ids) for trace in traces])
+
+
+def vote(
+    request: Request,
+    candidates: Sequence[Candidate],
+    weights: Sequence[float],
+    scores: Sequence[float],
+    purpose: str = "vote",
+) -> Trace:
+    """Return the best-rated candidate of the class with most weight, with all attached."""
+    classes = classes_of(request, [candidate.trace for candidate in candidates])
+    return chosen(candidates, pick_voted(classes, weights, scores, generator_of(request, purpose)))
+
+
+def chosen(candidates: Sequence[Candidate], index: int) -> Trace:
+    """Return the trace of a candidate, with all of them attached."""
+    return replace(candidates[index].trace, candidates=tuple(candidates))

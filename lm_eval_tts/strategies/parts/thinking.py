@@ -1,0 +1,100 @@
+"""What the thinking strategies share: open, think, answer, and how much room each may take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from lm_eval_tts.core.program import Completion, Program, generate
+from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.strategies.parts.completion import as_written, goes_on
+
+
+class Room(NamedTuple):
+    """Token limits of a response: the thinking's, and the answer's without its delimiters."""
+
+    thinking: int
+    answer: int
+
+
+def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
+    """Split the room left after `trace`: the answer first, the rest is for thinking.
+
+    Raises RequestError if not even one token of an answer fits.
+    """
+    marks = request.delimiters
+    tags = sum(
+        len(request.encode(text))
+        for text in (marks.thinking_end, marks.answer_start, marks.answer_end)
+    )
+    left = request.max_tokens - trace.num_tokens() - tags
+    if left < 1:
+        raise RequestError(
+            f"prompt of {len(request.prompt)} tokens leaves room for {request.max_tokens} tokens: "
+            f"too few for the delimiters and an answer"
+        )
+    answer = min(max_answer_tokens, left)
+    return Room(thinking=left - answer, answer=answer)
+
+
+def open_thinking(request: Request) -> Trace:
+    """Begin a response with `thinking_start`, unless the chat template has written it."""
+    trace = Trace(request.prompt)
+    if request.thinking_opened:
+        return trace
+    return trace.force(request.encode(request.delimiters.thinking_start), "tag")
+
+
+def note_context(request: Request, trace: Trace, budget: int, room: Room) -> Trace:
+    """Mark a trace whose thinking the context window cut short of its budget."""
+    ended = bool(trace.num_tokens("thinking")) and not trace.truncated("thinking")
+    cut = request.context_limited and budget > room.thinking and not ended
+    return replace(trace, out_of_context=True) if cut else trace
+
+
+def think(request: Request, trace: Trace, max_tokens: int) -> Program[Completion]:
+    """Think on, up to `max_tokens` (>= 1), until the model ends its thinking or its turn."""
+    end = request.delimiters.thinking_end
+    return (yield from _generate_until(request, trace, max_tokens, end, (end.strip(),)))
+
+
+def ending_room(request: Request, end: str) -> int:
+    """Return how many tokens a delimiter takes, which are looked for past a limit."""
+    return len(request.encode(end.strip()))
+
+
+def _generate_until(
+    request: Request, trace: Trace, max_tokens: int, end: str, stop: tuple[str, ...]
+) -> Program[Completion]:
+    """Generate up to `max_tokens`; the delimiter `end` may end after them."""
+    ending = ending_room(request, end)
+    completion = yield from generate(
+        trace.token_ids,
+        max_tokens=max_tokens + ending,
+        stop=stop,
+        sampling=request.sampling,
+        logprobs=request.logprobs,
+    )
+    return completion.within(max_tokens, ending)
+
+
+def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
+    """End the thinking and answer; what the strategy opens it also closes.
+
+    `thinking_end` counts as sampled if the model wrote it, else as forced.
+    """
+    marks = request.delimiters
+    ended = bool(trace.segments) and trace.segments[-1].finish_reason == "stop"
+    trace = trace.close(request.encode(marks.thinking_end), sampled=ended)
+    trace = trace.force(request.encode(marks.answer_start), "tag")
+    answer_end = marks.answer_end.strip()
+    stop = (*((answer_end,) if answer_end else ()), *request.until)
+    completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+    while goes_on(request, trace, completion) and len(completion.sampled_ids) < max_tokens:
+        max_tokens -= len(completion.sampled_ids)
+        trace = trace.add(as_written(completion, completion.stop), "answer")
+        completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+    trace = trace.add(completion, "answer")
+    closed = bool(answer_end) and completion.stop == answer_end
+    return trace.close(request.encode(marks.answer_end), sampled=closed)

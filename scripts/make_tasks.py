@@ -1,0 +1,93 @@
+"""Writes the task files: every benchmark with every strategy, and a group for each benchmark.
+
+    python scripts/make_tasks.py
+
+The lists are task_configs/_benchmarks and task_configs/_strategies. A group has the strategies that
+write one response; those that sample several (`n`) cost a multiple and are asked for by name.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).resolve().parents[1] / "task_configs"
+HEADER = "# Written by scripts/make_tasks.py: change ../_benchmarks or ../_strategies.\n"
+
+
+class Function(str):
+    """What a `!function` of a task file names."""
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the lists."""
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes task files."""
+
+
+def text_node(dumper: Dumper, text: str) -> yaml.Node:
+    """Return a text as one would write it by hand, line breaks too."""
+    style = '"' if text.isspace() else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+Loader.add_constructor("!function", lambda loader, node: Function(node.value))
+Dumper.add_representer(Function, lambda dumper, name: dumper.represent_scalar("!function", name))
+Dumper.add_representer(str, text_node)
+
+
+def read_list(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the entries of a list by their names."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader)
+
+
+def task_files(folder: Path = FOLDER) -> dict[str, str]:
+    """Return the text of each task file, by its path in `folder`, which has the two lists."""
+    strategies = read_list(folder / "_strategies")
+    files = {}
+    for benchmark, entry in read_list(folder / "_benchmarks").items():
+        for config in configs_of(benchmark, entry, strategies):
+            name = config["group"] if "group" in config else config["task"]
+            text = yaml.dump(
+                config, Dumper=Dumper, sort_keys=False, width=100, default_flow_style=None
+            )
+            files[f"{benchmark}/{name}.yaml"] = HEADER + text
+    return files
+
+
+def configs_of(
+    benchmark: str, entry: dict[str, Any], strategies: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the tasks of a benchmark and, last, their group."""
+    stock = entry.pop("stock", [])
+    tasks, group = [], []
+    for strategy, settings in strategies.items():
+        changes = settings.get(benchmark, {})
+        if changes is None:
+            continue
+        kwargs = {k: v for k, v in {**settings["all"], **changes}.items() if v is not None}
+        name = f"tts_{benchmark}_{strategy}" if strategy in stock else f"{benchmark}_{strategy}"
+        head = {"include": "../_base", "task": name, "tag": f"tts_{strategy}"}
+        tasks.append({**head, **entry, "generation_kwargs": kwargs})
+        if "n" not in kwargs:
+            group.append(name)
+    return [*tasks, {"group": f"tts_{benchmark}", "task": group}]
+
+
+def write(folder: Path = FOLDER) -> None:
+    """Have the folders of `folder` hold the task files and nothing else."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    for name, text in task_files(folder).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
