@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.cursor import NUMBERS, name_of
+from lm_eval_tts.grading.cursor import NUMBERS, spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
@@ -55,7 +55,7 @@ def _functions(found: list[Token]) -> set[str]:
         return set()
     if any(t.text in ("θ",) or t.kind in ("\\theta", "\\alpha", "\\beta") for t in found):
         return set()
-    return {name_of(t) for t in found if name_of(t) in FUNCTIONS and t.mode != "text"} | {
+    return {spelled_name(t) for t in found if spelled_name(t) in FUNCTIONS and t.mode != "text"} | {
         t.kind for t in found if t.kind in _FORMS
     }
 
