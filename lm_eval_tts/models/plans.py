@@ -16,7 +16,7 @@ from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
 from lm_eval_tts.models.instances import Instance
-from lm_eval_tts.prompts import build_messages
+from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
 
 
@@ -62,7 +62,7 @@ def make_plan(
         max_tokens=min(left, asked),
         encode=checkpoint.text.encode,
         decode=checkpoint.text.decode,
-        question=history_of(context)[-1]["content"],
+        question=question_turn(history_of(context))["content"],
         delimiters=settings.delimiters,
         sampling=settings.sampling,
         until=_stops(settings, chat),

@@ -23,7 +23,7 @@ from lm_eval_tts.grading import (
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 
@@ -66,7 +66,7 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
         docs = list(docs)
         items = [
             item_of(text, doc)
