@@ -166,13 +166,13 @@ def fill_instruction(
 def build_messages(
     history: Sequence[Message], style: PromptStyle, instruction: str, role: str
 ) -> list[Message]:
-    """Put a style around a chat history that ends with the question.
+    """Put a style around a chat history whose last user turn is the question.
 
     role: "system" or "user", where the instruction goes. A system message that is already there
-    is kept, in front.
+    is kept, in front; so is the beginning of an answer (`gen_prefix`) at the end.
     """
     messages = [dict(message) for message in history]
-    last = messages[-1]
+    last = question_turn(messages)
     last["content"] = style.question.replace("{question}", last["content"])
     if not instruction:
         return messages
@@ -185,6 +185,11 @@ def build_messages(
     return [{"role": "system", "content": instruction}, *messages]
 
 
+def question_turn(messages: Sequence[Message]) -> Message:
+    """Return the last user turn, after which the beginning of an answer may stand."""
+    return next((m for m in reversed(messages) if m["role"] == "user"), messages[-1])
+
+
 def without_system(messages: Sequence[Message]) -> list[Message]:
     """Move a system message in front of the first user turn, for templates that refuse it."""
     if messages[0]["role"] != "system":
@@ -195,4 +200,5 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 def plain_prompt(messages: Sequence[Message]) -> str:
     """Return a prompt for a model without a chat template."""
-    return "\n\n".join(message["content"] for message in messages) + "\n\n"
+    begun = messages[-1]["role"] == "assistant"  # by a task's gen_prefix
+    return "\n\n".join(message["content"] for message in messages) + ("" if begun else "\n\n")

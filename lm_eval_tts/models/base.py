@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
 from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.models.session import Session, World
 from lm_eval_tts.prompts import Message, plain_prompt
+
+logger = logging.getLogger(__name__)
 
 
 class StrategyLM:
@@ -72,6 +75,15 @@ class StrategyLM:
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
         return responses
+
+    def loglikelihood(self, requests: list[Any], *args: Any, **options: Any) -> Any:
+        """Rate continuations as lm-eval's own class does, after a line that says so."""
+        logger.warning(
+            "%d log-likelihood requests: strategies act on written answers only, so these are "
+            "answered as without one",
+            len(requests),
+        )
+        return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""

@@ -126,7 +126,8 @@ class TemplateChat:
         """Return the prompt text of a chat; a plain one where there is no template."""
         if self.tokenizer.chat_template is None:
             return Rendered(plain_prompt(messages), templated=False)
-        return Rendered(self.apply(messages), templated=True)
+        begun = messages[-1]["role"] == "assistant"  # by the task's gen_prefix
+        return Rendered(self.apply(messages, add_generation_prompt=not begun), templated=True)
 
     def encode(self, prompt: Rendered) -> TokenIds:
         """Return the ids of a whole prompt."""

@@ -25,7 +25,7 @@ from lm_eval_tts.models.chat import (
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
 from lm_eval_tts.models.families import arrives, switches_of, thinking_in
 from lm_eval_tts.models.instances import Instance
-from lm_eval_tts.prompts import build_messages
+from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
 
 
@@ -63,7 +63,7 @@ def make_plan(
     context = instance.args[0]
     check_rendered(context)
     rendered = _render(context, settings, chat)
-    question = history_of(context)[-1]["content"]
+    question = question_turn(history_of(context))["content"]
     opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
     marks = replace(settings.delimiters, thinking_start=opening)
     thinking = thinking_in(rendered.text, question, marks)

@@ -29,7 +29,7 @@ from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
         docs = [self._gradable(doc) for doc in docs]
         items = [
             _item_or_failure(text, doc)
