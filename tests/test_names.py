@@ -37,7 +37,6 @@ STILL_TWICE = {
         "_END",
         "_FONT",
         "_LEAD",
-        "_NAMES",
     ),
     *(
         "_NOUN",

@@ -7,13 +7,14 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.scheduler import Cost, Result
 from lm_eval_tts.core.trace import Candidate, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.harness.response import Details, Response, Usage
-from lm_eval_tts.models.plans import Plan, tags_of
+from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
+from lm_eval_tts.models.plans import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def respond(plan: Plan, result: Result[Trace], tokenizer: Tokenizer) -> Response
         trace,
         tokenizer,
         cost=result.cost,
+        prompt=prompt_of(plan),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(_candidate(plan, some, tokenizer) for some in trace.candidates),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
@@ -40,7 +42,7 @@ def failed(plan: Plan, reason: str) -> Response:
 
     So its metrics have the names of the others'.
     """
-    strategy, tags = plan.settings.strategy, tags_of(plan.settings.delimiters)
+    strategy, tags = plan.settings.strategy, plan.settings.delimiters.tags
     scores = dict.fromkeys(strategy.score_names, math.nan)
     candidate = Response("", Details(tags=tags, failure=reason, scores=scores))
     details = Details(
@@ -52,8 +54,15 @@ def failed(plan: Plan, reason: str) -> Response:
         },
         candidates=(candidate,) * (strategy.num_samples or bool(strategy.score_names)),
         independent=strategy.num_samples > 0,
+        prompt=prompt_of(plan),
     )
     return Response("", details)
+
+
+def prompt_of(plan: Plan) -> Prompt:
+    """Return what was sent, for the record."""
+    ids = plan.request.prompt
+    return Prompt(plan.prompt, len(ids), digest(repr(ids)))
 
 
 def as_padding(response: Response) -> Response:
@@ -92,7 +101,8 @@ def _response(
         out_of_context=trace.out_of_context,
     )
     return Response(
-        plan.opening + text, Details(usage, tags_of(plan.settings.delimiters), **details)
+        plan.opening + text,
+        Details(usage, plan.settings.delimiters.tags, plan.settings.until, **details),
     )
 
 
@@ -103,7 +113,7 @@ def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[
     marks, ids = plan.settings.delimiters, trace.response_ids
     start, end = marks.thinking_start.strip(), marks.thinking_end.strip()
     opens = 0 if plan.opening else text.find(start) if start else -1
-    closes = text.find(end) if end else -1
+    closes = text.rfind(end) if end else -1  # the last one, as the answer is read after it
     if opens < 0 and closes < 0:
         return 0, len(ids)
     before = 0 if plan.opening or opens < 0 else opens + len(start)

@@ -15,10 +15,10 @@ from lm_eval_tts.results.statistics import ConfidenceInterval
 
 _LEGEND = (
     "The plot is against sampled tokens, what a problem costs with all its candidates; the figures "
-    "are of the tokens that the limits are for. Control: share of points, and of single samples, "
-    "within their token limit. Scaling: mean slope over all pairs of points, per doubling of "
-    "tokens (the unit of the values published for s1) and per 1,000 tokens. Performance: the "
-    "highest accuracy. After arXiv:2501.19393; intervals are 95 %."
+    "are of the tokens that the limits are for. Control: share of points, and of single "
+    "samples, within their token limit. Scaling: mean slope over all pairs of points, per "
+    "doubling of tokens (the unit of the values published for s1) and per 1,000 tokens. "
+    "Performance: the highest accuracy. After arXiv:2501.19393; intervals are 95 %."
 )
 _STYLE = (
     ":root{color-scheme:light dark}"

@@ -21,8 +21,9 @@ from lm_eval_tts.grading import (
     grade_many,
 )
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
-from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
+from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 
@@ -81,7 +82,7 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
         docs = [self._gradable(doc) for doc in docs]
         items = [
             item_of(text, doc)
@@ -95,10 +96,6 @@ class GradeFilter(Filter):
             for answer in (answer for some in graded for answer in some):
                 answer.none_served = True
         return graded
-
-
-def _is_padding(response: str) -> bool:
-    return isinstance(response, Response) and response.details.padding
 
 
 def _points(response: str) -> Mapping[str, Response]:
@@ -147,7 +144,8 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     if isinstance(graded[0].response, Response):
         means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
-    return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
+    answered = records[0] if len(records) == 1 else {"repeats": records}
+    return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -167,23 +165,12 @@ def _metrics(graded: Graded) -> dict[str, float]:
         }
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= _usage_metrics(details.usage)
-        if not any("reward" in candidate.details.scores for candidate in details.candidates):
-            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
-        for label, point in details.points.items():
+        metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
+        for label in details.points:
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            usage = _usage_metrics(point.details.usage)
-            for name in ("thinking_tokens", "sampled_tokens"):
-                metrics[f"{name}@{label}"] = usage[name]
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
-
-
-def _usage_metrics(usage: Usage | None) -> dict[str, float]:
-    if usage is None:
-        return {}
-    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def _record(graded: Graded) -> dict[str, Any]:
@@ -201,7 +188,11 @@ def _record(graded: Graded) -> dict[str, Any]:
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
-        record["candidates"] = candidate_records(graded.response, graded.candidates)
+        answers = [verdict.answer for verdict in graded.candidates]
+        correct = [verdict.correct for verdict in graded.candidates]
+        record["candidates"] = candidate_records(
+            graded.response, answers, correct, answer_classes(answers)
+        )
     return record
 
 
