@@ -59,12 +59,6 @@ class StrategyLM:
             return ChatPrompt(plain_prompt(chat_history), chat_history, failure)
         return ChatPrompt(text, chat_history)
 
-    def loglikelihood(self, requests: list[Instance], *args: Any, **kwargs: Any) -> Any:
-        """Answer as lm_eval's class does. Raises RequestError for a chat that was not rendered."""
-        for instance in requests:
-            check_rendered(instance.args[0])
-        return super().loglikelihood(requests, *args, **kwargs)  # type: ignore[misc]
-
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
@@ -76,8 +70,13 @@ class StrategyLM:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
         return responses
 
-    def loglikelihood(self, requests: list[Any], *args: Any, **options: Any) -> Any:
-        """Rate continuations as lm-eval's own class does, after a line that says so."""
+    def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
+        """Rate continuations as lm-eval's own class does, after a line that says so.
+
+        Raises RequestError for a chat that could not be rendered.
+        """
+        for instance in requests:
+            check_rendered(instance.args[0])
         logger.warning(
             "%d log-likelihood requests: strategies act on written answers only, so these are "
             "answered as without one",
