@@ -11,6 +11,7 @@ import pytest
 import yaml
 from results_helpers import scored, write_run
 
+import lm_eval_tts
 from lm_eval_tts.cli import COMMANDS, main, make_parser
 
 GOOD, BAD = [1] * 60 + [0] * 40, [1] * 30 + [0] * 70
@@ -29,6 +30,8 @@ def test_every_subcommand_is_in_the_help(capsys):
     said = capsys.readouterr().out
     for name, command in COMMANDS.items():
         assert f"    {name}" in said
+        if name == "run":  # its help is lm_eval's
+            continue
         with pytest.raises(SystemExit):
             main([name, "--help"])
         assert command.purpose[:30] in capsys.readouterr().out.replace("\n", " ")
@@ -98,6 +101,30 @@ def test_reading_results_imports_neither_torch_nor_lm_eval(results):
         "assert not {'torch', 'transformers', 'lm_eval'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_trial_is_not_compared_where_a_larger_run_is_there(results, capsys):
+    write_run(results / "b", scored([1, 1]), model_args={"pretrained": "b"}, day=2)
+    assert main(["compare", str(results / "a"), str(results / "b")]) == 0
+    said = capsys.readouterr()
+    assert "toy: 100 problems" in said.out
+    assert "a larger (100) run of toy_cot of b is shown" in said.err
+
+
+def test_run_hands_everything_to_lm_eval(monkeypatch):
+    import lm_eval.__main__
+
+    given = []
+    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: given.extend(sys.argv))
+    monkeypatch.setattr(sys, "argv", ["lm-eval-tts"])
+    assert main(["run", "--model", "tts-hf", "--tasks", "arith_r1", "--help"]) == 0
+    assert given == ["lm_eval", "--model", "tts-hf", "--tasks", "arith_r1", "--help"]
+
+
+def test_python_m_is_the_same_command():
+    command = [sys.executable, "-m", "lm_eval_tts", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == lm_eval_tts.__version__
 
 
 @pytest.mark.slow

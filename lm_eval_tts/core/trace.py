@@ -34,6 +34,16 @@ class Delimiters:
     answer_start: str = ""
     answer_end: str = ""
 
+    @property
+    def tags(self) -> tuple[str, str, str, str]:
+        """All four without white space around them, in the order of the fields."""
+        return (
+            self.thinking_start.strip(),
+            self.thinking_end.strip(),
+            self.answer_start.strip(),
+            self.answer_end.strip(),
+        )
+
 
 def equal_texts(texts: Sequence[str]) -> list[int | None]:
     """Return the class of each text: texts that are equal have the same number."""

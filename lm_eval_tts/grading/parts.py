@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from lm_eval_tts.grading.phrases import alternatives
+
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
 DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
@@ -40,6 +42,9 @@ _FAMILIES = (
 _TURN = re.compile(
     r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user|\[INST\]"
     r"|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
+    rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})"
+    rf"(?:[ \t]*\d{{1,3}})?(?:\*\*)?[ \t]*[:：]",
+    re.I,
 )
 _RESIDUE = re.compile(
     r"<\|start_header_id\|>[a-z]*<\|end_header_id\|>|<\|im_start\|>\s*(?:assistant\b)?"

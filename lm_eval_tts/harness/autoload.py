@@ -8,6 +8,7 @@ task manager or command is imported, the finder lets it load as usual and then
   from the entry points in pyproject.toml),
 - adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
   and looks for the user's strategies there,
+- has tasks grade what follows the thinking, where one of our models has answered,
 - puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
 LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.names import MODELS, TASK_GRADING, task_configs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost start-up time
@@ -63,6 +64,22 @@ def add_task_path(manager_module: ModuleType) -> None:
     task_manager.__init__ = init
 
 
+def grade_any_task(task_module: ModuleType) -> None:
+    """Have every task grade what follows the thinking, where one of our models has answered."""
+    import functools
+    import importlib
+
+    original = task_module.Task.build_all_requests
+
+    @functools.wraps(original)
+    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.OUTPUT_TYPE == "generate_until":
+            importlib.import_module(TASK_GRADING).attach(self)
+
+    task_module.Task.build_all_requests = build_all_requests
+
+
 def guard_runs(run_module: ModuleType) -> None:
     """Have runs of our models end in one line and an exit code that tells."""
     from lm_eval_tts.harness.guard import guarded
@@ -89,6 +106,7 @@ def _let_argparse_tell(action: Any) -> None:
 
 _PATCHES = {
     "lm_eval.models": register_models,
+    "lm_eval.api.task": grade_any_task,
     "lm_eval.tasks.manager": add_task_path,
     "lm_eval._cli.run": guard_runs,
 }

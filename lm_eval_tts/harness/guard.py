@@ -29,7 +29,7 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.run_state import RunState, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
@@ -123,7 +123,8 @@ def _check(args: Any) -> None:
     tasks = getattr(args, "tasks", None) or ""
     names = tasks.split(",") if isinstance(tasks, str) else tasks
     search_also(path for name in names for path in glob.glob(name))
-    refuse_credentials(getattr(args, "model_args", None) or ())
+    for name in ("model_args", "gen_kwargs", "metadata"):
+        refuse_secrets(getattr(args, name, None))
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)

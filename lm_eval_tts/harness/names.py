@@ -16,6 +16,9 @@ MODELS = {
 }
 
 
+TASK_GRADING = "lm_eval_tts.tasks.anytask"  # what has any task grade answers without thinking
+
+
 def task_configs() -> str:
     """Return the folder of task YAML files, in an installed package or in a checkout."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -22,6 +22,7 @@ class StrategyLM:
 
     session: Session
     template: TemplateChat
+    tokenizer: Any
     cache_hook: Any
     rank: int
     world_size: int
@@ -32,6 +33,14 @@ class StrategyLM:
     ) -> Any:
         """Make a model as lm_eval does, but model_args may name a device or batch size too."""
         return super().create_from_arg_obj({**(additional_config or {}), **arg_dict})  # type: ignore[misc]
+
+    def end_thinking_at(self, token: str | int | None) -> None:
+        """Have `think_end_token` be the default `thinking_end`, by its text or its id."""
+        if token is None:
+            return
+        by_id = isinstance(token, int) or token.isdecimal()
+        text = self.tokenizer.decode([int(token)]) if by_id else token
+        self.session.defaults.setdefault("thinking_end", text)
 
     def apply_chat_template(
         self, chat_history: Sequence[Message], add_generation_prompt: bool = True

@@ -62,6 +62,9 @@ def history_of(context: str) -> list[Message]:
 class Chat(Protocol):
     """How a model takes a conversation."""
 
+    can_continue: bool
+    """It can go on with a response that it has begun."""
+
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat."""
 
@@ -75,6 +78,8 @@ class TemplateChat:
     template_args: given to the template, for example enable_thinking. encode_text: a text, and
     whether to add special tokens (None is what the model does by itself), to ids.
     """
+
+    can_continue = True
 
     def __init__(
         self,

@@ -70,8 +70,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
-        if isinstance(self.think_end_token, str):
-            self.session.defaults.setdefault("thinking_end", self.think_end_token)
+        self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         checkpoint = Checkpoint(
             self.tokenizer,

@@ -60,6 +60,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         session_header: str | None = None,
         header: Mapping[str, str] | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
+        think_end_token: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do.
@@ -67,7 +68,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
         model: as the server names it; not needed where it serves one. num_concurrent: calls at
         once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
-        context in tokens, where the server does not say. session_header: see `Server`. journal,
+        context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
+        default of thinking_end. session_header: see `Server`. journal,
         max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong arguments and servers that cannot be used.
         """
@@ -102,6 +104,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             )
         self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
+        self.end_thinking_at(think_end_token)
         self._serve(dict(chat_template_args or {}), str(base_url).endswith("/chat/completions"))
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
@@ -126,6 +129,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         server.wire.tokenizer = tokenizer
         server.wire.eos_token_ids = frozenset(checkpoint.eos_token_ids)
         server.wire.bos = self.tokenizer.bos_token or ""
+        server.wire.vocabulary_size = checkpoint.vocabulary_size
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
         prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
@@ -187,6 +191,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
 class MessagesChat:
     """A server that takes messages only: token ids stand for their JSON."""
+
+    can_continue = False
 
     def __init__(self, tokenizer: HFTokenizer) -> None:
         self._tokenizer = tokenizer

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lm_eval_tts.core.identity import problem_of, seed_key
+from lm_eval_tts.core.phases import answer_in, opening_of
 from lm_eval_tts.core.scheduler import derive_seed
-from lm_eval_tts.core.trace import Delimiters, Request
+from lm_eval_tts.core.trace import Request
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, check_rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
@@ -26,12 +27,16 @@ class Plan:
     settings: Settings
     request: Request
     seed: int
+    prompt: str
+    """The prompt's text, which `request` has as ids."""
 
     @property
     def opening(self) -> str:
         """The opening tag that the chat template has written of the response."""
-        opened = self.request.thinking_opened
-        return self.settings.delimiters.thinking_start if opened else ""
+        marks = self.settings.delimiters
+        if not self.request.thinking_opened:
+            return ""
+        return marks.thinking_start or opening_of(marks.thinking_start, marks.thinking_end)
 
 
 def make_plan(
@@ -52,8 +57,8 @@ def make_plan(
     prompt = chat.encode(rendered)
     left = max_length - len(prompt)
     asked = left if settings.max_gen_toks is None else settings.max_gen_toks
-    start = settings.delimiters.thinking_start
-    opened = bool(start.strip()) and rendered.text.rstrip().endswith(start.strip())
+    opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
+    opened = bool(opening) and rendered.text.rstrip().endswith(opening)
     seed = run_seed() if settings.seed is None else settings.seed
     seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
     request = Request(
@@ -64,16 +69,25 @@ def make_plan(
         question=history_of(context)[-1]["content"],
         delimiters=settings.delimiters,
         sampling=settings.sampling,
-        until=settings.until,
+        until=_stops(settings, chat),
         context_limited=left <= asked,
         thinking_opened=opened,
         seed=derive_seed(seed, "strategy"),
-        classify=_classifier(instance, settings, start if opened else ""),
+        classify=_classifier(instance, settings, opening if opened else ""),
         problem=problem_of(instance.doc, str(context)),
         policy_size=checkpoint.policy_size,
         vocabulary_size=checkpoint.vocabulary_size,
     )
-    return Plan(settings, request, seed)
+    return Plan(settings, request, seed, rendered.text)
+
+
+def _stops(settings: Settings, chat: Chat) -> tuple[str, ...]:
+    """Return the stop strings that the engine is to see.
+
+    None where a thought may come first and could not be continued: `Response.answer` is cut then.
+    """
+    thinks = bool(settings.delimiters.thinking_end.strip())
+    return settings.until if chat.can_continue or not thinks else ()
 
 
 def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
@@ -95,16 +109,10 @@ def _classifier(
     It reads the options of a document and not its answer, so that no strategy can come near it.
     opening: what the chat template has written of each response.
     """
+    by_filter = getattr(instance, "classify", None)  # of tasks with a grader of their own
+    tags = settings.delimiters.tags
+    if by_filter is not None:
+        until = settings.until
+        return lambda texts: by_filter([answer_in(opening + t, tags, until) for t in texts])
     options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
-    tags = tags_of(settings.delimiters)
     return lambda texts: response_classes([opening + text for text in texts], options, tags)
-
-
-def tags_of(marks: Delimiters) -> tuple[str, str, str, str]:
-    """Return the delimiters as the tags that format adherence and extraction look for."""
-    return (
-        marks.thinking_start.strip(),
-        marks.thinking_end.strip(),
-        marks.answer_start.strip(),
-        marks.answer_end.strip(),
-    )

@@ -7,14 +7,15 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.scheduler import Cost, Result
 from lm_eval_tts.core.trace import Candidate, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.harness.response import Details, Response, Usage
-from lm_eval_tts.models.plans import Plan, tags_of
+from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
+from lm_eval_tts.models.plans import Plan
 from lm_eval_tts.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def respond(plan: Plan, result: Result[Trace], tokenizer: Tokenizer) -> Response
         _check_rated(result.value, result.cost)
         return _whole(plan, result.value, result.cost, tokenizer)
     except Exception as error:  # what a tokenizer raises on some ids, too
-        return failed(plan.settings, str(failure_of("decoding", error)))
+        return failed(plan.settings, str(failure_of("decoding", error)), prompt_of(plan))
 
 
 def _check_rated(trace: Trace, cost: Cost) -> None:
@@ -47,19 +48,20 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         trace,
         tokenizer,
         cost=cost,
+        prompt=prompt_of(plan),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(_candidate(plan, some, tokenizer) for some in trace.candidates),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
     )
 
 
-def failed(settings: Settings, reason: str) -> Response:
+def failed(settings: Settings, reason: str, prompt: Prompt | None = None) -> Response:
     """Return an empty response with the points and candidates of a whole one.
 
-    So its metrics have the names of the others'.
+    So its metrics have the names of the others'. prompt: what was sent, if it came to that.
     """
     logger.warning("a request could not be served: %s", reason)
-    strategy, tags = settings.strategy, tags_of(settings.delimiters)
+    strategy, tags = settings.strategy, settings.delimiters.tags
     scores = dict.fromkeys(strategy.score_names, math.nan)
     candidate = Response("", Details(tags=tags, failure=reason, scores=scores))
     details = Details(
@@ -71,8 +73,15 @@ def failed(settings: Settings, reason: str) -> Response:
         },
         candidates=(candidate,) * (strategy.num_samples or bool(strategy.score_names)),
         independent=strategy.num_samples > 0,
+        prompt=prompt,
     )
     return Response("", details)
+
+
+def prompt_of(plan: Plan) -> Prompt:
+    """Return what was sent, for the record."""
+    ids = plan.request.prompt
+    return Prompt(plan.prompt, len(ids), digest(repr(ids)))
 
 
 def as_padding(response: Response) -> Response:
@@ -89,11 +98,12 @@ def _response(
 ) -> Response:
     """Return a trace's text; a tag that the template opened is shown as part of it.
 
-    details: fields of `Details`.
+    cost: of the whole program; what only this trace took, for a part of it. details: fields of
+    `Details`.
     """
     text = tokenizer.decode(trace.response_ids)
     thinking, answer = _phases(plan, trace, text, tokenizer)
-    cost = cost or Cost()
+    cost = cost or Cost(num_sampled_tokens=trace.num_tokens(forced=False))
     usage = Usage(
         thinking=thinking,
         answer=answer,
@@ -111,7 +121,8 @@ def _response(
         out_of_context=trace.out_of_context,
     )
     return Response(
-        plan.opening + text, Details(usage, tags_of(plan.settings.delimiters), **details)
+        plan.opening + text,
+        Details(usage, plan.settings.delimiters.tags, plan.settings.until, **details),
     )
 
 
@@ -122,7 +133,7 @@ def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[
     marks, ids = plan.settings.delimiters, trace.response_ids
     start, end = marks.thinking_start.strip(), marks.thinking_end.strip()
     opens = 0 if plan.opening else text.find(start) if start else -1
-    closes = text.find(end) if end else -1
+    closes = text.rfind(end) if end else -1  # the last one, as the answer is read after it
     if opens < 0 and closes < 0:
         return 0, len(ids)
     before = 0 if plan.opening or opens < 0 else opens + len(start)

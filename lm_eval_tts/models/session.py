@@ -34,7 +34,7 @@ from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat
 from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.instances import Instance, is_padding, number_repeats
+from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, respond
 from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
@@ -140,7 +140,7 @@ class Session:
         those extra ones get a copy that is marked as padding.
         """
         numbered = number_repeats(requests)
-        unique = {key: instance for key, instance in numbered if not is_padding(key, instance)}
+        unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
         asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
         disable = not show_progress or world.rank != 0

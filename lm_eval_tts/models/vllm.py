@@ -91,8 +91,7 @@ class TTSVLLM(StrategyLM, VLLM):
         if self.enable_thinking is not None:
             thinking = {"enable_thinking": self.enable_thinking}
             self.chat_template_args = {**self.chat_template_args, **thinking}
-        if isinstance(self.think_end_token, str):
-            self.session.defaults.setdefault("thinking_end", self.think_end_token)
+        self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         config = self.model.llm_engine.model_config
         checkpoint = Checkpoint(

@@ -14,7 +14,7 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, common_documents, paired, read_outcomes
 from lm_eval_tts.results.formats import figure_text, inline, json_text, known, markdown_table
-from lm_eval_tts.results.runs import Run, newest_of_each_task
+from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
 
 ACCURACY = METRIC["accuracy"]
@@ -77,7 +77,7 @@ def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, 
 
     Raises DataError where nothing matches, or one side has several setups for a task.
     """
-    a, b = newest_of_each_task("A", runs_a), newest_of_each_task("B", runs_b)
+    a, b = one_of_each_task("A", runs_a), one_of_each_task("B", runs_b)
     pairs = []
     for run in a.values():
         near = [other for other in b.values() if other.benchmark == run.benchmark]

@@ -69,9 +69,10 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    if isinstance(value, list):
-        value = "; ".join(map(str, value))
-    elif isinstance(value, dict):
+    """Return a value as one field: a list of texts, or JSON, which is no program's own notation."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = "; ".join(value)
+    elif isinstance(value, (list, dict)):
         value = json.dumps(nulled(value))
     if not isinstance(value, str):
         return value

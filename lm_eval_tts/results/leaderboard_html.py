@@ -115,7 +115,11 @@ def _index_entry(sample: SampleTexts) -> list[Any]:
     if "[invalid]" in sample.extracted:  # as lm-eval's extraction filters write it
         flags.append("no answer")
     start = " ".join(sample.problem[: 2 * _LISTED].split())[:_LISTED]
-    return [sample.label, sample.score, start, sample.figures.get("total_tokens"), flags]
+    return [sample.label, sample.score, start, _tokens(sample), flags]
+
+
+def _tokens(sample: SampleTexts) -> float | None:
+    return next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
 
 
 def _packed(name: str, content: Any) -> str:

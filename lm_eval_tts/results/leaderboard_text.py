@@ -68,7 +68,7 @@ def ranked_rows(board: Leaderboard, benchmark: str) -> list[LeaderboardRow]:
 
 
 def _place(cell: Cell) -> tuple[bool, float, float]:
-    return (cell.rank is None, -cell.run.accuracy, cell.metrics.get("total_tokens", math.inf))
+    return (cell.rank is None, -cell.run.accuracy, cell.tokens)
 
 
 def board_csv(board: Leaderboard) -> str:
@@ -114,7 +114,8 @@ def _point(point: CurvePoint) -> dict[str, Any]:
     low, high = map(formats.known, point.score_interval)
     return {
         "label": point.label,
-        "tokens": point.mean_tokens,
+        "sampled_tokens": formats.known(point.cost),
+        "thinking_tokens": point.mean_tokens,
         "accuracy": point.score,
         "low": low,
         "high": high,

@@ -24,6 +24,13 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
+# The endings of our tasks, as in task_configs/_strategies.
+VARIANTS = frozenset(
+    (
+        *("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive"),
+        *("maj", "bon", "beam", "dvts"),
+    )
+)
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
@@ -103,20 +110,46 @@ def require_runs(loaded: Loaded) -> list[Run]:
     return loaded.runs
 
 
-def newest_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
-    """Return the newest run of each task. Raises DataError where several setups ran one.
+class Kept(NamedTuple):
+    """The runs that count, and a note on each that only repeats one of them."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def keep_largest(runs: Iterable[Run]) -> Kept:
+    """Return the newest of the largest runs of each setup and task: a trial replaces nothing.
+
+    runs: oldest first.
+    """
+    kept: dict[tuple[Setup, str], Run] = {}
+    notes = []
+    for run in runs:
+        best = kept.setdefault((run.setup, run.task), run)
+        if best is run:
+            continue
+        larger = (best.num_docs or 0) > (run.num_docs or 0)
+        best, other = (best, run) if larger else (run, best)
+        word = "a newer" if best.num_docs == other.num_docs else f"a larger ({best.num_docs})"
+        notes.append(f"{other.results_path}: {word} run of {run.name} is shown")
+        kept[run.setup, run.task] = best
+    return Kept(list(kept.values()), notes)
+
+
+def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
+    """Return the run of each task that counts. Raises DataError where several setups ran one.
 
     name: what the runs are called in the error.
     """
-    newest: dict[str, Run] = {}
-    for run in runs:
-        if run.task in newest and newest[run.task].setup != run.setup:
+    found: dict[str, Run] = {}
+    for run in keep_largest(runs).runs:
+        other = found.setdefault(run.task, run)
+        if other is not run:
             raise DataError(
-                f"{name}: several setups ran {run.task}, in {newest[run.task].results_path} and "
+                f"{name}: several setups ran {run.task}, in {other.results_path} and "
                 f"{run.results_path}; name one results file"
             )
-        newest[run.task] = run
-    return newest
+    return found
 
 
 def _runs_of(file: ResultsFile, metric: str | None) -> Iterator[Run]:
@@ -175,11 +208,15 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _benchmark(task: str, config: Mapping[str, Any]) -> str:
-    """Return what the variants of a benchmark share; a stock task is its own benchmark."""
+    """Return what the variants of a benchmark share; any other task is its own benchmark.
+
+    A variant is graded by this package, and its name ends in that of a strategy or prompt style.
+    """
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
-    ours = "strategy" in mapping_in(config, "generation_kwargs")
-    return task.rpartition("_")[0] if ours and "_" in task else task
+    benchmark, _, variant = task.rpartition("_")
+    ours = "grader" in mapping_in(config, "metadata")
+    return benchmark if benchmark and ours and variant in VARIANTS else task
 
 
 def _int(value: Any) -> int | None:

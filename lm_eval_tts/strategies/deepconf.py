@@ -26,7 +26,7 @@ from lm_eval_tts.strategies.parts.candidates import (
     generator_of,
 )
 from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.completion import ends_of, write_response
+from lm_eval_tts.strategies.parts.completion import has_end, write_on
 from lm_eval_tts.strategies.parts.confidence import (
     bottom_confidence,
     group_confidences,
@@ -139,22 +139,16 @@ class DeepConf(SampleStrategy):
         limit = min(self.max_gen_toks, request.max_tokens)
         while True:
             size = min(PIECE, limit - trace.num_tokens())
-            rest = replace(request, prompt=trace.token_ids, max_tokens=size)
-            piece = yield from write_response(rest, size)
-            confidences += token_confidences(piece.logprobs)
-            trace = replace(trace, segments=(*trace.segments, *piece.without_logprobs().segments))
+            longer = yield from write_on(request, trace, size)
+            confidences += token_confidences(longer.logprobs)
+            trace = longer.without_logprobs()
             if not trace.truncated("answer") or trace.num_tokens() >= limit:
                 return Watched(trace, confidences)
-            if self._crosses_stop(request, trace):
+            if has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
             if full and min(group_confidences(confidences, self.window)) < least:
                 return Watched(trace, confidences, given_up=True)
-
-    def _crosses_stop(self, request: Request, trace: Trace) -> bool:
-        """Say whether a stop string lies across two pieces, where no engine could see it."""
-        text = request.decode(trace.response_ids)
-        return any(stop in text for stop in ends_of(request) if stop)
 
     def _lowest(self, watched: Watched) -> float:
         return CONFIDENCES["lowest"](watched.confidences, self.window)

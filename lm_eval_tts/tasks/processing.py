@@ -26,9 +26,10 @@ from lm_eval_tts.grading import (
     grade_many,
 )
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
-from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
+from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
         docs = list(docs)
         items = [
             _item_or_failure(text, doc)
@@ -116,10 +117,6 @@ def _grade_alone(item: Item) -> Verdict | RequestError:
         return failure_of("grading", error)
 
 
-def _is_padding(response: str) -> bool:
-    return isinstance(response, Response) and response.details.padding
-
-
 def _points(response: str) -> Mapping[str, Response]:
     return response.details.points if isinstance(response, Response) else {}
 
@@ -137,11 +134,12 @@ def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
     graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
     graded.failure = failure
     if failure is not None:
-        _note(failure)
+        note_ungraded(failure)
     return graded
 
 
-def _note(failure: str) -> None:
+def note_ungraded(failure: str) -> None:
+    """Say that a document was answered and could not be graded, and count it."""
     logger.warning("a document could not be graded: %s", failure)
     note_failed_document()
 
@@ -171,7 +169,7 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         return _document_metrics(results[0] if isinstance(results[0], list) else results)
     except Exception as error:
         failure = str(failure_of("grading", error))
-        _note(failure)
+        note_ungraded(failure)
         return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
 
 
@@ -188,7 +186,8 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
-    return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
+    answered = records[0] if len(records) == 1 else {"repeats": records}
+    return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -197,6 +196,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "exact_match": float(verdict.correct),
         "answer_in_thinking": float(verdict.source == "thinking"),
         "loop": float(verdict.loop),
+        "undecided": float(verdict.undecided),
     }
     tags = tags_in(graded.response)
     if any(tags):
@@ -207,22 +207,12 @@ def _metrics(graded: Graded) -> dict[str, float]:
         }
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= _usage_metrics(details.usage)
-        if not any("reward" in candidate.details.scores for candidate in details.candidates):
-            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
-        for label, point in details.points.items():
+        metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
+        for label in details.points:
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
-            metrics[f"thinking_tokens@{label}"] = thinking
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
-
-
-def _usage_metrics(usage: Usage | None) -> dict[str, float]:
-    if usage is None:
-        return {}
-    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def _record(graded: Graded) -> dict[str, Any]:
@@ -233,12 +223,18 @@ def _record(graded: Graded) -> dict[str, Any]:
         "source": verdict.source,
         "state": verdict.state,
     }
+    if verdict.reference is not None:
+        record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
-        record["candidates"] = candidate_records(graded.response, graded.candidates)
+        answers = [verdict.answer for verdict in graded.candidates]
+        correct = [verdict.correct for verdict in graded.candidates]
+        record["candidates"] = candidate_records(
+            graded.response, answers, correct, answer_classes(answers)
+        )
     return record
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lm_eval_tts.core.program import Completion, Program, generate
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import RequestError
+from lm_eval_tts.strategies.parts.completion import as_written, goes_on
 
 
 class Room(NamedTuple):
@@ -90,6 +91,10 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
     answer_end = marks.answer_end.strip()
     stop = (*((answer_end,) if answer_end else ()), *request.until)
     completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+    while goes_on(request, trace, completion) and len(completion.sampled_ids) < max_tokens:
+        max_tokens -= len(completion.sampled_ids)
+        trace = trace.add(as_written(completion, completion.stop), "answer")
+        completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
     trace = trace.add(completion, "answer")
     closed = bool(answer_end) and completion.stop == answer_end
     return trace.close(request.encode(marks.answer_end), sampled=closed)
