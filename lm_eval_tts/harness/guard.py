@@ -30,7 +30,7 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, watched
@@ -126,8 +126,9 @@ def _check(args: Any) -> None:
     tasks = getattr(args, "tasks", None) or ""
     names = tasks.split(",") if isinstance(tasks, str) else tasks
     search_also(path for name in names for path in glob.glob(name))
+    for name in ("model_args", "gen_kwargs", "metadata"):
+        refuse_secrets(getattr(args, name, None))
     model_args = getattr(args, "model_args", None) or {}
-    refuse_credentials(model_args)
     check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it

@@ -12,7 +12,7 @@ from typing import Any
 from lm_eval_tts.checkpoints import NAMES
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
 from lm_eval_tts.settings import setting_names, take_settings
@@ -54,7 +54,7 @@ def take_arguments(
     strict: it takes no others, so any unknown name is refused; else one that is nearly, but not
     quite, a known one. Raises SettingsError.
     """
-    refuse_credentials(kwargs)
+    refuse_secrets(kwargs)
     known |= PASSED_BY_LM_EVAL | own
     if strict:
         allowed = known | setting_names(kwargs.get("strategy", "single"))

@@ -150,11 +150,12 @@ def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
     graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
     graded.failure = failure
     if failure is not None:
-        _note(failure)
+        note_ungraded(failure)
     return graded
 
 
-def _note(failure: str) -> None:
+def note_ungraded(failure: str) -> None:
+    """Say that a document was answered and could not be graded, and count it."""
     logger.warning("a document could not be graded: %s", failure)
     note_failed_document()
 
@@ -184,7 +185,7 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         return _document_metrics(results[0] if isinstance(results[0], list) else results)
     except Exception as error:
         failure = str(failure_of("grading", error))
-        _note(failure)
+        note_ungraded(failure)
         return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
 
 
