@@ -69,6 +69,8 @@ class Common:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
     seed: int | None = None
     """Of the whole run."""
 
@@ -196,6 +198,8 @@ def _sampling(common: Common) -> Sampling:
         "top_k": (common.top_k >= 0, "a number >= 0 (0 is off)"),
         "min_p": (0 <= common.min_p <= 1, "a number in [0, 1]"),
         "repetition_penalty": (0 < common.repetition_penalty < math.inf, "a number > 0 (1 is off)"),
+        "frequency_penalty": (-2 <= common.frequency_penalty <= 2, "a number in [-2, 2]"),
+        "presence_penalty": (-2 <= common.presence_penalty <= 2, "a number in [-2, 2]"),
     }
     for name, (good, what) in allowed.items():
         if not good:
@@ -208,6 +212,8 @@ def _sampling(common: Common) -> Sampling:
         top_k=common.top_k,
         min_p=common.min_p,
         repetition_penalty=common.repetition_penalty,
+        frequency_penalty=common.frequency_penalty,
+        presence_penalty=common.presence_penalty,
     )
 
 

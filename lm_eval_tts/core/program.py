@@ -38,6 +38,10 @@ class Sampling:
     """In [0, 1]; 0 is off."""
     repetition_penalty: float = 1.0
     """> 0; 1 is off (Keskar et al. 2019, CTRL)."""
+    frequency_penalty: float = 0.0
+    """In [-2, 2]; taken off a token's logit for each time that the op has sampled it; 0 is off."""
+    presence_penalty: float = 0.0
+    """In [-2, 2]; taken off once if the op has sampled it at all; 0 is off."""
 
 
 GREEDY = Sampling()
