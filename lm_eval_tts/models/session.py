@@ -16,11 +16,8 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.arguments import ADDING
-from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
@@ -36,6 +33,7 @@ from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.families import ModelFamily, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
+from lm_eval_tts.models.journaling import Asked, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, respond
 from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
@@ -46,7 +44,6 @@ from lm_eval_tts.strategies import Abilities
 logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
-ReadSettings = Callable[[Mapping[str, Any]], Settings]
 
 
 class World(NamedTuple):
@@ -235,7 +232,8 @@ class Session:
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
         engine: Engine = (isolated := IsolatedEngine(self.engine))
-        with self._journal(instances, read, rank) as journal:
+        asked = Asked(instances, read, self.defaults)
+        with open_journal(self.state, self.facts, asked, rank) as journal:
             known: RewardModel | None = self.reward_model
             if journal is not None:  # an empty one is false
                 engine = JournaledEngine(isolated, journal)
@@ -247,51 +245,6 @@ class Session:
                 self.state.lost = isolated.lost
                 if rating is not None:
                     rating.warn()
-
-    @contextmanager
-    def _journal(
-        self, instances: Sequence[Instance], read: ReadSettings, rank: int
-    ) -> Iterator[Journal | None]:
-        """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
-        journal = self._open_journal(rank)
-        if journal is None:
-            yield None
-            return
-        with journal:
-            if not self.state.journals:  # one beside the results has this in its name
-                for task in dict.fromkeys(instance.task_name for instance in instances):
-                    own = [instance for instance in instances if instance.task_name == task]
-                    self._check_task(journal, str(task), own, read(own[0].args[1]))
-            try:
-                yield journal
-            finally:
-                self.state.num_journaled = len(journal)
-        self.state.journal_lost = journal.lost
-
-    def _open_journal(self, rank: int) -> Journal | None:
-        """Open the journal that was named, or one beside the results, where that can be done."""
-        if self.state.journals is None:
-            return Journal(self.state.journal, self.facts(), rank) if self.state.journal else None
-        facts = self.facts()
-        asked = {name: repr(self.defaults[name]) for name in self.defaults.keys() - ADDING}
-        folder = f"{self.state.journals}-{digest(repr(sorted({**facts, **asked}.items())))}"
-        try:
-            journal = Journal(folder, facts, rank)
-        except SettingsError as error:  # nobody asked for it, so it ends no run
-            logger.warning("this run keeps no journal: %s", error)
-            return None
-        self.state.journal = folder
-        return journal
-
-    def _check_task(
-        self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
-    ) -> None:
-        """Note in the journal what a task asks for, or find that it asked for something else."""
-        given = {**self.defaults, **instances[0].args[1]}
-        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
-        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
-        prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
-        journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
