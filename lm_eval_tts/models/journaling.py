@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 ReadSettings = Callable[[Mapping[str, Any]], Settings]
 
 
-class Asked(NamedTuple):
+class AskedFor(NamedTuple):
     """What a run asks for."""
 
     instances: Sequence[Instance]
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 @contextmanager
 def open_journal(
-    state: RunState, facts: Callable[[], dict[str, str]], asked: Asked, rank: int
+    state: RunState, facts: Callable[[], dict[str, str]], asked: AskedFor, rank: int
 ) -> Iterator[Journal | None]:
     """Give the journal, if the run keeps one, after a look at what its tasks asked before.
 
@@ -73,7 +73,7 @@ def _open(
     return journal
 
 
-def _check_tasks(journal: Journal, asked: Asked) -> None:
+def _check_tasks(journal: Journal, asked: AskedFor) -> None:
     """Note in the journal what each task asks for, or find that it asked for something else."""
     for task in dict.fromkeys(instance.task_name for instance in asked.instances):
         own = [instance for instance in asked.instances if instance.task_name == task]

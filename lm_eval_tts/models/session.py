@@ -33,7 +33,7 @@ from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.families import ModelFamily, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
-from lm_eval_tts.models.journaling import Asked, ReadSettings, open_journal
+from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, respond
 from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
@@ -232,7 +232,7 @@ class Session:
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
         engine: Engine = (isolated := IsolatedEngine(self.engine))
-        asked = Asked(instances, read, self.defaults)
+        asked = AskedFor(instances, read, self.defaults)
         with open_journal(self.state, self.facts, asked, rank) as journal:
             known: RewardModel | None = self.reward_model
             if journal is not None:  # an empty one is false
