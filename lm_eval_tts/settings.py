@@ -227,7 +227,11 @@ def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if field.init and not has_default and field.name not in given:
             raise SettingsError(f"{field.name}= is missing: {kind.__name__} has no default for it")
-    return kind(**{name: _value(name, value, hints[name]) for name, value in given.items()})
+    # lm-eval makes None and True of these words; for a text they are no text, and the default.
+    told = {
+        name: value for name, value in given.items() if not (value is True and hints[name] is str)
+    }
+    return kind(**{name: _value(name, value, hints[name]) for name, value in told.items()})
 
 
 def _value(name: str, value: Any, hint: Any) -> Any:
@@ -256,7 +260,7 @@ _NAMES: dict[Any, str] = {
 def _scalar(value: Any, hint: Any) -> Any:
     """Return the value as `hint`, or None if it is not one."""
     if hint is str:
-        return value if isinstance(value, str) else str(value)
+        return "" if value is None or value is False else str(value)
     if hint is bool:
         return {"true": True, "false": False}.get(str(value).lower())
     if isinstance(value, bool):

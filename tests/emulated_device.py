@@ -58,7 +58,7 @@ def dispatch(func, args, kwargs):
     target = kwargs.get("device")
     target = torch.device(target) if target is not None else None
     if target is None:
-        (target,) = {args[0].device} if name in COPIES else devices or {torch.device("cpu")}
+        target = args[0].device if name in COPIES else next(iter(devices), torch.device("cpu"))
     counts["ops"] += 1
     if name in COPIES:
         count_copy(args[0].device, args[1].device if name == "aten::copy_" else target, name)

@@ -93,7 +93,8 @@ class History:
         place = torch.arange(self._shape[1], device=logits.device)
         written = place < numbers["written"][:, None]
         ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
-        rows = logits[numbers["penalized"]]
+        all_rows = len(numbers["penalized"]) == len(logits)
+        rows = logits.clone() if all_rows else logits[numbers["penalized"]]
         scores, factor = rows.gather(1, ids), numbers["repetition_penalty"][:, None]
         scores = torch.where(scores < 0, scores * factor, scores / factor)
         if "counting" in numbers:
@@ -101,7 +102,8 @@ class History:
             counts = torch.zeros_like(rows).scatter_add_(1, ids, sampled.float()).gather(1, ids)
             scores = scores - numbers["frequency_penalty"][:, None] * counts
             scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
-        return logits.index_copy(0, numbers["penalized"], rows.scatter(1, ids, scores))
+        rows.scatter_(1, ids, scores)
+        return rows if all_rows else logits.index_copy(0, numbers["penalized"], rows)
 
 
 def _has_penalty(sampling: Sampling) -> bool:
