@@ -26,6 +26,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from lm_eval_tts.harness.names import task_configs
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 TEXT = "The answer is 4"
@@ -57,6 +59,10 @@ class Word(str):
 
 class Words(list):
     """A list of texts that has every field too."""
+
+    def get(self, key: Any, default: Any = None) -> Words:
+        """Return the texts for any field."""
+        return Words(self)
 
     def __getitem__(self, key: Any) -> Any:
         return Words(self) if isinstance(key, str) else list.__getitem__(self, key)
@@ -100,6 +106,10 @@ class Rows(list):
 
     def map(self, function: Any, **options: Any) -> Rows:
         """Return the rows with what a function makes of each."""
+        if options.get("batched"):
+            made = function({name: self[name] for name in self.features})
+            columns = [made[name] for name in made]
+            return Rows(Doc(zip(made, row, strict=True)) for row in zip(*columns, strict=False))
         indexed = options.get("with_indices")
         made = (function(row, i) if indexed else function(row) for i, row in enumerate(self))
         return Rows(Doc({**row, **new}) for row, new in zip(self, made, strict=True))
@@ -159,6 +169,7 @@ class ByText:
     """Stands in for a metric of the Hub, such as code_eval: right where the answer has a 4."""
 
     def compute(self, references: Any = None, predictions: Any = None, **options: Any) -> Any:
+        """Return the share of predictions that are right."""
         right = sum("4" in str(prediction) for prediction in predictions) / len(predictions)
         named = {f"pass@{k}": right for k in options.get("k") or [1]}
         return (named, {}) if "k" in options else named
@@ -193,6 +204,8 @@ def candidates_of_sweep(entries: list[Any], every: bool) -> list[str]:
     names, per_folder = [], collections.Counter()
     for entry in sorted(entries, key=lambda entry: entry.name):
         if (entry.cfg or {}).get("output_type") != "generate_until" or entry.yaml_path is None:
+            continue
+        if Path(entry.yaml_path).is_relative_to(task_configs()):
             continue
         folder = str(Path(entry.yaml_path).parent)
         own = "generate_until" in Path(entry.yaml_path).read_text(encoding="utf-8")

@@ -72,7 +72,7 @@ def offline(monkeypatch: pytest.MonkeyPatch):
 
     def use(doc: dict) -> None:
         rows = datasets.Dataset.from_list([doc] * 7)
-        splits = {split: rows for split in ("train", "validation", "test")}
+        splits = dict.fromkeys(("train", "validation", "test"), rows)
         monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: splits)
 
     known = importlib.metadata.version
