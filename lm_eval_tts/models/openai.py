@@ -129,6 +129,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         server.wire.tokenizer = tokenizer
         server.wire.eos_token_ids = frozenset(checkpoint.eos_token_ids)
         server.wire.bos = self.tokenizer.bos_token or ""
+        server.wire.vocabulary_size = checkpoint.vocabulary_size
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
         prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
@@ -180,6 +181,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         """Return how the server was used; no header, for it may hold a key."""
         tokens = self._server.prompt_tokens
         return {
+            "model": "tts-openai",
             **self.session.info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,

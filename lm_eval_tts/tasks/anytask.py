@@ -17,13 +17,15 @@ from typing import Any
 
 from lm_eval.api.metrics import mean
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics
-from lm_eval_tts.tasks.processing import GradeFilter, share_answered
+from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
-from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole
+from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
 from lm_eval_tts.tasks.votes import VoteClasses
 
 UP, DOWN = True, False
@@ -53,7 +55,7 @@ class AnyTask:
         self._directions: dict[str, bool] = {}
         metadata = getattr(task.config, "metadata", None)
         metadata = metadata if isinstance(metadata, dict) else {}
-        self._part = whole if metadata.get("whole_response") else answer_of
+        self._part = whole_response if metadata.get("whole_response") else answer_of
         self._classes = VoteClasses(task._filters, metadata.get("vote_classes"))
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
@@ -77,7 +79,7 @@ class AnyTask:
         """Return the task's own metrics of a document, with those of points and samples.
 
         A request that failed is neither right nor wrong: a document whose requests all failed has
-        `failed` and `answered` alone.
+        `failed` and `answered` alone, and so has one that cannot be graded.
         """
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
@@ -88,15 +90,32 @@ class AnyTask:
         served = [response for response in responses if response.details.failure is None]
         metrics: dict[str, Any] = {}
         records = [self._record(response) for response in responses]
-        if served:
-            metrics = dict(self._process(doc, [pending.value for pending in results]))
-            metrics = self._at_points(doc, results, metrics) | metrics
-            metrics = self._of_samples(doc, results, served, metrics, records) | metrics
-            metrics = self._means(served) | metrics
+        try:
+            metrics = self._graded(doc, results, served, records) if served else {}
+        except Exception as error:  # whatever a task's own filters and metrics raise
+            failure, served = str(failure_of("grading", error)), []
+            note_ungraded(failure)
+            records = [{"answer": None, "failure": failure} for _ in records]
         metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
         answered = records[0] if len(records) == 1 else {"repeats": records}
         self._aggregations["answered"], self._directions["answered"] = share_answered, UP
         return {**metrics, "answered": {**answered, **prompt_record(responses[0])}}
+
+    def _graded(
+        self,
+        doc: Any,
+        results: Sequence[Pending],
+        served: Sequence[Response],
+        records: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Return the task's own metrics, with those of points, samples and responses."""
+        values = [pending.value for pending in results]
+        if refused := next((value for value in values if isinstance(value, RequestError)), None):
+            raise refused
+        metrics = dict(self._process(doc, values))
+        metrics = self._at_points(doc, results, metrics) | metrics
+        metrics = self._of_samples(doc, results, served, metrics, records) | metrics
+        return self._means(served) | metrics
 
     def _at_points(
         self, doc: Any, results: Sequence[Pending], own: Mapping[str, Any]

@@ -22,11 +22,12 @@ def usage_metrics(response: Response) -> dict[str, float]:
 
 
 def point_tokens(response: Response) -> dict[str, float]:
-    """Return how long each point of an anytime run has thought."""
+    """Return what each point of an anytime run has thought and sampled."""
     return {
-        f"thinking_tokens@{label}": _counts(point.details.usage)["thinking_tokens"]
+        f"{name}@{label}": _counts(point.details.usage)[name]
         for label, point in response.details.points.items()
         if point.details.usage is not None
+        for name in ("thinking_tokens", "sampled_tokens")
     }
 
 

@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.usage import only_pads
 
@@ -29,7 +30,7 @@ class Pending:
     samples: Sequence[Any]
 
 
-def whole(response: Response) -> str:
+def whole_response(response: Response) -> str:
     """Return the response with its thinking."""
     return str(response)
 
@@ -67,10 +68,19 @@ def filtered(
     for ensemble in ensembles:
         try:
             ensemble.apply(seen)
-        except Exception:
+        except Exception:  # whatever a task's own filters raise, which take all documents at once
             if not optional:
-                raise
+                _apply_alone(ensemble, seen)
     return [instance.filtered_resps for instance in seen]
+
+
+def _apply_alone(ensemble: Any, instances: Sequence[Any]) -> None:
+    """Filter each instance for itself; one that cannot be is left with the reason."""
+    for instance in instances:
+        try:
+            ensemble.apply([instance])
+        except Exception as error:
+            instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
 
 
 def points_of(response: Any) -> Mapping[str, Response]:

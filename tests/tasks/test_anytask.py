@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 
 from lm_eval_tts.models.scripted import ScriptedLM
@@ -179,6 +181,29 @@ def test_a_request_that_failed_is_neither_right_nor_wrong(task):
     lm = ScriptedLM(writes("4"), max_length=200)
     results, _ = evaluate(lm, task({"q": "2+2?", "a": "4"}, long))
     assert (results["exact_match,first"], results["failed,first"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize("where", ["filter", "metrics"])
+def test_a_document_that_a_tasks_own_grading_raises_on_is_a_failure(task, monkeypatch, where):
+    def fragile(original, is_bad):
+        def call(self, *args):
+            if is_bad(*args):
+                raise ZeroDivisionError("division by zero")
+            return original(self, *args)
+
+        return call
+
+    if where == "filter":
+        bad = fragile(RegexFilter.apply, lambda resps, docs: any(d["q"] == "2+2?" for d in docs))
+        monkeypatch.setattr(RegexFilter, "apply", bad)
+    else:
+        bad = fragile(ConfigurableTask.process_results, lambda doc, _: doc["q"] == "2+2?")
+        monkeypatch.setattr(ConfigurableTask, "process_results", bad)
+    results, samples = evaluate(ScriptedLM(writes("7")), task())
+    assert (results["exact_match,first"], results["failed,first"]) == (1, 0.5)
+    assert "ZeroDivisionError: division by zero" in samples[0]["answered"]["failure"]
+    assert samples[0]["resps"] == [["7"]]
+    assert samples[1]["exact_match"] == 1
 
 
 def test_other_models_are_left_alone(task):
