@@ -129,7 +129,7 @@ def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Setti
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
     """
-    given = _one_max_tokens(given)
+    given = _without_beams(_one_max_tokens(given))
     name = str(given.get("strategy", "single"))
     kind = find_strategy(name)
     own, shared = names_in(kind), names_in(Common)
@@ -149,6 +149,15 @@ def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
     rest = {k: v for k, v in given.items() if k not in MAX_TOKENS_ALIASES}
     values = [given[alias] for alias in MAX_TOKENS_ALIASES if given.get(alias) is not None]
     return rest | ({"max_gen_toks": values[0]} if values else {})
+
+
+def _without_beams(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop lm-eval's num_beams, which some of its tasks set."""
+    if str(given.get("num_beams", 1)) != "1":
+        logger.warning(
+            "num_beams=%s has no effect: there is no beam search of tokens", given["num_beams"]
+        )
+    return {name: value for name, value in given.items() if name != "num_beams"}
 
 
 def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:

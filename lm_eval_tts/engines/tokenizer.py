@@ -31,6 +31,10 @@ class ByteTokenizer:
         """Return the bytes of `text`."""
         return tuple(text.encode())
 
+    def encode_after(self, token_ids: Sequence[int], text: str) -> TokenIds:
+        """Return the bytes of `text`, whatever comes before it."""
+        return self.encode(text)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of bytes; incomplete characters become U+FFFD."""
         return bytes(token_ids).decode(errors="replace")

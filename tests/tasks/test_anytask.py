@@ -269,3 +269,8 @@ metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}
     assert (
         found["plain_arith"]["exact_match@16,number"] < found["plain_arith"]["exact_match,number"]
     )
+
+
+def test_beams_that_a_stock_task_sets_do_not_stop_it(task):
+    made = task(generation_kwargs={"until": [], "num_beams": 1})
+    assert evaluate(ScriptedLM(writes("4")), made)[0]["exact_match,first"] == 0.5
