@@ -22,6 +22,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,7 +31,8 @@ from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_credentials
 from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.preflight import check_packages, check_settings
-from lm_eval_tts.harness.run_state import RunState, watched
+from lm_eval_tts.harness.run_state import RunState, output_path, watched
+from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -48,7 +50,8 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         unsaved = _Unsaved()
         logging.getLogger(WRITER).addHandler(unsaved)
         try:
-            with watched() as states:
+            output_path.set(getattr(args, "output_path", None))
+            with watched() as states, quiet() if _is_ours(args) else nullcontext():
                 _run(execute, args, states)
         finally:
             logging.getLogger(WRITER).removeHandler(unsaved)

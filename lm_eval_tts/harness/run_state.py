@@ -70,6 +70,8 @@ class RunState:
         )
 
 
+output_path: ContextVar[str | None] = ContextVar("output_path", default=None)
+"""Where the command writes its results."""
 _watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
 
 
