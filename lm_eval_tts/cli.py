@@ -18,19 +18,24 @@ from lm_eval_tts import __version__
 from lm_eval_tts.core.difficulty import ESTIMATES
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload, doctor
-from lm_eval_tts.results.runs import load_runs, require_runs
+from lm_eval_tts.results.formats import printable
+from lm_eval_tts.results.runs import keep_largest, load_runs, require_runs
 
 BAD_INPUT = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand and return its exit code; an error of the user's is one line."""
-    args = make_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["run"]:
+        given.insert(1, "--")  # lm_eval reads all that follows, --help included
+    args = make_parser().parse_args(given)
     try:
         return COMMANDS[args.command].run(args)
     except LmEvalTTSError as error:
-        print(f"lm-eval-tts {args.command}: {error}", file=sys.stderr)
+        print(printable(f"lm-eval-tts {args.command}: {error}"), file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:  # the reader of a pipe has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -51,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add what `run` takes."""
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what lm_eval takes")
+    parser.add_argument("arguments", nargs="*", help="what lm_eval takes")
 
 
 def run_lm_eval(args: argparse.Namespace) -> int:
@@ -149,7 +154,8 @@ def run_compare(args: argparse.Namespace) -> int:
 
     form = check_ending(args.output, ("md", "json"), default="md")
     sides = [load_runs([path], args.metric) for path in (args.a, args.b)]
-    pairs = compare.match_runs(*map(require_runs, sides))
+    kept = [keep_largest(require_runs(side)) for side in sides]
+    pairs = compare.match_runs(*(side.runs for side in kept))
     comparisons = [compare.compare(a, b) for a, b in pairs]
     with opened(args.output) as out:
         if form == "json":
@@ -157,7 +163,8 @@ def run_compare(args: argparse.Namespace) -> int:
         else:
             out.write("\n".join(map(compare.comparison_markdown, comparisons)))
     unread = [file for side in sides for file in side.unread]
-    return report(unread, args.output, num_bad=len(unread))
+    notes = [note for side in kept for note in side.notes]
+    return report([*unread, *notes], args.output, num_bad=len(unread))
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
@@ -248,7 +255,7 @@ def opened(path: Path | None) -> AbstractContextManager[TextIO]:
         return nullcontext(sys.stdout)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
+        return path.open("w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -256,7 +263,7 @@ def opened(path: Path | None) -> AbstractContextManager[TextIO]:
 def report(notes: Sequence[object], written: Path | None, num_bad: int) -> int:
     """Say on standard error what was noted and written; return the exit code."""
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(printable(f"note: {note}"), file=sys.stderr)
     if written:
         print(f"wrote {written}", file=sys.stderr)
     return BAD_INPUT if num_bad else 0
@@ -275,10 +282,15 @@ COMMANDS = {
     "leaderboard": Command(
         "finished runs as one table, or one HTML page", add_leaderboard, run_leaderboard
     ),
-    "curve": Command("accuracy against thinking tokens, and how it scales", add_curve, run_curve),
+    "curve": Command("accuracy against tokens, and how it scales", add_curve, run_curve),
     "compare": Command("two runs, paired by document", add_compare, run_compare),
     "fit": Command("a compute-optimal table from finished runs", add_fit, run_fit),
     "gate": Command("a run against a baseline, for CI", add_gate, run_gate),
+    "grade": Command(
+        "where two graders differ on the same responses",
+        dispute.add_dispute_arguments,
+        dispute.run_dispute,
+    ),
     "doctor": Command(
         "checks of this installation", doctor.add_doctor_arguments, doctor.run_doctor
     ),

@@ -17,7 +17,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.prompts import PLACEHOLDERS, PromptStyle, fill_instruction, load_prompts
+from lm_eval_tts.prompts import (
+    PLACEHOLDERS,
+    PromptStyle,
+    fill_instruction,
+    load_prompts,
+    worded_for,
+)
 from lm_eval_tts.strategies import Strategy, find_strategy
 from lm_eval_tts.strategies.registry import named_strategies
 
@@ -36,14 +42,16 @@ class Common:
     """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
     """A YAML file like prompts.yaml with more styles and delimiters."""
-    instruction_role: str = "system"
-    """"system" or "user"."""
+    instruction_role: str | None = None
+    """"system" or "user"; None is "system" where the chat template leaves it and its own alone."""
     delimiters: str | None = None
-    """A preset's name; the next four replace single ones of it."""
+    """A preset's name, None the model's own or the style's; the next four replace single ones."""
     thinking_start: str | None = None
     thinking_end: str | None = None
     answer_start: str | None = None
     answer_end: str | None = None
+    cut_text: str | None = None
+    """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None
@@ -75,7 +83,7 @@ class Settings:
     style: PromptStyle | None
     """None leaves the prompt alone."""
     instruction: str
-    instruction_role: str
+    instruction_role: str | None
     delimiters: Delimiters
     sampling: Sampling
     until: tuple[str, ...]
@@ -113,9 +121,10 @@ def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -
     return taken
 
 
-def parse_settings(given: Mapping[str, Any]) -> Settings:
+def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Settings:
     """Check what the user gave and return the settings.
 
+    family: the preset of a model that thinks in a way of its own.
     A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
@@ -130,7 +139,7 @@ def parse_settings(given: Mapping[str, Any]) -> Settings:
         logger.warning("%s=%s has no effect with strategy %r", key, given[key], name)
     common = coerce(Common, {k: v for k, v in given.items() if k in shared and k not in own})
     strategy = coerce(kind, {k: v for k, v in given.items() if k in own})
-    settings = _settings(common, strategy)
+    settings = _settings(common, strategy, family)
     strategy.check(settings.delimiters, settings.sampling)
     return settings
 
@@ -142,14 +151,17 @@ def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"max_gen_toks": values[0]} if values else {})
 
 
-def _settings(common: Common, strategy: Strategy) -> Settings:
+def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:
     _check_common(common)
     prompts = load_prompts(common.prompt_file)
     style = prompts.style(common.prompt_style) if common.prompt_style else None
-    preset = prompts.preset(common.delimiters or (style.delimiters if style else "none"))
+    named = common.delimiters or family or (style.delimiters if style else "none")
+    preset = prompts.preset(named)
     marks = [field.name for field in fields(Delimiters)]
     given = {m: getattr(common, m) for m in marks if getattr(common, m) is not None}
     delimiters = replace(preset, **given)
+    if style:
+        style = worded_for(style, delimiters, bool(family) and not common.delimiters)
     values = {name: getattr(common, name) for name in PLACEHOLDERS}
     return Settings(
         strategy=strategy,

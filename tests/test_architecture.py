@@ -22,6 +22,7 @@ LAYERS = [
     {"harness"},
     {"models", "tasks"},
     {"cli", "program", "scheduler"},  # the last two are old names of parts of core
+    {"__main__"},
 ]
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 SCORERS = {f"reward_models/{name}.py" for name in ("hf", "padded", "prefixes", "qwen2", "vllm")}

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from results_helpers import scored, write_run
 
+import lm_eval_tts
 from lm_eval_tts.cli import COMMANDS, main, make_parser
 
 GOOD, BAD = [1] * 60 + [0] * 40, [1] * 30 + [0] * 70
@@ -29,6 +30,8 @@ def test_every_subcommand_is_in_the_help(capsys):
     said = capsys.readouterr().out
     for name, command in COMMANDS.items():
         assert f"    {name}" in said
+        if name == "run":  # its help is lm_eval's
+            continue
         with pytest.raises(SystemExit):
             main([name, "--help"])
         assert command.purpose[:30] in capsys.readouterr().out.replace("\n", " ")
@@ -100,6 +103,30 @@ def test_reading_results_imports_neither_torch_nor_lm_eval(results):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+def test_a_trial_is_not_compared_where_a_larger_run_is_there(results, capsys):
+    write_run(results / "b", scored([1, 1]), model_args={"pretrained": "b"}, day=2)
+    assert main(["compare", str(results / "a"), str(results / "b")]) == 0
+    said = capsys.readouterr()
+    assert "toy: 100 problems" in said.out
+    assert "a larger (100) run of toy_cot of b is shown" in said.err
+
+
+def test_run_hands_everything_to_lm_eval(monkeypatch):
+    import lm_eval.__main__
+
+    given = []
+    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: given.extend(sys.argv))
+    monkeypatch.setattr(sys, "argv", ["lm-eval-tts"])
+    assert main(["run", "--model", "tts-hf", "--tasks", "arith_r1", "--help"]) == 0
+    assert given == ["lm_eval", "--model", "tts-hf", "--tasks", "arith_r1", "--help"]
+
+
+def test_python_m_is_the_same_command():
+    command = [sys.executable, "-m", "lm_eval_tts", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == lm_eval_tts.__version__
+
+
 @pytest.mark.slow
 def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_data):
     """Phi-4-mini's answers without a wait (43 %) and after five (36 %), graded by our tasks."""
@@ -120,7 +147,7 @@ def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_d
         assert main(["gate", str(tmp_path / new), "--baseline", base]) == code
         assert main(["gate", str(tmp_path / old), "--baseline", base]) == 0
     content = json.loads(Path(base).read_text(encoding="utf-8"))
-    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "1"
+    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "2"
 
 
 @pytest.mark.parametrize("name", ["gate.yml", "test_gate.py"])

@@ -47,7 +47,12 @@ METRICS = (
     ),
     Metric(name="exact_match", higher_is_better=True, unit="share"),
     Metric(name="answered", higher_is_better=True, unit="share"),
+    Metric(name="undecided", unit="share"),
     Metric(name="answer_in_thinking", unit="share"),
+    Metric(
+        name="sampled_tokens", usage="sampled", heading="sampled", column="always",
+        compared="sampled tokens",
+    ),
     Metric(
         name="thinking_tokens", usage="thinking", heading="thinking", column="always",
         compared="thinking tokens",
@@ -57,10 +62,6 @@ METRICS = (
     Metric(
         name="total_tokens", usage="total", heading="tokens", column="always", compared="tokens",
         margin=0.20,
-    ),
-    Metric(
-        name="sampled_tokens", usage="sampled", heading="sampled", column="asked",
-        compared="sampled tokens",
     ),
     Metric(
         name="format_strict", higher_is_better=True, unit="share", heading="format",
@@ -84,6 +85,7 @@ METRICS = (
     Metric(name="engine_calls", usage="engine_calls", heading="calls", column="always"),
     Metric(name="scorer_calls", usage="scorer_calls"),  # recorded where a reward model rated
     Metric(name="scorer_tokens", usage="scorer_tokens"),
+    Metric(name="scorer_unrated", usage="scorer_unrated"),
     Metric(name="waits", usage="waits"),
     # Of the whole command, from the results file.
     Metric(name="seconds", unit="seconds", heading="seconds", column="always", recorded=False),
@@ -92,5 +94,5 @@ METRICS = (
 METRIC = {metric.name: metric for metric in METRICS}
 # What the gate checks, by the name of the check.
 GATED = {metric.heading: metric for metric in METRICS if metric.margin < math.inf}
-# What an accuracy may be set against, the one that every run has first.
-COSTS = ("total_tokens", "thinking_tokens", "sampled_tokens")
+# What an accuracy may be set against: first what it cost, candidates and branches included.
+COSTS = ("sampled_tokens", "total_tokens", "thinking_tokens")

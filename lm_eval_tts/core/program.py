@@ -90,6 +90,13 @@ class Completion:
     logprobs: tuple[TokenLogprob, ...] = ()
     """One for each of `sampled_ids`, if they were asked for."""
 
+    @property
+    def ending(self) -> TokenIds:
+        """The tokens of the stop string; none where the first of them holds text before it too."""
+        size = len(self.token_ids)
+        whole = self.finish_reason == "stop" and self.sampled_ids[:size] == self.token_ids
+        return self.sampled_ids[size:] if whole else ()
+
     def within(self, max_tokens: int, ending: int) -> Completion:
         """Return what a limit of `max_tokens` leaves of it, ending not counted.
 

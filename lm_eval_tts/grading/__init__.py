@@ -3,28 +3,38 @@
     >>> grade("<think>2+2</think><answer>4</answer>", "4").correct
     True
 
-Reading order: `parts` (tags), `extraction`, `splitting` and `sentences` or `choices` (which answer
-is committed to), `normalize` and `words` (one spelling), `answers`, `matrices`, `inequalities`,
-`expressions` and `values` (what it means), `equivalence` (exact rules), `symbolic` (computer
-algebra in a process of its own), `pool` (many at once), `classes` (equal answers, for votes),
-`degeneration` (loops). Knows text libraries only: no model, no lm_eval, no files.
+Six layers, each knows only those before it:
+
+    values, powers, functions   exact arithmetic, and one key for each value
+    tokens, words, units        spelling; phrases is the data of the reader of claims
+    formulas, grammar, trees    from tokens to a small tree
+    canonical, readings,        one hashable form; what grading allows on top, as a table
+    equality, tolerance
+    expressions, claims,        what a sentence, a text, a response to a choice commits to
+    extraction, choices
+    question, verdicts, pool,   one response, many, votes, and what only algebra can work out
+    classes, algebra
+
+Knows text libraries only: no model, no lm_eval, no files but its own data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lm_eval_tts.grading.algebra import worked_out
+from lm_eval_tts.grading.canonical import equal
 from lm_eval_tts.grading.classes import answer_classes, response_classes
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equivalence import settle
+from lm_eval_tts.grading.equality import needs_algebra
 from lm_eval_tts.grading.extraction import SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Format, State, Tags, format_adherence
-from lm_eval_tts.grading.pool import finish, grade_many
-from lm_eval_tts.grading.symbolic import verified
+from lm_eval_tts.grading.pool import finished, grade_many
+from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess
 
 # To be raised when verdicts change; task_configs/_base puts it into the results files.
-GRADER_VERSION = 1
+GRADER_VERSION = 2
 
 __all__ = [
     "DEFAULT_TAGS",
@@ -35,8 +45,10 @@ __all__ = [
     "Kind",
     "State",
     "Tags",
+    "Tolerance",
     "Verdict",
     "answer_classes",
+    "assess",
     "equivalent",
     "format_adherence",
     "grade",
@@ -52,6 +64,8 @@ def grade(
     kind: Kind = "math",
     options: Mapping[str, str] | None = None,
     tags: Tags = DEFAULT_TAGS,
+    question: str = "",
+    tolerance: Tolerance | None = None,
 ) -> Verdict:
     """Grade one response.
 
@@ -59,17 +73,22 @@ def grade(
     letters to their texts, not necessarily all of them; a "math" reference such as \\text{(C)} is
     read like a choice. tags: those asked for, as thinking start
     and end, answer start and end ("" for none); the usual families are recognised without.
+    question: what was asked, so that an answer which only repeats it is none. tolerance: of the
+    task; exact without.
     """
-    draft = assess(Item(response, reference, kind, options, tags))
-    asked = draft.correct is None
-    return finish(draft, verified(draft.answer or "", reference) if asked else False)
+    item = Item(response, reference, kind, options, tags, question, tolerance)
+    return finished(assess(item), reference)
 
 
 def equivalent(a: str, b: str) -> bool:
-    """Say whether two answers are mathematically equal, without any tolerance.
+    """Say whether two answers are the same, without any tolerance or leniency.
 
-    Symmetric, and stricter than `grade`: "m + n = 12" and "12" differ, though a response that ends
-    with the first answers the second.
+    An equivalence: reflexive, symmetric and transitive. Stricter than `grade`: "5 cm" and "5"
+    differ, though a response that ends with the first answers the second.
     """
-    decided = settle(a, b)
-    return verified(a, b) if decided is None else decided
+    if equal(a, b):
+        return True
+    if not (needs_algebra(a) or needs_algebra(b)):
+        return False
+    left, right = (worked_out(text) if needs_algebra(text) else text for text in (a, b))
+    return left is not None and right is not None and equal(left, right)

@@ -1,294 +1,320 @@
-"""Reads a formula, in LaTeX or plain text, into an exact value.
+"""Expressions in a sentence: maximal runs of tokens that belong to one formula, never a part of it.
 
-A recursive-descent parser over cleaned text (see `normalize`); it evaluates as it reads and
-never runs anything. What it does not know (prose, integrals, matrices) raises `NotAFormula`.
+"so the ratio is 16π + 3n" has one, 16π + 3n; commas and "and" join several to a list.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from fractions import Fraction
-from functools import lru_cache
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from lm_eval_tts.grading import values
-from lm_eval_tts.grading.functions import (
-    FUNCTIONS,
-    NotAFormula,
-    absolute,
-    apply,
-    binomial,
-    degree,
-    factorial,
-)
-from lm_eval_tts.grading.powers import power
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.cursor import FUNCTION_NAMES, NUMBERS
+from lm_eval_tts.grading.tokens import GREEK, Token, currency, tokens, words_of
+from lm_eval_tts.grading.units import unit_of
+from lm_eval_tts.grading.words import NUMBER_WORDS, fold
 
-MAX_LENGTH = 1_000
-MAX_DEPTH = 30
-
-WORDS = (*FUNCTIONS, "sqrt", "pi", "binom")
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu "
-    "nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma "
-    "Phi Psi Omega"
-)
-GREEK = _GREEK.split()
-TIMES = ("\\cdot", "\\times", "\\ast", "*")
-OVER = ("\\div", "/")
-
-_NUMBER = re.compile(
-    r"(\d*)\.(\d*)\\overline\s*\{?(\d+)\}?|\d+(?:\.\d*)?(?:[eE][+-]?\d{1,4}(?![\d.]))?|\.\d+"
-)
-_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
-_MIXED = re.compile(r"\s*\\frac\s*(?:\{(\d+)\}\s*\{(\d+)\}|(\d)(\d))")
-_SUBSCRIPT = re.compile(r"_(?:\{([^{}]{1,30})\}|([A-Za-z0-9]))")
+BINARY = frozenset(words_of("+ - * / = < > <= >= != ~ \\pm \\cup \\cap \\in \\setminus |"))
+POSTFIX = frozenset(words_of("° % ' SUPER SUB MONEY"))
+PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
+ARTICLES = frozenset(["a", "A", "I"])
+FUNCTION_WORDS = frozenset(FUNCTION_NAMES) - {"arg", "Re", "Im"}
 
 
-@lru_cache(maxsize=20_000)
-def read_value(text: str) -> Value | None:
-    """Return the value of a formula; None if it is not one. Raises TooLarge for a huge one."""
-    if len(text) > MAX_LENGTH:
-        return None
-    try:
-        parser = _Parser(text)
-        value = parser.sum()
-        return value if parser.at_end() else None
-    except (NotAFormula, RecursionError):
-        return None
+_FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
+_DELIMITERS = str.maketrans("", "", "\\$()")
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.text, self.at, self.depth = text, 0, 0
+class Expression(NamedTuple):
+    """Where an expression stands in its text, and its tokens."""
 
-    def skip(self) -> None:
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
+    start: int
+    end: int
+    tokens: tuple[Token, ...]
 
-    def at_end(self) -> bool:
-        self.skip()
-        return self.at == len(self.text)
+    @property
+    def has_number(self) -> bool:
+        """Whether a number or a constant occurs."""
+        return any(
+            t.kind in (*NUMBERS, "TIME", "MATRIX", "\\infty", "\\pi") or t.text in ("π", "pi")
+            for t in self.tokens
+        )
 
-    def take(self, *tokens: str) -> str | None:
-        self.skip()
-        for token in tokens:
-            end = self.at + len(token)
-            if self.text.startswith(token, self.at):
-                if token[-1].isalpha() and self.text[end : end + 1].isalpha():
-                    continue
-                self.at = end
-                return token
-        return None
 
-    def expect(self, token: str) -> None:
-        if not self.take(token):
-            raise NotAFormula(f"no {token} at {self.at}")
+def runs(text: str) -> list[Expression]:
+    """Return the expressions of a text, from left to right."""
+    found = _Tokens(fold(tokens(text)))
+    result: list[Expression] = []
+    at = 0
+    while at < len(found.tokens):
+        end = found.run_end(at)
+        if end > at:
+            part = found.tokens[at:end]
+            font = _FONT_BEFORE.search(text, 0, part[0].start)
+            result.append(
+                Expression(font.start() if font else part[0].start, part[-1].end, tuple(part))
+            )
+        at = max(end, at + 1)
+    return result
 
-    def sum(self) -> Value:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise TooLarge("nested too deep")
-        total = self.product()
-        while sign := self.take("+", "-"):
-            term = self.product()
-            total = values.add(total, term if sign == "+" else values.negate(term))
-        self.depth -= 1
-        return total
 
-    def product(self) -> Value:
-        value = self.signed()
-        while True:
-            if self.take("**"):
-                raise NotAFormula("power of a power")
-            if self.take(*TIMES):
-                value = values.multiply(value, self.signed())
-            elif self.take(*OVER):
-                value = values.divide(value, self.signed())
-            elif self.starts_factor():
-                value = values.multiply(value, self.power())
-            else:
-                return value
+class _Tokens:
+    def __init__(self, found: Sequence[Token]) -> None:
+        self.tokens = list(found)
 
-    def signed(self) -> Value:
-        negative = False
-        while sign := self.take("-", "+"):
-            negative ^= sign == "-"
-        value = self.power()
-        return values.negate(value) if negative else value
+    def kind(self, at: int) -> str:
+        return self.tokens[at].kind if 0 <= at < len(self.tokens) else "END"
 
-    def starts_factor(self) -> bool:
-        self.skip()
-        rest = self.text[self.at : self.at + 8]
-        if not rest or rest.startswith((*TIMES, *OVER)):
+    def run_end(self, at: int) -> int:
+        """Where the expression that starts here ends; here if there is none."""
+        end = self.operand_end(at)
+        if end == at:
+            return at
+        while (following := self.extended(end)) > end:
+            end = following
+        return end
+
+    def operand_end(self, at: int) -> int:
+        """After a sign, a currency and one operand, or a bracket."""
+        start = at
+        while (
+            self.kind(at) in ("+", "-", "\\pm", "~", "MONEY")
+            and self.kind(at + 1) != "END"
+            and at - start < 3
+        ):
+            if (
+                self.tokens[at + 1].spaced
+                and self.kind(at) in ("+", "-")
+                and not self.tokens[at].formula
+                and at > 0
+            ):
+                return start
+            at += 1
+        if (
+            self.tokens[at : at + 1]
+            and self.tokens[at].text in ("minus", "negative")
+            and self.kind(at + 1) in NUMBERS
+        ):
+            at += 1
+        if self.kind(at) in PAIRS and not self.tokens[at].formula:
+            closed = self.bracket_end(at)
+            return closed if closed > at else start
+        return at + 1 if self.is_operand(at) else start
+
+    def bracket_end(self, at: int, follows: bool = False) -> int:
+        """After a bracket that holds nothing but expressions; here if there is more."""
+        closing, inner = PAIRS[self.kind(at)], at + 1
+        if self.kind(at) == "<" and self.kind(at + 1) not in NUMBERS:
+            return at
+        while inner < len(self.tokens):
+            if self.kind(inner) in closing and inner > at + 1:
+                single = self.tokens[at + 1]
+                is_label = (
+                    not follows
+                    and inner == at + 2
+                    and single.kind == "WORD"
+                    and len(single.text) == 1
+                    and not single.formula
+                )
+                return at if is_label else inner + 1
+            if self.kind(inner) in (",", ";", ":") or self.tokens[inner].text in ("and", "or"):
+                inner += 1
+                continue
+            end = self.run_end(inner)
+            if end == inner:
+                return at
+            inner = end
+        return at
+
+    def is_operand(self, at: int) -> bool:
+        if at >= len(self.tokens):
             return False
-        if rest[0] in "0123456789." and self.text[: self.at].rstrip()[-1:].isalnum():
-            raise NotAFormula("a number behind a number or a letter")
-        return rest[0].isalnum() or rest[0] in "({[\\."
+        token = self.tokens[at]
+        if token.formula or token.kind in (*NUMBERS, "TIME", "MATRIX"):
+            return True
+        if token.mode == "text" and self.kind(at + 1) in ("_", "("):
+            return True  # \text{mod}_5(6)
+        if token.kind == "DOTS":
+            return 0 < at < len(self.tokens) - 1 and self.kind(at - 1) in BINARY
+        if token.kind.startswith("\\"):
+            return token.kind not in ("\\to", "\\", "\\n", "\\cup", "\\in")
+        if token.kind != "WORD":
+            return False
+        following = self.kind(at + 1)
+        if token.text in GREEK or token.text in ("pi", "infinity"):
+            return True
+        if token.text in FUNCTION_WORDS:
+            return following in ("(", "_", "^", "SUB", "SUPER", *NUMBERS) or (
+                following == "WORD" and len(self.tokens[at + 1].text) == 1
+            )
+        if len(token.text) > 1:
+            is_product = (
+                len(token.text) < 4
+                and unit_of(token.text) is None
+                and token.text.lower() not in NUMBER_WORDS
+            )
+            glued = following in ("^", "=", "*", "SUPER") and (
+                following != "=" or token.text.islower()
+            )
+            return (
+                is_product
+                and glued
+                and token.text.islower()
+                and not any(c in "aeiou" for c in token.text)
+            )
+        if token.text in ARTICLES:
+            return (following in BINARY and following not in ("-", "/")) or (
+                following == "(" and not self.tokens[at + 1].spaced
+            )
+        return True
 
-    def power(self) -> Value:
-        base = self.factor()
-        while True:
-            if self.take("!"):
-                base = factorial(base)
-            elif self.take("^\\circ", "^{\\circ}", "\\circ", "\\degree"):
-                base = values.multiply(base, degree())
-            elif self.take("^", "**"):
-                return power(base, self.exponent())
-            else:
-                return base
+    def extended(self, end: int) -> int:
+        """Where the expression goes on to with one more piece; here if it ends."""
+        if end >= len(self.tokens):
+            return end
+        token, before = self.tokens[end], self.tokens[end - 1]
+        if token.formula and before.formula:
+            return end + 1
+        if (
+            token.kind in POSTFIX
+            and not (token.kind == "MONEY" and self.kind(end + 1) in NUMBERS)
+            and not (token.kind == "'" and token.spaced)
+        ):
+            return end + 1
+        if (
+            token.kind == "!"
+            and not token.spaced
+            and self.kind(end + 1) not in ("END", '"', "MONEY")
+        ):
+            return end + 1
+        if token.kind in ("_", "^"):
+            return self.script_end(end)
+        if token.kind in BINARY:
+            return self.after_operator(end)
+        if (
+            token.kind == ":"
+            and not token.spaced
+            and self.kind(end + 1) in NUMBERS
+            and before.kind in NUMBERS
+        ):
+            return end + 2
+        if self.is_cross(end):
+            return self.operand_end(end + 1)
+        if (unit := self.unit_end(end)) > end:
+            return unit
+        return self.juxtaposed(end)
 
-    def exponent(self) -> Value:
-        negative = self.take("-")
-        value = self.argument()
-        return values.negate(value) if negative else value
+    def script_end(self, at: int) -> int:
+        if self.kind(at + 1) == "{":
+            depth = 0
+            for inner in range(at + 1, len(self.tokens)):
+                depth += (self.kind(inner) == "{") - (self.kind(inner) == "}")
+                if not depth:
+                    return inner + 1
+            return at
+        if self.kind(at + 1) in ("-", "+"):
+            return at + 3 if self.is_operand(at + 2) else at
+        following = self.operand_end(at + 1)
+        return following if following > at + 1 else at
 
-    def argument(self) -> Value:
-        """What a command takes: a group in braces or one factor."""
-        return self.group("{", "}") if self.take("{") else self.factor()
+    def after_operator(self, at: int) -> int:
+        token = self.tokens[at]
+        if token.kind == "|" and not token.formula:
+            return at
+        if token.kind == "/" and (unit := self.unit_end(at + 1)) > at + 1:
+            return unit
+        if (
+            token.kind == "-"
+            and token.spaced
+            and at + 1 < len(self.tokens)
+            and not self.tokens[at + 1].spaced
+            and self.kind(at - 1) in NUMBERS
+            and self.kind(at + 1) == "WORD"
+        ):
+            return at
+        following = self.operand_end(at + 1)
+        return following if following > at + 1 else at
 
-    def tex_argument(self) -> Value:
-        """As TeX reads it: one digit where there are no braces."""
-        self.skip()
-        if self.text[self.at : self.at + 1].isdecimal():
-            self.at += 1
-            return values.rational(int(self.text[self.at - 1]))
-        return self.argument()
+    def is_cross(self, at: int) -> bool:
+        """3 x 10^8"""
+        return (
+            self.tokens[at].text in ("x", "X")
+            and self.kind(at - 1) in NUMBERS
+            and self.kind(at + 1) in NUMBERS
+        )
 
-    def group(self, opening: str, closing: str) -> Value:
-        value = self.sum()
-        self.expect(closing)
-        return value
+    def unit_end(self, at: int) -> int:
+        """After a unit of measure that follows a number."""
+        before = self.tokens[at - 1]
+        if (
+            before.kind not in (*NUMBERS, "WORD", "/", "}", ")", "SUPER", "*", "°")
+            and not before.formula
+        ):
+            return at
+        start = at
+        while at < len(self.tokens) and self.tokens[at].text.lower() in (
+            "square",
+            "cubic",
+            "sq",
+            "per",
+        ):
+            at += 1
+        word = self.tokens[at] if at < len(self.tokens) else None
+        if not word or word.kind != "WORD" or unit_of(word.text) is None or word.text in ARTICLES:
+            return start
+        if len(word.text) == 1 and self.kind(at + 1) in ("=", "+"):
+            return start
+        at += 1
+        return at + 1 if self.kind(at) == "SUPER" else at
 
-    def factor(self) -> Value:
-        self.depth += 1
-        if self.depth > 3 * MAX_DEPTH:
-            raise TooLarge("nested too deep")
-        try:
-            return self.bracketed() or self.numeral() or self.named()
-        finally:
-            self.depth -= 1
-
-    def bracketed(self) -> Value | None:
-        for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
-            if self.take(opening):
-                return self.group(opening, closing)
-        if self.take("|", "\\lvert"):
-            value = self.sum()
-            if not self.take("|", "\\rvert"):
-                raise NotAFormula("open bars")
-            return absolute(value)
-        return None
-
-    def numeral(self) -> Value | None:
-        self.skip()
-        match = _NUMBER.match(self.text, self.at)
-        if not match:
-            return None
-        self.at = match.end()
-        number = _repeating(match) if match.group(3) else Fraction(_sized(match.group()))
-        mixed = _MIXED.match(self.text, self.at) if number.denominator == 1 else None
-        if mixed and int(mixed.group(2) or mixed.group(4)):
-            self.at = mixed.end()
-            parts = [int(part) for part in mixed.groups() if part]
-            number += Fraction(parts[0], parts[1])
-        return values.rational(number)
-
-    def named(self) -> Value:
-        self.skip()
-        match = _COMMAND.match(self.text, self.at)
-        if not match:
-            raise NotAFormula(f"nothing known at {self.at}")
-        word = match.group().lstrip("\\")
-        is_command = match.group()[0] == "\\"
-        if word in WORDS or (is_command and word in ("frac", "infty", "lfloor", "lceil")):
-            self.at = match.end()
-            return self.command(word)
-        if is_command and word not in GREEK:
-            raise NotAFormula(word)
-        if not is_command:
-            known = next((w for w in WORDS if word.startswith(w) and len(w) > 2), None)
-            word = known or (word[0] if len(word) <= 4 else "")
-            if not word:
-                raise NotAFormula("a word")
-        self.at += len(word) + is_command
-        return self.command(word) if word in WORDS else self.symbol(word)
-
-    def symbol(self, name: str) -> Value:
-        while self.take("'"):
-            name += "'"
-        if match := _SUBSCRIPT.match(self.text, self.at):
-            self.at = match.end()
-            return values.free(f"{name}_{match.group(1) or match.group(2)}")
-        if name == "i":
-            return values.imaginary_unit()
-        return values.constant("e", math.e) if name == "e" else values.free(name)
-
-    def command(self, word: str) -> Value:
-        if word == "frac":
-            top = self.tex_argument()
-            return values.divide(top, self.tex_argument())
-        if word == "sqrt":
-            degree = self.group("[", "]") if self.take("[") else values.rational(2)
-            return power(self.argument(), values.divide(values.rational(1), degree))
-        if word == "binom":
-            top = self.tex_argument()
-            return binomial(top, self.tex_argument())
-        if word == "pi":
-            return values.constant("π", math.pi)
-        if word == "infty":
-            return values.free("∞")
-        if word in ("lfloor", "lceil"):
-            return self.rounded(word)
-        return self.applied(word)
-
-    def rounded(self, word: str) -> Value:
-        value = self.sum()
-        self.expect("\\rfloor" if word == "lfloor" else "\\rceil")
-        if value.constant is None:
-            raise NotAFormula("rounding of an unknown")
-        rule = math.floor if word == "lfloor" else math.ceil
-        return values.rational(rule(value.constant))
-
-    def applied(self, name: str) -> Value:
-        base = exponent = None
-        for _ in range(2):
-            if self.take("_"):
-                base = self.argument()
-            elif self.take("^"):
-                exponent = self.exponent()
-        if exponent is not None and exponent.constant == -1:
-            name, exponent = f"arc{name}", None
-            if name not in FUNCTIONS:
-                raise NotAFormula(name)
-        argument = self.bracketed() or self.bare_argument()
-        result = apply(name, argument)
-        if base is not None:
-            result = values.divide(result, apply("log", base))
-        return result if exponent is None else power(result, exponent)
-
-    def bare_argument(self) -> Value:
-        """The argument of a function without brackets: factors up to an operator or function."""
-        value = self.power()
-        while self.starts_factor() and self.text[self.at] not in "(":
-            match = _COMMAND.match(self.text, self.at)
-            if match and match.group().lstrip("\\") in FUNCTIONS:
-                break
-            value = values.multiply(value, self.power())
-        return value
+    def juxtaposed(self, at: int) -> int:
+        token, before = self.tokens[at], self.tokens[at - 1]
+        glued = not token.spaced
+        if token.kind in ("(", "[", "{") and (glued or token.formula):
+            return self.bracket_end(at, follows=True)
+        if not self.is_operand(at):
+            return at
+        if glued and not (token.kind in NUMBERS and before.kind in NUMBERS):
+            return at + 1
+        is_function = (
+            before.text.lstrip("\\") in FUNCTION_WORDS
+            or before.kind in ("\\sqrt", "\\frac")
+            or before.kind.startswith("\\")
+        )
+        if is_function:
+            return at + 1
+        if (
+            before.kind in NUMBERS
+            and token.kind == "WORD"
+            and len(token.text) == 1
+            and token.text not in ARTICLES
+        ):
+            return at + 1
+        return at
 
 
-def _sized(digits: str) -> str:
-    if len(digits) > 1_000 or (
-        "e" in digits.lower() and abs(int(digits.lower().split("e")[1])) > 999
-    ):
-        raise TooLarge("digits")
-    return digits
+def listed(text: str, found: Sequence[Expression], at: int) -> int:
+    """Return where a list that starts with this expression ends, as in "-1, 0, and 5"."""
+    end = found[at].end
+    for run in found[at + 1 :]:
+        joint = text[end : run.start].lower().translate(_DELIMITERS).strip()
+        words = joint.replace(",", " ").replace(";", " ").split()
+        if not joint or any(
+            word not in ("and", "or", "&", "y", "et", "und", "и", "和", "、") for word in words
+        ):
+            break
+        end = run.end
+    return end
 
 
-def _repeating(match: re.Match[str]) -> Fraction:
-    whole, fixed, cycle = match.group(1) or "0", match.group(2), match.group(3)
-    _sized(whole + fixed + cycle)
-    scale = 10 ** len(fixed)
-    tail = Fraction(int(cycle), (10 ** len(cycle) - 1) * scale)
-    return Fraction(int(whole + fixed), scale) + tail
+def shown(text: str, start: int, end: int) -> str:
+    """Return a part of a text without the dollar signs that only delimit formulas."""
+    part = text[start:end]
+    if "$" not in part:
+        return part.strip()
+    money = currency(text)
+    return "".join(
+        c
+        for at, c in enumerate(part, start)
+        if c != "$" or at in money or text[at - 1 : at] == "\\"
+    ).strip()

@@ -14,15 +14,15 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from lm_eval_tts.grading.algebra import decided
 from lm_eval_tts.grading.processes import WorkerLost, worker
-from lm_eval_tts.grading.symbolic import verified
 from lm_eval_tts.grading.verdicts import Draft, Item, Verdict, assess
 
 MIN_ITEMS = 200  # below, starting processes takes longer than the work
 CHUNK = 64
 CHUNK_SECONDS = 120.0
 T = TypeVar("T")
-Result = TypeVar("Result")
+R = TypeVar("R")
 
 
 def grade_many(
@@ -36,34 +36,38 @@ def grade_many(
     workers = num_workers or os.cpu_count() or 1
     with tqdm(total=len(unique), desc="grading", disable=not progress) as bar:
         drafts = _assess_all(unique, workers, bar.update)
+    pairs = [
+        (draft.answer or "", draft.reference or item.reference)
+        for item, draft in zip(unique, drafts, strict=True)
+    ]
     open_pairs = sorted(
-        {
-            (draft.answer or "", item.reference)
-            for item, draft in zip(unique, drafts, strict=True)
-            if draft.correct is None
-        }
+        {pair for pair, draft in zip(pairs, drafts, strict=True) if draft.correct is None}
     )
-    equal = dict(zip(open_pairs, _over(open_pairs, _verify, workers), strict=True))
+    known = dict(
+        zip(open_pairs, _over(open_pairs, lambda pair: decided(*pair), workers), strict=True)
+    )
     verdicts = {
-        name: finish(draft, equal.get((draft.answer or "", item.reference), False))
-        for name, item, draft in zip(names, unique, drafts, strict=True)
+        name: _verdict(draft, known.get(pair) if draft.correct is None else draft.correct)
+        for name, pair, draft in zip(names, pairs, drafts, strict=True)
     }
     return [verdicts[key] for key in keys]
 
 
-def finish(draft: Draft, verified: bool) -> Verdict:
-    """Return the verdict of a draft, given what computer algebra says where it was asked."""
-    correct = verified if draft.correct is None else draft.correct
-    return Verdict(correct, *draft[1:])
+def finished(draft: Draft, reference: str) -> Verdict:
+    """Return the verdict of a draft, asking computer algebra where that is left."""
+    if draft.correct is not None:
+        return _verdict(draft, draft.correct)
+    return _verdict(draft, decided(draft.answer or "", draft.reference or reference))
+
+
+def _verdict(draft: Draft, correct: bool | None) -> Verdict:
+    _, answer, source, state, loop, reference = draft
+    return Verdict(bool(correct), answer, source, state, loop, correct is None, reference)
 
 
 def _key(item: Item) -> tuple[object, ...]:
     options = tuple(sorted(item.options.items())) if item.options else None
-    return (item.response, item.reference, item.kind, options, tuple(item.tags))
-
-
-def _verify(pair: tuple[str, str]) -> bool:
-    return verified(*pair)
+    return (str(item.response), *item[1:3], options, tuple(item.tags), *item[5:])
 
 
 def _assess_all(items: list[Item], workers: int, done: Callable[[int], object]) -> list[Draft]:
@@ -87,7 +91,7 @@ def _counted(draft: Draft, done: Callable[[int], object]) -> Draft:
 
 
 def _assess_chunk(chunk: list[Item]) -> list[Draft]:
-    request = [[*i[:3], dict(i.options) if i.options else None, list(i.tags)] for i in chunk]
+    request = [[str(i[0]), *i[1:3], i.options and dict(i.options), i.tags, *i[5:]] for i in chunk]
     try:
         with worker() as process:
             reply = process.call("assess", request, seconds=CHUNK_SECONDS)
@@ -98,7 +102,7 @@ def _assess_chunk(chunk: list[Item]) -> list[Draft]:
     return [assess(item) for item in chunk]
 
 
-def _over(items: Sequence[T], run: Callable[[T], Result], workers: int) -> list[Result]:
+def _over(items: Sequence[T], run: Callable[[T], R], workers: int) -> list[R]:
     """Map over items, as many at a time as there are workers, each with a process of its own."""
     if workers == 1 or len(items) < 2:
         return [run(item) for item in items]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from lm_eval_tts.grading.fingerprints import CTX
 from lm_eval_tts.grading.values import (
+    IMAGINARY_UNIT,
     ONE,
     Atom,
     TooLarge,
     Value,
     divide,
-    imaginary_unit,
     multiply,
     negate,
     opaque,
@@ -62,8 +63,8 @@ def _root_power(base: Value, rate: Fraction) -> Value | None:
     if len(base.top) != 1 or base.bottom != ONE:
         return None
     ((product, factor),) = base.top.items()
-    if any(atom.kind in ("unit", "opaque") for atom, _ in product) or any(
-        atom.kind == "free" and r != 1 and atom.name not in ("π", "e") for atom, r in product
+    if any(atom.kind in ("unit", "opaque", "binder") for atom, _ in product) or any(
+        atom.kind == "free" and r != 1 for atom, r in product
     ):
         return None
     if factor < 0 and (product or rate.denominator % 2 == 0) and rate.denominator != 2:
@@ -72,10 +73,10 @@ def _root_power(base: Value, rate: Fraction) -> Value | None:
     result = multiply(result, rational(1))  # takes whole powers of primes out
     for number, sign in ((abs(factor.numerator), 1), (factor.denominator, -1)):
         for prime, count in _factor(number).items():
-            atom = Atom(str(prime), "prime", float(prime))
+            atom = Atom(str(prime), "prime", (CTX.mpf(prime), CTX.mpf(prime)))
             result = multiply(result, Value({((atom, count * sign * rate),): Fraction(1)}, ONE))
     if factor < 0 and rate.denominator == 2:
-        return multiply(result, _whole_power(imaginary_unit(), rate.numerator % 4))
+        return multiply(result, _whole_power(IMAGINARY_UNIT, rate.numerator % 4))
     return negate(result) if factor < 0 and rate.numerator % 2 else result
 
 
@@ -96,7 +97,8 @@ def _factor(number: int) -> dict[int, int]:
 
 def _opaque_power(base: Value, exponent: Value) -> Value:
     try:
-        number = base.number**exponent.number
-    except ArithmeticError as error:
+        numbers = [b**e for b, e in zip(base.number, exponent.number, strict=True)]
+    except (ArithmeticError, ValueError) as error:
         raise TooLarge("power") from error
-    return opaque(f"({base.name})^({exponent.name})", number)
+    kind = "binder" if any(a.kind == "binder" for a in base.atoms | exponent.atoms) else "opaque"
+    return opaque(f"({base.key!r})^({exponent.key!r})", (numbers[0], numbers[1]), kind)

@@ -17,11 +17,23 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lm_eval_tts.grading.worker import READY
 
 START_SECONDS = 60.0
+_SERVE = (
+    "import sys; sys.path[:] = sys.argv[1:]; sys.setrecursionlimit(2000); "
+    "from lm_eval_tts.grading.worker import serve; serve()"
+)
+
+
+def _paths() -> list[str]:
+    """Where the worker imports from: as here, without the working folder, and this package last."""
+    folder = os.getcwd()
+    package = str(Path(__file__).resolve().parents[2])
+    return [*(p for p in sys.path if p and os.path.abspath(p) != folder), package]
 
 
 class WorkerLost(RuntimeError):
@@ -61,16 +73,14 @@ class Worker:
     def _start(self) -> None:
         self.close()
         self._replies = queue.SimpleQueue()
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "lm_eval_tts.grading.worker"],
+            [sys.executable, "-c", _SERVE, *_paths()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="ascii",
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
-            | {"PYTHONSAFEPATH": "1"},  # no module of the working directory in its place
+            env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0"},
         )
         threading.Thread(
             target=_read, args=(self._process.stdout, self._replies), daemon=True

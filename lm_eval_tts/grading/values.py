@@ -1,36 +1,52 @@
 """Exact values of short expressions: quotients of sums of products of powers.
 
 A product holds atoms (primes under a root, pi, e, i, variables, and anything else as an opaque
-atom known by its text and an approximate number) with rational exponents. Square roots of
-different primes and free variables are independent, so two values without opaque atoms are equal
-exactly if their difference has no terms: no tolerance is involved.
+atom) with rational exponents. `key` gives one hashable form for every way to write a value: a
+rational number is itself; anything else is what it comes to, in 50 digits of which 29 count, at two
+fixed points of its variables (identity testing after Schwartz, 1980, and Zippel, 1979). Two values
+that are not identical would have to agree in all of these, so no tolerance is involved.
 
 Knows arithmetic only: no text, no LaTeX. Everything is capped, so no operation is slow.
 """
 
 from __future__ import annotations
 
-import cmath
+import hashlib
 import math
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from fractions import Fraction
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from lm_eval_tts.grading.fingerprints import CTX, NOISE, recognised, significant
 
 MAX_TERMS = 200
 MAX_BITS = 4_000
+
+Number = tuple[Any, Any]  # at the two points
 
 
 class TooLarge(ArithmeticError):
     """The value is undefined, or too large to be worked out."""
 
 
-class Atom(NamedTuple):
-    """A factor that is not split further. kind: "prime", "unit" (i), "free" or "opaque"."""
+class Atom:
+    """A factor that is not split further; the same for the same name.
 
-    name: str
-    kind: str
-    number: complex
+    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (a sum, a limit or
+    an integral that only computer algebra can work out).
+    """
+
+    __slots__ = ("kind", "name", "number")
+
+    def __init__(self, name: str, kind: str, number: Number) -> None:
+        self.name, self.kind, self.number = name, kind, number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Atom) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
 
 Product = tuple[tuple[Atom, Fraction], ...]
@@ -46,31 +62,41 @@ class Value(NamedTuple):
 
     @property
     def constant(self) -> Fraction | None:
-        """The value itself if it is a rational number."""
+        """The value itself if it is a rational number as it stands."""
         if self.bottom != ONE or set(self.top) - {()}:
             return None
         return self.top.get((), Fraction(0))
 
     @property
-    def is_exact(self) -> bool:
-        """Whether no opaque atom occurs."""
-        return all(a.kind != "opaque" for s in self for product in s for a, _ in product)
-
-    @property
-    def variables(self) -> set[str]:
-        """The names of the variables, without pi and e."""
-        names = {a.name for s in self for p in s for a, _ in p if a.kind == "free"}
-        return names - {"π", "e", "°"}
-
-    @property
-    def number(self) -> complex:
-        """The approximate number, with arbitrary values for the variables."""
-        return _divide(_approximate(self.top), _approximate(self.bottom))
+    def atoms(self) -> set[Atom]:
+        """All factors that occur."""
+        return {atom for part in self for product in part for atom, _ in product}
 
     @property
     def name(self) -> str:
-        """A text that is the same for the same value."""
-        return f"{_show(self.top)}/{_show(self.bottom)}"
+        """The names of all factors, in order."""
+        return " ".join(sorted(atom.name for atom in self.atoms))
+
+    @property
+    def variables(self) -> set[str]:
+        """The names of the variables."""
+        return {atom.name for atom in self.atoms if atom.kind == "free"}
+
+    @property
+    def number(self) -> Number:
+        """What the value comes to at the two points."""
+        return _at(self, 0), _at(self, 1)
+
+    @property
+    def key(self) -> Hashable:
+        """The one form of the value: a Fraction, or a tuple of rounded numbers."""
+        if (constant := self.constant) is not None:
+            return constant
+        first, second = self.number
+        if first == second or abs(first - second) <= abs(first) * NOISE:
+            rational_part = recognised(first)
+            return rational_part if rational_part is not None else significant(first)
+        return significant(first), significant(second)
 
 
 def rational(value: Fraction | int) -> Value:
@@ -80,35 +106,50 @@ def rational(value: Fraction | int) -> Value:
     return Value({(): value} if value else {}, ONE)
 
 
+def _single(atom: Atom) -> Value:
+    return Value({((atom, Fraction(1)),): Fraction(1)}, ONE)
+
+
+@lru_cache(maxsize=4096)
 def free(name: str) -> Value:
-    """Return a variable. Its approximate number is a positive one that depends on the name."""
-    number = 1 + zlib.crc32(name.encode("utf-8", "replace")) / 2**32
-    return _single(Atom(name, "free", number))
+    """Return a variable, which stands for two positive numbers that depend on its name."""
+    return _single(Atom(name, "free", pseudo_number(name)))
 
 
-def constant(name: str, number: float) -> Value:
+def pseudo_number(name: str) -> Number:
+    """Return two numbers between 1/2 and 3/2 that only the name determines."""
+    digest = hashlib.sha512(name.encode("utf-8", "replace")).digest()
+    halves = int.from_bytes(digest[:32], "big"), int.from_bytes(digest[32:], "big")
+    return CTX.mpf(halves[0]) / 2**256 + 0.5, CTX.mpf(halves[1]) / 2**256 + 0.5
+
+
+def constant(name: str, number: Any) -> Value:
     """Return a named number that no rational arithmetic relates to others, such as pi."""
-    return _single(Atom(name, "free", number))
+    return _single(Atom(name, "constant", (number, number)))
 
 
-def imaginary_unit() -> Value:
-    """Return i."""
-    return _single(Atom("i", "unit", 1j))
+PI = constant("π", +CTX.pi)
+E = constant("e", +CTX.e)
+DEGREE = constant("°", CTX.pi / 180)
+INFINITY = _single(Atom("∞", "constant", pseudo_number("∞")))
+IMAGINARY_UNIT = _single(Atom("i", "unit", (CTX.mpc(0, 1), CTX.mpc(0, 1))))
 
 
-def opaque(name: str, number: complex) -> Value:
-    """Return something that is only known by its text and approximately."""
-    if not cmath.isfinite(number):
+def opaque(name: str, number: Number, kind: str = "opaque") -> Value:
+    """Return something that is only known by its text and its numbers."""
+    if not all(CTX.isfinite(n) for n in number):
         raise TooLarge(name)
-    return _single(Atom(name, "opaque", number))
+    return _single(Atom(name, kind, number))
 
 
-def function(name: str, argument: Value, rule: Callable[[complex], complex]) -> Value:
+def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
     """Return a function of a value as an opaque atom."""
     try:
-        return opaque(f"{name}({argument.name})", rule(argument.number))
-    except (ArithmeticError, ValueError) as error:
+        first, second = argument.number
+        number = rule(first), rule(second)
+    except (ArithmeticError, ValueError, TypeError) as error:
         raise TooLarge(name) from error
+    return opaque(f"{name}({argument.key!r})", number)
 
 
 def add(a: Value, b: Value) -> Value:
@@ -134,26 +175,6 @@ def divide(a: Value, b: Value) -> Value:
     if not b.top:
         raise TooLarge("division by zero")
     return _quotient(_multiply(a.top, b.bottom), _multiply(a.bottom, b.top))
-
-
-def same_value(a: Value, b: Value) -> bool | None:
-    """Say whether two values are equal; None if that takes identities of opaque atoms."""
-    try:
-        difference = _add(
-            _multiply(a.top, b.bottom), {p: -f for p, f in _multiply(b.top, a.bottom).items()}
-        )
-        if not difference:
-            return True
-        if a.is_exact and b.is_exact:
-            return False
-        scale = sum(abs(_number(p)) * abs(float(f)) for p, f in difference.items())
-        return None if abs(_approximate(difference)) <= 1e-9 * max(scale, 1e-300) else False
-    except (ArithmeticError, ValueError):
-        return None
-
-
-def _single(atom: Atom) -> Value:
-    return Value({((atom, Fraction(1)),): Fraction(1)}, ONE)
 
 
 def _check_size(value: Fraction) -> None:
@@ -234,23 +255,24 @@ def rational_power(base: Fraction, exponent: int) -> Fraction:
     return base**exponent
 
 
-def _number(product: Product) -> complex:
-    result = complex(1)
-    for atom, rate in product:
-        result *= complex(atom.number) ** float(rate)
-    return result
-
-
-def _approximate(total: Sum) -> complex:
-    return sum((_number(p) * float(f) for p, f in total.items()), complex(0))
-
-
-def _divide(a: complex, b: complex) -> complex:
-    if not b:
+def _at(value: Value, point: int) -> Any:
+    bottom = _approximate(value.bottom, point)
+    if not bottom:
         raise TooLarge("division by zero")
-    return a / b
+    return _approximate(value.top, point) / bottom
 
 
-def _show(total: Sum) -> str:
-    terms = (f"{f}*{'*'.join(f'{a.name}^{r}' for a, r in p)}" for p, f in total.items())
-    return "(" + "+".join(sorted(terms)) + ")"
+def _approximate(total: Sum, point: int) -> Any:
+    """What a sum comes to; zero where its terms cancel up to rounding."""
+    terms = [_term(product, factor, point) for product, factor in total.items()]
+    result = sum(terms, CTX.mpf(0))
+    return result if abs(result) > NOISE * sum(map(abs, terms)) else CTX.mpf(0)
+
+
+def _term(product: Product, factor: Fraction, point: int) -> Any:
+    result = CTX.mpf(factor.numerator) / factor.denominator
+    for atom, rate in product:
+        number = atom.number[point]
+        whole = rate.denominator == 1
+        result *= number ** (int(rate) if whole else CTX.mpf(rate.numerator) / rate.denominator)
+    return result

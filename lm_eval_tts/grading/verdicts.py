@@ -8,12 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from lm_eval_tts.grading.boxes import Found, boxes
 from lm_eval_tts.grading.choices import find_choice
+from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equivalence import settle_answer
-from lm_eval_tts.grading.extraction import Found, find_answer
+from lm_eval_tts.grading.equality import matches
+from lm_eval_tts.grading.extraction import find_answer, find_in_text
+from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import (
     DEFAULT_TAGS,
     Parts,
@@ -23,12 +27,21 @@ from lm_eval_tts.grading.parts import (
     split_parts,
     without_residue,
 )
+from lm_eval_tts.grading.question import in_asked_form, leaves_work, restates_given
+from lm_eval_tts.grading.segments import sentences
+from lm_eval_tts.grading.tokens import tidy
+from lm_eval_tts.grading.tolerance import Tolerance, within
+from lm_eval_tts.grading.values import TooLarge
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
+MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
-_LETTER = re.compile(r"\\text\{\([A-J]\)\}$")  # of a problem that lists its options
+_LETTER = re.compile(r"\\text\w*\{\s*\([A-J]\)\s*\}$")  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
+_PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
+_LABELS = re.compile(r"(?<=[.;,])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
+_SOLUTION = re.compile(r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)")
 
 
 class Item(NamedTuple):
@@ -39,18 +52,30 @@ class Item(NamedTuple):
     kind: Kind = "math"
     options: Mapping[str, str] | None = None
     tags: Tags = DEFAULT_TAGS
+    question: str = ""
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """correct; answer: as extracted, None if there is none; source: where it was found (see
-    `extraction`); state: which thinking tags are there; loop: the text ends in a repetition."""
+    """Whether a response is right, and what it was judged by.
+
+    correct: False also where that could not be decided.
+    answer: as extracted, None if there is none.
+    source: where it was found (see `extraction`).
+    state: which thinking tags are there.
+    loop: the text ends in a repetition.
+    undecided: computer algebra would have to decide, and did not within its budget.
+    reference: what was read from a reference that is a whole solution, else None.
+    """
 
     correct: bool
     answer: str | None
     source: str | None
     state: State
     loop: bool
+    undecided: bool = False
+    reference: str | None = None
 
 
 class Draft(NamedTuple):
@@ -61,6 +86,7 @@ class Draft(NamedTuple):
     source: str | None
     state: State
     loop: bool
+    reference: str | None = None
 
 
 def assess(item: Item) -> Draft:
@@ -69,9 +95,12 @@ def assess(item: Item) -> Draft:
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
+    solution = read_reference(item.reference) if item.kind == "math" else None
     if not found:
-        return Draft(False, None, None, parts.state, loop)
-    return Draft(_correct(item, found.answer), found.answer, found.source, parts.state, loop)
+        return Draft(False, None, None, parts.state, loop, solution)
+    wanted = item._replace(reference=solution or item.reference)
+    correct = _correct(wanted, found.answer, parts)
+    return Draft(correct, found.answer, found.source, parts.state, loop, solution)
 
 
 def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: Tags) -> str | None:
@@ -80,10 +109,23 @@ def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: 
     return found.answer if found else None
 
 
+@lru_cache(maxsize=20_000)
+def read_reference(reference: str) -> str | None:
+    """Return the answer of a reference that is a whole solution, by the extraction of responses."""
+    if not _SOLUTION.search(reference):
+        return None
+    parts = _parts(tidy(reference), DEFAULT_TAGS)
+    found = find_answer(parts, is_cut=False)
+    answer = found.answer if found else None
+    inner = find_in_text(answer) if answer and "\\boxed" in answer else None
+    return inner.answer if inner else answer
+
+
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
     response = _BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:])
     loop = has_loop(response)
+    response = tidy(response)
     turn, rest = first_turn(response)
     parts = _parts(turn, item.tags)
     found = _find(item, parts, loop)
@@ -114,7 +156,52 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
     return find_answer(parts, loop)
 
 
-def _correct(item: Item, answer: str) -> bool | None:
+def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
     if item.kind == "choice":
         return answer == item.reference.strip().strip("()").upper()
-    return settle_answer(answer, item.reference)
+    correct = matches(answer, item.reference)
+    if correct and item.question and restates_given(answer, item.question):
+        return matches(answer, item.reference) is True and restates_given(
+            item.reference, item.question
+        )
+    if correct:
+        return not leaves_work(answer, item.reference, item.question)
+    if item.question and in_asked_form(answer, item.reference, item.question):
+        return True
+    if item.tolerance and within(answer, item.reference, item.tolerance):
+        return True
+    if correct is False and (whole := _in_parts(item.reference, parts)):
+        return matches(whole, item.reference) is True
+    return correct
+
+
+def _in_parts(reference: str, parts: Parts) -> str | None:
+    """The answer of several parts that the last boxes or sentences give one by one."""
+    try:
+        tree = parse(reference)
+    except (TooLarge, RecursionError):
+        return None
+    if (
+        tree.kind not in ("list", "tuple")
+        or not 2 <= len(tree.parts) <= MAX_SENTENCES
+        or tree.mark in (":", "to", "time", "cup")
+    ):
+        return None
+    text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
+    count = len(tree.parts)
+    boxed = boxes(text)
+    if len(boxed) == count:
+        return ", ".join(boxed)
+    pieces = sentences(_LABELS.sub("\n", text))[-count:]
+    claims = [committed(_PART.sub("", piece), loosely=False) for piece in pieces]
+    if len(claims) < count or boxed or None in claims:
+        return None
+    subjects = {
+        _subject(piece, claim.answer) for piece, claim in zip(pieces, claims, strict=True) if claim
+    }
+    return ", ".join(claim.answer for claim in claims if claim) if len(subjects) == count else None
+
+
+def _subject(piece: str, answer: str) -> str:
+    """What a sentence says something of: all before the value."""
+    return piece[: max(piece.rfind(answer.rsplit("=", 1)[-1].strip()), 0)].strip().lower()

@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind
-from lm_eval_tts.grading.verdicts import assess
+from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Tolerance, assess
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.harness.response import Response
 
@@ -25,7 +24,8 @@ def item_of(response: str, doc: Doc) -> Item:
     """Return what the grader takes for a response to a document of our tasks."""
     options = doc.get("options")
     kind: Kind = "choice" if options else "math"
-    return Item(str(response), doc["answer"], kind, options, tags_in(response))
+    question, tolerance = str(doc.get("question", "")), Tolerance.of(doc.get("tolerance"))
+    return Item(str(response), doc["answer"], kind, options, tags_in(response), question, tolerance)
 
 
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:

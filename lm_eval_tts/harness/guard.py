@@ -1,8 +1,8 @@
 """Around a run of lm_eval's command: one line for a user's error, an exit code that tells.
 
     0    all well                        2    a wrong setting, data that cannot be read
-    1    too many requests failed, or    130  stopped by Ctrl-C
-         the results were not written
+    1    too many requests failed, or    130  stopped by Ctrl-C; by SIGTERM 143, SIGHUP 129,
+         the results were not written         SIGUSR1 138
 
 `autoload` puts it around `lm_eval run`. It acts on models of this package only; who calls lm_eval
 from Python has the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
@@ -13,6 +13,7 @@ from: those that read the configuration and the tasks.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import glob
 import json
@@ -21,17 +22,23 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lm_eval_tts.core.arguments import ADDING
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
-from lm_eval_tts.harness.names import MODELS
+from lm_eval_tts.harness.credentials import refuse_secrets
+from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, watched
+from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
+JOURNALS = "journals"  # folder beside the results
 WRITER = "lm_eval.loggers.evaluation_tracker"
 READS_SETTINGS = ("lm_eval.config", "lm_eval.tasks")  # whatever is raised within
 # What these check by themselves, not what is raised in what they call.
@@ -46,7 +53,7 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         unsaved = _Unsaved()
         logging.getLogger(WRITER).addHandler(unsaved)
         try:
-            with watched() as states:
+            with watched(_journals(args)) as states:
                 _run(execute, args, states)
         finally:
             logging.getLogger(WRITER).removeHandler(unsaved)
@@ -54,8 +61,30 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
             _leave(FAILED, _not_written(unsaved.messages, states[-1].journal))
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
+        for state in states:
+            if state.journal_lost and not getattr(args, "output_path", None):
+                _leave(FAILED, f"{state.journal_lost}, and there is no --output_path: name one")
+            if state.journal_lost:
+                _say(f"{state.journal_lost}; the results are written all the same")
+            state.forget_journal()
 
     return run
+
+
+def _journals(args: Any) -> str | None:
+    """Return where journals without a name of their own go, begun with what the command asks.
+
+    So commands that ask for other tasks, or otherwise, do not meet; more samples or points do.
+    """
+    path = getattr(args, "output_path", None)
+    if not path or not _is_ours(args):
+        return None
+    folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
+    given = getattr(args, "gen_kwargs", None) or {}
+    asked = {name: repr(value) for name, value in given.items() if name not in ADDING}
+    tasks = getattr(args, "tasks", None)
+    shots = [getattr(args, name, None) for name in ("num_fewshot", "apply_chat_template")]
+    return str(folder / JOURNALS / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
 
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
@@ -65,17 +94,22 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     """
     try:
         _check(args)
-        execute(args)
+        with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():
+            execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
-    except KeyboardInterrupt:
-        if not states:
+    except KeyboardInterrupt as interrupt:
+        if not states and not isinstance(interrupt, Stopped):
             raise
-        _leave(INTERRUPTED, states[-1].how_to_resume())
+        _leave(exit_code(interrupt), _how_to_resume(states))
     except Exception as error:
         if not (_is_ours(args) and _is_the_users(error)):
             raise
         _leave(WRONG_SETTING, _in_short(error))
+
+
+def _how_to_resume(states: Sequence[RunState]) -> str:
+    return states[-1].how_to_resume() if states else "interrupted before a model was loaded"
 
 
 def _check(args: Any) -> None:
@@ -84,6 +118,7 @@ def _check(args: Any) -> None:
         return
     if args.model not in MODELS:
         raise unknown_name("model", args.model, MODELS)
+    check_packages(args.model)
     _check_documents(getattr(args, "limit", None), getattr(args, "samples", None))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
@@ -91,7 +126,10 @@ def _check(args: Any) -> None:
     tasks = getattr(args, "tasks", None) or ""
     names = tasks.split(",") if isinstance(tasks, str) else tasks
     search_also(path for name in names for path in glob.glob(name))
-    refuse_credentials(getattr(args, "model_args", None) or ())
+    for name in ("model_args", "gen_kwargs", "metadata"):
+        refuse_secrets(getattr(args, name, None))
+    model_args = getattr(args, "model_args", None) or {}
+    check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)
@@ -130,12 +168,20 @@ def _is_the_users(error: Exception) -> bool:
 
 def _in_short(error: Exception) -> str:
     what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
-    return f"{what}{error} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
+    return f"{what}{error}{_nearest_tasks(str(error))} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
+
+
+def _nearest_tasks(message: str) -> str:
+    """Return the nearest names of ours to those that lm_eval has not found."""
+    missing = message.partition("Tasks not found: ")[2]
+    ours = [path.stem for path in Path(task_configs()).glob("*/*.yaml")]
+    found = [name for task in missing.split(", ") for name in difflib.get_close_matches(task, ours)]
+    return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def _not_written(messages: list[str], journal: str | None) -> str:
     rest = (
-        f"make room and give the same command again: it takes everything from {journal}"
+        f"make room and give the same command again: it takes everything from journal={journal}"
         if journal
         else "with journal=<folder> in --model_args nothing would be computed again"
     )
@@ -146,11 +192,16 @@ def _leave(code: int, message: str) -> NoReturn:
     """End the process with one line, named after its rank where there are several."""
     if os.environ.get("LMEVAL_LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exc()
+    _say(message)
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
     rank = os.environ.get("RANK", "0")
     where = f" (rank {rank})" if rank != "0" else ""
     sys.stdout.flush()
     sys.stderr.write(f"lm_eval_tts{where}: {' '.join(message.split())}\n")
-    sys.exit(code)
+    sys.stderr.flush()
 
 
 class _Unsaved(logging.Handler):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+from importlib.metadata import version
 from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
-from lm_eval_tts.core.digests import weights_digest
+from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
@@ -54,11 +55,16 @@ class TTSHF(StrategyLM, HFLM):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
         if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            if str(thinking).lower() not in ("true", "false"):
+                raise SettingsError(f"enable_thinking={thinking!r}: allowed is True or False")
             thinking = str(thinking).lower() == "true"
             args = kwargs.get("chat_template_args") or {}
             kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        if kwargs.get("tp_plan"):
+            self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
+        kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 pretrained = find_checkpoint(pretrained)
@@ -69,12 +75,12 @@ class TTSHF(StrategyLM, HFLM):
             self._model = self._model.merge_and_unload()
         self.enable_thinking = thinking
         self._join_ranks()
-        self._serve({"pretrained": name, "peft": adapter, "merge_peft": merge_peft})
+        names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
+        self._serve({**names, "merge_peft": merge_peft})
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
-        if isinstance(self.think_end_token, str):
-            self.session.defaults.setdefault("thinking_end", self.think_end_token)
+        self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         checkpoint = Checkpoint(
             self.tokenizer,
@@ -90,11 +96,11 @@ class TTSHF(StrategyLM, HFLM):
         return self.tok_encode(text, add_special_tokens=add_special_tokens)
 
     def _facts(self) -> dict[str, Any]:
-        names = self.session.checkpoint.names
         return {
-            "pretrained": names["pretrained"],
-            "peft": names["peft"],
             "weights": weights_digest(self.model),
+            "config": config_digest(self.model),
+            "torch": version("torch"),
+            "transformers": version("transformers"),
             "dtype": self.model.dtype,
         }
 
@@ -117,7 +123,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        return {**HFLM.get_model_info(self), **self.session.info()}
+        return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _join_ranks(self) -> None:
         """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
@@ -158,3 +164,15 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
+
+
+def adapter_of(pretrained: Any) -> str | None:
+    """Return the name that results tell the adapter of a loaded PeftModel by, None without one.
+
+    It does not say where an adapter is from, so one without a name of its own has its hash.
+    """
+    names = getattr(pretrained, "active_adapters", None)
+    if not isinstance(names, list) or not hasattr(pretrained, "peft_config"):
+        return None
+    unnamed = names == ["default"]
+    return f"adapter {weights_digest(pretrained)[:8]}" if unnamed else "+".join(names)

@@ -39,6 +39,6 @@ def number_repeats(requests: Sequence[Instance]) -> list[tuple[Key, Instance]]:
     return numbered
 
 
-def is_padding(key: Key, instance: Instance) -> bool:
+def evens_out_ranks(key: Key, instance: Instance) -> bool:
     """Whether a request only evens out the work of several ranks."""
     return key.repeat >= (instance.repeats or 1)

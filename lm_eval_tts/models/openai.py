@@ -63,6 +63,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         chat_template_args: Mapping[str, Any] | None = None,
         enable_thinking: bool | None = None,
         reasoning_effort: str | None = None,
+        think_end_token: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do.
@@ -70,10 +71,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
         model: as the server names it; not needed where it serves one. num_concurrent: calls at
         once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
-        context in tokens, where the server does not say. session_header: see `Server`.
-        chat_template_args, enable_thinking, reasoning_effort: of the chat template, ours or, where
-        it takes messages only, the server's. journal, max_failures: see `OwnArguments`.
-        reward_model ...: see `RewardModelSettings`.
+        context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
+        default of thinking_end. chat_template_args, enable_thinking, reasoning_effort: of the chat
+        template, ours or, where it takes messages only, the server's. session_header: see `Server`.
+        journal, max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong arguments and servers that cannot be used.
         """
         own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
@@ -107,6 +108,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             )
         self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
+        self.end_thinking_at(think_end_token)
         named = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
         given = {name: value for name, value in named.items() if value is not None}
         self._serve(
@@ -138,6 +140,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         server.wire.tokenizer = tokenizer
         server.wire.eos_token_ids = frozenset(checkpoint.eos_token_ids)
         server.wire.bos = self.tokenizer.bos_token or ""
+        server.wire.vocabulary_size = checkpoint.vocabulary_size
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
         prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
@@ -198,6 +201,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         """Return how the server was used; no header, for it may hold a key."""
         tokens = self._server.prompt_tokens
         return {
+            "model": "tts-openai",
             **self.session.info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,
@@ -208,6 +212,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
 class MessagesChat:
     """A server that takes messages only: token ids stand for their JSON."""
+
+    can_continue = False
 
     def __init__(self, tokenizer: HFTokenizer) -> None:
         self._tokenizer = tokenizer

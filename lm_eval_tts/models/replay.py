@@ -23,7 +23,6 @@ from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.instances import Instance, number_repeats
-from lm_eval_tts.models.plans import tags_of
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
 from lm_eval_tts.settings import parse_settings
@@ -85,12 +84,13 @@ class TTSReplay(StrategyLM, LM):
         return responses
 
     def _respond(self, instance: Instance, repeat: int) -> Response:
-        tags = tags_of(parse_settings({**self.session.defaults, **instance.args[1]}).delimiters)
+        tags = parse_settings({**self.session.defaults, **instance.args[1]}).delimiters.tags
         found = self._recordings_of(instance)
         options = instance.doc.get("options")
         if repeat >= len(found):
             what = f"repeat {repeat + 1} of " if repeat else ""
-            failure = f"{what}{instance.doc.get('id', instance.args[0][:60])!r} is not recorded"
+            name = instance.doc.get("id", instance.args[0][:60])
+            failure = f"{what}{name!r} is not recorded in {self._path}"
             return Response("", Details(tags=tags, failure=failure))
         recording = found[repeat]
         if options and recording.options and dict(recording.options) != dict(options):

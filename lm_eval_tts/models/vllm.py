@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.digests import folder_facts
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
@@ -89,15 +91,19 @@ class TTSVLLM(StrategyLM, VLLM):
         if self.enable_thinking is not None:
             thinking = {"enable_thinking": self.enable_thinking}
             self.chat_template_args = {**self.chat_template_args, **thinking}
-        if isinstance(self.think_end_token, str):
-            self.session.defaults.setdefault("thinking_end", self.think_end_token)
+        self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         config = self.model.llm_engine.model_config
         checkpoint = Checkpoint(
             self.tokenizer,
             names,
             generation_config=config.try_get_generation_config(),
-            own_facts=lambda: {**names, "dtype": config.dtype},  # weights are known by their names
+            own_facts=lambda: {
+                **names,
+                **folder_facts(names),  # weights of the Hub are known by their names
+                "dtype": config.dtype,
+                "vllm": version("vllm"),
+            },
             vocabulary_size=config.get_vocab_size(),
         )
         abilities = Abilities(name="tts-vllm", logprobs=LogprobKind.TOP)  # no mean of them all
@@ -126,6 +132,7 @@ class TTSVLLM(StrategyLM, VLLM):
     def get_model_info(self) -> dict[str, Any]:
         """Return what tells checkpoints apart, and how much the prefix cache saved."""
         return {
+            "model": "tts-vllm",
             **self.session.info(),
             "prompt_tokens_sent": self.prompt_tokens.sent,
             "prompt_tokens_cached": self.prompt_tokens.cached,

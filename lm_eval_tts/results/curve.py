@@ -1,4 +1,4 @@
-"""Test-time scaling: accuracy against thinking tokens, with the three figures of the s1 paper.
+"""Test-time scaling: accuracy against tokens, with the three figures of the s1 paper.
 
 Muennighoff et al. (2025), "s1: Simple test-time scaling", arXiv:2501.19393, section 3.2: control,
 scaling, performance. The paper's published scaling values come out only with x = log2(tokens), so
@@ -17,7 +17,13 @@ import numpy as np
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
-from lm_eval_tts.results.points import CurvePoint, anytime_points, points_by_samples, single_point
+from lm_eval_tts.results.points import (
+    SAMPLED,
+    CurvePoint,
+    anytime_points,
+    points_by_samples,
+    single_point,
+)
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.setups import short_names
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
@@ -50,6 +56,14 @@ class Curve:
     def unit(self) -> str:
         """What the tokens are."""
         return " or ".join(sorted({point.unit for point in self.points}))
+
+    @property
+    def costs(self) -> tuple[str, list[float]]:
+        """What the points are drawn at: sampled tokens where all are known, and their name."""
+        sampled = [point.cost for point in self.points]
+        if any(map(math.isnan, sampled)):
+            return self.unit, [point.mean_tokens for point in self.points]
+        return SAMPLED.words, sampled
 
     def figures(self) -> CurveFigures:
         """Return the figures of the s1 paper."""

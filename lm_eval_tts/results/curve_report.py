@@ -14,15 +14,18 @@ from lm_eval_tts.results.curve import Curve, CurveFigures
 from lm_eval_tts.results.statistics import ConfidenceInterval
 
 _LEGEND = (
-    "Control: share of points, and of single samples, within their token limit. Scaling: mean "
-    "slope over all pairs of points, per doubling of tokens (the unit of the values published for "
-    "s1) and per 1,000 tokens. Performance: the highest accuracy. After arXiv:2501.19393; "
-    "intervals are 95 %."
+    "The plot is against sampled tokens, what a problem costs with all its candidates; the figures "
+    "are of the tokens that the limits are for. Control: share of points, and of single "
+    "samples, within their token limit. Scaling: mean slope over all pairs of points, per "
+    "doubling of tokens (the unit of the values published for s1) and per 1,000 tokens. "
+    "Performance: the highest accuracy. After arXiv:2501.19393; intervals are 95 %."
 )
 _STYLE = (
+    ":root{color-scheme:light dark}"
+    "@media(prefers-color-scheme:dark){svg{filter:invert(.93) hue-rotate(180deg)}}"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px}"
     "svg{width:100%;height:auto}table{border-collapse:collapse;margin:12px 0}"
-    "td,th{padding:5px 12px;border-bottom:1px solid #ddd;text-align:right}"
+    "td,th{padding:5px 12px;border-bottom:1px solid #8886;text-align:right}"
     "td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}"
 )
 
@@ -32,6 +35,7 @@ def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     points = [
         [
             point.label,
+            formats.figure_text(point.cost, "count"),
             f"{point.mean_tokens:.0f}",
             formats.MISSING if point.limit is None else f"{point.limit:.0f}",
             _percent(100 * point.share_within),
@@ -42,7 +46,7 @@ def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     figures = curve.figures()
     doubling = _with_interval(figures.scaling_doubling, figures.interval_doubling, "+")
     thousand = _with_interval(figures.scaling_1k, figures.interval_1k, "+")
-    return [["point", curve.unit, "limit", "within", "accuracy %"], *points], [
+    return [["point", "sampled", curve.unit, "limit", "within", "accuracy %"], *points], [
         ["figure", "value"],
         ["control, points", _percent(figures.control)],
         ["control, samples", _percent(figures.control_samples)],
@@ -68,7 +72,7 @@ def curves_markdown(curves: Sequence[Curve]) -> str:
     """Return two tables for each curve, and what the figures mean."""
     parts = []
     for curve in curves:
-        parts.append(f"## {curve.benchmark}: {curve.name}\n")
+        parts.append(f"## {formats.inline(f'{curve.benchmark}: {curve.name}')}\n")
         parts += map(formats.markdown_table, curve_tables(curve))
     return "\n".join([*parts, f"{_LEGEND}\n"])
 
@@ -99,6 +103,7 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         {
             "point": point.label,
             "tokens": point.mean_tokens,
+            "sampled_tokens": formats.known(point.cost),
             "limit": point.limit,
             "share_within": formats.known(point.share_within),
             "accuracy": point.accuracy,
@@ -156,12 +161,12 @@ def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError("plots need matplotlib: pip install 'lm_eval_tts[plot]'") from error
-    plots = sorted({(curve.benchmark, curve.unit) for curve in curves})
+    plots = sorted({(curve.benchmark, curve.costs[0]) for curve in curves})
     figure = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained")
     for number, (benchmark, unit) in enumerate(plots, 1):
         axes = figure.add_subplot(len(plots), 1, number)
         for curve in curves:
-            if (curve.benchmark, curve.unit) == (benchmark, unit):
+            if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
                 _draw_curve(axes, curve)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -177,7 +182,7 @@ def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
 
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
-    x = [max(point.mean_tokens, 1) for point in curve.points]
+    x = [max(cost, 1) for cost in curve.costs[1]]
     y = [point.accuracy for point in curve.points]
     bars = [
         [0 if math.isnan(end) else abs(value - end) for value, end in zip(y, ends, strict=True)]

@@ -25,7 +25,7 @@ from lm_eval_tts.results import statistics
 from lm_eval_tts.results.baseline import RecordedRun, record_run
 from lm_eval_tts.results.documents import paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
-from lm_eval_tts.results.runs import Run, newest_of_each_task
+from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
@@ -95,7 +95,7 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
     found: dict[str, RecordedRun] = {}
     unread: list[UnreadFile] = []
     metrics = [metric.name for metric in GATED.values()]
-    for task, run in newest_of_each_task("the results", runs).items():
+    for task, run in one_of_each_task("the results", runs).items():
         outcomes, some = read_outcomes(run)
         unread += some
         if outcomes is None:

@@ -21,7 +21,7 @@ from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
 from lm_eval_tts.results.points import CurvePoint, anytime_points
-from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.runs import Run, keep_largest
 from lm_eval_tts.results.setups import Setup
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
@@ -53,6 +53,11 @@ class Cell:
         """How many documents were run."""
         return len(self.outcomes.documents) if self.outcomes else self.run.num_docs
 
+    @property
+    def tokens(self) -> float:
+        """What a problem cost, by the first of COSTS that is known; infinite where none is."""
+        return next((self.metrics[cost] for cost in COSTS if cost in self.metrics), math.inf)
+
 
 class LeaderboardRow(NamedTuple):
     """A setup and its cell in each benchmark it was run on."""
@@ -70,17 +75,11 @@ class Leaderboard(NamedTuple):
 
 
 def build_leaderboard(runs: Sequence[Run], unread: Sequence[UnreadFile] = ()) -> Leaderboard:
-    """Return the leaderboard of all runs; of equal ones the newest counts."""
-    newest: dict[tuple[Setup, str], Run] = {}
-    notes: list[str] = []
-    for run in runs:
-        key = (run.setup, run.task)
-        if key in newest:
-            notes.append(f"{newest[key].results_path}: a newer run of {run.name} is shown")
-        newest[key] = run
+    """Return the leaderboard of all runs; of equal ones the newest of the largest counts."""
+    kept, notes = keep_largest(runs)
     unread = list(unread)
     by_benchmark: dict[str, list[Cell]] = {}
-    for run in newest.values():
+    for run in kept:
         outcomes, some = read_outcomes(run)
         unread += some
         by_benchmark.setdefault(run.benchmark, []).append(_cell(run, outcomes))
@@ -221,6 +220,6 @@ def _rows(cells: Sequence[Cell]) -> list[LeaderboardRow]:
 
 def _best_first(row: LeaderboardRow) -> tuple[float, float]:
     cells = row.cells.values()
-    tokens = [c.metrics["total_tokens"] for c in cells if "total_tokens" in c.metrics]
+    tokens = [cell.tokens for cell in cells if cell.tokens < math.inf]
     mean = sum(c.run.accuracy for c in cells) / len(cells)
     return (-mean, sum(tokens) / len(tokens) if tokens else math.inf)

@@ -30,6 +30,7 @@ class CurvePoint:
     limit: float | None = None  # most tokens that were allowed; None where no limit was set
     documents: tuple[str, ...] = ()  # none where only means are known
     repeats: int = 1  # samples that a score is the mean of
+    cost: float = math.nan  # mean sampled tokens of a document, of this point alone
 
     @property
     def mean_tokens(self) -> float:
@@ -76,7 +77,7 @@ def anytime_points(run: Run, outcomes: Outcomes) -> list[CurvePoint]:
         tokens = outcomes.metrics.get(f"{THINKING.name}@{label}")
         if metric == run.metric and label and tokens is not None:
             limit = _number(label) or _limit(run)
-            known = outcomes.documents, outcomes.repeats
+            known = outcomes.documents, outcomes.repeats, _mean(outcomes, f"{SAMPLED.name}@{label}")
             found.append(CurvePoint(label, THINKING.words, tokens, scores, limit, *known))
     return sorted(found, key=lambda point: point.mean_tokens)
 
@@ -95,7 +96,8 @@ def points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
     cost = cost * outcomes.repeats  # of all repeats, where these are the samples
     for name, rule, k in chosen:
         tokens, scores = cost * int(k) / max(sizes), outcomes.metrics[name]
-        point = CurvePoint(k, SAMPLED.words, tokens, scores, None, outcomes.documents)
+        mean = float(np.nanmean(tokens))
+        point = CurvePoint(k, SAMPLED.words, tokens, scores, None, outcomes.documents, cost=mean)
         found.setdefault(rule, []).append(point)
     return found
 
@@ -116,12 +118,18 @@ def single_point(run: Run, outcomes: Outcomes | None) -> list[CurvePoint]:
     for cost in (SAMPLED,) if chosen else (THINKING, TOTAL):
         if outcomes and np.nansum(outcomes.metrics.get(cost.name, 0)):
             tokens, scores = outcomes.metrics[cost.name], outcomes.metrics[run.metric]
-            known = outcomes.documents, outcomes.repeats
+            known = outcomes.documents, outcomes.repeats, _mean(outcomes, SAMPLED.name)
             return [CurvePoint(label, cost.words, tokens, scores, limit, *known)]
         if outcomes is None and run.metrics.get(cost.name):
             means = np.array([run.metrics[cost.name]]), np.array([run.accuracy])
-            return [CurvePoint(label, cost.words, *means, limit)]
+            sampled = run.metrics.get(SAMPLED.name, math.nan)
+            return [CurvePoint(label, cost.words, *means, limit, cost=sampled)]
     return []
+
+
+def _mean(outcomes: Outcomes, metric: str) -> float:
+    values = outcomes.metrics.get(metric)
+    return math.nan if values is None or np.isnan(values).all() else float(np.nanmean(values))
 
 
 def _limit(run: Run) -> float | None:

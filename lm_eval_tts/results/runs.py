@@ -5,7 +5,6 @@ Reads files of `tts-*` models and of stock ones, new and old; what a file does n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,21 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import ResultsFile, UnreadFile, read_results, samples_file
+from lm_eval_tts.results.files import (
+    MALFORMED,
+    ResultsFile,
+    UnreadFile,
+    finite,
+    read_results,
+    samples_file,
+)
 from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
+# The endings of our tasks, as in task_configs/_strategies.
+_STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
+VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
@@ -79,7 +88,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     for file in files:
         try:
             found = list(_runs_of(file, metric))
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
@@ -97,20 +106,46 @@ def require_runs(loaded: Loaded) -> list[Run]:
     return loaded.runs
 
 
-def newest_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
-    """Return the newest run of each task. Raises DataError where several setups ran one.
+class Kept(NamedTuple):
+    """The runs that count, and a note on each that only repeats one of them."""
+
+    runs: list[Run]
+    notes: list[str]
+
+
+def keep_largest(runs: Iterable[Run]) -> Kept:
+    """Return the newest of the largest runs of each setup and task: a trial replaces nothing.
+
+    runs: oldest first.
+    """
+    kept: dict[tuple[Setup, str], Run] = {}
+    notes = []
+    for run in runs:
+        best = kept.setdefault((run.setup, run.task), run)
+        if best is run:
+            continue
+        larger = (best.num_docs or 0) > (run.num_docs or 0)
+        best, other = (best, run) if larger else (run, best)
+        word = "a newer" if best.num_docs == other.num_docs else f"a larger ({best.num_docs})"
+        notes.append(f"{other.results_path}: {word} run of {run.name} is shown")
+        kept[run.setup, run.task] = best
+    return Kept(list(kept.values()), notes)
+
+
+def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
+    """Return the run of each task that counts. Raises DataError where several setups ran one.
 
     name: what the runs are called in the error.
     """
-    newest: dict[str, Run] = {}
-    for run in runs:
-        if run.task in newest and newest[run.task].setup != run.setup:
+    found: dict[str, Run] = {}
+    for run in keep_largest(runs).runs:
+        other = found.setdefault(run.task, run)
+        if other is not run:
             raise DataError(
-                f"{name}: several setups ran {run.task}, in {newest[run.task].results_path} and "
+                f"{name}: several setups ran {run.task}, in {other.results_path} and "
                 f"{run.results_path}; name one results file"
             )
-        newest[run.task] = run
-    return newest
+    return found
 
 
 def _runs_of(file: ResultsFile, metric: str | None) -> Iterator[Run]:
@@ -155,8 +190,8 @@ def _by_filter(entry: Any) -> _ByFilter:
         name, _, filter_name = key.partition(",")
         if name.endswith("_stderr") or name in ("alias", "name", "sample_len", "samples"):
             continue
-        if isinstance(value, (int, float)) and math.isfinite(value):
-            found.setdefault(filter_name or "none", {})[name] = float(value)
+        if (number := finite(value)) is not None:
+            found.setdefault(filter_name or "none", {})[name] = number
     return found
 
 
@@ -169,19 +204,24 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _benchmark(task: str, config: Mapping[str, Any]) -> str:
-    """Return what the variants of a benchmark share; a stock task is its own benchmark."""
+    """Return what the variants of a benchmark share; any other task is its own benchmark.
+
+    A variant is graded by this package, and its name ends in that of a strategy or prompt style.
+    """
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
-    ours = "strategy" in mapping_in(config, "generation_kwargs")
-    return task.rpartition("_")[0] if ours and "_" in task else task
+    benchmark, _, variant = task.rpartition("_")
+    ours = "grader" in mapping_in(config, "metadata")
+    return benchmark if benchmark and ours and variant in VARIANTS else task
 
 
 def _int(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) else None
+    number = finite(value)
+    return None if number is None else int(number)
 
 
 def _float(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return finite(float(value))
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -101,8 +101,8 @@ class RewardModelSettings:
             )
 
 
-_NAMES = [field.name for field in fields(RewardModelSettings)]
-_PREFIX = "reward_model_"
+_OPTION_NAMES = [field.name for field in fields(RewardModelSettings)]
+_OPTION_PREFIX = "reward_model_"
 
 
 def load_reward_model(
@@ -113,10 +113,10 @@ def load_reward_model(
     options: fields of `RewardModelSettings` without `reward_model_`: type, backend, device ...
     Raises SettingsError for what does not fit.
     """
-    allowed = {field.removeprefix(_PREFIX) for field in _NAMES[1:]}
+    allowed = {field.removeprefix(_OPTION_PREFIX) for field in _OPTION_NAMES[1:]}
     if unknown := sorted(options.keys() - allowed):
         raise unknown_name("option", unknown[0], allowed)
-    given = {_PREFIX + option: value for option, value in options.items()}
+    given = {_OPTION_PREFIX + option: value for option, value in options.items()}
     return RewardModelSettings(name, **given).load(trust_remote_code=trust_remote_code)
 
 
@@ -125,7 +125,7 @@ def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
 
     Raises SettingsError for one without `reward_model`, and for wrong ones.
     """
-    taken = {name: kwargs.pop(name) for name in _NAMES if name in kwargs}
+    taken = {name: kwargs.pop(name) for name in _OPTION_NAMES if name in kwargs}
     if not taken:
         return None
     if not taken.get("reward_model"):

@@ -20,10 +20,15 @@ from lm_eval_tts.tasks.expectations import best_at, maj_at, weighted_at
 def sample_metrics(
     correct: Sequence[float], classes: Classes, scores: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
-    """Return the metrics of n >= 1 independent samples."""
+    """Return the metrics of n >= 1 independent samples.
+
+    Of a metric with other values than 1 and 0, pass@k is the expected best of k.
+    """
     metrics = {"coverage": max(correct)}
+    shares = not set(correct) <= {0.0, 1.0}
     for k in sample_sizes(len(correct)):
-        metrics[f"pass@{k}"] = pass_at(len(correct), sum(correct), k)
+        passed = pass_at(len(correct), sum(correct), k)
+        metrics[f"pass@{k}"] = best_at(correct, correct, k) if shares else passed
         metrics[f"maj@{k}"] = maj_at(correct, classes, k)
         for name, values in scores.items():
             suffix = "" if name == "reward" else f"_{name}"
@@ -46,22 +51,23 @@ def candidate_metrics(response: Response, verdicts: Sequence[Verdict]) -> dict[s
     return sample_metrics(correct, answer_classes([v.answer for v in verdicts]), scores)
 
 
-def candidate_records(response: Response, verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+def candidate_records(
+    response: Response, answers: Sequence[str | None], correct: Sequence[Any], classes: Classes
+) -> list[dict[str, Any]]:
     """Return what is to be read in the samples file about each candidate."""
-    classes = answer_classes([verdict.answer for verdict in verdicts])
     return [
         {
             "text": str(candidate),
-            "answer": verdict.answer,
+            "answer": answer,
             "class": number,
-            "correct": verdict.correct,
+            "correct": right,
             "total_tokens": candidate.details.usage.total if candidate.details.usage else None,
             "scores": {
                 name: None if math.isnan(value) else value
                 for name, value in candidate.details.scores.items()
             },
         }
-        for candidate, verdict, number in zip(
-            response.details.candidates, verdicts, classes, strict=True
+        for candidate, answer, right, number in zip(
+            response.details.candidates, answers, correct, classes, strict=True
         )
     ]

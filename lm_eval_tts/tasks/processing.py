@@ -7,36 +7,48 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import (
+    Item,
     Verdict,
     answer_classes,
     format_adherence,
     grade_many,
 )
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
-from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
+
+logger = logging.getLogger(__name__)
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
+UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
 
-    none_served: every request of the task failed, as far as this process has them.
+    failure: why there is no verdict, if the grader raised. none_served: every request of the task
+    failed, as far as this process has them.
     """
 
     response: str
     verdict: Verdict
     points: dict[str, Verdict]
     candidates: list[Verdict]
+    failure: str | None = None
     none_served: bool = False
 
     def __new__(
@@ -61,19 +73,35 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response of a task at once."""
+    """Grades every response of a task at once.
+
+    target_of: a document to its right answer, where that is not its field `answer`.
+    """
+
+    def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
+        """Take what a task file may say of a filter too."""
+        super().__init__()
+        self._target_of = target_of
+
+    def _gradable(self, doc: Doc) -> Doc:
+        if self._target_of is None:
+            return doc
+        target, options = self._target_of(doc), doc.get("options")
+        if options and isinstance(target, int):  # lm_eval's number of the right choice
+            target = list(options)[target]
+        return {**doc, "answer": str(target)}
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not _is_padding(r)] for some in resps]
-        docs = list(docs)
+        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
+        docs = [self._gradable(doc) for doc in docs]
         items = [
-            item_of(text, doc)
+            _item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for text in (response, *_points(response).values(), *_candidates(response))
         ]
-        verdicts = iter(grade_many(items, progress=True))
+        verdicts = iter(_grade(items))
         graded = [[_take(response, verdicts) for response in some] for some in per_doc]
         if not any(_served(some) for some in graded):
             for answer in (answer for some in graded for answer in some):
@@ -81,8 +109,28 @@ class GradeFilter(Filter):
         return graded
 
 
-def _is_padding(response: str) -> bool:
-    return isinstance(response, Response) and response.details.padding
+def _item_or_failure(text: str, doc: Doc) -> Item | RequestError:
+    try:
+        return item_of(text, doc)
+    except Exception as error:  # a document of somebody's own task may be anything
+        return failure_of("grading", error)
+
+
+def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
+    """Grade all at once; if that raises, each alone, so that it is the failure of one."""
+    good = [item for item in items if isinstance(item, Item)]
+    try:
+        verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
+    except Exception:
+        verdicts = map(_grade_alone, good)
+    return [next(verdicts) if isinstance(item, Item) else item for item in items]
+
+
+def _grade_alone(item: Item) -> Verdict | RequestError:
+    try:
+        return grade_many([item])[0]
+    except Exception as error:
+        return failure_of("grading", error)
 
 
 def _points(response: str) -> Mapping[str, Response]:
@@ -93,10 +141,23 @@ def _candidates(response: str) -> Sequence[Response]:
     return response.details.candidates if isinstance(response, Response) else ()
 
 
-def _take(response: str, verdicts: Any) -> Graded:
-    verdict = next(verdicts)
-    points = {label: next(verdicts) for label in _points(response)}
-    return Graded(response, verdict, points, [next(verdicts) for _ in _candidates(response)])
+def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
+    labels, candidates = list(_points(response)), _candidates(response)
+    found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
+    failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
+    whole = [UNGRADED if isinstance(some, RequestError) else some for some in found]
+    points = dict(zip(labels, whole[1:], strict=False))
+    graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
+    graded.failure = failure
+    if failure is not None:
+        note_ungraded(failure)
+    return graded
+
+
+def note_ungraded(failure: str) -> None:
+    """Say that a document was answered and could not be graded, and count it."""
+    logger.warning("a document could not be graded: %s", failure)
+    note_failed_document()
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
@@ -105,7 +166,8 @@ def _served(graded: Sequence[Graded]) -> list[Graded]:
 
 def _failure(graded: Graded) -> str | None:
     response = graded.response
-    return response.details.failure if isinstance(response, Response) else None
+    failure = response.details.failure if isinstance(response, Response) else None
+    return failure or graded.failure
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
@@ -116,9 +178,18 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
     requests all failed has no other metric; lm_eval averages each over the documents that have it.
     Where that leaves none, the metrics are NaN.
+    So it is where its metrics cannot be computed: what was generated must not be lost to that.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
     """
-    graded = results[0] if isinstance(results[0], list) else results
+    try:
+        return _document_metrics(results[0] if isinstance(results[0], list) else results)
+    except Exception as error:
+        failure = str(failure_of("grading", error))
+        note_ungraded(failure)
+        return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
+
+
+def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     served = _served(graded)
     each = [_metrics(answer) for answer in served]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
@@ -128,10 +199,11 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         means |= sample_metrics(correct, classes, {})
     if graded[0].none_served:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
-    if isinstance(graded[0].response, Response):
+    if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
-    return {**means, "answered": records[0] if len(records) == 1 else {"repeats": records}}
+    answered = records[0] if len(records) == 1 else {"repeats": records}
+    return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -140,6 +212,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "exact_match": float(verdict.correct),
         "answer_in_thinking": float(verdict.source == "thinking"),
         "loop": float(verdict.loop),
+        "undecided": float(verdict.undecided),
     }
     tags = tags_in(graded.response)
     if any(tags):
@@ -150,22 +223,12 @@ def _metrics(graded: Graded) -> dict[str, float]:
         }
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= _usage_metrics(details.usage)
-        if not any("reward" in candidate.details.scores for candidate in details.candidates):
-            metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
-        for label, point in details.points.items():
+        metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
+        for label in details.points:
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-            thinking = _usage_metrics(point.details.usage)["thinking_tokens"]
-            metrics[f"thinking_tokens@{label}"] = thinking
         if details.candidates:
             metrics |= candidate_metrics(graded.response, graded.candidates)
     return metrics
-
-
-def _usage_metrics(usage: Usage | None) -> dict[str, float]:
-    if usage is None:
-        return {}
-    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def _record(graded: Graded) -> dict[str, Any]:
@@ -176,12 +239,18 @@ def _record(graded: Graded) -> dict[str, Any]:
         "source": verdict.source,
         "state": verdict.state,
     }
+    if verdict.reference is not None:
+        record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
-        record["candidates"] = candidate_records(graded.response, graded.candidates)
+        answers = [verdict.answer for verdict in graded.candidates]
+        correct = [verdict.correct for verdict in graded.candidates]
+        record["candidates"] = candidate_records(
+            graded.response, answers, correct, answer_classes(answers)
+        )
     return record
 
 

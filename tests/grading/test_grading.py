@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from grading.equivalence_cases import DIFFERENT, EQUAL
+from grading.equivalence_cases import ALIKE, ANSWERS, DIFFERENT, EQUAL
 from grading.response_cases import CHOICE, MATH, OPTIONS
 
 from lm_eval_tts.grading import (
@@ -63,6 +63,19 @@ def test_an_unknown_kind_names_the_known_ones() -> None:
 def test_equal_answers_are_equal_in_both_directions(a: str, b: str) -> None:
     assert equivalent(a, b)
     assert equivalent(b, a)
+
+
+@pytest.mark.parametrize(("a", "b"), ALIKE)
+def test_what_a_reading_allows_is_right_as_an_answer_and_as_a_reference(a: str, b: str) -> None:
+    assert grade(f"<answer>{a}</answer>", b).correct
+    assert grade(f"<answer>{b}</answer>", a).correct
+    assert not equivalent(a, b)
+
+
+@pytest.mark.parametrize(("answer", "reference"), ANSWERS)
+def test_some_readings_are_for_answers_alone(answer: str, reference: str) -> None:
+    assert grade(f"<answer>{answer}</answer>", reference).correct
+    assert not grade(f"<answer>{reference}</answer>", answer).correct
 
 
 @pytest.mark.parametrize(("a", "b"), DIFFERENT)
@@ -202,7 +215,7 @@ def test_a_call_that_takes_too_long_is_ended() -> None:
     with worker() as process:
         process.call("warm", seconds=60)
         with pytest.raises(TimeoutError):
-            process.call("verify", "\\sqrt{2}", "x", seconds=0.0)
+            process.call("work_out", "\\int_0^1 x dx", seconds=0.0)
         assert process.pid is None
         assert process.call("warm", seconds=60)
 

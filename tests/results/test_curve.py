@@ -57,6 +57,7 @@ def anytime(folder, num_docs=40):
             for budget in (16, 64, 256)
             for name, value in (
                 ("exact_match", float(budget >= 64 and i % 2)),
+                ("sampled_tokens", budget + 6.0),
                 ("thinking_tokens", budget + 1.0 if (budget, i) == (16, 0) else float(budget)),
             )
         }
@@ -119,11 +120,18 @@ def test_a_run_without_tokens_is_noted(tmp_path):
 def test_text_and_data_of_a_curve_agree(tmp_path):
     curves, _ = build_curves(load_runs([anytime(tmp_path)]).runs)
     text = curve_report.curves_markdown(curves)
-    assert "| 64 | 64 | 64 | 100.0% | 50.0 (35.2 to 64.8) |" in text
+    assert "| 64 | 70 | 64 | 64 | 100.0% | 50.0 (35.2 to 64.8) |" in text
     assert "scaling, points per doubling" in text
     (record,) = json.loads(curve_report.curves_json(curves))
     assert record["figures"]["performance_percent"] == 50
     assert curve_report.curves_csv(curves).count("\n") == 4
+
+
+def test_curves_are_drawn_at_the_tokens_that_were_sampled_where_all_are_known(tmp_path):
+    ((curve,), _) = build_curves(load_runs([anytime(tmp_path / "a")]).runs)
+    assert curve.costs == ("sampled tokens", [22, 70, 262])
+    ((old,), _) = build_curves(load_runs([write_run(tmp_path / "b", scored([1]))]).runs)
+    assert old.costs == ("total tokens", [100])
 
 
 def test_plots_are_pictures_and_names_with_dollars_are_no_mathematics(tmp_path):

@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from results_helpers import sample, scored, write_run
 
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import in_script, write_html
 from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
-from lm_eval_tts.results.runs import load_runs
+from lm_eval_tts.results.runs import VARIANTS, load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}
 
@@ -109,8 +112,46 @@ def test_of_equal_runs_the_newest_counts_and_the_older_is_noted(tmp_path):
     assert "a newer run of toy_cot of models/base is shown" in board.notes[0]
 
 
+def test_a_later_trial_on_few_problems_replaces_no_larger_run(tmp_path):
+    write_run(tmp_path, scored([1] * 5), day=1)
+    write_run(tmp_path, scored([0] * 5), day=2)
+    write_run(tmp_path, scored([1, 1]), day=3)
+    board = board_of(tmp_path)
+    assert board.rows[0].cells["toy"].run.accuracy == 0
+    assert "a larger (5) run of toy_cot of models/base is shown" in board.notes[1]
+
+
+def test_what_a_problem_cost_decides_and_not_the_length_of_what_was_chosen(
+    tmp_path,
+):
+    vote = scored([1, 1, 1, 0], total_tokens=128.0, sampled_tokens=1034.0)
+    greedy = scored([1, 1, 1, 0], total_tokens=129.0, sampled_tokens=129.0)
+    write_run(tmp_path / "a", vote, "toy_maj", kwargs={"strategy": "self_consistency"})
+    write_run(tmp_path / "b", greedy, "toy_r1")
+    first, second = board_of(tmp_path).rows
+    assert first.cells["toy"].run.task == "toy_r1"
+    assert "sampled_tokens" in first.cells["toy"].fronts
+    assert "sampled_tokens" not in second.cells["toy"].fronts
+
+
+def test_only_variants_of_our_benchmarks_share_a_tab(tmp_path):
+    for task in ("my_gsm", "my_rep", "mmlu_pro_law", "toy_maj", "toy_budget"):
+        write_run(tmp_path / task, scored([1, 0]), task)
+    stock = {"configs": {"gsm8k_cot": {"generation_kwargs": {"strategy": "budget"}}}}
+    write_run(tmp_path / "1", scored([1, 0]), "gsm8k_cot", **stock)
+    write_run(tmp_path / "2", scored([1, 0]), "gsm8k_cot", model="hf", configs={"gsm8k_cot": {}})
+    board = board_of(tmp_path)
+    assert board.benchmarks == ["gsm8k_cot", "mmlu_pro_law", "my_gsm", "my_rep", "toy"]
+    assert sum("gsm8k_cot" in row.cells for row in board.rows) == 2
+
+
+def test_the_variants_are_those_that_the_tasks_are_made_of():
+    made = yaml.safe_load((Path(task_configs()) / "_strategies").read_text(encoding="utf-8"))
+    assert made.keys() == VARIANTS
+
+
 def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
-    some = {"exact_match@16": 0.0, "thinking_tokens@16": 16.0}
+    some = {"exact_match@16": 0.0, "thinking_tokens@16": 16.0, "sampled_tokens@16": 20.0}
     some |= {"exact_match@64": 1.0, "thinking_tokens@64": 60.0}
     repeats = {"repeats": [{"answer": "1"}] * 4}
     rows = [sample(i, exact_match=0.25, answered=repeats, **some) for i in range(4)]
@@ -121,6 +162,9 @@ def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
         ("16", 16, 0),
         ("64", 60, 1),
     ]
+    points = json.loads(board_json(board_of(tmp_path)))["rows"][0]["points"]
+    assert [(p["sampled_tokens"], p["thinking_tokens"]) for p in points] == [(20, 16), (None, 60)]
+    assert "'" not in board_csv(board_of(tmp_path))  # no Python in it
     assert cell.pass_at == pytest.approx({1: 0.25, 2: 0.5, 4: 1.0})  # 1 of 4 right: k / 4
 
 

@@ -10,7 +10,7 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
 from lm_eval_tts.results.documents import read_outcomes
 from lm_eval_tts.results.files import read_samples
-from lm_eval_tts.results.runs import load_runs, newest_of_each_task, require_runs
+from lm_eval_tts.results.runs import load_runs, one_of_each_task, require_runs
 from lm_eval_tts.results.setups import short_names
 
 
@@ -213,10 +213,10 @@ def test_repeats_are_counted_and_options_are_no_part_of_a_question(tmp_path):
 def test_two_setups_of_one_task_are_not_taken_for_one(tmp_path):
     write_run(tmp_path / "a", scored([1]), day=1)
     write_run(tmp_path / "a", scored([0]), day=2)
-    assert newest_of_each_task("A", load_runs([tmp_path]).runs)["toy_cot"].accuracy == 0
+    assert one_of_each_task("A", load_runs([tmp_path]).runs)["toy_cot"].accuracy == 0
     write_run(tmp_path / "b", scored([0]), model_args={"pretrained": "other"})
     with pytest.raises(DataError, match="several setups ran toy_cot"):
-        newest_of_each_task("A", load_runs([tmp_path]).runs)
+        one_of_each_task("A", load_runs([tmp_path]).runs)
 
 
 def test_short_names_stay_apart_and_hub_names_stay_whole():

@@ -19,7 +19,7 @@ from lm_eval_tts.engines.hf.slots import Feed
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 
 
-class Prepared(NamedTuple):
+class ForwardStep(NamedTuple):
     """What a forward needs, on the host."""
 
     parcel: Parcel
@@ -43,7 +43,7 @@ class SlotModel:
         self.masks = masks or Masks(model.config)
         self._cache_argument = cache_argument(model)
 
-    def prepare(self, feeds: Sequence[Feed]) -> Prepared:
+    def prepare(self, feeds: Sequence[Feed]) -> ForwardStep:
         """Put what a forward of these feeds needs into a parcel, to which others may add."""
         size = max(len(feed.token_ids) for feed in feeds)
         tokens, positions, places = [], [], []
@@ -62,7 +62,7 @@ class SlotModel:
         if 0 < num_long < len(feeds):
             parcel.put("long", [feed.long for feed in feeds])
         width = max(feed.start + len(feed.token_ids) for feed in feeds)
-        return Prepared(parcel, slice(0, len(slots)) if first else None, width, num_long)
+        return ForwardStep(parcel, slice(0, len(slots)) if first else None, width, num_long)
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].
@@ -72,7 +72,7 @@ class SlotModel:
         step = self.prepare(feeds)
         return self.run(step, step.parcel.send(self.device), **kwargs)
 
-    def run(self, step: Prepared, numbers: Numbers, **kwargs: Any) -> Any:
+    def run(self, step: ForwardStep, numbers: Numbers, **kwargs: Any) -> Any:
         """Run a forward that was prepared, with its parcel on the model's device."""
         positions, slots = numbers["positions"], numbers["slots"]
         self.cache.window = SlotWindow(

@@ -42,7 +42,7 @@ STRICT_CHAT = Dialect("/chat/completions", "messages", extras=False)
 
 
 # How servers name the end of an answer, and whether it is the model's own end of turn.
-ENDS = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
+FINISHES = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
 THINK_TAGS = ("<think>\n", "\n</think>\n\n")  # around what a server returns as reasoning
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and SGLang, OpenRouter, Ollama
 
@@ -104,6 +104,7 @@ class Wire:
     bos: str = ""  # what a server that takes text puts in front of it itself
     thinking: tuple[str, str] = THINK_TAGS  # what is written around reasoning
     template_args: Mapping[str, Any] = field(default_factory=dict)  # of a server's chat template
+    vocabulary_size: int | None = None  # ids are below it; None: nobody knows
 
     def payload(self, row: BatchRow) -> dict[str, Any]:
         """Return a call's body. All settings are said, for servers have defaults of their own."""
@@ -169,12 +170,15 @@ class Wire:
         """Return the sampled ids of an answer. Raises Fault if it contradicts itself."""
         try:
             choice = answer["choices"][0]
-            ids = tuple(int(token) for token in choice["token_ids"])
+            ids = tuple(map(_whole, choice["token_ids"]))
             usage = answer["usage"]
-            sent, counted = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+            sent, counted = _whole(usage["prompt_tokens"]), _whole(usage["completion_tokens"])
+            cached_tokens(usage)
             logprobs = _logprobs(choice, row.op)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise Fault(f"an answer that cannot be read: {error!r}") from None
+        if ids and self.vocabulary_size and max(ids) >= self.vocabulary_size:
+            raise Fault(f"token {max(ids)} of a vocabulary of {self.vocabulary_size}")
         if choice.get("finish_reason") not in ("stop", "length"):
             raise Fault(f"the server ended with {choice.get('finish_reason')!r}")
         counts = {counted, len(ids), *([len(logprobs)] if logprobs else [])}
@@ -209,9 +213,22 @@ class Wire:
 
 
 def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached."""
+    """Return the prompt tokens that a server says it had cached.
+
+    Raises ValueError for what is no number of them.
+    """
     details = (usage or {}).get("prompt_tokens_details") or {}
-    return int(details.get("cached_tokens") or 0)
+    cached = _whole(details.get("cached_tokens") or 0)
+    if cached > (usage or {}).get("prompt_tokens", cached):
+        raise ValueError(f"{cached} cached tokens of {usage['prompt_tokens']}")
+    return cached
+
+
+def _whole(value: Any) -> int:
+    """Return a whole number, >= 0. Raises ValueError for anything else, texts included."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no whole number")
+    return value
 
 
 def _logprobs(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ...]:

@@ -29,6 +29,7 @@ const number = (value, form) => {
   if (form === "share") return (100 * value).toFixed(1) + "%";
   return value < 100 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString("en");
 };
+const words = (name) => name.replaceAll("_", " ");
 const percent = (value) => (value > 1 || value < 0 ? value.toPrecision(4) : (100 * value).toFixed(1));
 
 // ---- table ----------------------------------------------------------------------------------
@@ -127,7 +128,8 @@ function drawTable() {
 
 // ---- plot -----------------------------------------------------------------------------------
 
-const label = (row) => [row.name, row.adapter ? "+ " + row.adapter : "", method(row)].filter(Boolean).join(" · ");
+const weights = (row) => row.name + (row.adapter ? " + " + row.adapter : "");
+const label = (row) => [weights(row), method(row)].filter(Boolean).join(" · ");
 const costsKnown = () => board.costs.filter((cost) => board.rows.some((r) => cellOf(r)?.[cost] > 0));
 
 function drawPlot() {
@@ -142,22 +144,22 @@ function drawPlot() {
   place.hidden = false;
   if (!costs.includes(state.cost)) state.cost = costs[0];
   const select = el("select", { "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); } },
-    costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, c.replace("_", " "))));
+    costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, words(c))));
   const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
   const absent = rows.length - points.length;
-  const colors = new Map(points.map((p) => p.row.name).filter((n, i, all) => all.indexOf(n) === i).map((n, i) => [n, COLORS[i % COLORS.length]]));
+  const colors = new Map([...new Set(points.map((p) => weights(p.row)))].map((name, i) => [name, COLORS[i % COLORS.length]]));
   place.replaceChildren(
     el("div", { class: "bar" }, el("h2", {}, "Accuracy against tokens"), el("label", { class: "small" }, "x: ", select)),
-    chart(points, colors, state.cost === "thinking_tokens"),
+    chart(points, colors),
     colors.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
     el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
       (absent ? ` ${absent} without such tokens ${absent > 1 ? "are" : "is"} not drawn.` : "")));
 }
-function chart(points, colors, withCurves) {
+function chart(points, colors) {
   const narrow = window.innerWidth < 720;
   const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 14, B = 40;
-  const curve = (p) => (withCurves ? p.cell.points.filter((q) => q.tokens > 0) : []);
-  const xs = points.flatMap((p) => [p.x, ...curve(p).map((q) => q.tokens)]);
+  const curve = (p) => p.cell.points.filter((q) => q[state.cost] > 0).map((q) => ({ ...q, x: q[state.cost] }));
+  const xs = points.flatMap((p) => [p.x, ...curve(p).map((q) => q.x)]);
   const tops = points.flatMap((p) => [p.cell.high ?? p.y, ...curve(p).map((q) => q.accuracy)]);
   const top = Math.min(1, Math.max(0.1, Math.ceil(Math.max(...tops, 0) * 10.5) / 10));
   const lo = Math.log(Math.min(...xs) / 1.25), hi = Math.log(Math.max(...xs) * 1.25);
@@ -173,12 +175,12 @@ function chart(points, colors, withCurves) {
     parts.push(svg("line", { class: "grid", x1: x(v), x2: x(v), y1: T, y2: H - B }));
     parts.push(svg("text", { x: x(v), y: H - B + 17, "text-anchor": "middle" }, v.toLocaleString("en")));
   }
-  parts.push(svg("text", { x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle" }, state.cost.replace("_", " ") + " a problem (log)"));
+  parts.push(svg("text", { x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle" }, words(state.cost) + " a problem (log)"));
   parts.push(svg("text", { x: L, y: 10 }, "accuracy %"));
   const front = points.filter((p) => p.cell.fronts.includes(state.cost)).sort((a, b) => a.x - b.x);
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
-  for (const p of points) parts.push(...curveParts(curve(p), colors.get(p.row.name), x, y, p.row));
-  for (const p of points) parts.push(...pointParts(p, colors.get(p.row.name), x, y));
+  for (const p of points) parts.push(...curveParts(curve(p), colors.get(weights(p.row)), x, y, p.row));
+  for (const p of points) parts.push(...pointParts(p, colors.get(weights(p.row)), x, y));
   const taken = [];
   for (const p of [...front].reverse()) {
     const end = x(p.x) > W * 0.45;
@@ -203,7 +205,7 @@ function ticks(from, to) {
 const steps = (front, x, y, right) => front.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)},${y(p.y)}`)).join("") + `H${right}`;
 function pointParts(p, color, x, y) {
   const plain = !p.cell.not_comparable.length;
-  const tip = `${label(p.row)}\n${p.row.settings}\naccuracy ${percent(p.y)} %, ${number(p.x)} ${state.cost.replace("_", " ")}${plain ? "" : "\nnot comparable: " + p.cell.not_comparable.join("; ")}`;
+  const tip = `${label(p.row)}\n${p.row.settings}\naccuracy ${percent(p.y)} %, ${number(p.x)} ${words(state.cost)}${plain ? "" : "\nnot comparable: " + p.cell.not_comparable.join("; ")}`;
   const go = () => {
     const target = document.getElementById("row-" + p.row.id);
     target?.scrollIntoView({ behavior: "smooth", block: "center" });
@@ -219,8 +221,8 @@ function pointParts(p, color, x, y) {
 function curveParts(points, color, x, y, row) {
   if (!points.length) return [];
   return [
-    svg("polyline", { points: points.map((q) => `${x(q.tokens)},${y(q.accuracy)}`).join(" "), fill: "none", stroke: color, "stroke-opacity": 0.7 }),
-    ...points.map((q) => svg("circle", { cx: x(q.tokens), cy: y(q.accuracy), r: 3, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.tokens)} thinking tokens`))),
+    svg("polyline", { points: points.map((q) => `${x(q.x)},${y(q.accuracy)}`).join(" "), fill: "none", stroke: color, "stroke-opacity": 0.7 }),
+    ...points.map((q) => svg("circle", { cx: x(q.x), cy: y(q.accuracy), r: 3, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.x)} ${words(state.cost)}`))),
   ];
 }
 
@@ -305,7 +307,7 @@ async function drawSamples(run) {
     el("button", { "data-kind": k, onclick: () => { shown.kind = k; shown.page = 0; redraw(); } }, `${text} ${counts[k].toLocaleString("en")}`)));
   main.replaceChildren(
     el("p", {}, el("a", { href: "#" }, "‹ leaderboard")),
-    el("h1", {}, `${row.name}${row.adapter ? " + " + row.adapter : ""}`),
+    el("h1", {}, weights(row)),
     el("p", { class: "soft" }, [benchmark, method(row), row.settings].filter(Boolean).join(" · "), el("br"),
       `accuracy ${percent(cell.accuracy)} %` + (cell.low === null ? "" : ` (${percent(cell.low)}–${percent(cell.high)})`) + `, n = ${number(cell.n)}`),
     kinds,

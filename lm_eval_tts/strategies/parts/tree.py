@@ -17,7 +17,7 @@ from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import aggregate
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, ask_reward, steps_of
 from lm_eval_tts.strategies.parts.checks import at_least
-from lm_eval_tts.strategies.parts.completion import as_written, begin, ends_of
+from lm_eval_tts.strategies.parts.completion import as_written, begin, ends_of, goes_on
 from lm_eval_tts.strategies.parts.thinking import (
     answer,
     ending_room,
@@ -123,13 +123,14 @@ class Growth:
         """Write a step of a response that is one piece."""
         max_tokens, room = self.settings.max_gen_toks, self.request.max_tokens
         left = min(max_tokens, room) - trace.num_tokens()
-        completion = yield from self._step(
-            trace, self._limit(left, last), ends_of(self.request), last
-        )
-        completion = as_written(completion, self.request.delimiters.answer_end.strip())
-        closed = completion.stop == self.settings.step_delimiter
+        ends = ends_of(self.request, trace)
+        completion = yield from self._step(trace, self._limit(left, last), ends, last)
+        more = goes_on(self.request, trace, completion)
+        kept = completion.stop if more else self.request.delimiters.answer_end.strip()
+        completion = as_written(completion, kept)
+        closed = completion.stop == self.settings.step_delimiter and completion.stop not in ends
         left -= len(completion.token_ids)
-        cut = completion.finish_reason == "length"
+        cut = more or completion.finish_reason == "length"
         out = cut and left < 1 and room < max_tokens
         trace = replace(trace.add(completion, "answer"), out_of_context=out)
         return Path(trace, done=left < 1 or not (closed or cut), closed=closed)
@@ -169,13 +170,14 @@ class Growth:
         self, trace: Trace, max_tokens: int, ends: tuple[str, ...], last: bool
     ) -> Program[Completion]:
         """Write up to the end of a step, or of what `ends` end where this is the last one."""
+        delimiter = self.settings.step_delimiter
         completion = yield from generate(
             trace.token_ids,
             max_tokens=max_tokens,
-            stop=ends if last else (self.settings.step_delimiter, *ends),
+            stop=ends if last else (delimiter, *ends),
             sampling=self.request.sampling,
         )
-        return as_written(completion, self.settings.step_delimiter)
+        return completion if completion.stop in ends else as_written(completion, delimiter)
 
 
 def _steps(request: Request, path: Path, delimiter: str) -> list[str]:

@@ -1,0 +1,65 @@
+"""Splits a text into sentences, without markup. Knows layout only: lines, bullets, formulas."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ALIGNED = re.compile(
+    r"\\begin\{(align|aligned|split|equation|gather|gathered|eqnarray)\*?\}(.{0,3000}?)\\end\{\1\*?\}",
+    re.S,
+)
+_RELATION = re.compile(r"&\s*(?:=|\\equiv|\\Rightarrow|\\implies)&?")
+_DISPLAY = re.compile(r"(\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
+# A formula that is a sentence: \[ \text{The answer is } (B) \]
+_SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
+_COLON = re.compile(r":[ \t*]*\n\s*")
+_BULLET = re.compile(r"(?m)^[ \t]*[-•] ")
+_ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|Ans|Eq|Fig|No)\.")
+_END = re.compile(
+    # after a word, since 5! is a factorial
+    r"(?:(?<=[.?])|(?<=[a-z]!))[*)\"'$\]\\]*\s+(?=[A-Z\\$*(#\d\"'-]|[^\x00-\x7f])"
+    r"|(?<=[。！？])|\n+"
+)
+_BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text into sentences; a formula on lines of its own belongs to the sentence before."""
+    text = _ALIGNED.sub(_last_row, _ALIGNED.sub(_last_row, text))
+    text = _DISPLAY.sub(lambda m: f"{m.group(1)}{' '.join(m.group(2).split())}{m.group(3)}", text)
+    text = _COLON.sub(": ", text)
+    if len(_BULLET.findall(text)) > 1:
+        text = _BULLET.sub("", text)  # bullets, not signs
+    text = _ABBREVIATION.sub(r"\1", text)
+    return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
+
+
+def _last_row(match: re.Match[str]) -> str:
+    """What an aligned chain of equations comes to."""
+    row = _RELATION.split(match.group(2))[-1].replace("&", " ")
+    return f" {row} " if match.group(1) in ("aligned", "split", "gathered") else f"\\[{row}\\]"
+
+
+def unmarked(text: str) -> str:
+    """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
+    if "*" in text or "_" in text:
+        text = _BOLD.sub(_unless_power, text)
+    if not text.isascii():
+        text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
+    text = text.replace("`", "").strip()
+    while text[:1] in ("#", ">", "|"):
+        text = text[1:].lstrip()
+    return text.rstrip("| ")
+
+
+def _unless_power(match: re.Match[str]) -> str:
+    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    return match.group() if before.isalnum() and (after.isdigit() or after == "(") else ""
+
+
+def spoken(text: str) -> str:
+    r"""Return a text with sentences in formulas as plain ones: \text{The answer is } (B)."""
+    if "\\text" not in text and "\\mbox" not in text:
+        return text
+    return _SPOKEN.sub(r" \1 ", text)

@@ -1,0 +1,218 @@
+"""Any generative task of lm_eval under our strategies, graded by its own filters and metrics.
+
+A task's filters and its `process_results` see what follows the thinking (`Response.answer`): once
+for the response, which gives the task's metrics as ever, and once for each point of it and each
+sample behind it, which gives `<metric>@<point>`, pass@k, maj@k and avg@n. What another model
+answered, and tasks whose filter is `tts_grade`, are left alone.
+
+In a task's `metadata`, `whole_response: true` asks for the thinking too, and `vote_classes` may
+name a function (document, filtered answers) -> keys, equal for answers that are, None for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from lm_eval.api.metrics import mean
+
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.errors import RequestError
+from lm_eval_tts.grading import has_loop
+from lm_eval_tts.harness.response import Response
+from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics
+from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
+from lm_eval_tts.tasks.votes import VoteClasses
+
+UP, DOWN = True, False
+
+
+def attach(task: Any) -> None:
+    """Have a task grade the responses of our models, whose requests have just been built."""
+    asked = [
+        filter_.func for ensemble in getattr(task, "_filters", ()) for filter_ in ensemble.filters
+    ]
+    if GradeFilter in asked:
+        return
+    grading = getattr(task.process_results, "__self__", None)
+    if not isinstance(grading, AnyTask):
+        grading = AnyTask(task)
+    grading.tell_classes()
+
+
+class AnyTask:
+    """Stands in front of a task's methods that lm_eval calls after generation."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+        self._apply, self._process = task.apply_filters, task.process_results
+        self._aggregation, self._higher_is_better = task.aggregation, task.higher_is_better
+        self._aggregations: dict[str, Callable[..., Any]] = {}
+        self._directions: dict[str, bool] = {}
+        metadata = getattr(task.config, "metadata", None)
+        metadata = metadata if isinstance(metadata, dict) else {}
+        self._part = whole_response if metadata.get("whole_response") else answer_of
+        self._classes = VoteClasses(task._filters, metadata.get("vote_classes"))
+        task.apply_filters = self.apply_filters
+        task.process_results = self.process_results
+        task.aggregation = lambda: {**self._aggregations, **self._aggregation()}
+        task.higher_is_better = lambda: {**self._directions, **self._higher_is_better()}
+
+    def tell_classes(self) -> None:
+        """Tell each instance which answers to it are equal, for votes."""
+        for instance in self._task._instances:
+            instance.classify = self._classes.of(instance)
+
+    def apply_filters(self) -> Any:
+        """Filter every part of the responses that is graded; the whole ones stay for the log."""
+        instances = self._task._instances
+        if not any(isinstance(r, Response) for i in instances for r in i.resps):
+            return self._apply()
+        hold(instances, self._task._filters, self._part)
+        return None
+
+    def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
+        """Return the task's own metrics of a document, with those of points and samples.
+
+        A request that failed is neither right nor wrong: a document whose requests all failed has
+        `failed` and `answered` alone, and so has one that cannot be graded.
+        """
+        if not results or not all(isinstance(result, Pending) for result in results):
+            return self._process(doc, results)
+        for pending in results:
+            pending.instance.filtered_resps[pending.filter] = pending.value
+        responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
+        responses = [response for response in responses if not only_pads(response)]
+        served = [response for response in responses if response.details.failure is None]
+        metrics: dict[str, Any] = {}
+        records = [self._record(response) for response in responses]
+        try:
+            metrics = self._graded(doc, results, served, records) if served else {}
+        except Exception as error:  # whatever a task's own filters and metrics raise
+            failure, served = str(failure_of("grading", error)), []
+            note_ungraded(failure)
+            records = [{"answer": None, "failure": failure} for _ in records]
+        metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
+        answered = records[0] if len(records) == 1 else {"repeats": records}
+        self._aggregations["answered"], self._directions["answered"] = share_answered, UP
+        return {**metrics, "answered": {**answered, **prompt_record(responses[0])}}
+
+    def _graded(
+        self,
+        doc: Any,
+        results: Sequence[Pending],
+        served: Sequence[Response],
+        records: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Return the task's own metrics, with those of points, samples and responses."""
+        values = [pending.value for pending in results]
+        if refused := next((value for value in values if isinstance(value, RequestError)), None):
+            raise refused
+        metrics = dict(self._process(doc, values))
+        metrics = self._at_points(doc, results, metrics) | metrics
+        metrics = self._of_samples(doc, results, served, metrics, records) | metrics
+        return self._means(served) | metrics
+
+    def _at_points(
+        self, doc: Any, results: Sequence[Pending], own: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        metrics = {}
+        aggregations, directions = self._aggregation(), self._higher_is_better()
+        for label in results[0].points:
+            at = self._process(deepcopy(doc), [pending.points[label] for pending in results])
+            for name in own.keys() & at.keys():
+                metrics[f"{name}@{label}"] = at[name]
+                self._aggregations[f"{name}@{label}"] = aggregations.get(name, mean)
+                self._directions[f"{name}@{label}"] = directions.get(name, UP)
+        return metrics
+
+    def _of_samples(
+        self,
+        doc: Any,
+        results: Sequence[Pending],
+        served: Sequence[Response],
+        own: Mapping[str, Any],
+        records: list[dict[str, Any]],
+    ) -> dict[str, float]:
+        """Return pass@k and the like of each numeric metric; the first one's have short names."""
+        drawn = list(zip(*(pending.samples for pending in results), strict=False))
+        if not drawn:
+            return {}
+        graded = [self._process(deepcopy(doc), list(values)) for values in drawn]
+        classes = self._classes.of_values(doc, [values[0] for values in drawn])
+        independent = served[0].details.independent or not served[0].details.candidates
+        metrics: dict[str, float] = {}
+        for place, name in enumerate(self._numeric(own, graded)):
+            values = [float(some[name]) for some in graded]
+            of_name = _metrics_of(values, classes, served, independent=independent)
+            if place == 0 and served[0].details.candidates and len(records) == 1:
+                answers = [
+                    None if c is None else str(v[0]) for c, v in zip(classes, drawn, strict=True)
+                ]
+                records[0]["candidates"] = candidate_records(served[0], answers, values, classes)
+            prefix = f"{name}_" if place else ""
+            for suffix, value in of_name.items():
+                metrics[prefix + suffix] = self._noted(prefix + suffix, value, UP)
+        return metrics
+
+    def _numeric(self, own: Mapping[str, Any], graded: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the metrics that are numbers of which more is better, in the task's order."""
+        directions = self._higher_is_better()
+        order = [*(name for name in self._aggregation() if name in own), *own]
+        return [
+            name
+            for name in dict.fromkeys(order)
+            if directions.get(name, UP) and all(_is_number(some.get(name)) for some in graded)
+        ]
+
+    def _means(self, served: Sequence[Response]) -> dict[str, float]:
+        """Return what the responses say of themselves, averaged over repeats."""
+        each = [
+            {"loop": float(has_loop(response)), **usage_metrics(response), **point_tokens(response)}
+            for response in served
+        ]
+        return {
+            name: self._noted(name, sum(some[name] for some in each) / len(each), DOWN)
+            for name in each[0]
+        }
+
+    def _noted(self, name: str, value: float, higher_is_better: bool) -> float:
+        self._aggregations[name], self._directions[name] = mean, higher_is_better
+        return value
+
+    def _record(self, response: Response) -> dict[str, Any]:
+        """Return what is to be read in the samples file: which part of a response was graded."""
+        record: dict[str, Any] = {"answer": self._part(response).strip() and self._part(response)}
+        record["answer"] = record["answer"] or None
+        if points := response.details.points:
+            record["points"] = {label: self._part(point) for label, point in points.items()}
+        if response.details.failure is not None:
+            record["failure"] = response.details.failure
+        return record
+
+
+def _metrics_of(
+    values: Sequence[float], classes: Classes, served: Sequence[Response], *, independent: bool
+) -> dict[str, float]:
+    if not independent:
+        return {"coverage": max(values), "candidates": float(len(values))}
+    candidates = samples_of(served)
+    scores = {
+        name: [candidate.details.scores[name] for candidate in candidates]
+        for name in (candidates[0].details.scores if len(candidates) == len(values) else ())
+    }
+    return {f"avg@{len(values)}": sum(values) / len(values)} | sample_metrics(
+        values, classes, scores
+    )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a metric's value is a number of any library, not a list or a pair of them."""
+    try:
+        return not isinstance(value, str) and float(value) == value
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,43 @@
+"""What a response says beside its text, as metrics and as a record in the samples file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
+
+
+def only_pads(response: Any) -> bool:
+    """Whether a response only evens out the work of several ranks."""
+    return isinstance(response, Response) and response.details.padding
+
+
+def usage_metrics(response: Response) -> dict[str, float]:
+    """Return the counts of a response; the scorer's where a reward model rated its candidates."""
+    details = response.details
+    metrics = _counts(details.usage)
+    if not any("reward" in candidate.details.scores for candidate in details.candidates):
+        metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
+    return metrics
+
+
+def point_tokens(response: Response) -> dict[str, float]:
+    """Return what each point of an anytime run has thought and sampled."""
+    return {
+        f"{name}@{label}": _counts(point.details.usage)[name]
+        for label, point in response.details.points.items()
+        if point.details.usage is not None
+        for name in ("thinking_tokens", "sampled_tokens")
+    }
+
+
+def prompt_record(response: str) -> dict[str, Any]:
+    """Return the prompt that was sent, for a samples file; nothing where it is not known."""
+    prompt = response.details.prompt if isinstance(response, Response) else None
+    return {} if prompt is None else {"prompt": prompt._asdict()}
+
+
+def _counts(usage: Usage | None) -> dict[str, float]:
+    if usage is None:
+        return {}
+    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
