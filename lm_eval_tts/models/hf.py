@@ -60,6 +60,8 @@ class TTSHF(StrategyLM, HFLM):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
         if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            if str(thinking).lower() not in ("true", "false"):
+                raise SettingsError(f"enable_thinking={thinking!r}: allowed is True or False")
             thinking = str(thinking).lower() == "true"
             args = kwargs.get("chat_template_args") or {}
             kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}

@@ -368,3 +368,13 @@ def test_without_a_device_it_runs_on_what_there_is(tiny_checkpoint):
 
     lm = TTSHF.create_from_arg_string(f"pretrained={tiny_checkpoint}", {"device": None})
     assert lm.device.type in ("cpu", "cuda")
+
+
+def test_thinking_may_be_switched_on_where_delimiters_say_where_it_ends(tiny_checkpoint):
+    lm = TTSHF(
+        pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="true", delimiters="think"
+    )
+    assert lm.enable_thinking is True
+    assert lm.chat_template_args["enable_thinking"] is True
+    with pytest.raises(SettingsError, match="enable_thinking='maybe'"):
+        TTSHF(pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="maybe")
