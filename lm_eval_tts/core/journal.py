@@ -25,10 +25,10 @@ from lm_eval_tts.core.records import (
     BROKEN,
     content_of,
     is_whole,
-    key_of,
     lines_of,
     looks_damaged,
     make_record,
+    record_key,
 )
 from lm_eval_tts.errors import SettingsError
 
@@ -182,7 +182,7 @@ class Journal:
         with path.open("rb") as file:
             first = file.readline()
         try:
-            run = content_of(first) if is_whole(first) and key_of(first) == RUN else None
+            run = content_of(first) if is_whole(first) and record_key(first) == RUN else None
         except BROKEN:
             run = None
         if isinstance(run, dict) and run != self._run:
@@ -217,7 +217,7 @@ class Journal:
         if not is_whole(line):
             return False
         try:
-            key = key_of(line)
+            key = record_key(line)
             if key == TASK:
                 self._join_task(content_of(line))
         except BROKEN:

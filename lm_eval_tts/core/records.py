@@ -16,24 +16,24 @@ _BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks 
 
 
 def make_record(key: str, content: Any) -> bytes:
-    """Return the line of a record."""
+    """Return the line of a result, anything that JSON can tell."""
     packed = base64.b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1))
     body = key.encode() + b" " + packed
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a line is a record as it was written."""
+    """Whether a line is as it was written."""
     return line.endswith(b"\n") and b"%08x" % zlib.crc32(line[9:-1]) == line[:8]
 
 
 def content_of(line: bytes) -> Any:
-    """Return what a record holds. Raises what damage makes zlib, base64 and json raise."""
+    """Return the result in a record. Raises one of `BROKEN` where it is not as we write it."""
     return json.loads(zlib.decompress(base64.b64decode(line.rsplit(b" ", 1)[1])))
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the offset and the bytes of each line of a file."""
+    """Yield the lines of a file with their places in bytes."""
     offset = 0
     with path.open("rb") as file:
         for line in file:
@@ -41,7 +41,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
             offset += len(line)
 
 
-def key_of(line: bytes) -> str:
+def record_key(line: bytes) -> str:
     """Return the key of a whole record. Raises UnicodeDecodeError, a ValueError."""
     return line[9:].split(b" ", 1)[0].decode()
 

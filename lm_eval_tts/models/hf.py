@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
+import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, NAMES, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.arguments import loading, take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
@@ -25,6 +29,7 @@ from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
 HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {"merge_peft"}
+TINY_THREADS = 1  # its matrices are too small to share, and on busy cores threads wait for threads
 TINY_BATCH_SIZE = 64  # of the reasoner that comes along; in float32 it changes no response
 
 logger = logging.getLogger(__name__)
@@ -53,10 +58,18 @@ class TTSHF(StrategyLM, HFLM):
         own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
+        # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
+        if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            if str(thinking).lower() not in ("true", "false"):
+                raise SettingsError(f"enable_thinking={thinking!r}: allowed is True or False")
+            thinking = str(thinking).lower() == "true"
+            args = kwargs.get("chat_template_args") or {}
+            kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         if kwargs.get("tp_plan"):
             self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
+        kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 pretrained = find_checkpoint(pretrained)
@@ -65,8 +78,16 @@ class TTSHF(StrategyLM, HFLM):
             HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
+        self.enable_thinking = thinking
         self._join_ranks()
-        self._serve({"pretrained": name, "peft": adapter, "merge_peft": merge_peft})
+        names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
+        self._serve({**names, "merge_peft": merge_peft})
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
+        """Answer each request; the tiny models that come along use the threads that pay."""
+        tiny = self.session.checkpoint.names["pretrained"] in NAMES
+        with threads(TINY_THREADS) if tiny else nullcontext():
+            return super().generate_until(requests, disable_tqdm)
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -113,7 +134,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        return {**HFLM.get_model_info(self), **self.session.info()}
+        return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _join_ranks(self) -> None:
         """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
@@ -139,6 +160,17 @@ class TTSHF(StrategyLM, HFLM):
         )
 
 
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Have torch use this many threads of the CPU for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of the reasoner that comes along, with those given over them."""
     kwargs = DEFAULTS | kwargs
@@ -154,3 +186,15 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
+
+
+def adapter_of(pretrained: Any) -> str | None:
+    """Return the name that results tell the adapter of a loaded PeftModel by, None without one.
+
+    It does not say where an adapter is from, so one without a name of its own has its hash.
+    """
+    names = getattr(pretrained, "active_adapters", None)
+    if not isinstance(names, list) or not hasattr(pretrained, "peft_config"):
+        return None
+    unnamed = names == ["default"]
+    return f"adapter {weights_digest(pretrained)[:8]}" if unnamed else "+".join(names)

@@ -58,7 +58,7 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
 def failed(settings: Settings, reason: str, prompt: Prompt | None = None) -> Response:
     """Return an empty response with the points and candidates of a whole one.
 
-    So its metrics have the names of the others'.
+    So its metrics have the names of the others'. prompt: what was sent, if it came to that.
     """
     logger.warning("a request could not be served: %s", reason)
     strategy, tags = settings.strategy, settings.delimiters.tags

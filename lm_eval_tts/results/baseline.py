@@ -107,11 +107,12 @@ def read_baseline(path: Path) -> dict[str, RecordedRun]:
 
 
 def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
-    columns, rows, said = block["columns"], block["documents"], block["fingerprint"]
-    if not isinstance(said.get("settings", {}), dict):
-        raise TypeError(f"the settings of {name} are no names with values")
+    columns, rows = block["columns"], block["documents"]
     if not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"a row of {name} has not {len(columns)} values")
+    said = block["fingerprint"]
+    if not isinstance(said.get("settings", {}), dict):
+        raise TypeError(f"the settings of {name} are no names with values")
     keys, labels, *values = zip(*rows, strict=True)
     documents = tuple(map(str, keys))
     metrics = {

@@ -25,12 +25,8 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # The endings of our tasks, as in task_configs/_strategies.
-VARIANTS = frozenset(
-    (
-        *("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive"),
-        *("maj", "bon", "beam", "dvts"),
-    )
-)
+_STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
+VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
@@ -91,7 +87,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     runs: list[Run] = []
     for file in files:
         try:
-            found = list(_runs_of(file, metric))
+            found = list(runs_in(file, metric))
         except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
@@ -152,7 +148,8 @@ def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     return found
 
 
-def _runs_of(file: ResultsFile, metric: str | None) -> Iterator[Run]:
+def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
+    """Yield the runs of a results file, without groups. metric: as in `load_runs`."""
     content = file.content
     groups = {name for name, some in mapping_in(content, "group_subtasks").items() if some}
     tasks = [task for task in content["results"] if task not in groups]
