@@ -20,7 +20,8 @@ from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload, doctor
-from lm_eval_tts.harness.parser import EXAMPLES, Parser
+from lm_eval_tts.harness.parser import EXAMPLES, CommandParser
+from lm_eval_tts.results.formats import printable
 from lm_eval_tts.results.runs import keep_largest, load_runs, require_runs
 
 BAD_INPUT = 2
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[args.command].run(args)
     except LmEvalTTSError as error:
-        print(f"lm-eval-tts {args.command}: {error}", file=sys.stderr)
+        print(printable(f"lm-eval-tts {args.command}: {error}"), file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:  # the reader of a pipe has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all subcommands."""
-    parser = Parser(prog="lm-eval-tts", description=__doc__.split("\n")[0], epilog=EXAMPLES)
+    parser = CommandParser(prog="lm-eval-tts", description=__doc__.split("\n")[0], epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():
@@ -255,7 +256,7 @@ def opened(path: Path | None) -> AbstractContextManager[TextIO]:
         return nullcontext(sys.stdout)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
+        return path.open("w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -263,7 +264,7 @@ def opened(path: Path | None) -> AbstractContextManager[TextIO]:
 def report(notes: Sequence[object], written: Path | None, num_bad: int) -> int:
     """Say on standard error what was noted and written; return the exit code."""
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(printable(f"note: {note}"), file=sys.stderr)
     if written:
         print(f"wrote {written}", file=sys.stderr)
     return BAD_INPUT if num_bad else 0

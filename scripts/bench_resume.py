@@ -2,11 +2,11 @@
 
     python scripts/bench_resume.py <checkpoint> --reward-model <another> --kills 50 --json FILE
 
-For greedy and sampled decoding and, with a reward model, for best-of-N and beam search, on one rank
-and on two: a run is left alone once; then, again and again, a run with a new journal is killed
-(SIGKILL, all ranks) a few times and finished. Its samples files must equal, byte for byte, those of
-the run that was left alone; scores alone may differ by 1e-4, as a reward model that reads a prefix
-anew rounds in another place. Repeated work is what all its processes sampled beyond that, in
+For greedy and sampled decoding and votes and, with a reward model, for best-of-N, weighted votes
+and every search, on one rank and on two: a run is left alone once; then, again and again, a run is
+killed (SIGKILL, all ranks) a few times and finished, with the journal that it keeps beside its
+results. Its samples files must equal, byte for byte, those of the run that was left alone.
+Repeated work is what all its processes sampled beyond that, in
 tokens, for each kill, and the scores that were asked for again. It is at most what was under way:
 requests that are not finished are not in the journal (3 sequences of at most 30 tokens here, on
 each rank, and the scores of one call).
@@ -17,11 +17,9 @@ Processes are forked from one that has imported lm_eval, so a run takes seconds;
 import argparse
 import functools
 import json
-import math
 import mmap
 import os
 import random
-import re
 import signal
 import socket
 import struct
@@ -42,11 +40,11 @@ SETTINGS = (
     "max_thinking_tokens=[16,48],num_waits=1,max_answer_tokens=12,do_sample={},temperature={}"
 )
 PLAIN = "gpqa_main_budget,gpqa_main_r1"  # choices: their grading needs no other process
+VOTES = "n=4,max_gen_toks=30,do_sample=True,temperature=1.0"
 SEARCH = (
     "n=4,beam_width=2,num_iterations=3,step_delimiter=e,max_gen_toks=30,do_sample=True,"
     "temperature=1.0"
 )
-SCORE = re.compile(rb'("reward": )([-+.0-9e]+)')  # in a record of candidates
 KILLS_A_RUN = 4
 SECONDS = 900  # none takes so long, even on a busy machine
 NUM_SEQS, MAX_TOKENS = 3, 30  # under way at once, and in one request
@@ -63,7 +61,12 @@ class Mode(NamedTuple):
 MODES = {
     "greedy": Mode(PLAIN, SETTINGS.format(False, 0.0)),
     "sampled": Mode(PLAIN, SETTINGS.format(True, 1.0)),
-    "search": Mode("gpqa_main_bon,gpqa_main_beam", SEARCH, scores=True),
+    "votes": Mode("gpqa_main_maj", VOTES),
+    "weighted": Mode("gpqa_main_bon", f"{SEARCH},weighted=True", scores=True),
+    **{
+        name: Mode("gpqa_main_bon", f"{SEARCH},strategy={name}", scores=True)
+        for name in ("best_of_n", "beam", "dvts", "rebase", "particle", "compute_optimal")
+    },
 }
 
 
@@ -158,7 +161,7 @@ class Command:
     num_ranks: int
     folder: Path
 
-    def run(self, name: str, journal: str | None, stop: Callable[[], bool]) -> bool:
+    def run(self, name: str, stop: Callable[[], bool]) -> bool:
         """Run until it ends (True), or kill it once `stop()` says so (False)."""
         model_args = f"pretrained={self.checkpoint},device=cpu,dtype=float32"
         if self.mode.scores:
@@ -166,7 +169,7 @@ class Command:
         arguments = ["--model", "tts-hf", "--tasks", self.mode.tasks, "--log_samples"]
         arguments += ["--batch_size", str(NUM_SEQS)]
         arguments += ["--gen_kwargs", self.mode.settings, "--output_path", str(self.folder / name)]
-        arguments += ["--model_args", model_args + (f",journal={journal}" if journal else "")]
+        arguments += ["--model_args", model_args]
         log = self.folder / f"{name}.log"
         pids = [fork_lm_eval(arguments, e, log) for e in rank_environments(self.num_ranks)]
         until = time.monotonic() + SECONDS
@@ -213,7 +216,7 @@ def measure(command: Command, kills: int, rng: random.Random) -> Figures:
     figures = Figures(most_tokens_under_way=NUM_SEQS * MAX_TOKENS * command.num_ranks)
     figures.most_scores_under_way = NUM_SEQS * command.num_ranks
     begin, scored, clock = num_sampled(), num_scored(), time.monotonic()
-    command.run("whole", None, lambda: False)
+    command.run("whole", lambda: False)
     seconds = time.monotonic() - clock
     figures.tokens_of_a_run = num_sampled() - begin
     figures.scores_of_a_run = num_scored() - scored
@@ -221,33 +224,18 @@ def measure(command: Command, kills: int, rng: random.Random) -> Figures:
     assert len(want) == len(command.mode.tasks.split(","))
     while figures.kills < kills:
         name = f"run{figures.runs_resumed}"
-        journal = str(command.folder / f"{name}-journal")
         begin, scored, done = num_sampled(), num_scored(), False
         for _ in range(min(KILLS_A_RUN, kills - figures.kills)):
-            if done := command.run(name, journal, random_point(figures, seconds, begin, rng)):
+            if done := command.run(name, random_point(figures, seconds, begin, rng)):
                 break
             figures.kills += 1
             figures.kill_points.append((num_sampled() - begin) / figures.tokens_of_a_run)
-        done or command.run(name, journal, lambda: False)
+        done or command.run(name, lambda: False)
         figures.runs_resumed += 1
-        figures.runs_equal += equal(command.samples(name), want)
+        figures.runs_equal += command.samples(name) == want
         figures.tokens_repeated += num_sampled() - begin - figures.tokens_of_a_run
         figures.scores_repeated += num_scored() - scored - figures.scores_of_a_run
     return figures
-
-
-def equal(have: dict[str, bytes], want: dict[str, bytes]) -> bool:
-    """Whether all is the same, byte for byte, but scores of a reward model, which may round."""
-    texts, scores = zip(*map(apart, (have, want)), strict=True)
-    near = [math.isclose(a, b, abs_tol=1e-4) for a, b in zip(*scores, strict=False)]
-    return texts[0] == texts[1] and len(scores[0]) == len(scores[1]) and all(near)
-
-
-def apart(samples: dict[str, bytes]) -> tuple[dict[str, bytes], list[float]]:
-    """Return samples files without the scores in them, and the scores."""
-    bare = {name: re.sub(SCORE, rb"\1", content) for name, content in samples.items()}
-    found = [float(m[2]) for content in samples.values() for m in re.finditer(SCORE, content)]
-    return bare, found
 
 
 def random_point(
@@ -284,6 +272,7 @@ def main() -> None:
         "--reward-model", help="a small one, for the searches; without it no search"
     )
     parser.add_argument("--kills", type=int, default=50, help="in all, over all modes")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--seed", type=int, default=0, help="of the points of the kills")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     args = parser.parse_args()
@@ -297,7 +286,7 @@ def main() -> None:
     index_tasks_once()
     lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip, not in the samples
     rng = random.Random(args.seed)
-    names = [name for name, mode in MODES.items() if args.reward_model or not mode.scores]
+    names = [name for name in args.modes if args.reward_model or not MODES[name].scores]
     modes = [(name, ranks) for name in names for ranks in (1, 2)]
     results = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ import pytest
 import lm_eval_tts
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness import names
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_credentials, refuse_secrets
 
 PACKAGE = Path(lm_eval_tts.__file__).parent
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -102,6 +102,28 @@ def test_the_hooks_line_names_our_module_and_nothing_else():
 def test_a_secret_among_the_arguments_is_refused(name):
     with pytest.raises(SettingsError, match="set it in the environment"):
         refuse_credentials(["pretrained", name])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"chat_template_args": {"apiKey": "s3cret"}},
+        {"metadata": [{"x-api-key": "s3cret"}]},
+        {"base_url": "https://host/v1?sig=s3cret"},
+        {"base_url": "https://user:s3cret@host/v1"},
+        {"journal": "/tmp/x?api_key=s3cret"},
+    ],
+    ids=str,
+)
+def test_a_secret_anywhere_in_an_argument_is_refused_and_not_shown(given):
+    with pytest.raises(SettingsError, match="set it in the environment") as error:
+        refuse_secrets(given)
+    assert "s3cret" not in str(error.value)
+
+
+def test_urls_and_settings_without_secrets_are_taken():
+    refuse_secrets({"base_url": "http://host:8000/v1?api-version=3", "eos_token": "</s>"})
+    refuse_secrets({"instruction": "why? see http://[", "n": 3, "until": ["?"]})
 
 
 @pytest.mark.parametrize("name", ["tokenizer", "add_bos_token", "think_end_token", "max_tokens"])

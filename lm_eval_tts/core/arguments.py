@@ -49,3 +49,8 @@ DECIDES = {**dict.fromkeys(_DECIDING, True), **dict.fromkeys(_NOT_DECIDING, Fals
 def decides(name: str) -> bool:
     """Say whether a model argument decides what is answered; one that is not known does."""
     return DECIDES.get(name, True)
+
+
+# Settings of which more adds to what a journal has: samples, the points of a curve. Each request is
+# known by all that decides it, so what is the same in both runs is taken over, and nothing else.
+ADDING = frozenset({"n", "max_thinking_tokens", "max_tries"})

@@ -1,17 +1,34 @@
-"""Short digests that tell weights, tokenizers and texts apart. Knows no file and no setting."""
+"""Short digests that tell weights, tokenizers, texts and files apart. Knows no setting."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-VALUES_PER_TENSOR = 64
+BLOCK = 1 << 22  # words of 8 bytes that are summed up at once
+_MULTIPLIER = 0x1E3779B97F4A7C15  # spreads the weights of words over all 64 bits
+# Of configs: says where a model came from, not what it computes.
+_PLACES = frozenset(
+    {
+        "transformers_version",
+        "base_model_name_or_path",
+        "name_or_path",
+        "inference_mode",
+        "revision",
+    }
+)
 
 
 def digest(*texts: str) -> str:
     """Return 12 characters that tell texts apart."""
-    return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=6).hexdigest()
+    return hashlib.blake2b(
+        "\x1f".join(texts).encode("utf-8", "surrogatepass"), digest_size=6
+    ).hexdigest()
 
 
 def json_key(value: Any, **options: Any) -> str:
@@ -21,22 +38,104 @@ def json_key(value: Any, **options: Any) -> str:
 
 
 def weights_digest(model: Any) -> str:
-    """Return a digest of names, shapes and some values spread over each tensor of a torch module.
+    """Return a digest of the names, shapes and all bytes of the tensors of a torch module.
 
-    Training changes nearly all values, so some of them tell; a name of a folder does not.
+    Every byte counts, as one row of an embedding decides tokens too. Tensors are summed up where
+    they are, a GPU's on the GPU; those that are not in memory count by name and shape alone.
     """
-    import torch
-
     state = hashlib.blake2b(digest_size=6)
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         state.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         if not tensor.is_meta:
-            flat = tensor.detach().reshape(-1)
-            some = flat[:: max(1, flat.numel() // VALUES_PER_TENSOR)].cpu().contiguous()
-            state.update(bytes(some.view(torch.uint8).tolist()))
+            state.update(repr(_checksums(tensor)).encode())
     return state.hexdigest()
 
 
+def _checksums(tensor: Any) -> list[int]:
+    """Return a sum of each block of a tensor's bytes in which every word has a weight of its own.
+
+    Weights are odd, so that no change of one word leaves a sum modulo 2**64 as it was.
+    """
+    import torch
+
+    data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    padded = torch.nn.functional.pad(data, (0, -data.numel() % 8)).view(torch.int64)
+    weights = torch.arange(min(BLOCK, padded.numel()), device=data.device) * _MULTIPLIER * 2 + 1
+    sums = [(words * weights[: words.numel()]).sum() for words in padded.split(BLOCK)]
+    return torch.stack(sums).tolist() if sums else []
+
+
+def config_digest(model: Any) -> str:
+    """Return a digest of what a transformers or PEFT model is built by: scales, norms, rotation.
+
+    Where it was loaded from, and by which version, is left out.
+    """
+    adapters = getattr(model, "peft_config", None) or {}
+    configs = [model.config.to_dict(), *(adapters[name].to_dict() for name in sorted(adapters))]
+    kept = [{k: v for k, v in c.items() if k not in _PLACES and k[0] != "_"} for c in configs]
+    return digest(json.dumps(kept, sort_keys=True, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+
+
 def tokenizer_digest(tokenizer: Any) -> str:
-    """Return a digest of a transformers tokenizer's vocabulary, added tokens included."""
-    return digest(json.dumps(sorted(tokenizer.get_vocab().items())))
+    """Return a digest of all that a transformers tokenizer reads and writes text by."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return digest(json.dumps(sorted(tokenizer.get_vocab().items())))
+    return digest(json.dumps({**json.loads(backend.to_str()), "padding": None, "truncation": None}))
+
+
+def files_digest(folder: str | Path) -> str:
+    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere.
+
+    A file that was read before and has the size, time and inode of then is not read again.
+    """
+    known = _read_known()
+    found = {}
+    for path in sorted(path for path in Path(folder).iterdir() if path.is_file()):
+        stat = path.stat()
+        key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
+        found[path.name] = (key, known.get(key) or _file_hash(path))
+    new = {key: value for key, value in found.values() if key not in known}
+    if new:
+        _write_known({**known, **new})
+    return digest(repr([(name, value) for name, (_, value) in found.items()]))
+
+
+def folder_facts(names: Mapping[str, Any]) -> dict[str, str]:
+    """Return the digests of those of the named checkpoints that are local folders."""
+    texts = {name: value for name, value in names.items() if isinstance(value, str) and value}
+    return {f"{n} files": files_digest(v) for n, v in texts.items() if Path(v).is_dir()}
+
+
+def _file_hash(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _known_file() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lm_eval_tts" / "hashes.json"
+
+
+def _read_known() -> dict[str, str]:
+    try:
+        known = json.loads(_known_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write_known(known: dict[str, str]) -> None:
+    path = _known_file()
+    with suppress(OSError):  # it only saves time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(known), encoding="utf-8")
+        part.replace(path)

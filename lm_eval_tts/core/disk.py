@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lm_eval_tts.errors import SettingsError
 
@@ -33,3 +36,30 @@ def check_writable(name: str, folder: str | Path) -> None:
             f"{name}={str(folder)!r}: the disk has {free / 2**20:.0f} MiB left, at least "
             f"{MIN_FREE_BYTES // 2**20} are needed: make room or name another folder"
         )
+
+
+def refuse_links(name: str, paths: Iterable[Path]) -> None:
+    """Raise SettingsError where a file that is to be written is a link or a folder.
+
+    name: the setting that gave their folder.
+    """
+    for path in paths:
+        if path.is_symlink() or path.is_dir():
+            kind = "a link" if path.is_symlink() else "a folder"
+            raise SettingsError(
+                f"{name}={str(path.parent)!r}: {path.name} is {kind} and no file: remove it, or "
+                "name another folder"
+            )
+
+
+def locked(name: str, path: Path) -> FileLock:
+    """Return a lock that this process has. Raises SettingsError where another one has it."""
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise SettingsError(
+            f"{name}={str(path.parent)!r} is being written by another process: wait for it, or "
+            "name another folder"
+        ) from None
+    return lock

@@ -5,32 +5,38 @@
 
 The first record tells the run; one of another run is refused. A record is in the file before its
 result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
-last second. A record that is torn or damaged is dropped with a note. Every rank reads all files,
-so a run may continue with another number of ranks. Knows nothing of engines or of what is stored.
+last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
+record is. Every rank reads all files, so a run may continue with another number of ranks. Links
+are not followed to write. Knows nothing of engines or of what is stored.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import logging
 import os
 import time
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from lm_eval_tts.core.disk import check_writable
+from lm_eval_tts.core.disk import check_writable, locked, refuse_links
+from lm_eval_tts.core.records import (
+    BROKEN,
+    content_of,
+    is_whole,
+    lines_of,
+    looks_damaged,
+    make_record,
+    record_key,
+)
 from lm_eval_tts.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
 RUN, TASK = "run", "task"  # keys of records that describe; others hold results
 SYNC_SECONDS = 1.0
+NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 Facts = Mapping[str, str]
 
 
@@ -53,8 +59,10 @@ class Journal:
         self.folder = Path(folder).expanduser()
         check_writable("journal", self.folder)
         self._run = dict(run)
+        self.lost: str | None = None  # why what was written is not there any more, if so
         self._path = self.folder / f"rank{rank}.journal"
-        self._lock = _locked(self._path.with_suffix(".lock"), self.folder)
+        refuse_links("journal", [self._path.with_suffix(x) for x in (".journal", ".lock", ".new")])
+        self._lock = locked("journal", self._path.with_suffix(".lock"))
         self._places: dict[str, _Place] = {}
         self._tasks: dict[str, dict[str, Any]] = {}
         self._unwritten: dict[str, bytes] = {}
@@ -66,11 +74,14 @@ class Journal:
         except BaseException:
             self._lock.release()
             raise
-        self._file = self._path.open("ab", buffering=0)
+        flags = os.O_WRONLY | os.O_APPEND | NO_LINKS
+        self._file = os.fdopen(os.open(self._path, flags), "ab", buffering=0)
         self._end = self._path.stat().st_size
         self._synced = time.monotonic()
-        if self._places:
-            logger.info("journal %s: %d finished results", self.folder, len(self._places))
+        if rank == 0:
+            logger.info(
+                "journal %s: %d finished results taken over", self.folder, len(self._places)
+            )
 
     def __enter__(self) -> Journal:
         return self
@@ -85,13 +96,21 @@ class Journal:
     def get(self, key: str) -> Any:
         """Return the result of a key as JSON, or None."""
         if key in self._unwritten:
-            return _payload(self._unwritten[key])
+            return content_of(self._unwritten[key])
         if (place := self._places.get(key)) is None:
             return None
-        with place.path.open("rb", buffering=0) as file:
-            file.seek(place.offset)
-            line = file.read(place.length)
-        return _payload(line)
+        try:
+            with place.path.open("rb", buffering=0) as file:
+                file.seek(place.offset)
+                return content_of(file.read(place.length))
+        except (OSError, *BROKEN) as error:
+            self.forget(key, str(error))
+            return None
+
+    def forget(self, key: str, reason: str) -> None:
+        """Drop a result that cannot be used, so that it is computed again."""
+        logger.warning("journal %s: a result is computed again (%s)", self.folder, reason)
+        self._places.pop(key, None)
 
     def add(self, key: str, result: Any) -> bool:
         """Append a result, anything that JSON can tell; False if the key has one, which stays.
@@ -100,7 +119,7 @@ class Journal:
         """
         if key in self._places or key in self._unwritten:
             return False
-        self._unwritten[key] = _line(key, result)
+        self._unwritten[key] = make_record(key, result)
         self._write()
         return True
 
@@ -125,7 +144,7 @@ class Journal:
             merged = {"settings": dict(settings), "documents": {**seen, **documents}}
             self._tasks[task] = merged
             with contextlib.suppress(OSError):  # the first result will say so
-                self._append(_line(TASK, {"task": task, **merged}))
+                self._append(make_record(TASK, {"task": task, **merged}))
 
     def close(self) -> None:
         """Bring everything to the disk and let others write."""
@@ -135,26 +154,57 @@ class Journal:
                 logger.warning("%d results are not in the journal", len(self._unwritten))
             with contextlib.suppress(OSError):  # a disk that is full was told of
                 self._sync()
+            self._check_there()
             self._file.close()
         self._lock.release()
 
     def _begin(self) -> None:
-        """Make the file with its first record, whole or not at all."""
+        """Make the file with its first record, whole or not at all; put a damaged one aside."""
         if self._path.exists() and self._path.stat().st_size:
-            return
+            if self._has_head(self._path):
+                return
+            if not looks_damaged(self._path):
+                raise SettingsError(
+                    f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
+                    "package: name another folder"
+                )
+            os.replace(self._path, self._path.with_suffix(".damaged"))
+            logger.warning("%s: its head is damaged, it is begun anew", self._path)
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(_line(RUN, self._run))
+        fresh.unlink(missing_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
+        with os.fdopen(file, "wb") as out:
+            out.write(make_record(RUN, self._run))
         os.replace(fresh, self._path)
+
+    def _has_head(self, path: Path) -> bool:
+        """Compare the run of a file; False where its first record is not to be read."""
+        with path.open("rb") as file:
+            first = file.readline()
+        try:
+            run = content_of(first) if is_whole(first) and record_key(first) == RUN else None
+        except BROKEN:
+            run = None
+        if isinstance(run, dict) and run != self._run:
+            raise self._refusal("run", run, self._run)
+        return run is not None
 
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
-        _check_kind(path, self.folder)
+        try:
+            if not self._has_head(path):
+                logger.warning("%s: its head is damaged, it is left out", path)
+                return
+            self._take_all(path)
+        except OSError as error:
+            logger.warning("%s is left out: %s", path, error.strerror or error)
+
+    def _take_all(self, path: Path) -> None:
         end, damaged, torn = 0, 0, 0
-        for offset, line in _lines(path):
-            if not _is_whole(line):
+        for offset, line in lines_of(path):
+            if not self._take(path, offset, line):
                 torn += 1
                 continue
-            self._take(path, offset, line)
             end, damaged, torn = offset + len(line), damaged + torn, 0
         if damaged:
             logger.warning("%s: %d damaged records are computed again", path, damaged)
@@ -162,14 +212,19 @@ class Journal:
             logger.warning("%s: the last record was torn, it is computed again", path)
             os.truncate(path, end)
 
-    def _take(self, path: Path, offset: int, line: bytes) -> None:
-        key = line[9:].split(b" ", 1)[0].decode()
-        if key == RUN and (run := _payload(line)) != self._run:
-            raise self._refusal("run", run, self._run)
-        if key == TASK:
-            self._join_task(_payload(line))
-        elif key != RUN:
+    def _take(self, path: Path, offset: int, line: bytes) -> bool:
+        """Note a record; False if it is damaged."""
+        if not is_whole(line):
+            return False
+        try:
+            key = record_key(line)
+            if key == TASK:
+                self._join_task(content_of(line))
+        except BROKEN:
+            return False
+        if key not in (RUN, TASK):
             self._places.setdefault(key, _Place(path, offset, len(line)))
+        return True
 
     def _join_task(self, noted: dict[str, Any]) -> None:
         known = self._tasks.setdefault(
@@ -193,6 +248,7 @@ class Journal:
                 del self._unwritten[key]
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 self._sync()
+                self._check_there()
         except OSError as error:
             if not self._told:
                 logger.warning(
@@ -220,47 +276,12 @@ class Journal:
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
-
-def _check_kind(path: Path, folder: Path) -> None:
-    """Raise SettingsError unless a file begins as ours do."""
-    with path.open("rb") as file:
-        first = file.readline()
-    if not _is_whole(first) or first[9:].split(b" ", 1)[0].decode() != RUN:
-        raise SettingsError(
-            f"journal={str(folder)!r}: {path.name} is not a journal of this package, or its head "
-            "is damaged: name a new folder"
-        )
-
-
-def _locked(path: Path, folder: Path) -> FileLock:
-    lock = FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise SettingsError(
-            f"journal={str(folder)!r} is being written by another process: wait for it, or name "
-            "another folder"
-        ) from None
-    return lock
-
-
-def _line(key: str, content: Any) -> bytes:
-    packed = base64.b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1))
-    body = key.encode() + b" " + packed
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def _is_whole(line: bytes) -> bool:
-    return line.endswith(b"\n") and b"%08x" % zlib.crc32(line[9:-1]) == line[:8]
-
-
-def _payload(line: bytes) -> Any:
-    return json.loads(zlib.decompress(base64.b64decode(line.rsplit(b" ", 1)[1])))
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    with path.open("rb") as file:
-        for line in file:
-            yield offset, line
-            offset += len(line)
+    def _check_there(self) -> None:
+        """Notice that the file was removed, or its disk is gone, while we write to it."""
+        try:
+            there = os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except OSError:
+            there = False
+        if not there and self.lost is None:
+            self.lost = f"journal {self.folder} was removed or cannot be reached any more"
+            logger.error("%s: what is finished is not kept there", self.lost)

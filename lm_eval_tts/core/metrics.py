@@ -85,6 +85,7 @@ METRICS = (
     Metric(name="engine_calls", usage="engine_calls", heading="calls", column="always"),
     Metric(name="scorer_calls", usage="scorer_calls"),  # recorded where a reward model rated
     Metric(name="scorer_tokens", usage="scorer_tokens"),
+    Metric(name="scorer_unrated", usage="scorer_unrated"),
     Metric(name="waits", usage="waits"),
     # Of the whole command, from the results file.
     Metric(name="seconds", unit="seconds", heading="seconds", column="always", recorded=False),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError
+
+# Decimals of a rating that count. What a reward model reads together, and what it has read before,
+# moves the seventh; no choice may depend on that. Those that are equal to here tie, and ties have
+# rules of their own: the earlier path, or a draw by the document's seed.
+PRECISION = 4
 
 
 class Spent(NamedTuple):
@@ -43,3 +49,12 @@ class LoadedRewardModel(RewardModel, Protocol):
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes its scores differ from another's of the same name."""
+
+
+def settled(result: StepScores | RequestError) -> StepScores | RequestError:
+    """Return ratings as strategies see them: rounded to `PRECISION`, a failure if not finite."""
+    if isinstance(result, RequestError):
+        return result
+    if not all(map(math.isfinite, result.scores)):
+        return RequestError(f"the reward model's scores {result.scores} are not numbers")
+    return StepScores(tuple(round(score, PRECISION) for score in result.scores), result.num_tokens)

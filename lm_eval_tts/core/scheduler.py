@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any, Generic
 
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, T, Task
-from lm_eval_tts.core.reward_model import RewardModel
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, StepScores, T, Task
+from lm_eval_tts.core.reward_model import RewardModel, settled
 from lm_eval_tts.errors import RequestError, SettingsError
 
 
@@ -36,6 +37,19 @@ class Cost:
     """Responses that the reward model was asked about."""
     num_scorer_tokens: int = 0
     """Tokens of their texts."""
+    num_unrated: int = 0
+    """Responses that it could not rate."""
+    unrated: str = ""
+    """Why it could not, for the first of them."""
+
+    def count_rating(self, result: StepScores | RequestError) -> None:
+        """Count what the reward model said of a response."""
+        self.num_scores += 1
+        if isinstance(result, RequestError):
+            self.num_unrated += 1
+            self.unrated = self.unrated or str(result)
+        else:
+            self.num_scorer_tokens += result.num_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +130,9 @@ class _Scheduler:
         asked = [(frame, op) for frame, op in asked if not frame.cancelled]
         if not asked or self._reward_model is None:
             return
-        results = self._reward_model.score([op for _, op in asked])
+        results = map(settled, self._reward_model.score([op for _, op in asked]))
         for (frame, _), result in zip(asked, results, strict=True):
-            frame.cost.num_scores += 1
-            if not isinstance(result, RequestError):
-                frame.cost.num_scorer_tokens += result.num_tokens
+            frame.cost.count_rating(result)
             self._resume_later(frame, result)
         self._drain()
 
@@ -147,8 +159,10 @@ class _Scheduler:
                 op = frame.program.send(value)
         except StopIteration as stop:
             self._end(frame, stop.value)
-        except RequestError as error:
-            self._end(frame, error)
+        except SettingsError:  # of no document, but of all
+            raise
+        except Exception as error:  # whatever a strategy's code raises
+            self._end(frame, failure_of("the strategy", error))
         else:
             self._dispatch(frame, op)
 
@@ -241,7 +255,8 @@ def run(
     work it can take, so scores wait for that and go in larger batches.
 
     A program whose request cannot be served may catch the RequestError where it yielded the op;
-    if it does not, the error is its result and the others go on.
+    if it does not, the error is its result and the others go on. Whatever else a program raises
+    ends it alike, but a SettingsError, which is raised here.
     """
     scheduler = _Scheduler(engine, reward_model)
     finished: deque[Result[T]] = deque()

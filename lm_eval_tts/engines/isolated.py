@@ -3,7 +3,7 @@
 When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
 engine and run again one by one: those that break it once more are failures with a reason, the
 others have their results, the same ones, since seeds belong to ops. An engine that breaks on
-everything is beyond that, and its error is raised.
+everything, or whose device is lost, is not asked again: all that is left fails with its error.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import logging
 from typing import NamedTuple
 
 from lm_eval_tts.core.engine import Engine, Output, check_fits
+from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.wrapping import EngineWrapper
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
-MAX_BREAKS = 5  # one after the other, without a step that went well between them
+MAX_BREAKS = 32  # one after the other, without a step that went well between them
 
 
 class _Asked(NamedTuple):
@@ -27,10 +28,14 @@ class _Asked(NamedTuple):
 
 
 class IsolatedEngine(EngineWrapper):
-    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that."""
+    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
+
+    lost: why the engine is not asked any more, if so.
+    """
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
+        self.lost: str | None = None
         self._inside: dict[int, _Asked] = {}  # what the engine has
         self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
         self._waiting: dict[int, _Asked] = {}  # what came meanwhile
@@ -45,21 +50,20 @@ class IsolatedEngine(EngineWrapper):
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
-        if self._suspects or self._waiting:
+        if self._suspects or self._waiting or self.lost:
             self._waiting[request_id] = _Asked(op, seed)
         else:
             self._enter(request_id, _Asked(op, seed))
 
     def step(self) -> list[Output]:
         """Advance the engine; where it raises, find out whose fault it was."""
+        if self.lost:
+            return self._fail_all(self.lost)
         if not self._inside and (refused := self._admit()):
             return refused
         try:
             outputs = self._engine.step()
         except Exception as error:  # whatever a model's code raises
-            self._num_breaks += 1
-            if self._num_breaks == MAX_BREAKS:
-                raise
             return self._take_out(error)
         self._num_breaks = 0
         for output in outputs:
@@ -87,18 +91,33 @@ class IsolatedEngine(EngineWrapper):
         for request_id, asked in entering.items():
             try:
                 self._enter(request_id, asked)
-            except RequestError as error:
-                refused.append(Output(request_id, error))
+            except Exception as error:
+                refused.append(Output(request_id, failure_of("the engine", error)))
         return refused
 
     def _take_out(self, error: Exception) -> list[Output]:
         """Clear the engine; a request that was alone in it has failed, several are suspects."""
+        self._num_breaks += 1
         taken, self._inside = self._inside, {}
         for request_id in taken:
             self._engine.abort(request_id)
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if device_lost(error):
+            self.lost = f"the device is lost ({reason_of(error)}): start again"
+        elif self._num_breaks == MAX_BREAKS:
+            self.lost = f"the engine failed {MAX_BREAKS} times in a row, last by {reason_of(error)}"
+        if self.lost:
+            logger.error("%s; what is left is not tried in this run", self.lost)
+            self._suspects |= taken
+            return self._fail_all(self.lost)
         if len(taken) == 1:
-            return [Output(next(iter(taken)), RequestError(f"the engine failed on it: {reason}"))]
-        logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
+            return [Output(next(iter(taken)), failure_of("the engine", error))]
+        logger.warning(
+            "the engine failed (%s): %d requests run one by one", reason_of(error), len(taken)
+        )
         self._suspects = taken
         return []
+
+    def _fail_all(self, reason: str) -> list[Output]:
+        held = {**self._suspects, **self._waiting}
+        self._suspects, self._waiting = {}, {}
+        return [Output(request_id, RequestError(reason)) for request_id in held]

@@ -38,8 +38,8 @@ class JournaledEngine(EngineWrapper):
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         key = op_key(op, seed)
-        if (found := self._journal.get(key)) is not None:
-            self._known[request_id] = unpack(found)
+        if (known := self._recall(key)) is not None:
+            self._known[request_id] = known
             return
         self._engine.add_request(request_id, op, seed)
         self._keys[request_id] = key
@@ -57,6 +57,16 @@ class JournaledEngine(EngineWrapper):
         self._keys.pop(request_id, None)
         self._engine.abort(request_id)
 
+    def _recall(self, key: str) -> tuple[Completion, ...] | None:
+        """Return what the journal has; what it cannot have from us is computed again."""
+        if (found := self._journal.get(key)) is None:
+            return None
+        try:
+            return unpack(found)
+        except (TypeError, ValueError) as error:
+            self._journal.forget(key, str(error))
+            return None
+
     def _keep(
         self, key: str, result: tuple[Completion, ...] | RequestError
     ) -> tuple[Completion, ...] | RequestError:
@@ -65,7 +75,7 @@ class JournaledEngine(EngineWrapper):
             return result
         if self._journal.add(key, pack(result)):
             return result
-        return unpack(self._journal.get(key))
+        return self._recall(key) or result
 
 
 def op_key(op: Generate, seed: int) -> str:

@@ -66,6 +66,49 @@ def add_task_path(manager_module: ModuleType) -> None:
     task_manager.__init__ = init
 
 
+def grade_any_task(task_module: ModuleType) -> None:
+    """Have every task grade what follows the thinking, where one of our models has answered."""
+    import functools
+    import importlib
+
+    original = task_module.Task.build_all_requests
+
+    @functools.wraps(original)
+    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.OUTPUT_TYPE == "generate_until":
+            importlib.import_module(TASK_GRADING).attach(self)
+
+    task_module.Task.build_all_requests = build_all_requests
+
+
+def aggregate_points(group_module: ModuleType) -> None:
+    """Have a group that aggregates a metric aggregate it at each point of its tasks too."""
+    import dataclasses
+    import functools
+
+    original = group_module.Group.aggregate
+
+    @functools.wraps(original)
+    def aggregate(self: Any, task_metrics: Any) -> Any:
+        leaves = [task_metrics.get(task.task_name, {}) for task in self.get_all_tasks()]
+        known = {key.partition(",")[0] for found in leaves for key in found}
+        listed = self.aggregate_metric_list or []
+        points = [
+            dataclasses.replace(config, metric=name)
+            for config in listed
+            for name in sorted(known)
+            if name.startswith(f"{config.metric}@") and "_stderr" not in name
+        ]
+        if not points:
+            return original(self, task_metrics)
+        return original(
+            dataclasses.replace(self, aggregate_metric_list=[*listed, *points]), task_metrics
+        )
+
+    group_module.Group.aggregate = aggregate
+
+
 def prepare_runs(evaluator_module: Any) -> None:
     """Have settings checked before a model is loaded, and our tasks made ready for any model."""
     import importlib
@@ -114,22 +157,6 @@ def _after(action: Callable[..., None], function: Callable[..., Any]) -> Callabl
     return call
 
 
-def grade_any_task(task_module: ModuleType) -> None:
-    """Have every task grade what follows the thinking, where one of our models has answered."""
-    import functools
-    import importlib
-
-    original = task_module.Task.build_all_requests
-
-    @functools.wraps(original)
-    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        if self.OUTPUT_TYPE == "generate_until":
-            importlib.import_module(TASK_GRADING).attach(self)
-
-    task_module.Task.build_all_requests = build_all_requests
-
-
 def guard_runs(run_module: ModuleType) -> None:
     """Have runs of our models end in one line and an exit code that tells."""
     from lm_eval_tts.harness.guard import guarded
@@ -175,6 +202,7 @@ def _let_argparse_tell(action: Any) -> None:
 
 _PATCHES = {
     "lm_eval.models": register_models,
+    "lm_eval.api.group": aggregate_points,
     "lm_eval.api.task": grade_any_task,
     "lm_eval.tasks.manager": add_task_path,
     "lm_eval.evaluator": prepare_runs,

@@ -1,21 +1,63 @@
-"""Keys and tokens come from the environment: what stands in model_args, lm_eval logs and saves."""
+"""Keys and tokens come from the environment: what stands in arguments, lm_eval logs and saves."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from lm_eval_tts.errors import SettingsError
 
-SECRET = re.compile(r"(^|_)(token|key|secret|password|authorization)$", re.IGNORECASE)
-NO_SECRETS = frozenset({"think_end_token", "add_bos_token"})  # lm_eval's, about the vocabulary
+SECRET = re.compile(
+    r"(^|[_-])(token|key|secret|passw(or)?d|authorization|credentials?|bearer|sig|signature)$"
+    r"|(api|access|secret|private)key$",
+    re.IGNORECASE,
+)
+# Of lm_eval and of tokenizers, about the vocabulary; and settings that lack their last letter, of
+# which another message says so.
+NO_SECRETS = frozenset(
+    {"think_end_token", "add_bos_token"}
+    | {f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix")}
+    | {f"{name}_token" for name in ("max_thinking", "min_thinking", "thinking", "max_answer")}
+)
 
 
 def refuse_credentials(names: Iterable[str]) -> None:
     """Raise SettingsError if an argument's name is that of a secret; its value is never shown."""
     for name in names:
         if SECRET.search(name) and name not in NO_SECRETS:
-            raise SettingsError(
-                f"{name}= in model_args would be written to the results: set it in the environment "
-                "(HF_TOKEN for the Hub, OPENAI_API_KEY for a server)"
-            )
+            raise _refusal(name)
+
+
+def refuse_secrets(value: Any) -> None:
+    """Raise SettingsError if there is a secret anywhere in an argument: by a name, or in a URL."""
+    if isinstance(value, Mapping):
+        refuse_credentials(map(str, value))
+        for inner in value.values():
+            refuse_secrets(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            refuse_secrets(inner)
+    elif isinstance(value, str) and ("://" in value or "?" in value):
+        _refuse_in_url(value)
+
+
+def _refuse_in_url(text: str) -> None:
+    try:
+        url = urlsplit(text)
+        refuse_credentials(name for name, _ in parse_qsl(url.query, keep_blank_values=True))
+        password = url.password
+    except SettingsError:
+        raise
+    except ValueError:  # no URL after all
+        return
+    if password:
+        raise _refusal("the password in a URL")
+
+
+def _refusal(name: str) -> SettingsError:
+    return SettingsError(
+        f"{name}: a value given in arguments would be written to the results: set it in the "
+        "environment (HF_TOKEN for the Hub, OPENAI_API_KEY for a server)"
+    )

@@ -1,8 +1,8 @@
 """Around a run of lm_eval's command: one line for a user's error, an exit code that tells.
 
     0    all well                        2    a wrong setting, data that cannot be read
-    1    too many requests failed, or    130  stopped by Ctrl-C
-         the results were not written
+    1    too many requests failed, or    130  stopped by Ctrl-C; by SIGTERM 143, SIGHUP 129,
+         the results were not written         SIGUSR1 138
 
 `autoload` puts it around `lm_eval run`. It acts on models of this package only; who calls lm_eval
 from Python has the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
@@ -26,16 +26,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lm_eval_tts.core.arguments import ADDING
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
+from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
 from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
+JOURNALS = "journals"  # folder beside the results
 WRITER = "lm_eval.loggers.evaluation_tracker"
 READS_SETTINGS = ("lm_eval.config", "lm_eval.tasks")  # whatever is raised within
 # What these check by themselves, not what is raised in what they call.
@@ -51,7 +55,7 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         logging.getLogger(WRITER).addHandler(unsaved)
         try:
             output_path.set(getattr(args, "output_path", None))
-            with watched() as states, quiet() if _is_ours(args) else nullcontext():
+            with watched(_journals(args)) as states, quiet() if _is_ours(args) else nullcontext():
                 _run(execute, args, states)
         finally:
             logging.getLogger(WRITER).removeHandler(unsaved)
@@ -59,8 +63,30 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
             _leave(FAILED, _not_written(unsaved.messages, states[-1].journal))
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
+        for state in states:
+            if state.journal_lost and not getattr(args, "output_path", None):
+                _leave(FAILED, f"{state.journal_lost}, and there is no --output_path: name one")
+            if state.journal_lost:
+                _say(f"{state.journal_lost}; the results are written all the same")
+            state.forget_journal()
 
     return run
+
+
+def _journals(args: Any) -> str | None:
+    """Return where journals without a name of their own go, begun with what the command asks.
+
+    So commands that ask for other tasks, or otherwise, do not meet; more samples or points do.
+    """
+    path = getattr(args, "output_path", None)
+    if not path or not _is_ours(args):
+        return None
+    folder = Path(path).parent if Path(path).suffix == ".json" else Path(path)
+    given = getattr(args, "gen_kwargs", None) or {}
+    asked = {name: repr(value) for name, value in given.items() if name not in ADDING}
+    tasks = getattr(args, "tasks", None)
+    shots = [getattr(args, name, None) for name in ("num_fewshot", "apply_chat_template")]
+    return str(folder / JOURNALS / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
 
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
@@ -70,17 +96,22 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     """
     try:
         _check(args)
-        execute(args)
+        with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():
+            execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
-    except KeyboardInterrupt:
-        if not states:
+    except KeyboardInterrupt as interrupt:
+        if not states and not isinstance(interrupt, Stopped):
             raise
-        _leave(INTERRUPTED, states[-1].how_to_resume())
+        _leave(exit_code(interrupt), _how_to_resume(states))
     except Exception as error:
         if not (_is_ours(args) and _is_the_users(error)):
             raise
         _leave(WRONG_SETTING, _in_short(error))
+
+
+def _how_to_resume(states: Sequence[RunState]) -> str:
+    return states[-1].how_to_resume() if states else "interrupted before a model was loaded"
 
 
 def _check(args: Any) -> None:
@@ -97,8 +128,9 @@ def _check(args: Any) -> None:
     tasks = getattr(args, "tasks", None) or ""
     names = tasks.split(",") if isinstance(tasks, str) else tasks
     search_also(path for name in names for path in glob.glob(name))
+    for name in ("model_args", "gen_kwargs", "metadata"):
+        refuse_secrets(getattr(args, name, None))
     model_args = getattr(args, "model_args", None) or {}
-    refuse_credentials(model_args)
     check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
@@ -151,7 +183,7 @@ def _nearest_tasks(message: str) -> str:
 
 def _not_written(messages: list[str], journal: str | None) -> str:
     rest = (
-        f"make room and give the same command again: it takes everything from {journal}"
+        f"make room and give the same command again: it takes everything from journal={journal}"
         if journal
         else "with journal=<folder> in --model_args nothing would be computed again"
     )
@@ -162,11 +194,16 @@ def _leave(code: int, message: str) -> NoReturn:
     """End the process with one line, named after its rank where there are several."""
     if os.environ.get("LMEVAL_LOG_LEVEL", "").upper() == "DEBUG":
         traceback.print_exc()
+    _say(message)
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
     rank = os.environ.get("RANK", "0")
     where = f" (rank {rank})" if rank != "0" else ""
     sys.stdout.flush()
     sys.stderr.write(f"lm_eval_tts{where}: {' '.join(message.split())}\n")
-    sys.exit(code)
+    sys.stderr.flush()
 
 
 class _Unsaved(logging.Handler):

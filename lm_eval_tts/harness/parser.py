@@ -14,7 +14,7 @@ EXAMPLES = """examples:
 """
 
 
-class Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """As argparse's, without the usage above each complaint."""
 
     def __init__(self, **options: Any) -> None:

@@ -24,7 +24,7 @@ class Usage:
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
     scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens:
-    those of question and steps in them.
+    those of question and steps in them; scorer_unrated: responses that it could not rate.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
     thinking was cut by its limit. out_of_context: the context window did it, not the budget.
     """
@@ -37,6 +37,7 @@ class Usage:
     engine_calls: int = 0
     scorer_calls: int = 0
     scorer_tokens: int = 0
+    scorer_unrated: int = 0
     waits: int = 0
     tries: int = 1
     truncated: bool = False

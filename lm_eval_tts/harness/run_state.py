@@ -7,10 +7,13 @@ one, are not seen by it.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 MAX_FAILURES = 0.1  # share of requests that may fail before the exit code says so
@@ -33,25 +36,42 @@ class RunState:
 
     journal: str | None = None
     """The folder, if there is one."""
+    journals: str | None = None
+    """How the path of a journal begins that the user has not named; None: there is to be none."""
     max_failures: float = MAX_FAILURES
     """Share of requests that may fail."""
     tally: Tally = field(default_factory=Tally)
-    """On this rank, and on rank 0 on all of them once lm_eval has gathered."""
+    """On this rank."""
+    total: Tally | None = None
+    """On all ranks: rank 0 knows it once lm_eval has gathered."""
     first_failure: str = ""
     """Why the first of them was not served."""
     num_journaled: int = 0
     """Results in the journal."""
+    journal_lost: str | None = None
+    """Why what was in the journal is not there any more, if so."""
+    lost: str | None = None
+    """Why the engine could not be asked to the end, if so."""
 
     def __post_init__(self) -> None:
         if (states := _watched.get()) is not None:
             states.append(self)
 
+    def forget_journal(self) -> None:
+        """Remove the journal of a run that has ended well, unless the user has named it."""
+        if self.journals and self.journal and os.environ.get("RANK", "0") == "0":
+            shutil.rmtree(self.journal, ignore_errors=True)
+            with suppress(OSError):  # others may be in it
+                Path(self.journal).parent.rmdir()
+
     def complaint(self) -> str | None:
-        """Say that too many requests failed, if so."""
-        total, failed = self.tally
+        """Say that the engine was lost or too many requests failed, if so."""
+        total, failed = self.total or self.tally
+        again = "the same command tries them again" if self.journal else "see the samples for why"
+        if self.lost:
+            return f"{self.lost}; {failed} of {total} requests failed, all is written: {again}"
         if not failed or failed <= self.max_failures * total:
             return None
-        again = "the same command tries them again" if self.journal else "see the samples for why"
         first = f" (the first: {self.first_failure})" if self.first_failure else ""
         return (
             f"{failed} of {total} requests failed, more than max_failures={self.max_failures:g} "
@@ -60,6 +80,8 @@ class RunState:
 
     def how_to_resume(self) -> str:
         """Say what becomes of the work of a run that was stopped."""
+        if self.journals and not self.journal:
+            return "interrupted before the first result: give the same command again"
         if self.journal is None:
             return (
                 "interrupted; with journal=<folder> in --model_args a run goes on where it stopped"
@@ -70,17 +92,33 @@ class RunState:
         )
 
 
+def note_failed_document() -> None:
+    """Count a document that was answered and then could not be graded, if a run is watched."""
+    if states := _watched.get():
+        states[-1].tally = states[-1].tally.plus(Tally(0, 1))
+
+
+def journals_of_this_run() -> str | None:
+    """Return how the paths of journals without a name begin in this `watched` block."""
+    return _journals.get()
+
+
 output_path: ContextVar[str | None] = ContextVar("output_path", default=None)
 """Where the command writes its results."""
 _watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
+_journals: ContextVar[str | None] = ContextVar("journals", default=None)
 
 
 @contextmanager
-def watched() -> Iterator[list[RunState]]:
-    """Collect the states of the models that are made in this block, in their order."""
+def watched(journals: str | None = None) -> Iterator[list[RunState]]:
+    """Collect the states of the models that are made in this block, in their order.
+
+    journals: how the path of a journal begins that has no name of its own; None: there is none.
+    """
     states: list[RunState] = []
-    token = _watched.set(states)
+    tokens = _watched.set(states), _journals.set(journals)
     try:
         yield states
     finally:
-        _watched.reset(token)
+        _watched.reset(tokens[0])
+        _journals.reset(tokens[1])

@@ -12,7 +12,7 @@ from typing import Any
 from lm_eval_tts.checkpoints import NAMES
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_credentials
+from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
 from lm_eval_tts.settings import setting_names, take_settings
@@ -31,7 +31,10 @@ class OwnArguments:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Strategy settings, which are those of all tasks that do not say otherwise."""
     journal: str | None = None
-    """Folder that keeps finished requests, for a run to go on where it stopped."""
+    """Folder that keeps finished requests, for a run to go on where it stopped; None: a folder
+    beside the results, if they are written."""
+    keeps_journal: bool = True
+    """False: there is to be none."""
     max_failures: float = MAX_FAILURES
     """Share of requests that may fail before the command's exit code says so."""
     reward_model: RewardModelSettings | None = None
@@ -51,7 +54,7 @@ def take_arguments(
     strict: it takes no others, so any unknown name is refused; else one that is nearly, but not
     quite, a known one. Raises SettingsError.
     """
-    refuse_credentials(kwargs)
+    refuse_secrets(kwargs)
     known |= PASSED_BY_LM_EVAL | own
     if strict:
         allowed = known | setting_names(kwargs.get("strategy", "single"))
@@ -61,9 +64,11 @@ def take_arguments(
     journal, share = kwargs.pop("journal", None), kwargs.pop("max_failures", MAX_FAILURES)
     _check_loading(kwargs)
     max_failures = check_share("max_failures", share)
-    if journal is not None:
-        check_writable("journal", journal)
-    return OwnArguments(defaults, journal, max_failures, take_reward_model(kwargs))
+    word = str(journal).lower()
+    folder = None if word in ("none", "true", "false") else str(journal)
+    if folder is not None:
+        check_writable("journal", folder)
+    return OwnArguments(defaults, folder, word != "false", max_failures, take_reward_model(kwargs))
 
 
 def _check_loading(kwargs: Mapping[str, Any]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.chat import ChatPrompt, TemplateChat
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
 from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.models.session import Session, World
-from lm_eval_tts.prompts import Message
+from lm_eval_tts.prompts import Message, plain_prompt
+
+logger = logging.getLogger(__name__)
 
 
 class StrategyLM:
@@ -44,8 +48,16 @@ class StrategyLM:
     def apply_chat_template(
         self, chat_history: Sequence[Message], add_generation_prompt: bool = True
     ) -> ChatPrompt:
-        """Render a chat, keeping its messages for `generate_until` to put a style around."""
-        return ChatPrompt(self.template.apply(chat_history, add_generation_prompt), chat_history)
+        """Render a chat, keeping its messages for `generate_until` to put a style around.
+
+        One that the template refuses fails when it is to be answered, and no other with it.
+        """
+        try:
+            text = self.template.apply(chat_history, add_generation_prompt)
+        except Exception as error:  # whatever a template raises
+            failure = str(failure_of("the chat template", error))
+            return ChatPrompt(plain_prompt(chat_history), chat_history, failure)
+        return ChatPrompt(text, chat_history)
 
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
@@ -57,6 +69,20 @@ class StrategyLM:
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
         return responses
+
+    def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
+        """Rate continuations as lm-eval's own class does, after a line that says so.
+
+        Raises RequestError for a chat that could not be rendered.
+        """
+        for instance in requests:
+            check_rendered(instance.args[0])
+        logger.warning(
+            "%d log-likelihood requests: strategies act on written answers only, so these are "
+            "answered as without one",
+            len(requests),
+        )
+        return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""

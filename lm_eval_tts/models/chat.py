@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import jinja2
 
 from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 
@@ -20,16 +21,27 @@ class ChatPrompt(str):
     """
 
     messages: list[Message]
+    failure: str | None
+    """Why the template could not render them; the text is then a plain one, for the record."""
 
-    def __new__(cls, text: str, messages: Sequence[Message]) -> ChatPrompt:
+    def __new__(
+        cls, text: str, messages: Sequence[Message], failure: str | None = None
+    ) -> ChatPrompt:
         """Return the rendered text with its messages attached."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]
+        prompt.failure = failure
         return prompt
 
-    def __getnewargs__(self) -> tuple[str, list[Message]]:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple[str, list[Message], str | None]:  # type: ignore[override]
         """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.messages
+        return str(self), self.messages, self.failure
+
+
+def check_rendered(context: str) -> None:
+    """Raise RequestError for a prompt that the chat template could not render."""
+    if isinstance(context, ChatPrompt) and context.failure is not None:
+        raise RequestError(context.failure)
 
 
 class Rendered(NamedTuple):
@@ -75,19 +87,32 @@ class TemplateChat:
         template_args: Mapping[str, Any],
         encode_text: Callable[[str, bool | None], Sequence[int]],
     ) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._template_args = template_args
         self._encode_text = encode_text
 
-    def apply(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """Render a chat; where the template refuses a system message, it goes to the user turn."""
+    @property
+    def takes_no_instructions(self) -> bool:
+        """Its tokenizer_config.json says that the model can read none (`takes_instructions`)."""
+        return not self.tokenizer.init_kwargs.get("takes_instructions", True)
+
+    def apply(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        ends_turn: bool = False,
+    ) -> str:
+        """Render a chat; where the template refuses a system message, it goes to the user turn.
+
+        ends_turn: the last message is whole, and what the template ends a turn with follows it.
+        """
 
         def render(history: Sequence[Message]) -> str:
-            text: str = self._tokenizer.apply_chat_template(
+            text: str = self.tokenizer.apply_chat_template(
                 list(history),
                 tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
+                add_generation_prompt=add_generation_prompt and not ends_turn,
+                continue_final_message=not (add_generation_prompt or ends_turn),
                 **self._template_args,
             )
             return text
@@ -99,9 +124,10 @@ class TemplateChat:
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat; a plain one where there is no template."""
-        if self._tokenizer.chat_template is None:
+        if self.tokenizer.chat_template is None:
             return Rendered(plain_prompt(messages), templated=False)
-        return Rendered(self.apply(messages), templated=True)
+        begun = messages[-1]["role"] == "assistant"  # by the task's gen_prefix
+        return Rendered(self.apply(messages, add_generation_prompt=not begun), templated=True)
 
     def encode(self, prompt: Rendered) -> TokenIds:
         """Return the ids of a whole prompt."""

@@ -10,13 +10,14 @@ import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
 from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
 
 from lm_eval_tts.checkpoints import DEFAULTS, NAMES, find_checkpoint
-from lm_eval_tts.core.digests import weights_digest
+from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
@@ -57,7 +58,14 @@ class TTSHF(StrategyLM, HFLM):
         own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
+        # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
+        if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            thinking = str(thinking).lower() == "true"
+            args = kwargs.get("chat_template_args") or {}
+            kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        if kwargs.get("tp_plan"):
+            self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
@@ -68,6 +76,7 @@ class TTSHF(StrategyLM, HFLM):
             HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
+        self.enable_thinking = thinking
         self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
         self._serve({**names, "merge_peft": merge_peft})
@@ -96,11 +105,11 @@ class TTSHF(StrategyLM, HFLM):
         return self.tok_encode(text, add_special_tokens=add_special_tokens)
 
     def _facts(self) -> dict[str, Any]:
-        names = self.session.checkpoint.names
         return {
-            "pretrained": names["pretrained"],
-            "peft": names["peft"],
             "weights": weights_digest(self.model),
+            "config": config_digest(self.model),
+            "torch": version("torch"),
+            "transformers": version("transformers"),
             "dtype": self.model.dtype,
         }
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from lm_eval_tts.core.digests import digest
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.scheduler import Cost, Result
 from lm_eval_tts.core.trace import Candidate, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
@@ -15,21 +16,38 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
 from lm_eval_tts.models.plans import Plan
+from lm_eval_tts.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 def respond(plan: Plan, result: Result[Trace], tokenizer: Tokenizer) -> Response:
     """Return the response of a finished program; one that raised is a failure with its reason."""
-    if isinstance(result.value, RequestError):
-        logger.warning("a request could not be served: %s", result.value)
-        return failed(plan, str(result.value))
-    trace = result.value
+    try:
+        if isinstance(result.value, RequestError):
+            raise result.value
+        _check_rated(result.value, result.cost)
+        return _whole(plan, result.value, result.cost, tokenizer)
+    except Exception as error:  # what a tokenizer raises on some ids, too
+        return failed(plan.settings, str(failure_of("decoding", error)), prompt_of(plan))
+
+
+def _check_rated(trace: Trace, cost: Cost) -> None:
+    """Raise RequestError if a reward model was to choose, and could rate none of the candidates."""
+    rewards = [dict(candidate.scores).get("reward", 0.0) for candidate in trace.candidates]
+    if cost.num_unrated and rewards and all(map(math.isnan, rewards)):
+        raise RequestError(
+            f"none of {len(rewards)} responses could be rated, so none was chosen: {cost.unrated}"
+        )
+
+
+def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Response:
+    """Return the response with all its points and candidates."""
     return _response(
         plan,
         trace,
         tokenizer,
-        cost=result.cost,
+        cost=cost,
         prompt=prompt_of(plan),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(_candidate(plan, some, tokenizer) for some in trace.candidates),
@@ -37,12 +55,13 @@ def respond(plan: Plan, result: Result[Trace], tokenizer: Tokenizer) -> Response
     )
 
 
-def failed(plan: Plan, reason: str) -> Response:
+def failed(settings: Settings, reason: str, prompt: Prompt | None = None) -> Response:
     """Return an empty response with the points and candidates of a whole one.
 
-    So its metrics have the names of the others'.
+    So its metrics have the names of the others'. prompt: what was sent, if it came to that.
     """
-    strategy, tags = plan.settings.strategy, plan.settings.delimiters.tags
+    logger.warning("a request could not be served: %s", reason)
+    strategy, tags = settings.strategy, settings.delimiters.tags
     scores = dict.fromkeys(strategy.score_names, math.nan)
     candidate = Response("", Details(tags=tags, failure=reason, scores=scores))
     details = Details(
@@ -54,7 +73,7 @@ def failed(plan: Plan, reason: str) -> Response:
         },
         candidates=(candidate,) * (strategy.num_samples or bool(strategy.score_names)),
         independent=strategy.num_samples > 0,
-        prompt=prompt_of(plan),
+        prompt=prompt,
     )
     return Response("", details)
 
@@ -94,6 +113,7 @@ def _response(
         engine_calls=cost.num_engine_calls,
         scorer_calls=cost.num_scores,
         scorer_tokens=cost.num_scorer_tokens,
+        scorer_unrated=cost.num_unrated,
         waits=trace.num_waits,
         tries=trace.tries,
         truncated=trace.truncated("answer"),

@@ -8,6 +8,7 @@ model has a session of its own, and no two of them share anything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,28 +16,34 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
+from lm_eval_tts.core.trace import Trace
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.harness.run_state import RunState, Tally
+from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
-from lm_eval_tts.models.chat import Chat
+from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.families import ModelFamily, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
+from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
-from lm_eval_tts.models.responses import as_padding, respond
+from lm_eval_tts.models.responses import as_padding, failed, respond
+from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings
 from lm_eval_tts.strategies import Abilities
 
+logger = logging.getLogger(__name__)
+
 LOCAL = Abilities()  # what a checkpoint in this process can do
-ReadSettings = Callable[[Mapping[str, Any]], Settings]
 
 
 class World(NamedTuple):
@@ -44,6 +51,14 @@ class World(NamedTuple):
 
     rank: int = 0
     world_size: int = 1
+
+
+class Wanted(NamedTuple):
+    """One answer that is asked for."""
+
+    instance: Instance
+    repeat: int
+    settings: Settings
 
 
 class Answering(NamedTuple):
@@ -73,11 +88,17 @@ class Session:
     def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
         """Load the reward model, if one is named. Raises SettingsError."""
         self.defaults = dict(arguments.defaults)
-        self.state = RunState(arguments.journal, arguments.max_failures)
+        beside = arguments.keeps_journal and arguments.journal is None
+        self.state = RunState(
+            arguments.journal,
+            journals_of_this_run() if beside else None,
+            arguments.max_failures,
+        )
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
         self._engine: Engine | None = None
+        self.family = ModelFamily()
         if (named := arguments.reward_model) is not None:
             self._reward_name = named.reward_model
             named = replace(named, reward_model=find_checkpoint(named.reward_model))
@@ -93,6 +114,10 @@ class Session:
         """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
         self._make_engine, self._abilities = make_engine, abilities
+        if isinstance(chat, TemplateChat):
+            self.family = find_family(chat)
+            checkpoint.turn_end = self.family.turn_end
+            logger.info("%s", self.family.line(checkpoint.tokenizer))
 
     @property
     def engine(self) -> Engine:
@@ -120,13 +145,13 @@ class Session:
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
-        plans = [self.plan(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
         disable = not show_progress or world.rank != 0
         with (
             self._answering(instances, read, world.rank) as answering,
-            Progress(len(plans), disable=disable, world_size=world.world_size) as progress,
+            Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
         ):
-            made = self._run(plans, instances, answering, progress)
+            made = self._run(asked, answering, progress)
         self.count(made)
         responses = dict(zip(unique, made, strict=True))
         return [
@@ -141,11 +166,23 @@ class Session:
         def read(kwargs: Mapping[str, Any]) -> Settings:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
-                seen[key] = parse_settings({**self.defaults, **kwargs})
+                given = {**self.defaults, **kwargs}
+                seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
+                self._check_tags(given, seen[key])
             return seen[key]
 
         return read
+
+    def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
+        """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
+        named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
+        if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
+            raise SettingsError(
+                f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
+                "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
+                "does not think with them"
+            )
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
@@ -162,48 +199,52 @@ class Session:
         )
 
     def _run(
-        self,
-        plans: Sequence[Plan],
-        instances: Sequence[Instance],
-        answering: Answering,
-        progress: Progress,
+        self, asked: Sequence[Wanted], answering: Answering, progress: Progress
     ) -> list[Response]:
+        plans: dict[int, Plan] = {}  # of what is under way
         responses: dict[int, Response] = {}
-        jobs = (Job(plan.settings.strategy.run(plan.request), plan.seed) for plan in plans)
-        for result in run(jobs, *answering):
-            response = respond(plans[result.job], result, self.checkpoint.text)
+        for result in run(self._jobs(asked, plans), *answering):
+            plan, one = plans.pop(result.job, None), asked[result.job]
+            if plan is None:
+                response = failed(one.settings, str(result.value))
+            else:
+                response = respond(plan, result, self.checkpoint.text)
             responses[result.job] = response
-            progress.update(instances[result.job], response, result.cost.num_sampled_tokens)
-        return [responses[job] for job in range(len(plans))]
+            progress.update(one.instance, response, result.cost.num_sampled_tokens)
+        return [responses[job] for job in range(len(asked))]
+
+    def _jobs(self, asked: Sequence[Wanted], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
+        """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
+        for number, one in enumerate(asked):
+            try:
+                plan = self.plan(*one)
+                job = Job(plan.settings.strategy.run(plan.request), plan.seed)
+                plans[number] = plan
+            except SettingsError:  # of no document, but of all
+                raise
+            except Exception as error:  # whatever a template or a tokenizer raises
+                job = Job(_failing(failure_of("the prompt's encoding", error)), 0)
+            yield job
 
     @contextmanager
     def _answering(
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
-        engine = IsolatedEngine(self.engine)
-        if self.state.journal is None:
-            yield Answering(engine, self.reward_model)
-            return
-        with Journal(self.state.journal, self.facts(), rank) as journal:
-            for task in dict.fromkeys(instance.task_name for instance in instances):
-                own = [instance for instance in instances if instance.task_name == task]
-                self._check_task(journal, str(task), own, read(own[0].args[1]))
-            known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+        engine: Engine = (isolated := IsolatedEngine(self.engine))
+        asked = AskedFor(instances, read, self.defaults)
+        with open_journal(self.state, self.facts, asked, rank) as journal:
+            known: RewardModel | None = self.reward_model
+            if journal is not None:  # an empty one is false
+                engine = JournaledEngine(isolated, journal)
+                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
+            rating = None if known is None else IsolatedRewardModel(known)
             try:
-                yield Answering(JournaledEngine(engine, journal), known)
+                yield Answering(engine, rating)
             finally:
-                self.state.num_journaled = len(journal)
-
-    def _check_task(
-        self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
-    ) -> None:
-        """Note in the journal what a task asks for, or find that it asked for something else."""
-        given = {**self.defaults, **instances[0].args[1]}
-        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
-        facts = {name: repr(value) for name, value in sorted(given.items())}
-        prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
-        journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
+                self.state.lost = isolated.lost
+                if rating is not None:
+                    rating.warn()
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
@@ -221,7 +262,11 @@ class Session:
 
         Time and tokens read depend on what is asked together, so no sample has a part of them.
         """
-        info = {**self.checkpoint.names, "reward_model": self._reward_name}
+        info = {
+            **self.checkpoint.names,
+            **self.family.record,
+            "reward_model": self._reward_name,
+        }
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)
@@ -242,5 +287,11 @@ class Session:
     def add_up(self, reports: Sequence[Report]) -> None:
         """Take what all ranks say for the whole run's."""
         tallies, spent = zip(*reports, strict=True)
-        self.state.tally = Tally().plus(*tallies)
+        self.state.total = Tally().plus(*tallies)
         self._spent_on_all_ranks = Spent().plus(*spent)
+
+
+def _failing(error: RequestError) -> Program[Trace]:
+    """Return a program that ends with an error."""
+    yield from ()
+    raise error

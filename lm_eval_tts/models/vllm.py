@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.digests import folder_facts
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
@@ -96,7 +98,12 @@ class TTSVLLM(StrategyLM, VLLM):
             self.tokenizer,
             names,
             generation_config=config.try_get_generation_config(),
-            own_facts=lambda: {**names, "dtype": config.dtype},  # weights are known by their names
+            own_facts=lambda: {
+                **names,
+                **folder_facts(names),  # weights of the Hub are known by their names
+                "dtype": config.dtype,
+                "vllm": version("vllm"),
+            },
             vocabulary_size=config.get_vocab_size(),
         )
         abilities = Abilities(name="tts-vllm", logprobs=LogprobKind.TOP)  # no mean of them all

@@ -16,6 +16,8 @@ import numpy as np
 
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.documents import Outcomes
+from lm_eval_tts.results.files import MALFORMED
+from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run
 
 FORMAT = 1
@@ -55,14 +57,14 @@ def write_baseline(path: Path, tasks: Sequence[RecordedRun]) -> None:
     text = f'{{\n "format": {FORMAT},\n "tasks": {{\n{blocks}\n }}\n}}\n'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be written: {error.strerror}") from error
 
 
 def _block(task: RecordedRun) -> str:
     outcomes = task.outcomes
-    said = json.dumps(task.fingerprint, indent=2, ensure_ascii=False).replace("\n", "\n   ")
+    said = json.dumps(nulled(task.fingerprint), indent=2, ensure_ascii=False).replace("\n", "\n   ")
     columns = ["document", "label", *outcomes.metrics]
     values = zip(*outcomes.metrics.values(), strict=True)
     rows = ",\n".join(
@@ -96,7 +98,7 @@ def read_baseline(path: Path) -> dict[str, RecordedRun]:
         raise DataError(f"there is no baseline {path}: write it with --update") from error
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be read: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
@@ -108,10 +110,14 @@ def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
     columns, rows = block["columns"], block["documents"]
     if not rows or any(len(row) != len(columns) for row in rows):
         raise ValueError(f"a row of {name} has not {len(columns)} values")
-    documents, labels, *values = zip(*rows, strict=True)
+    said = block["fingerprint"]
+    if not isinstance(said.get("settings", {}), dict):
+        raise TypeError(f"the settings of {name} are no names with values")
+    keys, labels, *values = zip(*rows, strict=True)
+    documents = tuple(map(str, keys))
     metrics = {
         metric: np.array(some, dtype=float)
         for metric, some in zip(columns[2:], values, strict=True)
     }
-    outcomes = Outcomes(documents, documents, labels, metrics, block["fingerprint"]["repeats"])
-    return RecordedRun(name, block["fingerprint"], outcomes)
+    outcomes = Outcomes(documents, documents, tuple(map(str, labels)), metrics, said["repeats"])
+    return RecordedRun(name, said, outcomes)

@@ -13,7 +13,7 @@ from lm_eval_tts.core.metrics import COSTS, METRIC, Metric
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, common_documents, paired, read_outcomes
-from lm_eval_tts.results.formats import figure_text, json_text, known, markdown_table
+from lm_eval_tts.results.formats import figure_text, inline, json_text, known, markdown_table
 from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
 
@@ -143,8 +143,8 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
     figures = (comparison.accuracy, *comparison.figures)
     table = [["", "A", "B", "B − A (95 % interval)"], *map(_line, figures)]
     parts = [
-        f"## {a.benchmark}: {comparison.num_docs} problems\n",
-        f"- A: {_named(a)}\n- B: {_named(b)}\n",
+        f"## {inline(a.benchmark)}: {comparison.num_docs} problems\n",
+        f"- A: {inline(_named(a))}\n- B: {inline(_named(b))}\n",
         markdown_table(table),
         f"{comparison.verdict} ({test}; intervals: paired bootstrap over problems.)\n",
         _flips("B gains", comparison.gained, num_listed)
@@ -154,7 +154,7 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
         only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
         parts.append(f"Left out: {only}.\n")
     if changed := _differing(a, b):
-        parts.append(f"Also different: {'; '.join(changed)}.\n")
+        parts.append(f"Also different: {inline('; '.join(changed))}.\n")
     return "\n".join(parts)
 
 
@@ -184,7 +184,7 @@ def _line(figure: Difference) -> list[str]:
 
 
 def _flips(heading: str, labels: Sequence[str], num_listed: int) -> str:
-    listed = ", ".join(labels[:num_listed])
+    listed = inline(", ".join(labels[:num_listed]))
     more = f" and {len(labels) - num_listed} more" if len(labels) > num_listed else ""
     return f"{heading} {len(labels)} problems{': ' if labels else ''}{listed}{more}.\n"
 

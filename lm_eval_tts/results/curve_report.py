@@ -72,7 +72,7 @@ def curves_markdown(curves: Sequence[Curve]) -> str:
     """Return two tables for each curve, and what the figures mean."""
     parts = []
     for curve in curves:
-        parts.append(f"## {curve.benchmark}: {curve.name}\n")
+        parts.append(f"## {formats.inline(f'{curve.benchmark}: {curve.name}')}\n")
         parts += map(formats.markdown_table, curve_tables(curve))
     return "\n".join([*parts, f"{_LEGEND}\n"])
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
 SampleRow = Mapping[str, Any]
+# What reading raises where a value is not of the kind, size or depth that lm-eval writes.
+MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class UnreadFile(NamedTuple):
@@ -82,6 +84,8 @@ def _date(content: Mapping[str, Any]) -> float:
 
 def samples_file(results: Path, task: str) -> Path | None:
     """Return the samples of a task that were written with a results file, or None."""
+    if Path(task).name != task or "\\" in task:
+        return None  # it would lead out of the folder
     match = _RESULTS.fullmatch(results.name)
     date = match[2] if match else None
     named = results.parent / (f"samples_{task}_{date}.jsonl" if date else f"samples_{task}.jsonl")

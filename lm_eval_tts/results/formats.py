@@ -1,4 +1,8 @@
-"""Figures and tables as every report writes them: Markdown, CSV, JSON."""
+"""Figures and tables as every report writes them: Markdown, CSV, JSON.
+
+What stands in a results file may be anybody's. So that it does nothing where a report is opened,
+Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,33 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval_tts.core.metrics import Unit
 
 MISSING = "–"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # line ends and tabs are none here
+_LONE = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which no encoding has
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 TextTable = Sequence[Sequence[str]]  # the first line has the headings
 
 
 def known(value: float | None) -> float | None:
     """Return the value, None for NaN, which JSON does not have."""
     return None if value is None or math.isnan(value) else value
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey; what no encoding has is written out."""
+    shown = _CONTROL.sub("\ufffd", text)
+    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", shown)
+
+
+def inline(text: object) -> str:
+    """Return a text as a part of a line of Markdown: nothing in it is markup of HTML."""
+    return " ".join(printable(str(text)).split()).replace("<", "&lt;")
 
 
 def figure_text(value: float | None, unit: Unit) -> str:
@@ -36,7 +55,7 @@ def markdown_table(table: TextTable) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = text.replace("|", "\\|").replace("\n", " ")
+    escaped = inline(text).replace("\\", "\\\\").replace("|", "\\|")
     return f" {escaped} " if escaped else " "
 
 
@@ -50,12 +69,29 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """Return a value as one field: a list of texts, or JSON, which is no program's own notation."""
+    """Return a value as one field: a list of texts, or JSON, which is no program's own notation.
+
+    A text that a spreadsheet would run begins with an apostrophe.
+    """
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "; ".join(value)
-    return json.dumps(value) if isinstance(value, (list, dict)) else value
+        value = "; ".join(value)
+    elif isinstance(value, (list, dict)):
+        value = json.dumps(nulled(value))
+    if not isinstance(value, str):
+        return value
+    return printable(f"'{value}" if value.startswith(_FORMULA) else value)
 
 
 def json_text(content: Any) -> str:
-    """Return indented JSON with a line end."""
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    """Return indented JSON with a line end; what is no finite number is null."""
+    text = json.dumps(nulled(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
+def nulled(content: Any) -> Any:
+    """Return plain data with None for every number that JSON does not have."""
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {name: nulled(value) for name, value in content.items()}
+    return [nulled(one) for one in content] if isinstance(content, list | tuple) else content

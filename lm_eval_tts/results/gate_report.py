@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.formats import markdown_table
+from lm_eval_tts.results.formats import inline, markdown_table, printable
 from lm_eval_tts.results.gate import GateVerdict, Status
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
@@ -25,16 +25,13 @@ def verdict_text(verdict: GateVerdict) -> str:
     width = max((len(check.status) for check in verdict.checks), default=0)
     lines = [f"{c.status:{width}}  {c.task}: {c.sentence}" for c in verdict.checks]
     lines += [f"note: {change}" for change in verdict.changes]
-    return "\n".join([*lines, _HEADLINES[verdict.status]]) + "\n"
+    return printable("\n".join([*lines, _HEADLINES[verdict.status]]) + "\n")
 
 
 def verdict_markdown(verdict: GateVerdict) -> str:
     """Return the verdict as a GitHub step summary."""
-    rows = [
-        [c.status, c.task, c.name, c.sentence.replace("<", "&lt;")]  # GitHub shows HTML
-        for c in verdict.checks
-    ]
-    notes = "".join(f"- {change}\n" for change in verdict.changes)
+    rows = [[c.status, c.task, c.name, c.sentence] for c in verdict.checks]
+    notes = "".join(f"- {inline(change)}\n" for change in verdict.changes)
     return (
         f"## Regression gate: {verdict.status}\n\n{_HEADLINES[verdict.status]}\n\n"
         f"{markdown_table([['', 'task', 'check', ''], *rows])}\n{notes}"
@@ -56,7 +53,7 @@ def verdict_junit(verdict: GateVerdict) -> str:
     if verdict.changes:
         ElementTree.SubElement(suite, "system-out").text = "\n".join(verdict.changes)
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return printable(ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def append_summary(verdict: GateVerdict) -> None:

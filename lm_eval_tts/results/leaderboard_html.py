@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, TextIO
 
 from lm_eval_tts.core.metrics import COSTS, METRICS
+from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record, ranked_rows
 from lm_eval_tts.results.runs import Run
@@ -50,7 +51,7 @@ def write_html(
 
 def in_script(content: Any) -> str:
     """Return JSON that is safe within a script element: it has no `<`."""
-    return json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(nulled(content), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[str, Any]:
@@ -122,6 +123,6 @@ def _tokens(sample: SampleTexts) -> float | None:
 
 
 def _packed(name: str, content: Any) -> str:
-    raw = json.dumps(content, ensure_ascii=True).encode()
+    raw = json.dumps(nulled(content), ensure_ascii=True).encode()
     text = base64.b64encode(gzip.compress(raw, 2, mtime=0)).decode()
     return f'<script type="text/plain" id="{name}">{text}</script>\n'

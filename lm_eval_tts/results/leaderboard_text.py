@@ -23,7 +23,7 @@ def board_markdown(board: Leaderboard) -> str:
     """Return one table for each benchmark, the legend, and the notes."""
     names = short_names(row.setup.checkpoint for row in board.rows)
     parts = [_benchmark_table(board, benchmark, names) for benchmark in board.benchmarks]
-    notes = "".join(f"- {note}\n" for note in board.notes)
+    notes = "".join(f"- {formats.inline(note)}\n" for note in board.notes)
     return "\n".join([*parts, f"{LEGEND}\n", *([f"Notes:\n\n{notes}"] if notes else [])])
 
 
@@ -48,7 +48,7 @@ def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str
                 str(cell.num_docs or formats.MISSING),
             ]
         )
-    return f"## {benchmark}\n\n{formats.markdown_table(lines)}"
+    return f"## {formats.inline(benchmark)}\n\n{formats.markdown_table(lines)}"
 
 
 def _accuracy(cell: Cell) -> str:

@@ -5,7 +5,6 @@ Reads files of `tts-*` models and of stock ones, new and old; what a file does n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,21 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import ResultsFile, UnreadFile, read_results, samples_file
+from lm_eval_tts.results.files import (
+    MALFORMED,
+    ResultsFile,
+    UnreadFile,
+    finite,
+    read_results,
+    samples_file,
+)
 from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # The endings of our tasks, as in task_configs/_strategies.
-VARIANTS = frozenset(
-    (
-        *("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive"),
-        *("maj", "bon", "beam", "dvts"),
-    )
-)
+_STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
+VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
@@ -86,7 +88,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     for file in files:
         try:
             found = list(runs_in(file, metric))
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
@@ -189,8 +191,8 @@ def _by_filter(entry: Any) -> _ByFilter:
         name, _, filter_name = key.partition(",")
         if name.endswith("_stderr") or name in ("alias", "name", "sample_len", "samples"):
             continue
-        if isinstance(value, (int, float)) and math.isfinite(value):
-            found.setdefault(filter_name or "none", {})[name] = float(value)
+        if (number := finite(value)) is not None:
+            found.setdefault(filter_name or "none", {})[name] = number
     return found
 
 
@@ -215,11 +217,12 @@ def _benchmark(task: str, config: Mapping[str, Any]) -> str:
 
 
 def _int(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) else None
+    number = finite(value)
+    return None if number is None else int(number)
 
 
 def _float(value: Any) -> float | None:
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        return finite(float(value))
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lm_eval_tts.core.digests import weights_digest
+from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Scorer(NamedTuple):
 
     backbone: Any  # a decoder: token ids to hidden states
     head: Layer  # hidden states [n, size] to scores [n]
-    weights: str = ""  # a digest of those of both
+    weights: str = ""  # a digest of those of both, and of the config
 
 
 class Head:
@@ -140,7 +140,9 @@ def load_scorer(name: str, head: Head, tokenizer: Any, **kwargs: Any) -> Scorer:
     """Load a checkpoint as a scorer; arguments and errors as of `Head.load`."""
     model, layer = head.load(name, tokenizer, **kwargs)
     return Scorer(
-        model.base_model, lambda hidden: head.scores(layer(hidden)), weights_digest(model)
+        model.base_model,
+        lambda hidden: head.scores(layer(hidden)),
+        f"{weights_digest(model)}-{config_digest(model)}",
     )
 
 

@@ -7,7 +7,6 @@ stopped says, at its end, what all its scores cost and not only the last ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lm_eval_tts.core.digests import json_key
 from lm_eval_tts.core.journal import Journal
@@ -34,20 +33,28 @@ class JournaledRewardModel:
         known: dict[str, StepScores | RequestError] = {}
         unknown: dict[str, Score] = {}
         for key, item in zip(keys, items, strict=True):
-            if (kept := self._journal.get(key)) is None:
+            if (recalled := self._recall(key)) is None:
                 unknown[key] = item
             else:
-                known[key] = self._recall(key, kept)
+                known[key] = recalled
         known |= self._ask(unknown)
         return [known[key] for key in keys]
 
-    def _recall(self, key: str, kept: list[Any]) -> StepScores:
+    def _recall(self, key: str) -> StepScores | None:
         """Return what is kept, and count its cost if this process has not done so."""
-        scores, num_tokens, *spent = kept
+        if (kept := self._journal.get(key)) is None:
+            return None
+        try:
+            scores, num_tokens, *spent = kept
+            cost = Spent(*spent)
+            known = StepScores(tuple(map(float, scores)), int(num_tokens))
+        except (TypeError, ValueError) as error:  # not as we write it: it is asked for again
+            self._journal.forget(key, str(error))
+            return None
         if key not in self._paid:
             self._paid.add(key)
-            self._reward_model.spent = self._reward_model.spent.plus(Spent(*spent))
-        return StepScores(tuple(scores), num_tokens)
+            self._reward_model.spent = self._reward_model.spent.plus(cost)
+        return known
 
     def _ask(self, items: dict[str, Score]) -> dict[str, StepScores | RequestError]:
         """Ask for all in one call; each has an equal share of what the call cost."""

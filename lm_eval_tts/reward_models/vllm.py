@@ -21,6 +21,7 @@ from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from lm_eval_tts.core.digests import folder_facts
 from lm_eval_tts.engines.vllm.engine import (
     CPU_BLOCK_SIZE,
     DEAD,
@@ -44,7 +45,8 @@ class VLLMRewardModel(CheckpointModel):
 
     def __init__(self, llm: LLM, family: Family, words: Words) -> None:
         config = llm.llm_engine.model_config
-        weights, dtype = f"{config.model}@{config.revision}", str(config.dtype)
+        files = folder_facts({"model": config.model})
+        weights, dtype = f"{config.model}@{config.revision} {files}", str(config.dtype)
         super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
         self._llm = llm
         self._known = KnownScores()

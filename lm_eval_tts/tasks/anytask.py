@@ -17,12 +17,14 @@ from typing import Any
 
 from lm_eval.api.metrics import mean
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics
-from lm_eval_tts.tasks.processing import GradeFilter, share_answered
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
 from lm_eval_tts.tasks.votes import VoteClasses
 
@@ -77,26 +79,43 @@ class AnyTask:
         """Return the task's own metrics of a document, with those of points and samples.
 
         A request that failed is neither right nor wrong: a document whose requests all failed has
-        `failed` and `answered` alone.
+        `failed` and `answered` alone, and so has one that cannot be graded.
         """
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
         for pending in results:
             pending.instance.filtered_resps[pending.filter] = pending.value
         responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
-        responses = [response for response in responses if not is_padding(response)]
+        responses = [response for response in responses if not only_pads(response)]
         served = [response for response in responses if response.details.failure is None]
         metrics: dict[str, Any] = {}
         records = [self._record(response) for response in responses]
-        if served:
-            metrics = dict(self._process(doc, [pending.value for pending in results]))
-            metrics = self._at_points(doc, results, metrics) | metrics
-            metrics = self._of_samples(doc, results, served, metrics, records) | metrics
-            metrics = self._means(served) | metrics
+        try:
+            metrics = self._graded(doc, results, served, records) if served else {}
+        except Exception as error:  # whatever a task's own filters and metrics raise
+            failure, served = str(failure_of("grading", error)), []
+            note_ungraded(failure)
+            records = [{"answer": None, "failure": failure} for _ in records]
         metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
         answered = records[0] if len(records) == 1 else {"repeats": records}
         self._aggregations["answered"], self._directions["answered"] = share_answered, UP
         return {**metrics, "answered": {**answered, **prompt_record(responses[0])}}
+
+    def _graded(
+        self,
+        doc: Any,
+        results: Sequence[Pending],
+        served: Sequence[Response],
+        records: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Return the task's own metrics, with those of points, samples and responses."""
+        values = [pending.value for pending in results]
+        if refused := next((value for value in values if isinstance(value, RequestError)), None):
+            raise refused
+        metrics = dict(self._process(doc, values))
+        metrics = self._at_points(doc, results, metrics) | metrics
+        metrics = self._of_samples(doc, results, served, metrics, records) | metrics
+        return self._means(served) | metrics
 
     def _at_points(
         self, doc: Any, results: Sequence[Pending], own: Mapping[str, Any]

@@ -7,14 +7,19 @@ responses of any model: what a plain text cannot tell (token counts, say) is lef
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
+from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import (
+    Item,
     Verdict,
     answer_classes,
     format_adherence,
@@ -22,22 +27,28 @@ from lm_eval_tts.grading import (
 )
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
+
+logger = logging.getLogger(__name__)
 
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
+UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
 
-    none_served: every request of the task failed, as far as this process has them.
+    failure: why there is no verdict, if the grader raised. none_served: every request of the task
+    failed, as far as this process has them.
     """
 
     response: str
     verdict: Verdict
     points: dict[str, Verdict]
     candidates: list[Verdict]
+    failure: str | None = None
     none_served: bool = False
 
     def __new__(
@@ -82,20 +93,44 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
+        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
         docs = [self._gradable(doc) for doc in docs]
         items = [
-            item_of(text, doc)
+            _item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for text in (response, *_points(response).values(), *_candidates(response))
         ]
-        verdicts = iter(grade_many(items, progress=True))
+        verdicts = iter(_grade(items))
         graded = [[_take(response, verdicts) for response in some] for some in per_doc]
         if not any(_served(some) for some in graded):
             for answer in (answer for some in graded for answer in some):
                 answer.none_served = True
         return graded
+
+
+def _item_or_failure(text: str, doc: Doc) -> Item | RequestError:
+    try:
+        return item_of(text, doc)
+    except Exception as error:  # a document of somebody's own task may be anything
+        return failure_of("grading", error)
+
+
+def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
+    """Grade all at once; if that raises, each alone, so that it is the failure of one."""
+    good = [item for item in items if isinstance(item, Item)]
+    try:
+        verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
+    except Exception:
+        verdicts = map(_grade_alone, good)
+    return [next(verdicts) if isinstance(item, Item) else item for item in items]
+
+
+def _grade_alone(item: Item) -> Verdict | RequestError:
+    try:
+        return grade_many([item])[0]
+    except Exception as error:
+        return failure_of("grading", error)
 
 
 def _points(response: str) -> Mapping[str, Response]:
@@ -106,10 +141,23 @@ def _candidates(response: str) -> Sequence[Response]:
     return response.details.candidates if isinstance(response, Response) else ()
 
 
-def _take(response: str, verdicts: Any) -> Graded:
-    verdict = next(verdicts)
-    points = {label: next(verdicts) for label in _points(response)}
-    return Graded(response, verdict, points, [next(verdicts) for _ in _candidates(response)])
+def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
+    labels, candidates = list(_points(response)), _candidates(response)
+    found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
+    failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
+    whole = [UNGRADED if isinstance(some, RequestError) else some for some in found]
+    points = dict(zip(labels, whole[1:], strict=False))
+    graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
+    graded.failure = failure
+    if failure is not None:
+        note_ungraded(failure)
+    return graded
+
+
+def note_ungraded(failure: str) -> None:
+    """Say that a document was answered and could not be graded, and count it."""
+    logger.warning("a document could not be graded: %s", failure)
+    note_failed_document()
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
@@ -118,7 +166,8 @@ def _served(graded: Sequence[Graded]) -> list[Graded]:
 
 def _failure(graded: Graded) -> str | None:
     response = graded.response
-    return response.details.failure if isinstance(response, Response) else None
+    failure = response.details.failure if isinstance(response, Response) else None
+    return failure or graded.failure
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
@@ -129,9 +178,18 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
     requests all failed has no other metric; lm_eval averages each over the documents that have it.
     Where that leaves none, the metrics are NaN.
+    So it is where its metrics cannot be computed: what was generated must not be lost to that.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
     """
-    graded = results[0] if isinstance(results[0], list) else results
+    try:
+        return _document_metrics(results[0] if isinstance(results[0], list) else results)
+    except Exception as error:
+        failure = str(failure_of("grading", error))
+        note_ungraded(failure)
+        return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
+
+
+def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     served = _served(graded)
     each = [_metrics(answer) for answer in served]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
@@ -141,7 +199,7 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
         means |= sample_metrics(correct, classes, {})
     if graded[0].none_served:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
-    if isinstance(graded[0].response, Response):
+    if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
     records = [_record(answer) for answer in graded]
     answered = records[0] if len(records) == 1 else {"repeats": records}

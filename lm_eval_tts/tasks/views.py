@@ -11,8 +11,9 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.tasks.usage import is_padding
+from lm_eval_tts.tasks.usage import only_pads
 
 Part = Callable[[Response], str]
 View = Callable[[Sequence[Any]], list[Any]]
@@ -67,10 +68,19 @@ def filtered(
     for ensemble in ensembles:
         try:
             ensemble.apply(seen)
-        except Exception:
+        except Exception:  # whatever a task's own filters raise, which take all documents at once
             if not optional:
-                raise
+                _apply_alone(ensemble, seen)
     return [instance.filtered_resps for instance in seen]
+
+
+def _apply_alone(ensemble: Any, instances: Sequence[Any]) -> None:
+    """Filter each instance for itself; one that cannot be is left with the reason."""
+    for instance in instances:
+        try:
+            ensemble.apply([instance])
+        except Exception as error:
+            instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
 
 
 def points_of(response: Any) -> Mapping[str, Response]:
@@ -80,7 +90,7 @@ def points_of(response: Any) -> Mapping[str, Response]:
 
 def samples_of(responses: Sequence[Any]) -> list[Response]:
     """Return what was chosen from for a document: the candidates, or its repeats; else none."""
-    known = [r for r in responses if isinstance(r, Response) and not is_padding(r)]
+    known = [r for r in responses if isinstance(r, Response) and not only_pads(r)]
     candidates = [candidate for r in known for candidate in r.details.candidates]
     return candidates or (known if len(known) > 1 else [])
 
@@ -89,7 +99,7 @@ def _answers(part: Part) -> View:
     return lambda responses: [
         part(response) if isinstance(response, Response) else response
         for response in responses
-        if not is_padding(response)
+        if not only_pads(response)
     ]
 
 

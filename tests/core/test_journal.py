@@ -1,8 +1,10 @@
 """The journal as a file: what is in it survives, damage is seen, who may not write is refused."""
 
 import os
+import shutil
 import subprocess
 import sys
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -166,3 +168,74 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(tmp_path):
         Journal(tmp_path / "file" / "x", RUN)
     with pytest.raises(SettingsError, match="journal='/proc/x' cannot be written"):
         Journal("/proc/x", RUN)
+
+
+def torn(head: bytes) -> dict[str, bytes]:
+    return {"empty": b"", "half": head[: len(head) // 2], "zeros": bytes(4096), "flip": b"X" + head}
+
+
+@pytest.mark.parametrize("how", ["empty", "half", "zeros", "flip"])
+def test_a_damaged_head_costs_its_own_file_and_no_other(tmp_path, caplog, how):
+    filled(tmp_path, 2, rank=0)
+    path = filled(tmp_path, 3, rank=1)
+    head, *records = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(torn(head)[how] + (b"".join(records) if how == "flip" else b""))
+    with Journal(tmp_path, RUN, rank=0) as journal:
+        assert len(journal) == 2
+    assert "rank1.journal" in caplog.text
+    with Journal(tmp_path, RUN, rank=1) as journal:  # its own writer begins it anew
+        journal.add("new", 1)
+    with Journal(tmp_path, RUN, rank=0) as journal:
+        assert (len(journal), journal.get("new")) == (3, 1)
+
+
+def test_a_record_with_a_right_checksum_and_wrong_content_costs_itself(tmp_path, caplog):
+    path = filled(tmp_path)
+    for body in (b"key00 !!!", b"key07 bm8=", b"task bm8=", b"\xff\xfe x"):
+        with path.open("ab") as file:
+            file.write(b"%08x %s\n" % (zlib.crc32(body), body))
+    with Journal(tmp_path, RUN) as journal:
+        assert journal.get("key00") == {"value": [0]}
+        assert journal.get("key07") is None
+        assert "a result is computed again" in caplog.text
+        assert journal.add("key07", 7)
+        assert journal.get("key07") == 7
+
+
+@pytest.mark.parametrize("name", ["rank0.journal", "rank0.lock", "rank0.new"])
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling"])
+def test_links_and_folders_in_place_of_its_files_are_one_clear_line(tmp_path, name, kind):
+    folder, mine = tmp_path / "journal", tmp_path / "mine"
+    folder.mkdir()
+    if kind == "link":
+        mine.write_text("precious")
+    if kind == "folder":
+        (folder / name).mkdir()
+    else:
+        (folder / name).symlink_to(mine)
+    with pytest.raises(SettingsError, match=rf"{name} is a (link|folder) and no file: remove it"):
+        Journal(folder, RUN)
+    assert mine.exists() == (kind == "link")
+    assert kind != "link" or mine.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling"])
+def test_odd_files_in_the_folder_are_left_out_with_a_line(tmp_path, caplog, kind):
+    filled(tmp_path)
+    odd = tmp_path / "rank7.journal"
+    odd.mkdir() if kind == "folder" else odd.symlink_to(tmp_path / "nowhere")
+    with Journal(tmp_path, RUN) as journal:
+        assert len(journal) == 3
+    assert "rank7.journal is left out" in caplog.text
+
+
+def test_a_folder_that_is_removed_meanwhile_is_said_and_nothing_breaks(tmp_path, caplog):
+    folder = tmp_path / "journal"
+    filled(folder)
+    with Journal(folder, RUN) as journal:
+        shutil.rmtree(folder)
+        assert journal.get("key00") is None  # it is computed again
+        journal.add("key00", 0)
+        journal.close()
+        assert "was removed or cannot be reached" in journal.lost
+    assert caplog.text.count("was removed or cannot be reached") == 1

@@ -1,10 +1,11 @@
 """The driver: programs over an engine, each resumed when its own op is done."""
 
+import math
+
 import pytest
 from helpers import ids, run_one
 
 from lm_eval_tts.core.program import (
-    Generate,
     Program,
     Sampling,
     StepScores,
@@ -215,13 +216,42 @@ def test_tasks_that_are_not_joined_end_with_their_program(ending):
     assert engine.num_unfinished == 0
 
 
-def test_an_error_that_is_not_a_failed_request_is_not_hidden():
-    def broken() -> Program[None]:
-        yield Generate(ids("x"), 1)
-        raise KeyError("bug")
+def test_whatever_a_program_raises_ends_it_alone_and_is_named():
+    def bug() -> Program[str]:
+        yield from say("hello")
+        raise KeyError("a bug")
 
-    with pytest.raises(KeyError, match="bug"):
-        run_one(broken(), ScriptedEngine())
+    engine = ScriptedEngine(unless_bad)
+    results = {r.job: r.value for r in run([Job(bug(), 0), Job(say("a"), 0)], engine)}
+    assert str(results[0]) == "the strategy failed on it: KeyError: 'a bug'"
+    assert not isinstance(results[1], RequestError)
+
+
+def test_a_wrong_setting_is_wrong_for_all_and_is_raised():
+    def wrong() -> Program[str]:
+        yield from say("hello")
+        raise SettingsError("no rule")
+
+    with pytest.raises(SettingsError, match="no rule"):
+        list(run([Job(wrong(), 0)], ScriptedEngine(unless_bad)))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_rating_that_is_no_number_is_a_failure_and_counted(bad):
+    reward_model = ScriptedRewardModel(lambda question, steps: bad)
+    (result,) = run([Job(say_and_rate("a"), 0)], ScriptedEngine(unless_bad), reward_model)
+    assert "are not numbers" in str(result.value)
+    assert (result.cost.num_scores, result.cost.num_unrated) == (1, 1)
+
+
+def test_ratings_that_differ_by_rounding_are_the_same_to_a_program():
+    def rate(score: float) -> StepScores:
+        reward_model = ScriptedRewardModel(lambda question, steps: score)
+        (result,) = run([Job(say_and_rate("a"), 0)], ScriptedEngine(unless_bad), reward_model)
+        return result.value
+
+    assert rate(0.80206996) == rate(0.80207007)
+    assert rate(0.8020) != rate(0.8022)
 
 
 def test_seeds_of_different_paths_differ_and_stay_the_same_for_ever():

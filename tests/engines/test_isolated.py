@@ -46,11 +46,27 @@ def test_the_one_that_breaks_it_fails_with_a_reason_and_the_others_have_their_re
     assert "run one by one" in caplog.text
 
 
-def test_an_engine_that_breaks_on_everything_is_given_up_with_its_own_error():
+def test_an_engine_that_breaks_on_everything_is_not_driven_on_and_all_have_its_error():
     engine = Fragile(is_poison=lambda text: True)
-    with pytest.raises(IndexError):
-        results_of(engine, [str(i) for i in range(50)])
+    results = results_of(engine, [str(i) for i in range(50)])
     assert engine.num_steps == MAX_BREAKS
+    assert all(isinstance(result, RequestError) for result in results)
+    assert "the engine failed 32 times in a row, last by IndexError" in str(results[-1])
+
+
+def test_a_device_that_is_lost_costs_what_was_not_finished_and_is_not_asked_again():
+    class Lost(ScriptedEngine):
+        def step(self):
+            if self.num_steps == 10:
+                self.num_steps += 1
+                raise RuntimeError("CUDA error: device-side assert triggered\nCompile with ...")
+            return super().step()
+
+    engine = Lost(lambda text, seed: "answer", max_num_seqs=2)
+    results = results_of(engine, [str(i) for i in range(20)])
+    assert engine.num_steps == 11
+    assert results[0] == "answer"
+    assert "the device is lost (RuntimeError: CUDA error: device-side assert" in str(results[-1])
 
 
 def test_a_keyboard_interrupt_is_not_a_fault():

@@ -124,6 +124,71 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(run, tmp_path, monke
     assert resumed > 0
 
 
+def interrupting(number: int, at: int, steps: list):
+    """A step of the engine that a signal reaches once."""
+    from lm_eval_tts.engines.hf.engine import HFEngine
+
+    step = HFEngine.step
+
+    def interrupted(self):
+        steps.append(1)
+        if len(steps) == at:
+            signal.raise_signal(number)
+        return step(self)
+
+    return interrupted
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)]
+)
+def test_what_batch_systems_send_ends_a_run_that_the_same_command_goes_on_with(
+    run, tmp_path, monkeypatch, number, code
+):
+    from lm_eval_tts.engines.hf.engine import HFEngine
+
+    steps = []
+    with monkeypatch.context() as patched:
+        patched.setattr(HFEngine, "step", interrupting(number, 30, steps))
+        ended, err = run(model_args=",max_failures=1")
+    assert ended == code
+    assert len(steps) <= 31
+    assert "finished results are in" in last_line(err)
+    assert "the same command continues there" in last_line(err)
+    assert signal.getsignal(number) == signal.SIG_DFL
+    (journal,) = (tmp_path / "out" / "journals").iterdir()
+    counted = []
+    monkeypatch.setattr(HFEngine, "step", interrupting(number, 0, counted))
+    assert run(model_args=",max_failures=1")[0] == 0
+    resumed = len(counted)
+    assert not journal.parent.exists()  # the run has ended well
+    assert run(model_args=",max_failures=1,journal=false", out="alone")[0] == 0
+    assert samples_of(tmp_path / "out") == samples_of(tmp_path / "alone")
+    assert resumed < len(counted) - resumed
+
+
+def test_a_run_keeps_a_journal_beside_its_results_until_it_has_ended_well(run, tmp_path):
+    assert run()[0] == guard.FAILED  # one of four does not fit
+    (journal,) = (tmp_path / "out" / "journals").iterdir()
+    code, err = run("--limit", "3")
+    assert code == 0
+    assert f"journal {journal}: " in err
+    assert "finished results taken over" in err
+    assert not journal.exists()
+
+
+def test_runs_that_ask_otherwise_do_not_meet_and_more_points_do(run, tmp_path):
+    def journals(**how):
+        run(**how)
+        return set((tmp_path / "out" / "journals").iterdir())
+
+    first = journals()
+    assert len(journals(gen=GEN.replace("max_thinking_tokens=20", "max_thinking_tokens=24"))) == 1
+    assert journals(gen=GEN + ",temperature=0.5,do_sample=True") > first
+    assert len(journals(model_args=",max_length=400")) == 3
+    assert len(journals(model_args=",journal=false,max_length=300")) == 3
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -170,7 +235,7 @@ def test_results_that_could_not_be_written_are_an_exit_code(run, monkeypatch):
     code, err = run(model_args=",max_failures=1")
     assert code == guard.FAILED
     assert "Could not save results aggregated" in last_line(err)
-    assert "journal=" in last_line(err)
+    assert "it takes everything from journal=" in last_line(err)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 
 from lm_eval_tts.models.scripted import ScriptedLM
@@ -181,6 +183,29 @@ def test_a_request_that_failed_is_neither_right_nor_wrong(task):
     assert (results["exact_match,first"], results["failed,first"]) == (1, 0.5)
 
 
+@pytest.mark.parametrize("where", ["filter", "metrics"])
+def test_a_document_that_a_tasks_own_grading_raises_on_is_a_failure(task, monkeypatch, where):
+    def fragile(original, is_bad):
+        def call(self, *args):
+            if is_bad(*args):
+                raise ZeroDivisionError("division by zero")
+            return original(self, *args)
+
+        return call
+
+    if where == "filter":
+        bad = fragile(RegexFilter.apply, lambda resps, docs: any(d["q"] == "2+2?" for d in docs))
+        monkeypatch.setattr(RegexFilter, "apply", bad)
+    else:
+        bad = fragile(ConfigurableTask.process_results, lambda doc, _: doc["q"] == "2+2?")
+        monkeypatch.setattr(ConfigurableTask, "process_results", bad)
+    results, samples = evaluate(ScriptedLM(writes("7")), task())
+    assert (results["exact_match,first"], results["failed,first"]) == (1, 0.5)
+    assert "ZeroDivisionError: division by zero" in samples[0]["answered"]["failure"]
+    assert samples[0]["resps"] == [["7"]]
+    assert samples[1]["exact_match"] == 1
+
+
 def test_other_models_are_left_alone(task):
     results, samples = evaluate(Stock("<think>1) 99</think>4"), task())
     assert set(results) == {
@@ -196,3 +221,56 @@ def test_the_prompt_is_in_the_samples_once_for_a_document(task):
     assert prompt["text"].endswith("Question: 2+2?\nAnswer:\n\n")
     assert prompt["num_tokens"] == len(prompt["text"])
     assert prompt["ids_hash"] != samples[1]["answered"]["prompt"]["ids_hash"]
+
+
+def test_a_group_aggregates_its_metric_at_each_point_too(task, tmp_path):
+    made = task()
+    group = {"group": "all", "task": ["sums"], "aggregate_metric_list": [{"metric": "exact_match"}]}
+    group["aggregate_metric_list"][0]["filter_list"] = ["first"]
+    (tmp_path / "all.yaml").write_text(json.dumps(group))
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    found = simple_evaluate(
+        ScriptedLM(answers_in_time), tasks=["all"], task_manager=manager, gen_kwargs=TWO_POINTS
+    )
+    assert made["tasks"] == ["sums"]
+    assert found["groups"]["all"]["exact_match@40,first"] == 0.5
+    assert found["groups"]["all"]["exact_match@4,first"] == 0
+    assert found["groups"]["all"]["exact_match,first"] == 0.5
+
+
+def test_arith_as_a_stock_style_task_gives_what_arith_budget_gives(tmp_path):
+    from lm_eval_tts.harness.names import task_configs
+    from lm_eval_tts.models.hf import TTSHF
+
+    budgets = [16, 32, 64, 128, 256]
+    (tmp_path / "plain.yaml").write_text(
+        f"""
+task: plain_arith
+output_type: generate_until
+custom_dataset: !function lm_eval_tts.tasks.arith.load_arith
+test_split: test
+doc_to_text: "{{{{question}}}}"
+doc_to_target: "{{{{answer}}}}"
+generation_kwargs: {{prompt_style: r1, strategy: budget, max_thinking_tokens: {budgets},
+                    max_answer_tokens: 32, do_sample: false, until: []}}
+filter_list: [{{name: number, filter: [{{function: regex, regex_pattern: "(-?[0-9]+)"}},
+                                      {{function: take_first}}]}}]
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+    )
+    folders = [str(tmp_path), f"{task_configs()}/arith"]
+    manager = TaskManager(include_path=folders, include_defaults=False)
+    names = ["plain_arith", "arith_budget"]
+    found = simple_evaluate(
+        TTSHF(device="cpu"), tasks=names, task_manager=manager, limit=8, bootstrap_iters=0
+    )["results"]
+    for name in ("exact_match", *(f"exact_match@{budget}" for budget in budgets)):
+        assert found["plain_arith"][f"{name},number"] == found["arith_budget"][f"{name},none"]
+    assert (
+        found["plain_arith"]["exact_match@16,number"] < found["plain_arith"]["exact_match,number"]
+    )
+
+
+def test_beams_that_a_stock_task_sets_do_not_stop_it(task):
+    made = task(generation_kwargs={"until": [], "num_beams": 1})
+    assert evaluate(ScriptedLM(writes("4")), made)[0]["exact_match,first"] == 0.5

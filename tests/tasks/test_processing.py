@@ -3,6 +3,8 @@
 import pytest
 
 from lm_eval_tts.harness.response import Details, Response, Usage
+from lm_eval_tts.harness.run_state import RunState, Tally, watched
+from lm_eval_tts.tasks import processing
 from lm_eval_tts.tasks.processing import GradeFilter, process_results, share_answered
 
 DOC = {"id": "1", "question": "2+2?", "answer": "4"}
@@ -101,3 +103,43 @@ def test_a_failure_is_told_with_its_reason_and_keeps_the_names_of_all_metrics():
 def test_both_shapes_in_which_lm_eval_hands_over_results_work(wrapped):
     some = graded(DOC, response("<answer>4</answer>"))
     assert process_results(DOC, [some] if wrapped else some)["exact_match"] == 1
+
+
+def test_a_document_that_the_grader_raises_on_is_a_failure_with_its_reason(monkeypatch):
+    def fragile(items, **options):
+        if any("poison" in item.response for item in items):
+            raise RecursionError("too deep")
+        return grade_many(items)
+
+    grade_many = processing.grade_many
+    monkeypatch.setattr(processing, "grade_many", fragile)
+    texts = ["<answer>4</answer>", "<answer>poison</answer>", "<answer>5</answer>"]
+    with watched() as states:
+        state = RunState(tally=Tally(3, 0))
+        good, bad, wrong = (
+            process_results(DOC, [some])
+            for some in GradeFilter().apply([[response(text)] for text in texts], [DOC] * 3)
+        )
+    assert (good["exact_match"], wrong["exact_match"]) == (1, 0)
+    assert "exact_match" not in bad
+    assert bad["failed"] == 1
+    assert bad["answered"]["failure"] == "grading failed on it: RecursionError: too deep"
+    assert states == [state]
+    assert state.tally == (3, 1)
+
+
+def test_a_document_without_an_answer_to_grade_by_is_a_failure():
+    (some,) = GradeFilter().apply([[response("4")]], [{"id": "1", "question": "2+2?"}])
+    result = process_results(DOC, [some])
+    assert result["answered"]["failure"] == "grading failed on it: KeyError: 'answer'"
+
+
+def test_metrics_that_raise_are_a_failure_of_their_document(monkeypatch):
+    def raising(*args):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(processing, "_metrics", raising)
+    result = metrics(DOC, response("<answer>4</answer>"))
+    assert result["failed"] == 1
+    assert "ZeroDivisionError" in result["answered"]["failure"]
+    assert share_answered([result["answered"], {"answer": "x"}]) == 1

@@ -1,0 +1,53 @@
+"""Records of a journal: one line each, `<crc32> <key> <JSON, deflated, in base64>`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# What reading a record raises whose checksum is right and whose content is not what we write.
+BROKEN = (ValueError, TypeError, LookupError, AttributeError, zlib.error, RecursionError)
+_BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks of NUL
+
+
+def make_record(key: str, content: Any) -> bytes:
+    """Return the line of a result, anything that JSON can tell."""
+    packed = base64.b64encode(zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1))
+    body = key.encode() + b" " + packed
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line is as it was written."""
+    return line.endswith(b"\n") and b"%08x" % zlib.crc32(line[9:-1]) == line[:8]
+
+
+def content_of(line: bytes) -> Any:
+    """Return the result in a record. Raises one of `BROKEN` where it is not as we write it."""
+    return json.loads(zlib.decompress(base64.b64decode(line.rsplit(b" ", 1)[1])))
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their places in bytes."""
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            yield offset, line
+            offset += len(line)
+
+
+def record_key(line: bytes) -> str:
+    """Return the key of a whole record. Raises UnicodeDecodeError, a ValueError."""
+    return line[9:].split(b" ", 1)[0].decode()
+
+
+def looks_damaged(path: Path) -> bool:
+    """Whether a file that does not begin as ours do may once have been ours. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return not start or bool(_BEGINNING.match(start)) or any(is_whole(x) for _, x in lines_of(path))

@@ -1,0 +1,134 @@
+"""300 files with anything in any place: every command ends in its exit code, and JSON is JSON."""
+
+import csv
+import io
+import json
+from random import Random
+
+import pytest
+from results_helpers import scored, write_run
+
+from lm_eval_tts.cli import main
+from lm_eval_tts.results.files import samples_file
+from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable
+
+DEEP = "[" * 3000 + "]" * 3000
+VALUES = (
+    None, True, -1, 10**400, 1e308, float("nan"), float("inf"), "", "x", "\ud83d", "\x1b[31mred",
+    "=1+1", "<img src=x>", "a\nb", [], [[1]], {}, {"a": {}}, ["x", None, {"y": []}], "N/A",
+)  # fmt: skip
+NUM_SEEDS, SEEDS_A_TEST = 300, 20
+
+
+def places(value, prefix=()):
+    """Every place within a JSON value."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield (*prefix, key)
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*prefix, key))
+
+
+def mutated(text: str, random: Random) -> bytes:
+    """A line of JSON with another value in one place, another key, or damage to its bytes."""
+    content = json.loads(text)
+    *path, last = random.choice(list(places(content)))
+    inner = content
+    for key in path:
+        inner = inner[key]
+    kind = random.randrange(6)
+    if kind == 0 and isinstance(inner, dict):
+        inner[random.choice(["\ud800", "=x", "../../x", "a\nb"])] = inner.pop(last)
+    elif kind == 1:
+        raw = bytearray(text.encode())
+        for _ in range(3):
+            raw[random.randrange(len(raw))] = random.randrange(256)
+        return bytes(raw)
+    elif kind == 2:
+        inner[last] = "DEEP"
+        return json.dumps(content).replace('"DEEP"', DEEP).encode()
+    else:
+        inner[last] = random.choice(VALUES)
+    return json.dumps(content).encode()
+
+
+def no_constant(name: str):
+    raise AssertionError(f"{name} is not JSON")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fuzzed")
+    write_run(path / "a", scored([1, 0, 1]), day=1)
+    write_run(path / "b", scored([1, 1, 0]), day=2, model_args={"pretrained": "other"})
+    assert main(["gate", str(path / "a"), "--baseline", str(path / "base.json"), "--update"]) == 0
+    return path
+
+
+def commands(folder):
+    a, b, base = folder / "a", folder / "b", folder / "base.json"
+    for ending in ("json", "md", "csv", "html"):
+        yield ["leaderboard", a, b, "-o", folder / f"board.{ending}"]
+    yield ["curve", a, b, "-o", folder / "curve.json"]
+    yield ["compare", a, b, "-o", folder / "compare.json"]
+    yield ["compare", b, a]
+    yield ["gate", a, "--baseline", base, "--junit", folder / "gate.xml"]
+    yield ["gate", a, "--baseline", folder / "new.json", "--update"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, NUM_SEEDS, SEEDS_A_TEST))
+def test_every_command_ends_in_its_exit_code_whatever_stands_in_a_file(folder, capsys, first):
+    files = [*sorted((folder / "a").iterdir()), folder / "base.json"]
+    for seed in range(first, first + SEEDS_A_TEST):
+        random = Random(seed)
+        path = random.choice(files)
+        good = path.read_text()
+        lines = good.splitlines() if path.suffix == ".jsonl" else [good]
+        place = random.randrange(len(lines))
+        bad = mutated(lines[place], random)
+        try:
+            path.write_bytes(b"\n".join([x.encode() for x in lines[:place]] + [bad]) + b"\n")
+            for command in commands(folder):
+                assert main(list(map(str, command))) in (0, 1, 2), (seed, command)
+        finally:
+            path.write_text(good)
+        for out in folder.glob("*.json"):
+            json.loads(out.read_text(), parse_constant=no_constant)
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err
+        assert "Traceback" not in said.err
+
+
+def test_a_cell_that_a_spreadsheet_would_compute_is_text():
+    record = {"a": "=1+1", "b": "@x", "c": -1.5, "d": ["-2", "x"], "e": "plain", "f": "+x"}
+    (row,) = csv.DictReader(io.StringIO(csv_text([record])))
+    assert row == {"a": "'=1+1", "b": "'@x", "c": "-1.5", "d": "'-2; x", "e": "plain", "f": "'+x"}
+
+
+def test_markdown_has_no_html_no_new_line_and_no_new_cell_from_a_file():
+    table = markdown_table([["a"], ["<img src=x>\n| b | \\| c"]])
+    assert table.splitlines()[2] == r"| &lt;img src=x> \| b \| \\\| c |".replace(r"\\", "\\" * 2)
+    assert len(table.splitlines()) == 3
+
+
+def test_json_has_null_for_what_is_no_number_and_writes_lone_surrogates():
+    text = json_text({"a": float("nan"), "b": [float("inf"), (1, float("-inf"))], "c": "\ud83d"})
+    assert json.loads(text.encode(), parse_constant=no_constant) == {
+        "a": None,
+        "b": [None, [1, None]],
+        "c": "\ud83d",
+    }
+
+
+def test_a_terminal_is_sent_nothing_that_it_would_obey():
+    assert printable("a\x1b[31m\tb\n\x9bc\udc80") == "a\ufffd[31m\tb\n\ufffdc\\udc80"
+
+
+def test_a_task_cannot_name_samples_outside_of_its_folder(tmp_path):
+    date = "2026-01-01T00-00-00.0"
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / f"s_{date}.jsonl").write_text("{}")
+    results = tmp_path / "in" / f"results_{date}.json"
+    (tmp_path / "in" / "samples_x").mkdir(parents=True)
+    assert samples_file(results, "x/../../secret/s") is None
+    assert samples_file(results, "..") is None
