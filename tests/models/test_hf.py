@@ -378,3 +378,20 @@ def test_thinking_may_be_switched_on_where_delimiters_say_where_it_ends(tiny_che
     assert lm.chat_template_args["enable_thinking"] is True
     with pytest.raises(SettingsError, match="enable_thinking='maybe'"):
         TTSHF(pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="maybe")
+
+
+def test_the_tiny_reasoner_takes_one_thread_and_gives_the_others_back(monkeypatch):
+    import torch
+
+    from lm_eval_tts.models.base import StrategyLM
+    from lm_eval_tts.models.hf import TTSHF
+
+    seen, lm = [], TTSHF(device="cpu")
+    monkeypatch.setattr(
+        StrategyLM, "generate_until", lambda *given: seen.append(torch.get_num_threads()) or []
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    lm.generate_until([])
+    assert (seen, torch.get_num_threads()) == ([1], 2)
+    torch.set_num_threads(before)
