@@ -4,9 +4,9 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 
-from lm_eval_tts.engines.hf import sampler
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.sampler import Sampler
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.hf import TTSHF
@@ -114,16 +114,16 @@ def test_logits_of_a_row_that_are_no_numbers_fail_that_row(model, monkeypatch, m
         max_num_seqs=4,
     )
     want = answers(model, **kwargs)
-    sample, poison = sampler.sample, tuple(model.tok_encode("poison"))
+    choose, poison = Sampler.draw, tuple(model.tok_encode("poison"))
 
-    def broken(logits, draws):
+    def broken(self, logits, draws, numbers):
         for row, draw in enumerate(draws):
             if tuple(draw.ids[: len(poison)]) == poison:
                 logits = logits.clone()
                 logits[row, 5] = torch.nan
-        return sample(logits, draws)
+        return choose(self, logits, draws, numbers)
 
-    monkeypatch.setattr(sampler, "sample", broken)
+    monkeypatch.setattr(Sampler, "draw", broken)
     responses = answers(model, **kwargs)
     check_only_poison_fails(responses, want, "the model's logits are not numbers after")
     assert str(responses[1]) == ""
