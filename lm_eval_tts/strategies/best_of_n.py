@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.strategies.base import LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy
@@ -53,4 +54,4 @@ class BestOfN(RatedStrategy):
             return (yield from super().rate(request, trace))
         value = MEASURES[self.score_by](trace.logprobs, request.vocabulary_size)
         require_reported(value, trace.logprobs, self.score_by)
-        return Candidate(trace.without_logprobs(), ((self.score_by, value),))
+        return Candidate(trace.without_logprobs(), ((self.score_by, round(value, PRECISION)),))
