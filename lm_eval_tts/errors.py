@@ -26,9 +26,14 @@ class RequestError(LmEvalTTSError, RuntimeError):
     """One request that cannot be served, for example a prompt that does not fit the context."""
 
 
-def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> SettingsError:
-    """Return the error for a name that is not among the allowed ones, with the nearest of them."""
+def unknown_name(
+    kind: str, given: str, allowed: Iterable[str], nearest: str | None = None
+) -> SettingsError:
+    """Return the error for a name that is not among the allowed ones, with the nearest of them.
+
+    nearest: what is surely meant, where that is known.
+    """
     names = sorted(allowed)
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    found = [nearest] if nearest else difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"did you mean {found[0]!r}? " if found else ""
     return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")

@@ -6,9 +6,10 @@ nothing of tokens, models or benchmarks.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +19,10 @@ import yaml
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
 
+PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
 Message = dict[str, str]
 T = TypeVar("T")
+SECTIONS = ("styles", "delimiters", "families")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +30,47 @@ class PromptStyle:
     """How a question is put; see the head of `prompts.yaml` for the fields."""
 
     instruction: str = ""
+    thinking_instruction: str = ""
     question: str = "{question}"
     delimiters: str = "none"
 
     def __post_init__(self) -> None:
         if "{question}" not in self.question:
             raise SettingsError(f"question text {self.question!r} has no {{question}} in it")
+        known = (*PLACEHOLDERS, *(field.name for field in fields(Delimiters)))
+        for name in re.findall(r"{(\w+)}", self.instruction):
+            if name == "question":
+                raise SettingsError("{question} belongs into the question, not the instruction")
+            # Other words in braces may be meant, as in LaTeX.
+            if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.82):
+                raise unknown_name("placeholder in an instruction", name, known)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyRule:
+    """How models that think in a way of their own are known; see `families` in `prompts.yaml`."""
+
+    delimiters: str
+    template: str = ""
+    prompt: str = ""
+    token: str = ""
+
+    def fits(self, template: str, prompt: str, tokens: Collection[str]) -> bool:
+        """Say whether the marks are in a chat template, a prompt made by it, and its tokens."""
+        return (
+            self.template in template
+            and self.prompt in prompt
+            and (not self.token or self.token in tokens)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The styles and delimiter presets at hand, by name."""
+    """The styles and delimiter presets at hand, by name, and the families of models."""
 
     styles: Mapping[str, PromptStyle]
     delimiters: Mapping[str, Delimiters]
+    families: tuple[FamilyRule, ...] = ()
 
     def style(self, name: str) -> PromptStyle:
         """Return a style. Raises SettingsError for an unknown name."""
@@ -63,7 +93,11 @@ def load_prompts(prompt_file: str | None = None) -> Prompts:
     """
     built_in = _read(Path(__file__).with_name("prompts.yaml"))
     own = _read(Path(prompt_file).expanduser()) if prompt_file else Prompts({}, {})
-    return Prompts({**built_in.styles, **own.styles}, {**built_in.delimiters, **own.delimiters})
+    return Prompts(
+        {**built_in.styles, **own.styles},
+        {**built_in.delimiters, **own.delimiters},
+        own.families + built_in.families,
+    )
 
 
 def _read(path: Path) -> Prompts:
@@ -74,11 +108,12 @@ def _read(path: Path) -> Prompts:
     if not isinstance(content, dict):
         raise SettingsError(f"prompt_file {path}: expected the sections styles and delimiters")
     for section in content:
-        if section not in ("styles", "delimiters"):
-            raise unknown_name(f"section of {path}", str(section), ("styles", "delimiters"))
+        if section not in SECTIONS:
+            raise unknown_name(f"section of {path}", str(section), SECTIONS)
     return Prompts(
         {n: _make(PromptStyle, n, v, path) for n, v in (content.get("styles") or {}).items()},
         {n: _make(Delimiters, n, v, path) for n, v in (content.get("delimiters") or {}).items()},
+        tuple(_make(FamilyRule, "families", v, path) for v in content.get("families") or ()),
     )
 
 
@@ -92,6 +127,19 @@ def _make(kind: type[T], name: str, values: Any, path: Path) -> T:
         if not isinstance(value, str):
             raise SettingsError(f"{path}: {name}.{key} must be a text, not {value!r}")
     return kind(**values)
+
+
+def worded_for(style: PromptStyle, marks: Delimiters, thinks_by_itself: bool) -> PromptStyle:
+    """Return the style with the instruction that names no tags, where it has one and needs it.
+
+    A model that thinks by itself knows its tags, and not every model has all that a style names.
+    """
+    lacks = any(
+        f"{{{name}}}" in style.instruction for name, text in asdict(marks).items() if not text
+    )
+    if style.thinking_instruction and (thinks_by_itself or lacks):
+        return replace(style, instruction=style.thinking_instruction)
+    return style
 
 
 def fill_instruction(
@@ -115,19 +163,16 @@ def fill_instruction(
     return re.sub("{(" + "|".join(known) + ")}", fill, style.instruction)
 
 
-PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
-
-
 def build_messages(
     history: Sequence[Message], style: PromptStyle, instruction: str, role: str
 ) -> list[Message]:
-    """Put a style around a chat history that ends with the question.
+    """Put a style around a chat history whose last user turn is the question.
 
     role: "system" or "user", where the instruction goes. A system message that is already there
-    is kept, in front.
+    is kept, in front; so is the beginning of an answer (`gen_prefix`) at the end.
     """
     messages = [dict(message) for message in history]
-    last = messages[-1]
+    last = question_turn(messages)
     last["content"] = style.question.replace("{question}", last["content"])
     if not instruction:
         return messages
@@ -140,6 +185,11 @@ def build_messages(
     return [{"role": "system", "content": instruction}, *messages]
 
 
+def question_turn(messages: Sequence[Message]) -> Message:
+    """Return the last user turn, after which the beginning of an answer may stand."""
+    return next((m for m in reversed(messages) if m["role"] == "user"), messages[-1])
+
+
 def without_system(messages: Sequence[Message]) -> list[Message]:
     """Move a system message in front of the first user turn, for templates that refuse it."""
     if messages[0]["role"] != "system":
@@ -150,4 +200,5 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 def plain_prompt(messages: Sequence[Message]) -> str:
     """Return a prompt for a model without a chat template."""
-    return "\n\n".join(message["content"] for message in messages) + "\n\n"
+    begun = messages[-1]["role"] == "assistant"  # by a task's gen_prefix
+    return "\n\n".join(message["content"] for message in messages) + ("" if begun else "\n\n")

@@ -17,7 +17,13 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.prompts import PLACEHOLDERS, PromptStyle, fill_instruction, load_prompts
+from lm_eval_tts.prompts import (
+    PLACEHOLDERS,
+    PromptStyle,
+    fill_instruction,
+    load_prompts,
+    worded_for,
+)
 from lm_eval_tts.strategies import Strategy, find_strategy
 from lm_eval_tts.strategies.registry import named_strategies
 
@@ -36,14 +42,16 @@ class Common:
     """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
     """A YAML file like prompts.yaml with more styles and delimiters."""
-    instruction_role: str = "system"
-    """"system" or "user"."""
+    instruction_role: str | None = None
+    """"system" or "user"; None is "system" where the chat template leaves it and its own alone."""
     delimiters: str | None = None
-    """A preset's name; the next four replace single ones of it."""
+    """A preset's name, None the model's own or the style's; the next four replace single ones."""
     thinking_start: str | None = None
     thinking_end: str | None = None
     answer_start: str | None = None
     answer_end: str | None = None
+    cut_text: str | None = None
+    """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None
@@ -61,6 +69,8 @@ class Common:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
     seed: int | None = None
     """Of the whole run."""
 
@@ -73,7 +83,7 @@ class Settings:
     style: PromptStyle | None
     """None leaves the prompt alone."""
     instruction: str
-    instruction_role: str
+    instruction_role: str | None
     delimiters: Delimiters
     sampling: Sampling
     until: tuple[str, ...]
@@ -111,14 +121,15 @@ def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -
     return taken
 
 
-def parse_settings(given: Mapping[str, Any]) -> Settings:
+def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Settings:
     """Check what the user gave and return the settings.
 
+    family: the preset of a model that thinks in a way of its own.
     A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
     """
-    given = _one_max_tokens(given)
+    given = _without_beams(_one_max_tokens(given))
     name = str(given.get("strategy", "single"))
     kind = find_strategy(name)
     own, shared = names_in(kind), names_in(Common)
@@ -128,7 +139,7 @@ def parse_settings(given: Mapping[str, Any]) -> Settings:
         logger.warning("%s=%s has no effect with strategy %r", key, given[key], name)
     common = coerce(Common, {k: v for k, v in given.items() if k in shared and k not in own})
     strategy = coerce(kind, {k: v for k, v in given.items() if k in own})
-    settings = _settings(common, strategy)
+    settings = _settings(common, strategy, family)
     strategy.check(settings.delimiters, settings.sampling)
     return settings
 
@@ -140,14 +151,26 @@ def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"max_gen_toks": values[0]} if values else {})
 
 
-def _settings(common: Common, strategy: Strategy) -> Settings:
+def _without_beams(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop lm-eval's num_beams, which some of its tasks set."""
+    if str(given.get("num_beams", 1)) != "1":
+        logger.warning(
+            "num_beams=%s has no effect: there is no beam search of tokens", given["num_beams"]
+        )
+    return {name: value for name, value in given.items() if name != "num_beams"}
+
+
+def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:
     _check_common(common)
     prompts = load_prompts(common.prompt_file)
     style = prompts.style(common.prompt_style) if common.prompt_style else None
-    preset = prompts.preset(common.delimiters or (style.delimiters if style else "none"))
+    named = common.delimiters or family or (style.delimiters if style else "none")
+    preset = prompts.preset(named)
     marks = [field.name for field in fields(Delimiters)]
     given = {m: getattr(common, m) for m in marks if getattr(common, m) is not None}
     delimiters = replace(preset, **given)
+    if style:
+        style = worded_for(style, delimiters, bool(family) and not common.delimiters)
     values = {name: getattr(common, name) for name in PLACEHOLDERS}
     return Settings(
         strategy=strategy,
@@ -184,6 +207,8 @@ def _sampling(common: Common) -> Sampling:
         "top_k": (common.top_k >= 0, "a number >= 0 (0 is off)"),
         "min_p": (0 <= common.min_p <= 1, "a number in [0, 1]"),
         "repetition_penalty": (0 < common.repetition_penalty < math.inf, "a number > 0 (1 is off)"),
+        "frequency_penalty": (-2 <= common.frequency_penalty <= 2, "a number in [-2, 2]"),
+        "presence_penalty": (-2 <= common.presence_penalty <= 2, "a number in [-2, 2]"),
     }
     for name, (good, what) in allowed.items():
         if not good:
@@ -196,6 +221,8 @@ def _sampling(common: Common) -> Sampling:
         top_k=common.top_k,
         min_p=common.min_p,
         repetition_penalty=common.repetition_penalty,
+        frequency_penalty=common.frequency_penalty,
+        presence_penalty=common.presence_penalty,
     )
 
 
@@ -209,7 +236,11 @@ def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:
         has_default = field.default is not MISSING or field.default_factory is not MISSING
         if field.init and not has_default and field.name not in given:
             raise SettingsError(f"{field.name}= is missing: {kind.__name__} has no default for it")
-    return kind(**{name: _value(name, value, hints[name]) for name, value in given.items()})
+    # lm-eval makes None and True of these words; for a text they are no text, and the default.
+    told = {
+        name: value for name, value in given.items() if not (value is True and hints[name] is str)
+    }
+    return kind(**{name: _value(name, value, hints[name]) for name, value in told.items()})
 
 
 def _value(name: str, value: Any, hint: Any) -> Any:
@@ -238,7 +269,7 @@ _NAMES: dict[Any, str] = {
 def _scalar(value: Any, hint: Any) -> Any:
     """Return the value as `hint`, or None if it is not one."""
     if hint is str:
-        return value if isinstance(value, str) else str(value)
+        return "" if value is None or value is False else str(value)
     if hint is bool:
         return {"true": True, "false": False}.get(str(value).lower())
     if isinstance(value, bool):

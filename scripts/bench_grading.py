@@ -1,4 +1,4 @@
-"""Pairs a second of `equivalent` beside math-verify and lm-eval's minerva_math.
+"""Pairs a second of grading beside math-verify and lm-eval's minerva_math.
 
     python scripts/bench_grading.py [--recorded ../shared/recorded] [--pairs 1000] [--json FILE]
 
@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lm_eval_tts.grading import Item, equivalent, grade_many
+from lm_eval_tts.grading import Item, grade_many
+from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.processes import worker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +112,7 @@ def main() -> None:
     pairs = random.Random(0).sample(pairs, min(options.pairs, len(pairs)))
     warm_up = ("\\frac{1}{2}", "x")
     judges: dict[str, Judge] = {
-        "lm_eval_tts": equivalent,
+        "lm_eval_tts": lambda answer, reference: bool(matches(answer, reference)),
         "math-verify": math_verify(),
         "  verify alone": math_verify_parsed([*pairs, warm_up]),
     }

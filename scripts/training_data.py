@@ -14,6 +14,7 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import DataError
 
 Row = Mapping[str, Any]
@@ -99,14 +100,20 @@ def chat_prompt(question: str, tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def tokenize(example: Example, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
-    """Return ids and labels: loss on the completion and its end of turn alone."""
-    given = chat_prompt(example.question, tokenizer) + example.prefix
-    has_bos = bool(tokenizer.bos_token) and given.startswith(tokenizer.bos_token)
-    prompt = tokenizer(given, add_special_tokens=not has_bos).input_ids
+    """Return ids and labels: loss on the completion and its end of turn alone.
+
+    The prompt is encoded by itself, as it is when a response is sampled, and what follows as it
+    stands after it, as forced texts are: the adapter is measured after tokens that it has seen.
+    """
+    text = chat_prompt(example.question, tokenizer)
+    has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    prompt = tokenizer(text, add_special_tokens=not has_bos).input_ids
     eos = [tokenizer.eos_token_id]
     if prompt[-1:] == eos:  # some tokenizers end every text with it
         prompt = prompt[:-1]
-    learned = [*tokenizer(example.completion, add_special_tokens=False).input_ids, *eos]
+    encode_after = HFTokenizer(tokenizer).encode_after
+    prompt = [*prompt, *encode_after(prompt, example.prefix)]
+    learned = [*encode_after(prompt, example.completion), *eos]
     return {"input_ids": prompt + learned, "labels": [-100] * len(prompt) + learned}
 
 

@@ -94,3 +94,11 @@ def test_a_wrong_prompt_file_is_named_with_what_is_wrong(tmp_path: Path, content
     path.write_text(content)
     with pytest.raises(SettingsError, match=message):
         load_prompts(str(path))
+
+
+def test_the_beginning_of_an_answer_stays_at_the_end_and_the_style_is_around_the_question():
+    style = load_prompts().style("cot")
+    begun = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "Answer:"}]
+    messages = build_messages(begun, style, "Think.", "user")
+    assert [m["content"] for m in messages] == ["Think.\n\n2+2?", "Answer:"]
+    assert plain_prompt(messages).endswith("2+2?\n\nAnswer:")

@@ -113,3 +113,9 @@ values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text
 def test_whatever_is_given_either_parses_or_is_a_settings_error(given_):
     with contextlib.suppress(SettingsError):
         parse_settings(given_)
+
+
+@pytest.mark.parametrize(("given_", "want"), [(None, ""), (False, ""), (True, "Wait"), ("a", "a")])
+def test_words_that_lm_eval_makes_values_of_are_never_written_as_text(given_, want):
+    settings = {"strategy": "budget", "prompt_style": "r1", "wait_text": given_}
+    assert parse_settings(settings).strategy.wait_text == want

@@ -54,6 +54,12 @@ PROMPT_FILES = [
     ("styles: {mine: {instruction: 3}}", "mine.instruction must be a text, not 3", ""),
     ("styles: {mine: text}", "'mine' must have some of the fields", ""),
     ("delimiters: {mine: {start: x}}", "'start'", "allowed: "),
+    (
+        'styles: {mine: {instruction: "Use {thinkin_tokens}"}}',
+        "'thinkin_tokens'",
+        "did you mean 'thinking_tokens'",
+    ),
+    ('styles: {mine: {instruction: "Solve {question}"}}', "{question} belongs into", ""),
 ]
 ROW = {"id": 1, "problem": "x", "answer": "2"}
 DATA = [
@@ -75,6 +81,7 @@ MODEL = [
     ({"peft": "/no/adapter"}, "peft='/no/adapter'", "cannot be loaded"),
     ({"tokenizer": "/no/tokenizer"}, "tokenizer='/no/tokenizer'", "cannot be loaded"),
     ({"no_such_argument": 1}, "no_such_argument=1", "cannot be loaded"),
+    ({"pretrained": "arith-bse"}, "pretrained='arith-bse'", "did you mean 'arith-base'"),
     ({"pretraned": "x"}, "'pretraned'", "did you mean 'pretrained'"),
     ({"journall": "x"}, "'journall'", "did you mean 'journal'"),
     ({"strateggy": "x"}, "'strateggy'", "did you mean 'strategy'"),

@@ -38,6 +38,10 @@ class Sampling:
     """In [0, 1]; 0 is off."""
     repetition_penalty: float = 1.0
     """> 0; 1 is off (Keskar et al. 2019, CTRL)."""
+    frequency_penalty: float = 0.0
+    """In [-2, 2]; taken off a token's logit for each time that the op has sampled it; 0 is off."""
+    presence_penalty: float = 0.0
+    """In [-2, 2]; taken off once if the op has sampled it at all; 0 is off."""
 
 
 GREEDY = Sampling()
@@ -85,6 +89,13 @@ class Completion:
     """The stop string that ended it."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """One for each of `sampled_ids`, if they were asked for."""
+
+    @property
+    def ending(self) -> TokenIds:
+        """The tokens of the stop string; none where the first of them holds text before it too."""
+        size = len(self.token_ids)
+        whole = self.finish_reason == "stop" and self.sampled_ids[:size] == self.token_ids
+        return self.sampled_ids[size:] if whole else ()
 
     def within(self, max_tokens: int, ending: int) -> Completion:
         """Return what a limit of `max_tokens` leaves of it, ending not counted.

@@ -33,6 +33,9 @@ class Delimiters:
     thinking_end: str = ""
     answer_start: str = ""
     answer_end: str = ""
+    cut_text: str = ""
+    """Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
+    breaks that it begins with are left out as far as the thought ends with them."""
 
     @property
     def tags(self) -> tuple[str, str, str, str]:
@@ -85,6 +88,14 @@ class Request:
     """Parameters of the model in billions; None where it is not known."""
     vocabulary_size: int | None = None
     """Ids that the model chooses among; None where it is not known."""
+    encode_after: Callable[[TokenIds, str], TokenIds] | None = None
+    """Text to ids as it stands after these ids; None where that makes no difference."""
+
+    def place(self, text: str, trace: Trace) -> TokenIds:
+        """Return the ids of a text at the end of a trace."""
+        if self.encode_after is None:
+            return self.encode(text)
+        return self.encode_after(trace.token_ids, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,8 @@ class Segment:
     """The strategy put it in."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """Of the tokens that were sampled for it, if they were asked for."""
+    ending: TokenIds = ()
+    """What was sampled after it of the stop string that ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +131,15 @@ class Trace:
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
-        ids, reason = completion.token_ids, completion.finish_reason
-        return self._append(Segment(ids, phase, reason, logprobs=completion.logprobs))
+        ids, reason, ending = completion.token_ids, completion.finish_reason, completion.ending
+        return self._append(Segment(ids, phase, reason, False, completion.logprobs, ending))
 
     def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
         """Append what the strategy puts in."""
         return self._append(Segment(token_ids, phase, forced=True))
 
     def close(self, token_ids: TokenIds, *, sampled: bool) -> Trace:
-        """Append a delimiter: the model's own, cut off as its stop string, or a forced one."""
+        """Append a delimiter, or a part of one: the model's own or a forced one."""
         return self._append(Segment(token_ids, "tag", forced=not sampled))
 
     def _append(self, segment: Segment) -> Trace:

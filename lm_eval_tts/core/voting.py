@@ -42,6 +42,17 @@ def vote_weights(scores: Sequence[float]) -> list[float]:
     return [0.0 if math.isnan(score) else math.exp(score - most) for score in scores]
 
 
+def borda_weights(scores: Sequence[float], power: float) -> list[float]:
+    """Return the weight of each rank: n ** power for the best, 1 for the last, ties in order.
+
+    What could not be rated has no weight.
+    """
+    rated = [index for index, score in enumerate(scores) if not math.isnan(score)]
+    ranked = sorted(rated, key=lambda index: -scores[index])
+    weights = {index: float(len(ranked) - rank) ** power for rank, index in enumerate(ranked)}
+    return [weights.get(index, 0.0) for index in range(len(scores))]
+
+
 def totals(classes: Classes, weights: Sequence[float]) -> dict[int, float]:
     """Return the sum of the weights of each class."""
     votes: dict[int, list[float]] = {}

@@ -32,6 +32,7 @@ class SampledTokens(NamedTuple):
 
     token_ids: TokenIds
     logprobs: tuple[TokenLogprob, ...] = ()
+    num_thinking: int = 0  # from the left, in which no stop string is sought
 
 
 class Background:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict
 
 from lm_eval_tts.core.engine import Output, check_fits
@@ -29,6 +29,7 @@ class BatchRow:
     ids: list[int]  # the prompt and all that was sampled
     sampled: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    num_thinking: int = 0  # sampled tokens, from the left, in which no stop string is sought
     done: bool = False
 
     @property
@@ -107,14 +108,24 @@ class Requests:
         )
 
     def finished(
-        self, row: BatchRow, sampled: Sequence[int], logprobs: Sequence[TokenLogprob] = ()
+        self,
+        row: BatchRow,
+        sampled: Sequence[int],
+        logprobs: Sequence[TokenLogprob] = (),
+        num_thinking: int = 0,
     ) -> None:
-        """Take all that a row has sampled at once; what comes after its ending is dropped."""
-        row.sampled = list(
-            up_to_ending(
-                sampled[: row.max_tokens], row.op.stop, self.eos_token_ids, self._tokenizer
-            )
-        )
+        """Take all that a row has sampled at once; what comes after its ending is dropped.
+
+        num_thinking: as in `BatchRow`.
+        """
+        most = row.max_tokens + num_thinking  # a server counts as it tokenizes
+        row.num_thinking = num_thinking
+        row.sampled = [
+            *sampled[:num_thinking],
+            *up_to_ending(
+                sampled[num_thinking:most], row.op.stop, self.eos_token_ids, self._tokenizer
+            ),
+        ]
         row.logprobs = list(logprobs[: len(row.sampled)])
         row.done = True
 
@@ -135,7 +146,9 @@ class Requests:
 
     def _complete(self, row: BatchRow) -> Completion:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
-        return complete(sampled, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
+        thought, rest = sampled[: row.num_thinking], sampled[row.num_thinking :]
+        answer = complete(rest, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
+        return replace(answer, token_ids=thought + answer.token_ids, sampled_ids=sampled)
 
 
 class RowEngine:

@@ -16,8 +16,8 @@ from lm_eval_tts.grading.processes import WorkerLost, worker
 from lm_eval_tts.grading.tokens import words_of
 
 SECONDS = 8.0  # for one formula, once the process runs; the budget of calls ends far before
-MAX_LENGTH = 300
-_COMMANDS = frozenset(
+MAX_COMMANDS_LENGTH = 300
+_SOLVED = frozenset(
     words_of(
         "frac dfrac tfrac sqrt cdot times pm pi infty sin cos tan cot sec csc arcsin arccos "
         "arctan sinh cosh tanh ln log exp int sum prod lim to binom max min gcd lcm mod "
@@ -33,7 +33,7 @@ def worked_out(text: str) -> str | None:
     commands = set(re.findall(r"\\([A-Za-z]+)", text))
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{4,}", text)
     is_balanced = text.count("{") == text.count("}") and text.count("(") == text.count(")")
-    if len(text) > MAX_LENGTH or not commands <= _COMMANDS or words or not is_balanced:
+    if len(text) > MAX_COMMANDS_LENGTH or not commands <= _SOLVED or words or not is_balanced:
         return None
     return _asked(text)
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import MAX_TERMS, name_of
+from lm_eval_tts.grading.cursor import MAX_SUMMANDS, Cursor, spelled_name
 from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.values import Value
 
-if TYPE_CHECKING:
-    from lm_eval_tts.grading.formulas import Reader
 
-
-def bound(reader: Reader, name: str) -> Value:
+def bound(reader: Cursor, name: str) -> Value:
     """Return a sum, product, limit or integral: worked out if short, else as an atom."""
     lower = upper = None
     variable = ""
@@ -30,7 +25,7 @@ def bound(reader: Reader, name: str) -> Value:
         name in ("sum", "prod")
         and low is not None
         and high is not None
-        and high - low <= MAX_TERMS
+        and high - low <= MAX_SUMMANDS
         and variable
     ):
         return _expanded(reader, name, variable, int(low), int(high))
@@ -42,11 +37,11 @@ def bound(reader: Reader, name: str) -> Value:
     return values.opaque(label, values.pseudo_number(label), "binder")
 
 
-def _lower_bound(reader: Reader) -> tuple[str, Value]:
+def _lower_bound(reader: Cursor) -> tuple[str, Value]:
     braced = reader.take("{")
     variable = ""
     if reader.peek().kind == "WORD" and reader.peek(1).kind in ("=", "\\to"):
-        variable = name_of(reader.peek())
+        variable = spelled_name(reader.peek())
         reader.at += 2
     value = reader.sum() if braced else reader.argument()
     if braced:
@@ -54,12 +49,12 @@ def _lower_bound(reader: Reader) -> tuple[str, Value]:
     return variable, value
 
 
-def _integrand(reader: Reader) -> tuple[str, Reader]:
+def _integrand(reader: Cursor) -> tuple[str, Cursor]:
     for end in range(reader.at, len(reader.tokens)):
         text, following = reader.tokens[end].text, reader.tokens[end + 1 : end + 2]
         if reader.tokens[end].kind != "WORD" or text[0] != "d" or len(text) > 2:
             continue
-        variable = text[1:] or (name_of(following[0]) if following else "")
+        variable = text[1:] or (spelled_name(following[0]) if following else "")
         body = type(reader)(reader.tokens[reader.at : end], reader.sign)
         body.known = {**reader.known, variable: values.free("bound")}
         reader.at = end + (1 if text[1:] else 2)
@@ -67,7 +62,7 @@ def _integrand(reader: Reader) -> tuple[str, Reader]:
     raise NotAFormula("an integral without a variable")
 
 
-def _expanded(reader: Reader, name: str, variable: str, low: int, high: int) -> Value:
+def _expanded(reader: Cursor, name: str, variable: str, low: int, high: int) -> Value:
     start = reader.at
     total = values.rational(0 if name == "sum" else 1)
     join = values.add if name == "sum" else values.multiply

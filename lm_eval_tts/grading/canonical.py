@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.fingerprints import rounded
+from lm_eval_tts.grading.fingerprints import significant
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.phrases import SYNONYMS
 from lm_eval_tts.grading.tokens import words_of
@@ -26,7 +26,7 @@ EMPTY_WORDS = frozenset(words_of("the a an of there are is"))
 def key(text: str) -> Hashable:
     """Return the canonical form of an answer."""
     try:
-        return key_of(parse(text))
+        return form_of(parse(text))
     except TooLarge:
         return ("huge", "".join(text.split()))
 
@@ -36,7 +36,7 @@ def equal(a: str, b: str) -> bool:
     return a == b or key(a) == key(b)
 
 
-def key_of(node: Node) -> Hashable:
+def form_of(node: Node) -> Hashable:
     """Return the canonical form of a tree. Raises TooLarge."""
     return _KINDS[node.kind](node)
 
@@ -44,7 +44,7 @@ def key_of(node: Node) -> Hashable:
 def _value(node: Node) -> Hashable:
     key = value_of(node).key
     if found := components(value_of(node)):
-        return ("tuple", "()", tuple(map(key_of, found)))
+        return ("tuple", "vector", tuple(map(form_of, found)))
     return ("value", key, node.unit) if node.unit else ("value", key)
 
 
@@ -52,8 +52,8 @@ def _list(node: Node) -> Hashable:
     first = node.parts[0] if node.parts else node
     if first.kind == "relation" and first.mark == "!=":  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
         points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
-        return key_of(complement(points))
-    members = frozenset(map(key_of, node.parts))
+        return form_of(complement(points))
+    members = frozenset(map(form_of, node.parts))
     if len(members) == 1:
         return next(iter(members))
     return ("list", members)
@@ -64,19 +64,19 @@ def _tuple(node: Node) -> Hashable:
     is_table = node.mark == "[]" and all(row.kind == "tuple" and row.mark == "[]" for row in rows)
     if is_table and len({len(row.parts) for row in rows}) == 1:  # [[1, 2], [3, 4]], as in programs
         return _matrix(Node("matrix", parts=tuple(row._replace(mark="()") for row in rows)))
-    return ("tuple", node.mark, tuple(map(key_of, node.parts)))
+    return ("tuple", node.mark, tuple(map(form_of, node.parts)))
 
 
 def _matrix(node: Node) -> Hashable:
     rows = [row.parts for row in node.parts]
     if len(rows) == 1 or all(len(row) == 1 for row in rows):  # a vector, standing or lying
-        return ("tuple", "()", tuple(key_of(cell) for row in rows for cell in row))
-    return ("matrix", tuple(tuple(key_of(cell) for cell in row.parts) for row in node.parts))
+        return ("tuple", "vector", tuple(form_of(cell) for row in rows for cell in row))
+    return ("matrix", tuple(tuple(form_of(cell) for cell in row.parts) for row in node.parts))
 
 
 def _relation(node: Node) -> Hashable:
     if node.mark == "!=":
-        return key_of(complement([node.parts[1]]))
+        return form_of(complement([node.parts[1]]))
     if node.mark == "=" and all(side.kind == "value" for side in node.parts):
         return _equation(node)
     if node.mark in ("<", "<=", ">", ">=") and all(side.kind == "value" for side in node.parts):
@@ -85,11 +85,11 @@ def _relation(node: Node) -> Hashable:
         first, second = difference.number
         size = abs(first)
         return (
-            ("order", "=" in node.mark, rounded(first / size), rounded(second / size))
+            ("order", "=" in node.mark, significant(first / size), significant(second / size))
             if size
             else ("order",)
         )
-    return ("relation", node.mark, tuple(map(key_of, node.parts)))
+    return ("relation", node.mark, tuple(map(form_of, node.parts)))
 
 
 def _equation(node: Node) -> Hashable:
@@ -99,7 +99,7 @@ def _equation(node: Node) -> Hashable:
     first, second = difference.number
     if not first or not second:
         return ("identity", frozenset((left.key, right.key)))
-    return ("equation", rounded(first / second))
+    return ("equation", significant(first / second))
 
 
 def _named(node: Node) -> Hashable:
@@ -112,7 +112,7 @@ def _named(node: Node) -> Hashable:
         and (side.value.variables or not side.value.atoms)
     ):
         return _equation(node)
-    return ("named", key_of(name), key_of(side))
+    return ("named", form_of(name), form_of(side))
 
 
 def _text(node: Node) -> Hashable:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from lm_eval_tts.grading.boxes import Found, boxes
-from lm_eval_tts.grading.extraction import concluded, explicit
+from lm_eval_tts.grading.extraction import concluded, explicit, says_something
 from lm_eval_tts.grading.options import at_end, bare_text, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.phrases import alternatives, has, phrases
@@ -21,13 +21,10 @@ from lm_eval_tts.grading.segments import sentences, spoken
 from lm_eval_tts.grading.statements import LABEL, REFUTED, Mention, starts_with_own_text, statements
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
-MAX_OPTION = 5_000  # characters of an option's text
 MAX_PIECES = 150  # sentences at the end of it
-MAX_SENTENCE = 1_000
-MIN_FUZZY = 20  # characters from which one letter more or less may be a slip of spelling
-MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
+MAX_PIECE = 1_000
 
-_LEAD = re.compile(
+_LEADING_WORDS = re.compile(
     rf"(?:[\W_]|\\to|(?:{alternatives('so')})[\s,:]|(?:it's|its|it is|i think|i believe)\s)*", re.I
 )
 
@@ -39,7 +36,7 @@ def find_choice(parts: Parts, options: Mapping[str, str] | None, is_cut: bool) -
     if tagged:
         stated = stated_choice(parts.after, options) or _in_tag(tagged[-1], options)
         return stated or _behind(parts, options)
-    if any(c.isalnum() for c in parts.before):
+    if says_something(parts.before):
         if parts.open_thinking.strip():
             return _thinking(_concluded(parts.open_thinking, options))
         return _in_text(parts.before, options, is_cut) or _behind(parts, options)
@@ -50,7 +47,7 @@ def find_choice(parts: Parts, options: Mapping[str, str] | None, is_cut: bool) -
 
 def _behind(parts: Parts, options: Mapping[str, str]) -> Found | None:
     """What the thinking states, where the rest does nothing but refute other options."""
-    rest = f"{parts.before}\n{parts.after}"
+    rest = f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]
     if has("refusal", rest) or _takes_back(rest) or not (parts.answers or LABEL.search(rest)):
         return None
     found = stated_choice(f"{parts.thinking}\n{parts.before}", options)
@@ -80,12 +77,10 @@ def _in_tag(content: str, options: Mapping[str, str]) -> Found | None:
 
 def _in_text(text: str, options: Mapping[str, str], is_cut: bool) -> Found | None:
     text = spoken(text[-MAX_TEXT:])
-    pieces = [piece[-MAX_SENTENCE:] for piece in sentences(text) if any(c.isalnum() for c in piece)]
+    pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if any(c.isalnum() for c in piece)]
     if stated := stated_choice(text, options):
         return stated
-    lines = [
-        line[-2 * MAX_SENTENCE :] for line in text.split("\n") if any(c.isalnum() for c in line)
-    ]
+    lines = [line[-2 * MAX_PIECE :] for line in text.split("\n") if any(c.isalnum() for c in line)]
     if not pieces or is_cut or has("refusal", pieces[-1]):
         return None
     if letter := _only_label(lines[-1], options) or _labelled_line(
@@ -105,7 +100,7 @@ def stated_choice(text: str, options: Mapping[str, str]) -> Found | None:
     text = spoken(text[-MAX_TEXT:])
     found: Found | None = None
     for whole in sentences(text)[-MAX_PIECES:]:
-        piece = whole[-MAX_SENTENCE:]
+        piece = whole[-MAX_PIECE:]
         letters = [s.letter for s in statements(piece, options) if s.is_sure]
         if letters:
             found = Found(letters[-1], "phrase", 0)
@@ -139,7 +134,7 @@ def _only_label(text: str, options: Mapping[str, str]) -> str | None:
     if len(text) > 200:
         return None
     plain = bare_text(text)
-    lead = _LEAD.match(plain)
+    lead = _LEADING_WORDS.match(plain)
     end = lead.end() if lead else 0
     plain = plain[end - (plain[end - 1 : end] in ("(", "[")) :]
     matches = list(LABEL.finditer(plain))
@@ -156,7 +151,7 @@ def _only_label(text: str, options: Mapping[str, str]) -> str | None:
 
 def _labelled_line(text: str, options: Mapping[str, str], is_last: bool) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
-    plain = bare_text(text)
+    plain = bare_text(text[: 2 * MAX_PIECE])
     lead = re.match(
         rf"[\W_]*?(?:(?:{alternatives('option', 'so')})[\s,:]*)?(?=[(\[]?[A-J])", plain, re.I
     )
@@ -175,7 +170,9 @@ def _labelled_line(text: str, options: Mapping[str, str], is_last: bool) -> str 
     if not delimited and (re.match(r"\s+[a-z=<>+]", after) or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
-    if REFUTED.match(sentence) or not is_last:
+    if REFUTED.match(sentence) or not is_last or after.startswith("?"):
+        return None
+    if has("hedge", phrases("idiom").sub("", sentence)) and "would" in sentence:
         return None
     others = {m.group("dressed") or m.group("bare") for m in LABEL.finditer(sentence)}
     known = options.get(letter)

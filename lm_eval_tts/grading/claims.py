@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.expressions import Run, listed, runs, shown
+from lm_eval_tts.grading.expressions import Expression, listed, runs, shown
 from lm_eval_tts.grading.phrases import alternatives, has, phrases
 from lm_eval_tts.grading.segments import unmarked
 from lm_eval_tts.grading.tokens import words_of
@@ -18,7 +18,7 @@ from lm_eval_tts.grading.tokens import words_of
 MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
 
-_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
+_EMPHASIS = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
 _LEAD = re.compile(
     rf"(?:[\s,.:;*#>]|\d+\.\s+(?=[A-Z])|\\to|(?:{alternatives('so')})[\s,:]|step\s\d+\b[,:]?|(?:the\s+)?(?:final\s+)?answer\s+is\b)*",
     re.I,
@@ -49,6 +49,7 @@ _LABELLED = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])\s+(?=\S)")
 _PRONOUNS = frozenset(
     words_of("The It This That There He She We They These Which All Each Both You So")
 )
+_COPULA = re.compile(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _EQUATION = re.compile(
     r"\b(?:equations?|lines?|functions?|formulas?|inequality|conditions?|system|circle|parabola|curve|graph|if|solutions?|roots?|values?)\b",
     re.I,
@@ -94,7 +95,7 @@ def committed(sentence: str, loosely: bool = True) -> Claim | None:
         return Claim(_plain(body), 1)
     if (bold := _bold(marked)) is not None:
         return Claim(bold, 3)
-    if name := named(body):
+    if name := agent(body):
         return Claim(name, 3)
     if clause := _OPENING.match(body):
         rest = body[clause.end() :]
@@ -108,7 +109,7 @@ def _plain(text: str) -> str:
 
 
 def _bold(marked: str) -> str | None:
-    found = [text.strip() for text in _BOLD.findall(marked)]
+    found = [text.strip() for text in _EMPHASIS.findall(marked)]
     for text in reversed(found):
         is_heading = (
             text.endswith(":")
@@ -123,7 +124,7 @@ def _bold(marked: str) -> str | None:
     return None
 
 
-def named(text: str) -> str | None:
+def agent(text: str) -> str | None:
     """Return the name of the one who does something most, as in "Ada runs the fastest"."""
     match = _NAMED.match(text)
     if not match or match.group(1) in _PRONOUNS:
@@ -145,11 +146,11 @@ class _Sentence:
                 return number
         return None
 
-    def clause_before(self, run: Run) -> str:
+    def clause_before(self, run: Expression) -> str:
         start = max(self.text.rfind(mark, 0, run.start) for mark in (*_ENDS, ",", "，"))
         return self.text[start + 1 : run.start]
 
-    def is_free(self, run: Run) -> bool:
+    def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
         before, after = self.clause_before(run), self.text[run.end : run.end + 40].lstrip(" *)$\\")
         return not (
@@ -176,7 +177,7 @@ def _ends_with(group: str, before: str, words: int) -> bool:
     return len(rest) <= words and "but" not in rest
 
 
-def _is_numbered_name(before: str, run: Run) -> bool:
+def _is_numbered_name(before: str, run: Expression) -> bool:
     """Bar 1, Team 7: a number after a capital is a name."""
     words = before.split()
     if len(words) < 2 or run.tokens[0].kind != "NUMBER" or not before.endswith(" "):
@@ -222,7 +223,11 @@ def _final_equation(sentence: _Sentence) -> str | None:
     before = re.search(r"([^\W\d_]+)[\s$\\(\[]*$", sentence.text[: run.start])
     if before and phrases("condition").fullmatch(before.group(1)):
         return None
-    return _plain(shown(sentence.text, run.start, run.end)) if sentence.is_free(run) else None
+    if not sentence.is_free(run):
+        return None
+    answer = _plain(shown(sentence.text, run.start, run.end))
+    is_object = _COPULA.search(sentence.text[: run.start]) and not _EQUATION.search(sentence.text)
+    return answer.rsplit("=", 1)[-1].strip() if is_object else answer
 
 
 def _object(sentence: _Sentence) -> str | None:
@@ -258,7 +263,7 @@ def _at(sentence: _Sentence, start: int) -> tuple[str, int] | None:
     return _unspoken(sentence, run, answer), run.end
 
 
-def _unspoken(sentence: _Sentence, run: Run, answer: str) -> str:
+def _unspoken(sentence: _Sentence, run: Expression, answer: str) -> str:
     """3 to 4 is a ratio."""
     ratio = re.compile(r"\s*(?:to|:)\s*(\d+(?:\.\d+)?)\b").match(sentence.text, run.end)
     if ratio and has_ratio(sentence.text):

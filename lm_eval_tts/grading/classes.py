@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading.canonical import key_of
+from lm_eval_tts.grading.canonical import form_of
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Tags
 from lm_eval_tts.grading.trees import Node
@@ -21,16 +21,16 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return a number for each answer, the same for equal ones; None for a missing answer."""
     numbers: dict[Hashable, int] = {}
     return [
-        None if answer is None else numbers.setdefault(vote(answer), len(numbers))
+        None if answer is None else numbers.setdefault(vote_class(answer), len(numbers))
         for answer in answers
     ]
 
 
 @lru_cache(maxsize=50_000)
-def vote(answer: str) -> Hashable:
+def vote_class(answer: str) -> Hashable:
     """Return what an answer votes for, as a canonical form."""
     try:
-        return key_of(_unnamed(parse(answer)))
+        return form_of(_unnamed(parse(answer)))
     except (TooLarge, RecursionError):
         return ("huge", "".join(answer.split()))
 

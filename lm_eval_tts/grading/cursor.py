@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -12,9 +13,9 @@ from lm_eval_tts.grading.tokens import GREEK, LOWERED, RAISED, Token, words_of
 from lm_eval_tts.grading.units import is_unit
 from lm_eval_tts.grading.values import TooLarge, Value
 
-MAX_TERMS = 200  # of a finite sum that is worked out
+MAX_SUMMANDS = 200  # of a finite sum that is worked out
 NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN")
-CLOSING = {"(": (")",), "[": ("]",), "{": ("}",)}
+BRACKETS = {"(": (")",), "[": ("]",), "{": ("}",)}
 # Commands that are no symbols although they are not known as anything else.
 NO_SYMBOLS = frozenset(
     f"\\{name}"
@@ -22,7 +23,7 @@ NO_SYMBOLS = frozenset(
         "to cup cap in pm emptyset setminus choose begin end mod pmod bmod text equiv "
         "rfloor rceil lfloor lceil infty frac sqrt cbrt binom mathbb overline dots ldots "
         "cdots forall exists nmid R reals Reals Z iint oint max min gcd lcm log not item "
-        "hline angle triangle parallel perp"
+        "hline angle triangle star oplus otimes diamond bullet clubsuit parallel perp"
     )
 )
 BINDERS = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}
@@ -34,7 +35,11 @@ ALIASES = {
     "acos": "arccos",
     "atan": "arctan",
 }
-NAMES = (*sorted((*FUNCTIONS, *ALIASES, "sqrt", "pi"), key=len, reverse=True), "infinity", "oo")
+FUNCTION_NAMES = (
+    *sorted((*FUNCTIONS, *ALIASES, "sqrt", "pi"), key=len, reverse=True),
+    "infinity",
+    "oo",
+)
 # Words of two letters that are no products of variables.
 SHORT = frozenset(
     words_of("no on in is it up at to by of me he so go do we as an us or if be my am pm")
@@ -42,7 +47,7 @@ SHORT = frozenset(
 END = Token("END", "", 0, 0, False, "")
 
 
-def name_of(token: Token) -> str:
+def spelled_name(token: Token) -> str:
     """Return the name of a word or command, Greek letters spelled out."""
     name = (token.kind if token.kind.startswith("\\") else token.text).lstrip("\\")
     name = GREEK.get(name, name)
@@ -55,8 +60,11 @@ def name_of(token: Token) -> str:
     )
 
 
-class Cursor:
-    """A place in tokens. sign: what ± means. known: values of bound variables."""
+class Cursor(ABC):
+    """A place in tokens. sign: what ± means. known: values of bound variables.
+
+    The abstract methods are the levels of a formula, which `formulas` reads.
+    """
 
     def __init__(self, found: Sequence[Token], sign: int = 1) -> None:
         self.tokens, self.at, self.depth, self.sign = list(found), 0, 0, sign
@@ -80,6 +88,42 @@ class Cursor:
         if not (found := self.take(*kinds)):
             raise NotAFormula(self.peek().text)
         return found
+
+    @abstractmethod
+    def sum(self) -> Value:
+        """Read a sum. Raises NotAFormula and TooLarge, as all that follow."""
+
+    @abstractmethod
+    def product(self) -> Value:
+        """Read a product."""
+
+    @abstractmethod
+    def signed(self) -> Value:
+        """Read the sign and the first factor of an argument without brackets."""
+
+    @abstractmethod
+    def power(self) -> Value:
+        """Read a factor with what is raised or stands after it."""
+
+    @abstractmethod
+    def exponent(self) -> Value:
+        """Read what stands after ^."""
+
+    @abstractmethod
+    def group(self, opening: str, *closing: str) -> Value:
+        """Read a sum in brackets."""
+
+    @abstractmethod
+    def bracketed(self, opening: str) -> Value:
+        """Read a sum in brackets of a kind, or "n choose k" in them."""
+
+    @abstractmethod
+    def argument(self) -> Value:
+        """What a command takes: a group, or as TeX reads it one digit or letter."""
+
+    @abstractmethod
+    def factor(self) -> Value:
+        """Read a number, a name or brackets."""
 
     def unit_at(self, ahead: int) -> bool:
         """Whether a unit of several letters, or in text mode, stands there."""
@@ -107,7 +151,7 @@ class Cursor:
             and self.peek(1).kind == "WORD"
             and len(self.peek(1).text) > 1
         ):
-            return self.peek(1).text in NAMES  # an aside: 12 (or 13), 12 (twelve)
+            return self.peek(1).text in FUNCTION_NAMES  # an aside: 12 (or 13), 12 (twelve)
         if token.kind[1:].isalpha() and token.kind[0] == "\\" and token.kind not in NO_SYMBOLS:
             return self.peek(1).kind != "{"
         known = (
@@ -127,11 +171,13 @@ class Cursor:
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""
         token = self.peek()
-        name = name_of(token)
+        name = spelled_name(token)
         if token.kind != "WORD":
-            return token.kind.startswith("\\") and (name in NAMES or name in GREEK.values())
-        if name in NAMES or len(name) == 1 or name in GREEK.values():
-            return token.mode != "text" or len(name) == 1 or name in NAMES
+            return token.kind.startswith("\\") and (
+                name in FUNCTION_NAMES or name in GREEK.values()
+            )
+        if name in FUNCTION_NAMES or len(name) == 1 or name in GREEK.values():
+            return token.mode != "text" or len(name) == 1 or name in FUNCTION_NAMES
         if (
             token.mode == "text"
             or "-" in name
@@ -141,7 +187,11 @@ class Cursor:
         ):
             return False
         if (
-            any(name.startswith(known) for known in NAMES if len(known) > 2 and known.islower())
+            any(
+                name.startswith(known)
+                for known in FUNCTION_NAMES
+                if len(known) > 2 and known.islower()
+            )
             and len(name) < 6
         ):
             return True

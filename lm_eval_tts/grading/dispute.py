@@ -43,7 +43,7 @@ def add_dispute_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_dispute(args: argparse.Namespace) -> int:
     """Print or write the report."""
-    text = compare(read_items(args.file), args.against)
+    text = dispute_report(read_items(args.file), args.against)
     if args.output:
         args.output.write_text(text, encoding="utf-8")
     else:
@@ -97,7 +97,7 @@ def _item(row: Any, path: Path, number: int) -> Item:
     return Item(response, str(reference), kind, options, DEFAULT_TAGS, question, tolerance)  # type: ignore[arg-type]
 
 
-def compare(items: Sequence[Item], grader: str) -> str:
+def dispute_report(items: Sequence[Item], grader: str) -> str:
     """Return a report in Markdown. Raises SettingsError for an unknown grader."""
     if grader not in GRADERS:
         raise SettingsError(f"the grader {grader!r} is unknown; known are {', '.join(GRADERS)}")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lm_eval_tts.grading.cursor import NAMES, NUMBERS
+from lm_eval_tts.grading.cursor import FUNCTION_NAMES, NUMBERS
 from lm_eval_tts.grading.tokens import GREEK, Token, currency, tokens, words_of
 from lm_eval_tts.grading.units import unit_of
 from lm_eval_tts.grading.words import NUMBER_WORDS, fold
@@ -18,14 +18,14 @@ BINARY = frozenset(words_of("+ - * / = < > <= >= != ~ \\pm \\cup \\cap \\in \\se
 POSTFIX = frozenset(words_of("° % ' SUPER SUB MONEY"))
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 ARTICLES = frozenset(["a", "A", "I"])
-FUNCTION_WORDS = frozenset(NAMES) - {"arg", "Re", "Im"}
+FUNCTION_WORDS = frozenset(FUNCTION_NAMES) - {"arg", "Re", "Im"}
 
 
-_FONT = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
+_FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans("", "", "\\$()")
 
 
-class Run(NamedTuple):
+class Expression(NamedTuple):
     """Where an expression stands in its text, and its tokens."""
 
     start: int
@@ -41,17 +41,19 @@ class Run(NamedTuple):
         )
 
 
-def runs(text: str) -> list[Run]:
+def runs(text: str) -> list[Expression]:
     """Return the expressions of a text, from left to right."""
     found = _Tokens(fold(tokens(text)))
-    result: list[Run] = []
+    result: list[Expression] = []
     at = 0
     while at < len(found.tokens):
         end = found.run_end(at)
         if end > at:
             part = found.tokens[at:end]
-            font = _FONT.search(text, 0, part[0].start)
-            result.append(Run(font.start() if font else part[0].start, part[-1].end, tuple(part)))
+            font = _FONT_BEFORE.search(text, 0, part[0].start)
+            result.append(
+                Expression(font.start() if font else part[0].start, part[-1].end, tuple(part))
+            )
         at = max(end, at + 1)
     return result
 
@@ -99,7 +101,7 @@ class _Tokens:
             return closed if closed > at else start
         return at + 1 if self.is_operand(at) else start
 
-    def bracket_end(self, at: int) -> int:
+    def bracket_end(self, at: int, follows: bool = False) -> int:
         """After a bracket that holds nothing but expressions; here if there is more."""
         closing, inner = PAIRS[self.kind(at)], at + 1
         if self.kind(at) == "<" and self.kind(at + 1) not in NUMBERS:
@@ -108,7 +110,8 @@ class _Tokens:
             if self.kind(inner) in closing and inner > at + 1:
                 single = self.tokens[at + 1]
                 is_label = (
-                    inner == at + 2
+                    not follows
+                    and inner == at + 2
                     and single.kind == "WORD"
                     and len(single.text) == 1
                     and not single.formula
@@ -268,7 +271,7 @@ class _Tokens:
         token, before = self.tokens[at], self.tokens[at - 1]
         glued = not token.spaced
         if token.kind in ("(", "[", "{") and (glued or token.formula):
-            return self.bracket_end(at)
+            return self.bracket_end(at, follows=True)
         if not self.is_operand(at):
             return at
         if glued and not (token.kind in NUMBERS and before.kind in NUMBERS):
@@ -290,7 +293,7 @@ class _Tokens:
         return at
 
 
-def listed(text: str, found: Sequence[Run], at: int) -> int:
+def listed(text: str, found: Sequence[Expression], at: int) -> int:
     """Return where a list that starts with this expression ends, as in "-1, 0, and 5"."""
     end = found[at].end
     for run in found[at + 1 :]:

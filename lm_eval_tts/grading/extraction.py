@@ -28,12 +28,12 @@ from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.phrases import alternatives, has
 from lm_eval_tts.grading.segments import sentences, unmarked
 
-ENDING = 4_000  # characters of a text in which a last line is looked for
+MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 
 
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 _CONNECT = (
-    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|(?<=ns)\.)[ \t*_]*"
+    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*"
     rf"(?:(?:{alternatives('filler')}|is|are|that|{alternatives('is')})[ \t]*)*:?"
 )
 _CONNECT_FAR = (
@@ -51,10 +51,11 @@ _ANSWER = re.compile(rf"(?:{alternatives('answer')})|\W*a")
 _OPEN_BEFORE = re.compile(rf"(?:^|\n)(?:[\W_]|\d\.|{alternatives('so')})*$")
 _MADE_FINAL = re.compile(rf"(?:{alternatives('final')})[\s*_]*$")
 _ARTICLE = re.compile(r"(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}$")
-_AFTER = re.compile(f"(?:{_CONNECT}|{_OF}{_CONNECT_FAR})")
+_CONNECTED_TO = re.compile(f"(?:{_CONNECT}|{_OF}{_CONNECT_FAR})")
 _CHATTER = re.compile(rf"\?\s*$|{alternatives('chatter')}", re.I)
 _REMARK = re.compile(rf"\W*(?:{alternatives('remark')})", re.I)
 _CONCLUDES = re.compile(rf"\W*(?:{alternatives('so')})", re.I)
+_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
@@ -72,6 +73,11 @@ def find_answer(parts: Parts, is_cut: bool) -> Found | None:
     if tagged and (later := explicit(outside)):
         return later
     return tagged or find_in_text(outside, is_cut) or _in_thinking(parts)
+
+
+def says_something(text: str) -> bool:
+    """Say whether there are letters or digits in a text."""
+    return bool(_LETTER_OR_DIGIT.search(text))
 
 
 def find_in_text(text: str, is_cut: bool = False) -> Found | None:
@@ -123,7 +129,7 @@ def within_tag(content: str) -> str | None:
 def _in_thinking(parts: Parts) -> Found | None:
     if parts.open_thinking:
         found = concluded(parts.open_thinking)
-    elif any(c.isalnum() for c in parts.before + parts.after):
+    elif says_something(parts.before) or says_something(parts.after):
         return None  # who says something, says what counts
     else:
         found = find_in_text(parts.thinking, has_loop(parts.thinking))
@@ -144,7 +150,7 @@ def concluded(text: str) -> Found | None:
     text = text.rstrip()
     if not text or text[-1] not in ".!$}*]。)":
         return None
-    last = sentences(text[-ENDING:])[-1:]
+    last = sentences(text[-MAX_TAIL:])[-1:]
     if not last or has("hedge", last[0]) or has("waver", last[0]) or has("retract", last[0]):
         return None
     found = explicit(last[0])
@@ -174,7 +180,7 @@ def _phrase(text: str) -> Found | None:
     if len(lower) != len(text):
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     for noun in list(_NOUN.finditer(lower))[:-21:-1]:
-        after = _AFTER.match(lower, noun.end())
+        after = _CONNECTED_TO.match(lower, noun.end())
         if not after or not _announces(lower, noun) or _DERIVED.match(lower, after.end()):
             continue
         if "would" in after.group() and _IF.match(lower, after.end()):
@@ -196,7 +202,7 @@ def _announces(text: str, noun: re.Match[str]) -> bool:
 
 def _section(rest: str) -> str | None:
     """What an announced answer is: the first sentence if it states one, else the section's end."""
-    pieces = sentences(rest[:ENDING])
+    pieces = sentences(rest[:MAX_TAIL])
     if not pieces:
         return None
     first = pieces[0]
@@ -231,7 +237,7 @@ def _starts_step(text: str) -> bool:
 
 def last_line(text: str) -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
-    ending = text[-ENDING:].rstrip()
+    ending = text[-MAX_TAIL:].rstrip()
     if not ending or _breaks_off(ending.rstrip("*_ \n")):
         return None
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]

@@ -26,7 +26,7 @@ def recognised(number: Any) -> Fraction | None:
     return found if abs(exact - found) <= max(1, abs(exact)) / Fraction(2) ** 120 else None
 
 
-def rounded(number: Any) -> Hashable:
+def significant(number: Any) -> Hashable:
     """Return the leading bits of both parts of a number; what is mere noise is zero."""
     parts = (CTX.re(number), CTX.im(number))
     least = abs(number) * NOISE

@@ -13,17 +13,17 @@ from __future__ import annotations
 from fractions import Fraction
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import CLOSING, NUMBERS, Cursor, number_of, script, whole
+from lm_eval_tts.grading.cursor import BRACKETS, NUMBERS, Cursor, number_of, script, whole
 from lm_eval_tts.grading.functions import NotAFormula, absolute, binomial, factorial
 from lm_eval_tts.grading.powers import power
-from lm_eval_tts.grading.symbols import named
+from lm_eval_tts.grading.symbols import symbol
 from lm_eval_tts.grading.tokens import Token
 from lm_eval_tts.grading.values import TooLarge, Value
 
 MAX_DEPTH = 30
 
 
-class Reader(Cursor):
+class FormulaReader(Cursor):
     """The levels of a formula."""
 
     def sum(self) -> Value:
@@ -142,25 +142,26 @@ class Reader(Cursor):
         if self.depth > 3 * MAX_DEPTH:
             raise TooLarge("nested too deep")
         token = self.peek()
-        if token.kind in CLOSING:
-            value = self._bracketed(token.kind)
+        if token.kind in BRACKETS:
+            value = self.bracketed(token.kind)
         elif token.kind == "|":
             value = absolute(self.group("|", "|"))
         elif token.kind in NUMBERS:
             value = self._number(token)
         elif token.kind.startswith("\\") or token.kind == "WORD":
-            value = named(self, token)
+            value = symbol(self, token)
         else:
             raise NotAFormula(token.text)
         self.depth -= 1
         return value
 
-    def _bracketed(self, opening: str) -> Value:
+    def bracketed(self, opening: str) -> Value:
+        """Read a sum in brackets of a kind, or "n choose k" in them."""
         self.expect(opening)
         value = self.sum()
         if self.take("\\choose"):
             value = binomial(value, self.sum())
-        self.expect(*CLOSING[opening])
+        self.expect(*BRACKETS[opening])
         return value
 
     def _number(self, token: Token) -> Value:

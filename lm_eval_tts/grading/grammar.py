@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from lm_eval_tts.grading import notations, values
-from lm_eval_tts.grading.formulas import Reader
 from lm_eval_tts.grading.functions import NotAFormula, binomial
-from lm_eval_tts.grading.notations import QUALIFIERS, REALS
+from lm_eval_tts.grading.notations import QUALIFIERS, REALS, AnswerReader
 from lm_eval_tts.grading.quantities import with_unit
 from lm_eval_tts.grading.tokens import MAX_LENGTH, TABLE, Token, tidy, tokens, words_of
 from lm_eval_tts.grading.trees import ALL_REALS, Node, complement, number, relation
@@ -27,7 +26,7 @@ from lm_eval_tts.grading.words import fold
 MAX_PARTS = 100
 ENDS = frozenset(words_of("END , ; ) ] } }} = < > <= >= != ~ ( \\cup . \\in :"))
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
-CLOSING = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
+LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 LEADING = frozenset(
     words_of(
         "approximately about exactly roughly interval answer total only just the a an yes equals "
@@ -103,7 +102,7 @@ def _fallback(found: Sequence[Token]) -> Node:
     return Node("opaque", "".join(t.text for t in found if t.kind not in ("{", "}", "_")))
 
 
-class Parser(Reader):
+class Parser(AnswerReader):
     """The levels of an answer above its formulas."""
 
     def whole(self) -> Node:
@@ -186,7 +185,10 @@ class Parser(Reader):
         for read in (self._special, self._quantity, self._bracketed_list, self._words):
             self.at, self.tokens, self.depth = start, list(saved), 0
             try:
-                if (node := read()) and (read != self._words or self.peek().kind in ENDS):
+                node = read()
+                must_end = read == self._words or (node is not None and node.kind == "base")
+                must_end = must_end or self.peek().kind.startswith("\\")
+                if node and (not must_end or self.peek().kind in ENDS):
                     return node
             except NotAFormula:
                 continue
@@ -241,7 +243,7 @@ class Parser(Reader):
 
     def _bracketed_list(self) -> Node | None:
         opening = self.peek().kind
-        if opening not in CLOSING:
+        if opening not in LIST_BRACKETS:
             if self.peek().text == "C" and self.peek(1).kind == "(":
                 self.at += 2
                 top = self.sum()
@@ -251,7 +253,7 @@ class Parser(Reader):
                 return Node("value", value=binomial(top, bottom))
             return None
         self.at += 1
-        closing = CLOSING[opening]
+        closing = LIST_BRACKETS[opening]
         if opening == "{{" and (condition := notations.condition(self)):
             self.at = condition
             inner = self.answer(closing)

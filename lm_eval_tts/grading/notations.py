@@ -5,10 +5,11 @@ The lower half of `grammar`, whose parser these functions are given.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import abstractmethod
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import NUMBERS, name_of, number_of, script
+from lm_eval_tts.grading.cursor import NUMBERS, number_of, script, spelled_name
+from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.tokens import words_of
 from lm_eval_tts.grading.trees import (
@@ -22,9 +23,6 @@ from lm_eval_tts.grading.trees import (
     scaled,
 )
 from lm_eval_tts.grading.values import Value
-
-if TYPE_CHECKING:
-    from lm_eval_tts.grading.grammar import Parser
 
 REALS = ("\\R", "\\Reals", "\\reals")
 QUALIFIERS = frozenset(
@@ -42,7 +40,19 @@ SET_WORDS = frozenset(
 )
 
 
-def skip_label(parser: Parser) -> None:
+class AnswerReader(FormulaReader):
+    """A reader of formulas with the levels above them, which `grammar` reads."""
+
+    @abstractmethod
+    def side(self) -> Node:
+        """Read what may stand between two relations."""
+
+    @abstractmethod
+    def matrix(self, text: str) -> Node:
+        """Read a matrix from its text."""
+
+
+def skip_label(parser: AnswerReader) -> None:
     """Answer: 5"""
     at = 0
     while parser.peek(at).kind == "WORD" and at < 4:
@@ -56,7 +66,7 @@ def skip_label(parser: Parser) -> None:
         parser.at += at + 1
 
 
-def skip_aside(parser: Parser) -> None:
+def skip_aside(parser: AnswerReader) -> None:
     """12 (twelve), 0.5 (or 1/2) and the like: words in parentheses."""
     if parser.peek().kind != "(" or not parser.peek().spaced:
         return
@@ -70,7 +80,7 @@ def skip_aside(parser: Parser) -> None:
         parser.at = end + 1
 
 
-def bind_integers(parser: Parser) -> None:
+def bind_integers(parser: AnswerReader) -> None:
     """In "kπ, k ∈ ℤ" the name of k says nothing."""
     for at, token in enumerate(parser.tokens[2:], 2):
         is_integers = token.kind == "\\mathbb" or token.text in ("Z", "ℤ", "\\Z", "N")
@@ -79,7 +89,7 @@ def bind_integers(parser: Parser) -> None:
             and parser.tokens[at - 1].kind == "\\in"
             and parser.tokens[at - 2].kind == "WORD"
         ):
-            parser.known[name_of(parser.tokens[at - 2])] = values.free("any integer")
+            parser.known[spelled_name(parser.tokens[at - 2])] = values.free("any integer")
     for at, token in enumerate(parser.tokens[:-2]):
         if token.text in ("integer", "integers") and at > 1:
             names = [
@@ -91,7 +101,7 @@ def bind_integers(parser: Parser) -> None:
                 parser.known[names[-1].text] = values.free("any integer")
 
 
-def unknown(parser: Parser) -> Node:
+def unknown(parser: AnswerReader) -> Node:
     """A side of an equation that is no known formula: 1 + 2 + ... + 9 = 45."""
     start, depth = parser.at, 0
     while parser.peek().kind != "END" and (depth > 0 or parser.peek().kind != "="):
@@ -104,7 +114,7 @@ def unknown(parser: Parser) -> Node:
     return Node("opaque", "".join(t.text for t in parser.tokens[start : parser.at]))
 
 
-def spoken_set(parser: Parser) -> Node | None:
+def spoken_set(parser: AnswerReader) -> Node | None:
     """All (positive, nonnegative ...) real numbers (and zero), except some."""
     words: list[str] = []
     while (
@@ -126,8 +136,10 @@ def spoken_set(parser: Parser) -> Node | None:
         parser.peek(-1).text.lower() in ("except", "than", "to", "for", "but")
         and parser.peek().kind != "END"
     ):
-        excluded = parser.side()
-        return complement(excluded.parts if excluded.kind == "list" else (excluded,))
+        excluded = [parser.side()]
+        while parser.take("and", "or", ","):
+            excluded.append(parser.side())
+        return complement(excluded)
     low, high, mark = SPOKEN[signed]
     return Node(
         "tuple",
@@ -140,7 +152,7 @@ def spoken_set(parser: Parser) -> Node | None:
     )
 
 
-def has_matrix(parser: Parser) -> bool:
+def has_matrix(parser: AnswerReader) -> bool:
     """Say whether a matrix stands in this side."""
     for token in parser.tokens[parser.at :]:
         if token.kind in ("MATRIX", ",", ";", "=", "<", ">", "<=", ">=", "!=", "~", "\\in"):
@@ -148,7 +160,7 @@ def has_matrix(parser: Parser) -> bool:
     return False
 
 
-def number_set(parser: Parser) -> Node:
+def number_set(parser: AnswerReader) -> Node:
     """Read a set of numbers, with what is taken out of it."""
     parser.at += 1
     braced = parser.take("{")
@@ -165,7 +177,7 @@ def number_set(parser: Parser) -> Node:
     return ALL_REALS
 
 
-def base(parser: Parser) -> Node | None:
+def base(parser: AnswerReader) -> Node | None:
     """101_2, 1A_{16}, 101 in base 2"""
     digits = ""
     at = 0
@@ -194,7 +206,7 @@ def base(parser: Parser) -> Node | None:
     return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
 
 
-def number_range(parser: Parser) -> Node | None:
+def number_range(parser: AnswerReader) -> Node | None:
     """110-130, 3 to 7: a range, no difference."""
     low, sign, high = (parser.peek(k) for k in range(3))
     if not (low.kind in NUMBERS and high.kind in NUMBERS and len(parser.tokens) == parser.at + 3):
@@ -207,7 +219,7 @@ def number_range(parser: Parser) -> Node | None:
     return None
 
 
-def condition(parser: Parser) -> int | None:
+def condition(parser: AnswerReader) -> int | None:
     """Where the condition of {x : x > 3} or {x ∈ ℝ | x > 3} starts."""
     ahead = [parser.peek(k).kind for k in range(8)]
     mark = next((k for k, kind in enumerate(ahead) if kind in ("|", ":")), None)
@@ -217,7 +229,7 @@ def condition(parser: Parser) -> int | None:
     )
 
 
-def matrices(parser: Parser) -> Node:
+def matrices(parser: AnswerReader) -> Node:
     """A sum of products of matrices, each with a factor before it."""
     total = None
     while parser.peek().kind not in (
@@ -250,7 +262,7 @@ def matrices(parser: Parser) -> Node:
     return total
 
 
-def product_before_matrix(parser: Parser) -> Value:
+def product_before_matrix(parser: AnswerReader) -> Value:
     """Read the factors before a matrix."""
     value = parser.power()
     while parser.peek().kind != "MATRIX" and not (

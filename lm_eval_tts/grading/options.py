@@ -16,7 +16,7 @@ MAX_OPTION = 5_000  # characters of an option's text
 MIN_FUZZY = 20  # characters from which one letter more or less may be a slip of spelling
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
 
-COMMANDS = re.compile(
+TEX_COMMANDS = re.compile(
     r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
     r"|\\[()\[\]]|\\qquad|\\quad|\\ |\$|[\"“”]"
 )
@@ -28,7 +28,7 @@ def bare_text(text: str) -> str:
     """Return a sentence without markup, fonts and delimiters of formulas."""
     plain = text
     for _ in range(2):
-        plain = COMMANDS.sub(lambda m: f" {m.group(1) or m.group(2) or ''} ", plain)
+        plain = TEX_COMMANDS.sub(lambda m: f" {m.group(1) or m.group(2) or ''} ", plain)
     return " ".join(unmarked(tidy(plain)).split())
 
 

@@ -20,22 +20,22 @@ DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
 # cut off at the end of the response. s1: arXiv:2501.19393; the channels: the harmony format of
 # gpt-oss; <|begin_of_thought|>: Sky-T1 and OpenThinker.
 _THINKING = "think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis"
-_ANSWER = "(?:final[_ -]?)?answer|solution"
-_OPENING = r"(?:begin_of_|start_of_)?"
-_START = r"[<\[]\|?\s{{0,2}}" + _OPENING + r"(?:{0})(?:_start)?\s{{0,2}}\|?[>\]]"
-_END = (
+_ANSWER_TAG = "(?:final[_ -]?)?answer|solution"
+_PREFIX = r"(?:begin_of_|start_of_)?"
+_START = r"[<\[]\|?\s{{0,2}}" + _PREFIX + r"(?:{0})(?:_start)?\s{{0,2}}\|?[>\]]"
+_CLOSING_TAG = (
     r"(?:<\|?\s{{0,2}}[/\\]\s{{0,2}}(?:{0})\s{{0,2}}(?:\|?>|\Z)"
     r"|<\|(?:end_of_(?:{0})|(?:{0})_end)\|>|\[/(?:{0})\]|\\end\{{(?:{0})[>}}])"
 )
 _FAMILIES = (
     r"(?P<thinking_end><\|im_start\|>answer\b|<\|channel\|>final<\|message\|>|◁/think▷|"
-    + _END.format(_THINKING)
+    + _CLOSING_TAG.format(_THINKING)
     + r")|(?P<thinking_start><\|im_start\|>think\b|<\|channel\|>analysis<\|message\|>|◁think▷|"
     + _START.format(_THINKING)
     + r")|(?P<answer_end>"
-    + _END.format(_ANSWER)
+    + _CLOSING_TAG.format(_ANSWER_TAG)
     + r")|(?P<answer_start>"
-    + _START.format(_ANSWER)
+    + _START.format(_ANSWER_TAG)
     + ")"
 )
 # What chat templates leave behind, and where they start the user's next turn.
@@ -51,7 +51,7 @@ _RESIDUE = re.compile(
     r"|<\|(?:im_end|im_sep|endoftext|eot_id|eom_id|end|start|begin_of_text|assistant|channel|"
     r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>"
 )
-NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
+TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 
 
 class Parts(NamedTuple):
@@ -83,7 +83,7 @@ class Format(NamedTuple):
 def _pattern(tags: Tags) -> re.Pattern[str]:
     own = "".join(
         f"(?P<own_{name}>{re.escape(tag)})|"
-        for tag, name in sorted(zip(tags, NAMES, strict=True), key=lambda pair: -len(pair[0]))
+        for tag, name in sorted(zip(tags, TAG_NAMES, strict=True), key=lambda pair: -len(pair[0]))
         if tag
     )
     return re.compile(own + _FAMILIES, re.I)

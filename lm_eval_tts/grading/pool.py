@@ -22,7 +22,7 @@ MIN_ITEMS = 200  # below, starting processes takes longer than the work
 CHUNK = 64
 CHUNK_SECONDS = 120.0
 T = TypeVar("T")
-Result = TypeVar("Result")
+R = TypeVar("R")
 
 
 def grade_many(
@@ -102,7 +102,7 @@ def _assess_chunk(chunk: list[Item]) -> list[Draft]:
     return [assess(item) for item in chunk]
 
 
-def _over(items: Sequence[T], run: Callable[[T], Result], workers: int) -> list[Result]:
+def _over(items: Sequence[T], run: Callable[[T], R], workers: int) -> list[R]:
     """Map over items, as many at a time as there are workers, each with a process of its own."""
     if workers == 1 or len(items) < 2:
         return [run(item) for item in items]

@@ -5,20 +5,16 @@ Part of `grammar`, whose parser these functions are given.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lm_eval_tts.grading import values
+from lm_eval_tts.grading.cursor import Cursor
 from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.notations import QUALIFIERS
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.units import Mark, make_mark, unit_of
 from lm_eval_tts.grading.values import Value
 
-if TYPE_CHECKING:
-    from lm_eval_tts.grading.grammar import Parser
 
-
-def with_unit(parser: Parser, value: Value, money: Mark) -> Node:
+def with_unit(parser: Cursor, value: Value, money: Mark) -> Node:
     """Read the unit of a value."""
     if parser.take("%", "percent"):
         parser.take("points")
@@ -61,25 +57,19 @@ def with_unit(parser: Parser, value: Value, money: Mark) -> Node:
     return Node("value", noun, value=value, unit=make_mark(powers) or money)
 
 
-def _unit_power(parser: Parser) -> int:
+def _unit_power(parser: Cursor) -> int:
     if parser.peek().kind == "SUPER":
         parser.at += 1
         return {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}.get(parser.peek(-1).text, 1)
     if not parser.take("^"):
-        return (
-            int(parser.tokens[parser.at - 1 + 1].text)
-            if parser.peek().text in ("2", "3") and not parser.peek().spaced and _skip(parser)
-            else 1
-        )
+        if parser.peek().text not in ("2", "3") or parser.peek().spaced:
+            return 1
+        parser.at += 1  # cm2
+        return int(parser.peek(-1).text)
     constant = parser.exponent().constant
     if constant is None or constant.denominator != 1 or abs(constant) > 20:
         raise NotAFormula("power of a unit")
     return int(constant)
-
-
-def _skip(parser: Parser) -> bool:
-    parser.at += 1
-    return True
 
 
 def _degrees(value: Value) -> tuple[Value, list[tuple[str, int]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.cursor import NUMBERS, name_of
+from lm_eval_tts.grading.cursor import NUMBERS, spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
@@ -34,9 +34,7 @@ def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     given, wanted = tokens(tidy(answer)), tokens(tidy(reference))
     if _spelling(given) == _spelling(wanted):
         return False
-    if _functions(given) - _functions(wanted) or (
-        _is_reducible(answer) and not _is_reducible(reference)
-    ):
+    if _functions(given) - _functions(wanted) or _is_reducible(answer, reference):
         return True
     if _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1:
         return True
@@ -57,16 +55,19 @@ def _functions(found: list[Token]) -> set[str]:
         return set()
     if any(t.text in ("θ",) or t.kind in ("\\theta", "\\alpha", "\\beta") for t in found):
         return set()
-    return {name_of(t) for t in found if name_of(t) in FUNCTIONS and t.mode != "text"} | {
+    return {spelled_name(t) for t in found if spelled_name(t) in FUNCTIONS and t.mode != "text"} | {
         t.kind for t in found if t.kind in _FORMS
     }
 
 
-def _is_reducible(text: str) -> bool:
-    """Whether a root is left that has a whole part, as in √242 and the fourth root of 16."""
-    for degree, braced, bare in _ROOT.findall(text):
-        number, power = int(braced or bare), int(degree or 2)
-        if any(number % factor**power == 0 for factor in range(2, 200) if factor**power <= number):
+def _is_reducible(text: str, reference: str) -> bool:
+    """Whether a root is left that is whole, or the answer is a root with a whole part, as √242."""
+    for root in _ROOT.finditer(text):
+        number, power = int(root.group(2) or root.group(3)), int(root.group(1) or 2)
+        factors = [f for f in range(2, 200) if f**power <= number and number % f**power == 0]
+        is_whole = any(f**power == number for f in factors)
+        is_alone = root.group() == text.strip(" $.()[]")
+        if factors and (is_alone or (is_whole and _PLAIN.fullmatch(reference))):
             return True
     return False
 

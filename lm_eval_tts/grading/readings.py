@@ -12,17 +12,18 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.canonical import key_of
+from lm_eval_tts.grading.canonical import form_of
+from lm_eval_tts.grading.phrases import SYNONYMS
 from lm_eval_tts.grading.tokens import words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
-from lm_eval_tts.grading.units import LETTERS, Mark, make_mark, unit_of
+from lm_eval_tts.grading.units import UNIT_LETTERS, Mark, make_mark, unit_of
 from lm_eval_tts.grading.values import TooLarge, Value
 
 Side = Literal["answer", "reference", "either", "both"]
 MAX_TREES = 24
 
 
-class Reading(NamedTuple):
+class Leniency(NamedTuple):
     """A rule. side: whose tree it may read otherwise; "either" is one of the two, never both.
 
     example: an answer and a reference that are the same by this rule.
@@ -40,7 +41,9 @@ def _without_name(node: Node) -> Iterator[Node]:
         yield node.parts[1]
     if node.kind in ("list", "tuple") and any(p.kind == "named" for p in node.parts):
         named = [p for p in node.parts if p.kind == "named"]
-        if len(named) == len(node.parts) and len({key_of(p.parts[0]) for p in named}) == len(named):
+        if len(named) == len(node.parts) and len({form_of(p.parts[0]) for p in named}) == len(
+            named
+        ):
             ordered = sorted(named, key=lambda p: p.parts[0].value.name if p.parts[0].value else "")
             yield Node("tuple", "()", tuple(p.parts[1] for p in ordered))  # x = 1, y = 2 for (1, 2)
             yield Node("list", "named", tuple(p.parts[1] for p in named))
@@ -81,7 +84,7 @@ def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
         return None
     ((product, factor),) = node.value.top.items()
     is_unit = product and all(
-        atom.name in LETTERS and rate.denominator == 1 for atom, rate in product
+        atom.name in UNIT_LETTERS and rate.denominator == 1 for atom, rate in product
     )
     if not is_unit or node.value.bottom != values.ONE:
         return None
@@ -94,8 +97,8 @@ def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
 
 
 def _as_vector(node: Node) -> Iterator[Node]:
-    if node.kind == "tuple" and node.mark == "[]":
-        yield node._replace(mark="()")
+    if node.kind == "tuple" and node.mark in ("()", "[]"):
+        yield node._replace(mark="vector")
     if (
         node.kind == "list"
         and node.mark == ""
@@ -109,6 +112,7 @@ def _as_vector(node: Node) -> Iterator[Node]:
         and not (found[2].value or node.value).top
     ):
         yield Node("tuple", "()", found[:2])
+        yield Node("tuple", "vector", found[:2])
 
 
 def _as_function(node: Node) -> Iterator[Node]:
@@ -122,6 +126,10 @@ def _without_noun(node: Node) -> Iterator[Node]:
     words = node.mark.split() if node.kind == "text" else []
     if len(words) == 2 and words[-1] in _NOUNS:
         yield node._replace(mark=words[0])
+    for at in range(1, len(words)):
+        tail = " ".join(words[at:])
+        if tail in SYNONYMS or tail in SYNONYMS.values():
+            yield node._replace(mark=tail)  # the limit does not exist
     for at, word in enumerate(words):
         if at and word in _AFTER:
             yield node._replace(mark=" ".join(words[:at]))
@@ -203,12 +211,14 @@ def _last_side(node: Node) -> Iterator[Node]:
         terms = left.value.top.items()  # type: ignore[union-attr]
         if not left.value.variables and not any(a.kind == "binder" for a in left.value.atoms):  # type: ignore[union-attr]
             continue
-        is_asked = (
-            len(terms) == 1 and all(len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms)
-        ) or all(
+        is_binder = len(terms) == 1 and all(
+            len(p) == 1 and p[0][0].kind == "binder" for p, _ in terms
+        )
+        is_asked = all(
             abs(f) == 1 and p and all(r == 1 and a.kind == "free" for a, r in p) for p, f in terms
         )
-        if is_asked and left.value.bottom == values.ONE and not right.value.variables:  # type: ignore[union-attr]
+        has_value = is_binder or (is_asked and not right.value.variables)  # type: ignore[union-attr]
+        if has_value and left.value.bottom == values.ONE:  # type: ignore[union-attr]
             yield right
 
 
@@ -235,79 +245,79 @@ _AFTER = frozenset(
     )
 )
 
-READINGS: tuple[Reading, ...] = (
-    Reading(
+READINGS: tuple[Leniency, ...] = (
+    Leniency(
         "no name",
         "either",
         "a response may say what its value is called",
         ("x = 3", "3"),
         _without_name,
     ),
-    Reading("no unit", "either", "a question often fixes the unit", ("5 cm", "5"), _without_unit),
-    Reading(
+    Leniency("no unit", "either", "a question often fixes the unit", ("5 cm", "5"), _without_unit),
+    Leniency(
         "no percent sign",
-        "answer",
+        "either",
         "of a percentage that was asked for as a number",
         ("28%", "28"),
         _without_percent,
     ),
-    Reading(
+    Leniency(
         "letter as a unit",
         "both",
         "plain text does not tell 5 m from 5 times m",
         ("5 m", "5 meters"),
         _letter_as_unit,
     ),
-    Reading(
+    Leniency(
         "vector",
         "either",
         "brackets and layout of vectors are a matter of taste",
-        ("[1, -2]", "(1,-2)"),
+        ("[1, -2]", "\\begin{pmatrix}1\\\\-2\\end{pmatrix}"),
         _as_vector,
     ),
-    Reading(
+    Leniency(
         "name of a function",
         "both",
         "y and f(x) name the same",
         ("y = x^2", "f(x) = x^2"),
         _as_function,
     ),
-    Reading(
+    Leniency(
         "words around a word",
         "either",
         "the reference is the word that counts",
         ("even function", "even"),
         _without_noun,
     ),
-    Reading(
+    Leniency(
         "ratio", "answer", "3 to 4 is a ratio if the reference is one", ("3 to 4", "3:4"), _as_ratio
     ),
-    Reading("no base", "reference", "a question fixes the base", ("302", "302_5"), _without_base),
-    Reading(
+    Leniency("no base", "reference", "a question fixes the base", ("302", "302_5"), _without_base),
+    Leniency(
         "time of day", "either", "clocks have 12 or 24 hours", ("20:34", "8:34 p.m."), _as_time
     ),
-    Reading(
+    Leniency(
         "constant of integration",
         "both",
         "any letter does",
         ("x^2 + K", "x^2 + C"),
         _constant_renamed,
     ),
-    Reading(
+    Leniency(
         "any integer",
         "both",
         "k in kπ may have any name",
         ("n\\pi", "k\\pi, k \\in \\mathbb{Z}"),
         _integer_renamed,
     ),
-    Reading(
+    Leniency(
         "what was asked, equals",
         "answer",
         "a response names the sum that was asked for",
         ("m + n = 12", "12"),
         _last_side,
     ),
-    Reading(
+    Leniency(
         "words, equals",
         "either",
         "the left side says in words what it is",
@@ -333,7 +343,7 @@ def keys(trees: Sequence[Node], side: Side) -> set[Hashable]:
     found: set[Hashable] = set()
     for tree in closure(trees, side):
         try:
-            found.add(key_of(tree))
+            found.add(form_of(tree))
         except TooLarge:
             continue
     return found

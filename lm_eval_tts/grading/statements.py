@@ -14,28 +14,28 @@ MAX_MENTIONS = 12  # of labels in a sentence that states one
 LABEL = re.compile(
     r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]|(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-J])(?![A-Za-z0-9'’=+^_-])"
 )
-_NOUN = rf"(?:(?:{alternatives('option')})\s*)?"
+_OPTION_NOUN = rf"(?:(?:{alternatives('option')})\s*)?"
 _ADVERBS = rf"(?:(?:{alternatives('filler')})[\s:]*)*"
 _ANNOUNCED = re.compile(
     rf"(?:(?:{alternatives('answer', 'option')})"
     r"(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)\b[^.\n]{0,80}?)?"
     rf"|(?:^|\n)\W*(?:{alternatives('result', 'right')}))[\s*_,]*"
-    rf"(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|\.)?[\s:,]*{_ADVERBS}{_NOUN}\W*$",
+    rf"(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|\.)?[\s:,]*{_ADVERBS}{_OPTION_NOUN}\W*$",
     re.I,
 )
 _CONNECTED = re.compile(
-    rf"(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>)[\s:,]*{_ADVERBS}{_NOUN}\W*$", re.I
+    rf"(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>)[\s:,]*{_ADVERBS}{_OPTION_NOUN}\W*$", re.I
 )
 _CONCLUDED = re.compile(rf"(?:{alternatives('so')})\W*$", re.I)
-_CHOSEN = re.compile(rf"(?:{alternatives('choose')})[\s:,]*{_ADVERBS}{_NOUN}\W*$", re.I)
-_COPULA = rf"(?:(?:{alternatives('is')}|seems|appears|looks|would|must|to be)[\s,]+)*"
+_CHOSEN = re.compile(rf"(?:{alternatives('choose')})[\s:,]*{_ADVERBS}{_OPTION_NOUN}\W*$", re.I)
+_COPULAS = rf"(?:(?:{alternatives('is')}|seems|appears|looks|would|must|to be)[\s,]+)*"
 _PRAISED = re.compile(
-    rf"[)\]\s]*{_COPULA}(?:(?:the|a|an|our|my|therefore|thus|hence|indeed|clearly)\s+)*(?:{alternatives('right')})",
+    rf"[)\]\s]*{_COPULAS}(?:(?:the|a|an|our|my|therefore|thus|hence|indeed|clearly)\s+)*(?:{alternatives('right')})",
     re.I,
 )
 REFUTED = re.compile(rf"[)\]\s]*(?:[^\W\d_]+[\s,]+){{0,2}}?(?:{alternatives('wrong')})", re.I)
 _JOIN = re.compile(
-    rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_NOUN}[(\[]?(?=(?-i:[A-J])\b)(?![A-J][)\]]?\s+(?:is|was|has|are)\b)",
+    rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?(?=(?-i:[A-J])\b)(?![A-J][)\]]?\s+(?:is|was|has|are)\b)",
     re.I,
 )
 
@@ -111,6 +111,8 @@ def statements(piece: str, options: Mapping[str, str]) -> list[Statement]:
             after
         ):
             continue
+        if mention.after.startswith("?") or re.match(r"[)\]]\?", mention.after):
+            continue
         if is_sure := _is_claimed(clause, after, mention, options):
             found.append(Statement(mention.letter, is_sure > 1))
     return found
@@ -171,7 +173,9 @@ def _explicit_choice(clause: str) -> bool:
 
 def _ends_with_like(clause: str) -> bool:
     match = re.search(
-        rf"(?:{alternatives('like')})\s+(?:(?:the|a|an|that of|in)\s+)*{_NOUN}\W*$", clause, re.I
+        rf"(?:{alternatives('like')})\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$",
+        clause,
+        re.I,
     )
     return bool(match) and not re.search(
         r"\b(?:known|identified|classified|described|answer|labell?ed|chosen|selected)\s+as\b",

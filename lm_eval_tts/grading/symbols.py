@@ -5,17 +5,16 @@ The upper half of `formulas`, whose reader these functions are given.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.binders import bound
 from lm_eval_tts.grading.cursor import (
     BINDERS,
-    CLOSING,
-    NAMES,
+    BRACKETS,
+    FUNCTION_NAMES,
     NO_SYMBOLS,
-    name_of,
+    Cursor,
     script,
+    spelled_name,
     whole,
 )
 from lm_eval_tts.grading.functions import (
@@ -30,14 +29,11 @@ from lm_eval_tts.grading.powers import power
 from lm_eval_tts.grading.tokens import GREEK, Token
 from lm_eval_tts.grading.values import Value
 
-if TYPE_CHECKING:
-    from lm_eval_tts.grading.formulas import Reader
 
-
-def named(reader: Reader, token: Token) -> Value:
+def symbol(reader: Cursor, token: Token) -> Value:
     """Read what a word or command stands for."""
     reader.at += 1
-    name = name_of(token)
+    name = spelled_name(token)
     if name in ("frac", "binom") and token.kind != "WORD":
         return _stacked(reader, name)
     if name in ("sqrt", "cbrt"):
@@ -66,15 +62,17 @@ def named(reader: Reader, token: Token) -> Value:
     reader.at -= 1
     if token.kind != "WORD" or not reader.is_symbolic():
         raise NotAFormula(name)
-    known = next((n for n in NAMES if name.startswith(n) and len(n) > 2 and n.islower()), name[0])
+    known = next(
+        (n for n in FUNCTION_NAMES if name.startswith(n) and len(n) > 2 and n.islower()), name[0]
+    )
     reader.tokens[reader.at : reader.at + 1] = [
         token._replace(text=known),
         token._replace(text=name[len(known) :], spaced=False),
     ]
-    return named(reader, reader.peek())
+    return symbol(reader, reader.peek())
 
 
-def _stacked(reader: Reader, name: str) -> Value:
+def _stacked(reader: Cursor, name: str) -> Value:
     if name == "frac" and (symbol := _derivative(reader)):
         return symbol
     top = reader.argument()
@@ -82,7 +80,7 @@ def _stacked(reader: Reader, name: str) -> Value:
     return values.divide(top, bottom) if name == "frac" else binomial(top, bottom)
 
 
-def _derivative(reader: Reader) -> Value | None:
+def _derivative(reader: Cursor) -> Value | None:
     """dy/dx is one symbol, not a quotient."""
     end = reader.at
     closed = 0
@@ -111,14 +109,14 @@ def _derivative(reader: Reader) -> Value | None:
     return values.free("derivative " + "".join(texts))
 
 
-def _root(reader: Reader, token: Token) -> Value:
+def _root(reader: Cursor, token: Token) -> Value:
     degree = reader.group("[", "]") if reader.peek().kind == "[" else values.rational(2)
-    degree = values.rational(3) if name_of(token) == "cbrt" or token.text == "∛" else degree
+    degree = values.rational(3) if spelled_name(token) == "cbrt" or token.text == "∛" else degree
     radicand = reader.argument() if token.text.startswith("\\") else reader.factor()
     return power(radicand, values.divide(values.rational(1), degree))
 
 
-def _symbol(reader: Reader, name: str) -> Value:
+def _symbol(reader: Cursor, name: str) -> Value:
     while True:
         if reader.peek().kind == "'":
             reader.at += 1
@@ -147,7 +145,7 @@ def _symbol(reader: Reader, name: str) -> Value:
     return values.E if name == "e" else values.free(name)
 
 
-def _subscript(reader: Reader) -> str:
+def _subscript(reader: Cursor) -> str:
     start = reader.at
     if reader.peek().kind == "{" and reader.peek(2).kind == "}":
         reader.at += 3
@@ -171,7 +169,7 @@ def _subscript(reader: Reader) -> str:
     return "".join(t.text for t in reader.tokens[start + 1 : end])
 
 
-def _is_function(reader: Reader, name: str) -> bool:
+def _is_function(reader: Cursor, name: str) -> bool:
     """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
     inverse = [reader.peek(k).text for k in range(5)] == ["^", "{", "-", "1", "}"] and reader.peek(
         5
@@ -192,7 +190,7 @@ def _is_function(reader: Reader, name: str) -> bool:
     )
 
 
-def _called(reader: Reader, name: str) -> Value:
+def _called(reader: Cursor, name: str) -> Value:
     if reader.take("^"):
         reader.at += 4
         name += "^-1"
@@ -206,7 +204,7 @@ def _called(reader: Reader, name: str) -> Value:
     return values.free(f"{name}({', '.join(map(str, keys))})")
 
 
-def _applied(reader: Reader, name: str) -> Value:
+def _applied(reader: Cursor, name: str) -> Value:
     base = exponent = None
     for _ in range(2):
         if reader.peek().kind == "SUB":
@@ -224,21 +222,21 @@ def _applied(reader: Reader, name: str) -> Value:
         if name not in FUNCTIONS:
             raise NotAFormula(name)
     argument = (
-        reader._bracketed(reader.peek().kind)
-        if reader.peek().kind in CLOSING
+        reader.bracketed(reader.peek().kind)
+        if reader.peek().kind in BRACKETS
         else _bare_argument(reader)
     )
     result = apply(name, argument) if base is None else logarithm(argument, base)
     return result if exponent is None else power(result, exponent)
 
 
-def _bare_argument(reader: Reader) -> Value:
+def _bare_argument(reader: Cursor) -> Value:
     """The argument of a function without brackets: factors up to an operator or function."""
     value = reader.signed()
     while (
         reader.starts_factor()
         and reader.peek().kind != "("
-        and name_of(reader.peek()) not in FUNCTIONS
+        and spelled_name(reader.peek()) not in FUNCTIONS
     ):
         value = values.multiply(value, reader.power())
     return value

@@ -85,8 +85,8 @@ TABLE = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in (
     ("SUPER", f"[{''.join(RAISED)}]+"),
     ("SUB", f"[{''.join(LOWERED)}]+"),
     ("GREEK", f"[{''.join(GREEK)}]"),
-    ("WORD", r"[A-Za-zÀ-ɏ]+(?:[-'][A-Za-zÀ-ɏ]{2,})*"),
-    ("OTHERWORD", r"(?:[^\W\d_A-Za-zÀ-ɏ](?<!["+ "".join(GREEK) + "]))+"),
+    ("WORD", r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[-'][A-Za-zÀ-ÖØ-öø-ɏ]{2,})*"),
+    ("OTHERWORD", r"(?:[^\W\d_A-Za-zÀ-ÖØ-öø-ɏ](?<!["+ "".join(GREEK) + "]))+"),
     ("OTHER", r"."),
 )), re.S)  # fmt: skip
 _DOLLAR = re.compile(r"(?<!\\)\$")

@@ -7,7 +7,7 @@ one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -49,13 +49,15 @@ class Tolerance(NamedTuple):
 def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
     """Say whether an answer is near enough to a reference."""
     try:
-        wanted = _quantity(parse(reference))
-        given = [
-            quantity for tree in closure([parse(answer)], "answer") if (quantity := _quantity(tree))
-        ]
-        return bool(wanted) and any(_near(one, wanted, reference, tolerance) for one in given)  # type: ignore[arg-type]
+        wanted = _quantities(closure([parse(reference)], "both"))
+        given = _quantities(closure([parse(answer)], "answer"))
+        return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
     except (TooLarge, RecursionError):
         return False
+
+
+def _quantities(trees: Sequence[Node]) -> list[tuple[Any, Mark]]:
+    return [quantity for tree in trees if (quantity := _quantity(tree))]
 
 
 def _quantity(node: Node) -> tuple[Any, Mark] | None:

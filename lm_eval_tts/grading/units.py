@@ -82,7 +82,7 @@ _SHORT = {
 _PREFIXED = frozenset(words_of("m s g l n j ev w pa v a ohm c t hz k mol cal parsec bar"))
 _SPELLINGS = {word: name for name, (_, _, words) in _TABLE.items() for word in words.split()}
 _SIZES = {name: (Fraction(size), dimension) for name, (size, dimension, _) in _TABLE.items()}
-LETTERS = frozenset(word for word in _SPELLINGS if len(word) == 1 and word.isalpha())
+UNIT_LETTERS = frozenset(word for word in _SPELLINGS if len(word) == 1 and word.isalpha())
 
 
 @lru_cache(maxsize=4096)

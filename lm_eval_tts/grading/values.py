@@ -18,7 +18,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from lm_eval_tts.grading.fingerprints import CTX, NOISE, recognised, rounded
+from lm_eval_tts.grading.fingerprints import CTX, NOISE, recognised, significant
 
 MAX_TERMS = 200
 MAX_BITS = 4_000
@@ -95,8 +95,8 @@ class Value(NamedTuple):
         first, second = self.number
         if first == second or abs(first - second) <= abs(first) * NOISE:
             rational_part = recognised(first)
-            return rational_part if rational_part is not None else rounded(first)
-        return rounded(first), rounded(second)
+            return rational_part if rational_part is not None else significant(first)
+        return significant(first), significant(second)
 
 
 def rational(value: Fraction | int) -> Value:

@@ -35,7 +35,7 @@ from lm_eval_tts.grading.values import TooLarge
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
-MAX_PARTS = 6  # of an answer that is put together from several sentences
+MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
 _LETTER = re.compile(r"\\text\w*\{\s*\([A-J]\)\s*\}$")  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
@@ -183,7 +183,7 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
         return None
     if (
         tree.kind not in ("list", "tuple")
-        or not 2 <= len(tree.parts) <= MAX_PARTS
+        or not 2 <= len(tree.parts) <= MAX_SENTENCES
         or tree.mark in (":", "to", "time", "cup")
     ):
         return None

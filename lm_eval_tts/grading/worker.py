@@ -69,15 +69,14 @@ def _worked_out(text: str) -> str | None:
     return str(sympy.latex(value))
 
 
-def assess(items: list[list[Any]]) -> list[tuple[Any, ...]]:
+def assess_all(items: list[list[Any]]) -> list[tuple[Any, ...]]:
     """Grade responses as far as that is possible without computer algebra."""
     from lm_eval_tts.grading.tolerance import Tolerance
-    from lm_eval_tts.grading.verdicts import Item
-    from lm_eval_tts.grading.verdicts import assess as assess_one
+    from lm_eval_tts.grading.verdicts import Item, assess
 
     return [
         tuple(
-            assess_one(
+            assess(
                 Item(
                     response,
                     reference,
@@ -98,7 +97,11 @@ def warm() -> bool:
     return _worked_out("\\int_0^1 x dx") is not None
 
 
-OPERATIONS: dict[str, Callable[..., Any]] = {"work_out": work_out, "assess": assess, "warm": warm}
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "work_out": work_out,
+    "assess": assess_all,
+    "warm": warm,
+}
 
 
 def serve() -> None:

@@ -8,6 +8,7 @@ task manager or command is imported, the finder lets it load as usual and then
   from the entry points in pyproject.toml),
 - adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
   and looks for the user's strategies there,
+- has settings checked before a model is loaded, and our tasks made ready for any model,
 - has tasks grade what follows the thinking, where one of our models has answered,
 - puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import os
 import sys
 
-from lm_eval_tts.harness.names import MODELS, TASK_GRADING, task_configs
+from lm_eval_tts.harness.names import MODELS, PREPARE_TASKS, TASK_GRADING, task_configs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost start-up time
@@ -80,6 +81,81 @@ def grade_any_task(task_module: ModuleType) -> None:
     task_module.Task.build_all_requests = build_all_requests
 
 
+def aggregate_points(group_module: ModuleType) -> None:
+    """Have a group that aggregates a metric aggregate it at each point of its tasks too."""
+    import dataclasses
+    import functools
+
+    original = group_module.Group.aggregate
+
+    @functools.wraps(original)
+    def aggregate(self: Any, task_metrics: Any) -> Any:
+        leaves = [task_metrics.get(task.task_name, {}) for task in self.get_all_tasks()]
+        known = {key.partition(",")[0] for found in leaves for key in found}
+        listed = self.aggregate_metric_list or []
+        points = [
+            dataclasses.replace(config, metric=name)
+            for config in listed
+            for name in sorted(known)
+            if name.startswith(f"{config.metric}@") and "_stderr" not in name
+        ]
+        if not points:
+            return original(self, task_metrics)
+        return original(
+            dataclasses.replace(self, aggregate_metric_list=[*listed, *points]), task_metrics
+        )
+
+    group_module.Group.aggregate = aggregate
+
+
+def prepare_runs(evaluator_module: Any) -> None:
+    """Have settings checked before a model is loaded, and our tasks made ready for any model."""
+    import importlib
+
+    def prepare(lm: Any, task_dict: Any, samples: Any = None, **unused: Any) -> None:
+        importlib.import_module(PREPARE_TASKS).prepare(lm, task_dict, samples)
+
+    evaluator_module.simple_evaluate = _after(_check_settings, evaluator_module.simple_evaluate)
+    evaluator_module.evaluate = _after(prepare, evaluator_module.evaluate)
+
+
+def _check_settings(
+    model: Any,
+    model_args: Any = None,
+    tasks: Any = None,
+    gen_kwargs: Any = None,
+    task_manager: Any = None,
+    **unused: Any,
+) -> None:
+    if not isinstance(model, str) or model not in MODELS:
+        return
+    from lm_eval.utils import simple_parse_args_string
+
+    from lm_eval_tts.harness.preflight import check_packages, check_settings
+
+    def parsed(given: Any) -> Any:
+        return simple_parse_args_string(given) if isinstance(given, str) else given or {}
+
+    check_packages(model)
+    index = getattr(task_manager, "task_index", None)
+    check_settings(model, parsed(model_args), parsed(gen_kwargs), tasks or (), index)
+
+
+def _after(action: Callable[..., None], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, which calls the action with its arguments first."""
+    import functools
+    import inspect
+
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        action(**signature.bind(*args, **kwargs).arguments)
+        return function(*args, **kwargs)
+
+    return call
+
+
 def guard_runs(run_module: ModuleType) -> None:
     """Have runs of our models end in one line and an exit code that tells."""
     from lm_eval_tts.harness.guard import guarded
@@ -106,8 +182,10 @@ def _let_argparse_tell(action: Any) -> None:
 
 _PATCHES = {
     "lm_eval.models": register_models,
+    "lm_eval.api.group": aggregate_points,
     "lm_eval.api.task": grade_any_task,
     "lm_eval.tasks.manager": add_task_path,
+    "lm_eval.evaluator": prepare_runs,
     "lm_eval._cli.run": guard_runs,
 }
 

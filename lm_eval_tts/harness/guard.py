@@ -13,6 +13,7 @@ from: those that read the configuration and the tasks.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import glob
 import json
@@ -30,7 +31,8 @@ from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
-from lm_eval_tts.harness.names import MODELS
+from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
 from lm_eval_tts.strategies.registry import search_also
@@ -116,6 +118,7 @@ def _check(args: Any) -> None:
         return
     if args.model not in MODELS:
         raise unknown_name("model", args.model, MODELS)
+    check_packages(args.model)
     _check_documents(getattr(args, "limit", None), getattr(args, "samples", None))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
@@ -125,6 +128,8 @@ def _check(args: Any) -> None:
     search_also(path for name in names for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
         refuse_secrets(getattr(args, name, None))
+    model_args = getattr(args, "model_args", None) or {}
+    check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)
@@ -163,7 +168,15 @@ def _is_the_users(error: Exception) -> bool:
 
 def _in_short(error: Exception) -> str:
     what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
-    return f"{what}{error} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
+    return f"{what}{error}{_nearest_tasks(str(error))} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
+
+
+def _nearest_tasks(message: str) -> str:
+    """Return the nearest names of ours to those that lm_eval has not found."""
+    missing = message.partition("Tasks not found: ")[2]
+    ours = [path.stem for path in Path(task_configs()).glob("*/*.yaml")]
+    found = [name for task in missing.split(", ") for name in difflib.get_close_matches(task, ours)]
+    return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def _not_written(messages: list[str], journal: str | None) -> str:

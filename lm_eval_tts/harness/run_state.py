@@ -44,6 +44,8 @@ class RunState:
     """On this rank."""
     total: Tally | None = None
     """On all ranks: rank 0 knows it once lm_eval has gathered."""
+    first_failure: str = ""
+    """Why the first of them was not served."""
     num_journaled: int = 0
     """Results in the journal."""
     journal_lost: str | None = None
@@ -70,9 +72,10 @@ class RunState:
             return f"{self.lost}; {failed} of {total} requests failed, all is written: {again}"
         if not failed or failed <= self.max_failures * total:
             return None
+        first = f" (the first: {self.first_failure})" if self.first_failure else ""
         return (
             f"{failed} of {total} requests failed, more than max_failures={self.max_failures:g} "
-            f"allows; everything was written: {again}"
+            f"allows{first}; everything was written: {again}"
         )
 
     def how_to_resume(self) -> str:

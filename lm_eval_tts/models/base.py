@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
 from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.models.session import Session, World
 from lm_eval_tts.prompts import Message, plain_prompt
+
+logger = logging.getLogger(__name__)
 
 
 class StrategyLM:
@@ -56,12 +59,6 @@ class StrategyLM:
             return ChatPrompt(plain_prompt(chat_history), chat_history, failure)
         return ChatPrompt(text, chat_history)
 
-    def loglikelihood(self, requests: list[Instance], *args: Any, **kwargs: Any) -> Any:
-        """Answer as lm_eval's class does. Raises RequestError for a chat that was not rendered."""
-        for instance in requests:
-            check_rendered(instance.args[0])
-        return super().loglikelihood(requests, *args, **kwargs)  # type: ignore[misc]
-
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
@@ -72,6 +69,20 @@ class StrategyLM:
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
         return responses
+
+    def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
+        """Rate continuations as lm-eval's own class does, after a line that says so.
+
+        Raises RequestError for a chat that could not be rendered.
+        """
+        for instance in requests:
+            check_rendered(instance.args[0])
+        logger.warning(
+            "%d log-likelihood requests: strategies act on written answers only, so these are "
+            "answered as without one",
+            len(requests),
+        )
+        return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""

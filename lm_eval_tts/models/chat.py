@@ -87,19 +87,32 @@ class TemplateChat:
         template_args: Mapping[str, Any],
         encode_text: Callable[[str, bool | None], Sequence[int]],
     ) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._template_args = template_args
         self._encode_text = encode_text
 
-    def apply(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
-        """Render a chat; where the template refuses a system message, it goes to the user turn."""
+    @property
+    def takes_no_instructions(self) -> bool:
+        """Its tokenizer_config.json says that the model can read none (`takes_instructions`)."""
+        return not self.tokenizer.init_kwargs.get("takes_instructions", True)
+
+    def apply(
+        self,
+        messages: Sequence[Message],
+        add_generation_prompt: bool = True,
+        ends_turn: bool = False,
+    ) -> str:
+        """Render a chat; where the template refuses a system message, it goes to the user turn.
+
+        ends_turn: the last message is whole, and what the template ends a turn with follows it.
+        """
 
         def render(history: Sequence[Message]) -> str:
-            text: str = self._tokenizer.apply_chat_template(
+            text: str = self.tokenizer.apply_chat_template(
                 list(history),
                 tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
+                add_generation_prompt=add_generation_prompt and not ends_turn,
+                continue_final_message=not (add_generation_prompt or ends_turn),
                 **self._template_args,
             )
             return text
@@ -111,9 +124,10 @@ class TemplateChat:
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat; a plain one where there is no template."""
-        if self._tokenizer.chat_template is None:
+        if self.tokenizer.chat_template is None:
             return Rendered(plain_prompt(messages), templated=False)
-        return Rendered(self.apply(messages), templated=True)
+        begun = messages[-1]["role"] == "assistant"  # by the task's gen_prefix
+        return Rendered(self.apply(messages, add_generation_prompt=not begun), templated=True)
 
     def encode(self, prompt: Rendered) -> TokenIds:
         """Return the ids of a whole prompt."""

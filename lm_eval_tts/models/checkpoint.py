@@ -26,6 +26,8 @@ class Checkpoint:
     """Parameters in billions."""
     vocabulary_size: int | None = None
     """Ids that the model chooses among."""
+    turn_end: int | None = None
+    """The id that the chat template ends a turn with."""
     text: HFTokenizer = field(init=False)
     """The tokenizer, seen from the middle of a sequence."""
 
@@ -34,10 +36,10 @@ class Checkpoint:
 
     @property
     def eos_token_ids(self) -> list[int]:
-        """The ids that end a turn: the tokenizer's and those of the generation config."""
+        """The ids that end a turn: the tokenizer's, the generation config's, the template's."""
         declared = getattr(self.generation_config, "eos_token_id", None)
         several = declared if isinstance(declared, list) else [declared]
-        return sorted({self.tokenizer.eos_token_id, *several} - {None})
+        return sorted({self.tokenizer.eos_token_id, self.turn_end, *several} - {None})
 
     def facts(self, max_length: int) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""

@@ -53,10 +53,16 @@ class TTSHF(StrategyLM, HFLM):
         own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
+        # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
+        if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            thinking = str(thinking).lower() == "true"
+            args = kwargs.get("chat_template_args") or {}
+            kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         if kwargs.get("tp_plan"):
             self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
+        kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 pretrained = find_checkpoint(pretrained)
@@ -65,8 +71,10 @@ class TTSHF(StrategyLM, HFLM):
             HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
+        self.enable_thinking = thinking
         self._join_ranks()
-        self._serve({"pretrained": name, "peft": adapter, "merge_peft": merge_peft})
+        names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
+        self._serve({**names, "merge_peft": merge_peft})
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -113,7 +121,7 @@ class TTSHF(StrategyLM, HFLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what tells checkpoints apart."""
-        return {**HFLM.get_model_info(self), **self.session.info()}
+        return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _join_ranks(self) -> None:
         """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
@@ -154,3 +162,15 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 def name_of(pretrained: Any) -> str:
     """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
+
+
+def adapter_of(pretrained: Any) -> str | None:
+    """Return the name that results tell the adapter of a loaded PeftModel by, None without one.
+
+    It does not say where an adapter is from, so one without a name of its own has its hash.
+    """
+    names = getattr(pretrained, "active_adapters", None)
+    if not isinstance(names, list) or not hasattr(pretrained, "peft_config"):
+        return None
+    unnamed = names == ["default"]
+    return f"adapter {weights_digest(pretrained)[:8]}" if unnamed else "+".join(names)

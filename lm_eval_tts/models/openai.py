@@ -36,6 +36,7 @@ from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
+from lm_eval_tts.settings import parse_settings
 from lm_eval_tts.strategies import Abilities, LogprobKind
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         header: Mapping[str, str] | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
         think_end_token: str | None = None,
+        enable_thinking: bool | None = None,
+        reasoning_effort: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do.
@@ -69,8 +72,9 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         model: as the server names it; not needed where it serves one. num_concurrent: calls at
         once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
         context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
-        default of thinking_end. session_header: see `Server`. journal,
-        max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
+        default of thinking_end. session_header: see `Server`. chat_template_args, enable_thinking,
+        reasoning_effort: of the chat template, ours or, where it takes messages only, the server's.
+        journal, max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong arguments and servers that cannot be used.
         """
         own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
@@ -105,7 +109,11 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
         self.end_thinking_at(think_end_token)
-        self._serve(dict(chat_template_args or {}), str(base_url).endswith("/chat/completions"))
+        named = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
+        given = {name: value for name, value in named.items() if value is not None}
+        self._serve(
+            {**(chat_template_args or {}), **given}, str(base_url).endswith("/chat/completions")
+        )
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
         """Learn what the server understands, and hand both to the session."""
@@ -117,7 +125,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             own_facts=lambda: {"model": self._server.wire.model},
             vocabulary_size=len(self.tokenizer),
         )
+        self._server.wire.template_args = chat_template_args
         self._learn_dialect(checkpoint, chat_only)
+        if self._chat_only:
+            self._name_thinking()
         chat = MessagesChat(checkpoint.text) if self._chat_only else self.template
         self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
         if self._chat_only and "strategy" in self.session.defaults:
@@ -146,6 +157,15 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
                 "are what our tokenizer makes of it",
                 server.url,
             )
+
+    def _name_thinking(self) -> None:
+        """Write reasoning that the server returns apart between the tags that responses have."""
+        marks = parse_settings(self.session.defaults).delimiters
+        if marks.thinking_start and marks.thinking_end:
+            self._server.wire.thinking = (marks.thinking_start, marks.thinking_end)
+        else:
+            start, end = self._server.wire.thinking
+            self.session.defaults |= {"thinking_start": start, "thinking_end": end}
 
     @property
     def _chat_only(self) -> bool:
@@ -181,6 +201,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         """Return how the server was used; no header, for it may hold a key."""
         tokens = self._server.prompt_tokens
         return {
+            "model": "tts-openai",
             **self.session.info(),
             "token_exact": self._server.wire.dialect == TOKENS,
             "prompt_tokens_sent": tokens.sent,

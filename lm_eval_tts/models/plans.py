@@ -6,17 +6,26 @@ context --prompt style, chat template--> token ids --settings--> request
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.identity import problem_of, seed_key
 from lm_eval_tts.core.phases import answer_in, opening_of
 from lm_eval_tts.core.scheduler import derive_seed
 from lm_eval_tts.core.trace import Request
+from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import response_classes
-from lm_eval_tts.models.chat import Chat, ChatPrompt, Rendered, check_rendered, history_of
+from lm_eval_tts.models.chat import (
+    Chat,
+    ChatPrompt,
+    Rendered,
+    TemplateChat,
+    check_rendered,
+    history_of,
+)
 from lm_eval_tts.models.checkpoint import Checkpoint, run_seed
+from lm_eval_tts.models.families import arrives, switches_of, thinking_in
 from lm_eval_tts.models.instances import Instance
-from lm_eval_tts.prompts import build_messages
+from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
 
 
@@ -54,11 +63,16 @@ def make_plan(
     context = instance.args[0]
     check_rendered(context)
     rendered = _render(context, settings, chat)
+    question = question_turn(history_of(context))["content"]
+    opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
+    marks = replace(settings.delimiters, thinking_start=opening)
+    thinking = thinking_in(rendered.text, question, marks)
+    if thinking == "closed" and settings.strategy.needs_thinking_end:
+        raise _closed(settings, chat)
     prompt = chat.encode(rendered)
     left = max_length - len(prompt)
     asked = left if settings.max_gen_toks is None else settings.max_gen_toks
-    opening = opening_of(settings.delimiters.thinking_start, settings.delimiters.thinking_end)
-    opened = bool(opening) and rendered.text.rstrip().endswith(opening)
+    opened = thinking == "opened"
     seed = run_seed() if settings.seed is None else settings.seed
     seed = derive_seed(seed, seed_key(instance.doc, str(context)), repeat)
     request = Request(
@@ -66,7 +80,7 @@ def make_plan(
         max_tokens=min(left, asked),
         encode=checkpoint.text.encode,
         decode=checkpoint.text.decode,
-        question=history_of(context)[-1]["content"],
+        question=question,
         delimiters=settings.delimiters,
         sampling=settings.sampling,
         until=_stops(settings, chat),
@@ -77,6 +91,7 @@ def make_plan(
         problem=problem_of(instance.doc, str(context)),
         policy_size=checkpoint.policy_size,
         vocabulary_size=checkpoint.vocabulary_size,
+        encode_after=checkpoint.text.encode_after,
     )
     return Plan(settings, request, seed, rendered.text)
 
@@ -94,10 +109,27 @@ def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
     """Put the prompt style around a context; without one it stays as it is."""
     if settings.style is None:
         return Rendered(str(context), isinstance(context, ChatPrompt))
-    return chat.render(
-        build_messages(
-            history_of(context), settings.style, settings.instruction, settings.instruction_role
-        )
+    for role in [settings.instruction_role] if settings.instruction_role else ["system", "user"]:
+        messages = build_messages(history_of(context), settings.style, settings.instruction, role)
+        rendered = chat.render(messages)
+        if not isinstance(chat, TemplateChat) or chat.takes_no_instructions:
+            return rendered
+        if arrives(chat, settings.instruction, rendered, bool(settings.instruction_role)):
+            return rendered
+    raise SettingsError(
+        f"the chat template drops or rewrites the instruction {settings.instruction[:60]!r}...: "
+        "choose another instruction_role=, prompt_style= or delimiters="
+    )
+
+
+def _closed(settings: Settings, chat: Chat) -> SettingsError:
+    """Return the error of a strategy that needs a thinking which the template has closed."""
+    switches = switches_of(chat) if isinstance(chat, TemplateChat) else ()
+    return SettingsError(
+        f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
+        "cannot think: switch it on by enable_thinking=True or chat_template_args= "
+        f"(the template reads: {', '.join(switches) or 'nothing of the kind'}), "
+        "or take strategy=single"
     )
 
 

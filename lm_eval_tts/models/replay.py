@@ -89,7 +89,8 @@ class TTSReplay(StrategyLM, LM):
         options = instance.doc.get("options")
         if repeat >= len(found):
             what = f"repeat {repeat + 1} of " if repeat else ""
-            failure = f"{what}{instance.doc.get('id', instance.args[0][:60])!r} is not recorded"
+            name = instance.doc.get("id", instance.args[0][:60])
+            failure = f"{what}{name!r} is not recorded in {self._path}"
             return Response("", Details(tags=tags, failure=failure))
         recording = found[repeat]
         if options and recording.options and dict(recording.options) != dict(options):

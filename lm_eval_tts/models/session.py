@@ -16,11 +16,8 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.arguments import ADDING
-from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
@@ -32,9 +29,11 @@ from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
-from lm_eval_tts.models.chat import Chat
+from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.families import ModelFamily, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
+from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, respond
 from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
@@ -45,7 +44,6 @@ from lm_eval_tts.strategies import Abilities
 logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
-ReadSettings = Callable[[Mapping[str, Any]], Settings]
 
 
 class World(NamedTuple):
@@ -100,6 +98,7 @@ class Session:
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
         self._engine: Engine | None = None
+        self.family = ModelFamily()
         if (named := arguments.reward_model) is not None:
             self._reward_name = named.reward_model
             named = replace(named, reward_model=find_checkpoint(named.reward_model))
@@ -115,6 +114,10 @@ class Session:
         """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
         self._make_engine, self._abilities = make_engine, abilities
+        if isinstance(chat, TemplateChat):
+            self.family = find_family(chat)
+            checkpoint.turn_end = self.family.turn_end
+            logger.info("%s", self.family.line(checkpoint.tokenizer))
 
     @property
     def engine(self) -> Engine:
@@ -163,11 +166,23 @@ class Session:
         def read(kwargs: Mapping[str, Any]) -> Settings:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
-                seen[key] = parse_settings({**self.defaults, **kwargs})
+                given = {**self.defaults, **kwargs}
+                seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
+                self._check_tags(given, seen[key])
             return seen[key]
 
         return read
+
+    def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
+        """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
+        named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
+        if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
+            raise SettingsError(
+                f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
+                "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
+                "does not think with them"
+            )
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
@@ -217,7 +232,8 @@ class Session:
     ) -> Iterator[Answering]:
         """Give the engine, isolated from single faults, and the reward model, both journaled."""
         engine: Engine = (isolated := IsolatedEngine(self.engine))
-        with self._journal(instances, read, rank) as journal:
+        asked = AskedFor(instances, read, self.defaults)
+        with open_journal(self.state, self.facts, asked, rank) as journal:
             known: RewardModel | None = self.reward_model
             if journal is not None:  # an empty one is false
                 engine = JournaledEngine(isolated, journal)
@@ -229,51 +245,6 @@ class Session:
                 self.state.lost = isolated.lost
                 if rating is not None:
                     rating.warn()
-
-    @contextmanager
-    def _journal(
-        self, instances: Sequence[Instance], read: ReadSettings, rank: int
-    ) -> Iterator[Journal | None]:
-        """Give the journal, if the run keeps one, after a look at what its tasks asked before."""
-        journal = self._open_journal(rank)
-        if journal is None:
-            yield None
-            return
-        with journal:
-            if not self.state.journals:  # one beside the results has this in its name
-                for task in dict.fromkeys(instance.task_name for instance in instances):
-                    own = [instance for instance in instances if instance.task_name == task]
-                    self._check_task(journal, str(task), own, read(own[0].args[1]))
-            try:
-                yield journal
-            finally:
-                self.state.num_journaled = len(journal)
-        self.state.journal_lost = journal.lost
-
-    def _open_journal(self, rank: int) -> Journal | None:
-        """Open the journal that was named, or one beside the results, where that can be done."""
-        if self.state.journals is None:
-            return Journal(self.state.journal, self.facts(), rank) if self.state.journal else None
-        facts = self.facts()
-        asked = {name: repr(self.defaults[name]) for name in self.defaults.keys() - ADDING}
-        folder = f"{self.state.journals}-{digest(repr(sorted({**facts, **asked}.items())))}"
-        try:
-            journal = Journal(folder, facts, rank)
-        except SettingsError as error:  # nobody asked for it, so it ends no run
-            logger.warning("this run keeps no journal: %s", error)
-            return None
-        self.state.journal = folder
-        return journal
-
-    def _check_task(
-        self, journal: Journal, task: str, instances: Sequence[Instance], settings: Settings
-    ) -> None:
-        """Note in the journal what a task asks for, or find that it asked for something else."""
-        given = {**self.defaults, **instances[0].args[1]}
-        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
-        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
-        prompts = {str(i.doc_id): digest(str(i.args[0])) for i in instances}
-        journal.check_task(task, {**facts, "prompt texts": texts}, prompts)
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
@@ -291,7 +262,11 @@ class Session:
 
         Time and tokens read depend on what is asked together, so no sample has a part of them.
         """
-        info = {**self.checkpoint.names, "reward_model": self._reward_name}
+        info = {
+            **self.checkpoint.names,
+            **self.family.record,
+            "reward_model": self._reward_name,
+        }
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)
@@ -300,8 +275,9 @@ class Session:
 
     def count(self, responses: Sequence[Response]) -> None:
         """Add responses to the tally."""
-        failed = sum(response.details.failure is not None for response in responses)
-        self.state.tally = self.state.tally.plus(Tally(len(responses), failed))
+        failures = [r.details.failure for r in responses if r.details.failure is not None]
+        self.state.tally = self.state.tally.plus(Tally(len(responses), len(failures)))
+        self.state.first_failure = self.state.first_failure or next(iter(failures), "")
 
     def report(self) -> Report:
         """Return what this rank has to say of itself."""

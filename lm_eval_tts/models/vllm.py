@@ -132,6 +132,7 @@ class TTSVLLM(StrategyLM, VLLM):
     def get_model_info(self) -> dict[str, Any]:
         """Return what tells checkpoints apart, and how much the prefix cache saved."""
         return {
+            "model": "tts-vllm",
             **self.session.info(),
             "prompt_tokens_sent": self.prompt_tokens.sent,
             "prompt_tokens_cached": self.prompt_tokens.cached,

@@ -25,12 +25,8 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # The endings of our tasks, as in task_configs/_strategies.
-VARIANTS = frozenset(
-    (
-        *("standard", "zeroshot", "cot", "cod", "r1", "budget", "progressive"),
-        *("maj", "bon", "beam", "dvts"),
-    )
-)
+_STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
+VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 

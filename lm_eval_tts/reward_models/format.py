@@ -21,7 +21,13 @@ TRAILING = 0.001  # charged for a character after the last tag
 
 
 def correctness(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return 2.0 for the right answer, by the grader of the tasks, else 0.0."""
+    """Return 2.0 for the right answer within its tags, by the grader of the tasks, else 0.0."""
+    tagged = all(tag.strip() in response for tag in tags[2:])
+    return 2.0 * bool(tagged and grade(response, answer, tags=tags).correct)
+
+
+def untagged_correctness(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
+    """Return 2.0 for the right answer wherever the response commits to it, else 0.0."""
     return 2.0 * bool(grade(response, answer, tags=tags).correct)
 
 
@@ -67,6 +73,7 @@ REWARDS: dict[str, Reward] = {
     reward.__name__: reward
     for reward in (
         correctness,
+        untagged_correctness,
         integer_answer,
         strict_format,
         soft_format,

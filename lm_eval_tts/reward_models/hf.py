@@ -70,7 +70,7 @@ def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> Reader:
     """Return a reader that reuses prefixes if it is exact for this model, else a plain one."""
     try:
         model = SlotModel(scorer.backbone, SlotCache(2 * batch_size, max_length))
-        difference = probe(model, lambda output: output.last_hidden_state)
+        difference = probe(model, lambda output: output.last_hidden_state, max_length)
         if is_exact(difference, model.dtype):
             model.cache = SlotCache(2 * batch_size, max_length, model.max_tokens())
             return SlotReader(model, scorer.head, batch_size)

@@ -8,14 +8,16 @@ arXiv:2502.18581), which takes an engine that reports on the whole vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.voting import borda_weights
 from lm_eval_tts.strategies.base import LogprobKind
-from lm_eval_tts.strategies.parts.candidates import RatedStrategy
-from lm_eval_tts.strategies.parts.checks import one_of
+from lm_eval_tts.strategies.parts.candidates import RatedStrategy, vote
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.confidence import MEASURES, require_reported
 
 
@@ -25,12 +27,17 @@ class BestOfN(RatedStrategy):
 
     score_by: str = "reward"
     """"reward", or one of MEASURES: "mean_logprob", "self_certainty"."""
+    borda_power: float | None = None
+    """Select by a vote in which rank r of n counts (n - r + 1) ** borda_power, >= 0 (Kang et al.
+    2025, section 4); None selects by the scores themselves."""
 
     answers_within_n = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of(self, "score_by", ("reward", *MEASURES))
+        if self.borda_power is not None:
+            at_least(self, 0, "borda_power")
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -42,6 +49,13 @@ class BestOfN(RatedStrategy):
         """What the measure is of."""
         kinds = {"mean_logprob": LogprobKind.SAMPLED, "self_certainty": LogprobKind.VOCABULARY}
         return kinds.get(self.score_by, LogprobKind.NONE)
+
+    def select(self, request: Request, candidates: Sequence[Candidate]) -> Trace:
+        """Return the candidate that wins by its score, or by a vote of all by their ranks."""
+        if self.borda_power is None:
+            return super().select(request, candidates)
+        scores = [dict(candidate.scores)[self.score_by] for candidate in candidates]
+        return vote(request, candidates, borda_weights(scores, self.borda_power), scores)
 
     def write(self, request: Request) -> Program[Trace]:
         """Return the program of one response, with the log-probabilities that a measure takes."""

@@ -33,6 +33,16 @@ logger = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
 BUILT_IN = tuple(sorted({path.stem for path in _HERE.glob("[a-z]*.py")} - {"base", "registry"}))
+# What strategies are called in papers, other projects and the names of our tasks.
+_OTHER_NAMES = {
+    **dict.fromkeys(("maj", "majority", "majority_vote", "vote", "voting"), "self_consistency"),
+    **dict.fromkeys(("sc", "cot_sc", "self_consistent"), "self_consistency"),
+    **dict.fromkeys(("bon", "best_of", "bestofn", "rerank"), "best_of_n"),
+    **dict.fromkeys(("bf", "s1", "wait", "budget_forcing"), "budget"),
+    **dict.fromkeys(("greedy", "none", "standard", "cot", "zeroshot"), "single"),
+    **dict.fromkeys(("pf", "smc", "particle_filtering"), "particle"),
+    **dict.fromkeys(("beam_search", "search"), "beam"),
+}
 GROUP = "lm_eval_tts.strategies"
 _folders: dict[Path, None] = {}  # where files are looked for, as sys.path is for modules
 
@@ -60,7 +70,8 @@ def find_strategy(name: str) -> type[Strategy]:
         return _checked(name, kind)
     place, colon, class_name = name.rpartition(":")
     if not colon:
-        known = unknown_name("strategy", name, [*BUILT_IN, *installed()])
+        nearest = _OTHER_NAMES.get(name.lower().replace("-", "_"))
+        known = unknown_name("strategy", name, [*BUILT_IN, *installed()], nearest)
         raise SettingsError(f"{known}, or <file>.py:<Class>, or <module>:<Class>")
     module = _module_at(name, place)
     if not hasattr(module, class_name):

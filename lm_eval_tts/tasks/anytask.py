@@ -24,7 +24,7 @@ from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
 from lm_eval_tts.tasks.votes import VoteClasses
 
@@ -86,7 +86,7 @@ class AnyTask:
         for pending in results:
             pending.instance.filtered_resps[pending.filter] = pending.value
         responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
-        responses = [response for response in responses if not is_padding(response)]
+        responses = [response for response in responses if not only_pads(response)]
         served = [response for response in responses if response.details.failure is None]
         metrics: dict[str, Any] = {}
         records = [self._record(response) for response in responses]

@@ -106,7 +106,9 @@ def _document(
         if row[column] is None or str(row[column]).strip() == "":
             raise DataError(f"{place}: column {column!r} is empty")
     doc = {field: row[column] for field, column in columns.items()}
-    doc = {"id": index, **doc, "answer": str(doc["answer"])}
+    answer = doc["answer"]  # some benchmarks have a list of what is all asked for
+    answer = ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
+    doc = {"id": index, **doc, "answer": answer}
     doc["id"] = str(doc["id"])
     if answer_after:
         doc["answer"] = doc["answer"].rpartition(answer_after)[2].strip().replace(",", "")

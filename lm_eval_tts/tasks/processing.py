@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,7 @@ from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import is_padding, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +73,28 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response of a task at once."""
+    """Grades every response of a task at once.
+
+    target_of: a document to its right answer, where that is not its field `answer`.
+    """
+
+    def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
+        """Take what a task file may say of a filter too."""
+        super().__init__()
+        self._target_of = target_of
+
+    def _gradable(self, doc: Doc) -> Doc:
+        if self._target_of is None:
+            return doc
+        target, options = self._target_of(doc), doc.get("options")
+        if options and isinstance(target, int):  # lm_eval's number of the right choice
+            target = list(options)[target]
+        return {**doc, "answer": str(target)}
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not is_padding(r)] for some in resps]
-        docs = list(docs)
+        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
+        docs = [self._gradable(doc) for doc in docs]
         items = [
             _item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)

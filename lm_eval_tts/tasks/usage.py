@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
 
 
-def is_padding(response: Any) -> bool:
+def only_pads(response: Any) -> bool:
     """Whether a response only evens out the work of several ranks."""
     return isinstance(response, Response) and response.details.padding
 

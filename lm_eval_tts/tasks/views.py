@@ -13,7 +13,7 @@ from typing import Any
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.tasks.usage import is_padding
+from lm_eval_tts.tasks.usage import only_pads
 
 Part = Callable[[Response], str]
 View = Callable[[Sequence[Any]], list[Any]]
@@ -90,7 +90,7 @@ def points_of(response: Any) -> Mapping[str, Response]:
 
 def samples_of(responses: Sequence[Any]) -> list[Response]:
     """Return what was chosen from for a document: the candidates, or its repeats; else none."""
-    known = [r for r in responses if isinstance(r, Response) and not is_padding(r)]
+    known = [r for r in responses if isinstance(r, Response) and not only_pads(r)]
     candidates = [candidate for r in known for candidate in r.details.candidates]
     return candidates or (known if len(known) > 1 else [])
 
@@ -99,7 +99,7 @@ def _answers(part: Part) -> View:
     return lambda responses: [
         part(response) if isinstance(response, Response) else response
         for response in responses
-        if not is_padding(response)
+        if not only_pads(response)
     ]
 
 

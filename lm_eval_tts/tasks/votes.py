@@ -9,7 +9,7 @@ from typing import Any
 from lm_eval_tts.core.voting import Classes
 
 # What lm_eval's filters return where they find nothing.
-NO_ANSWERS = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
+NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
 KeysOf = Callable[[Any, list[Any]], Iterable[Hashable | None]]
 
 
@@ -34,7 +34,7 @@ class VoteClasses:
         if self._keys_of is not None:
             return class_numbers(self._keys_of(doc, list(values)))
         texts = [str(value).strip() for value in values]
-        return class_numbers(None if text in NO_ANSWERS else text for text in texts)
+        return class_numbers(None if text in NOTHING_FOUND else text for text in texts)
 
     def _filtered(self, instance: Any, answer: str) -> Any:
         seen = copy(instance)

@@ -1,5 +1,6 @@
 """What every engine keeps to: the same tests over all of them, `have` against `want`."""
 
+import copy
 from functools import partial
 from math import isnan
 
@@ -20,7 +21,7 @@ HOT = Sampling(temperature=1.0)
 VLLM = [pytest.param(kind, marks=pytest.mark.vllm) for kind in ("vllm", "server")]
 
 
-@pytest.fixture(params=["scripted", "journaled", "isolated", "hf", "generate", *VLLM])
+@pytest.fixture(params=["scripted", "journaled", "isolated", "hf", "spread", "generate", *VLLM])
 def make_engine(request: pytest.FixtureRequest):
     """A function that makes a new engine of each kind; its tokenizer is `engine.tokenizer`."""
     return globals()[f"make_{request.param}"](request)
@@ -43,6 +44,24 @@ def make_hf(request: pytest.FixtureRequest):
     from lm_eval_tts.engines.hf.engine import HFEngine
 
     model = request.getfixturevalue("tiny_model")
+    return _maker(partial(HFEngine, model), request.getfixturevalue("tiny_tokenizer"))
+
+
+@pytest.fixture
+def spread_model(tiny_model):
+    """A copy of the tiny model whose last layer and head are on another device than the rest."""
+    from emulated_device import EmulatedDevices, spread
+
+    model = copy.deepcopy(tiny_model)
+    with EmulatedDevices():
+        spread(model)
+        yield model
+
+
+def make_spread(request: pytest.FixtureRequest):
+    from lm_eval_tts.engines.hf.engine import HFEngine
+
+    model = request.getfixturevalue("spread_model")
     return _maker(partial(HFEngine, model), request.getfixturevalue("tiny_tokenizer"))
 
 

@@ -345,3 +345,26 @@ def test_adapters_follow_each_other_on_one_loaded_model(tiny_checkpoint: Path, t
     assert answer(merged, "2+2?", **ask) == adapted
     with pytest.raises(SettingsError, match="merged"):
         merged.use_adapter(None)
+
+
+def test_a_loaded_peft_model_keeps_its_adapters_name(tiny_model, tiny_tokenizer):
+    import copy
+
+    from peft import LoraConfig, get_peft_model
+
+    from lm_eval_tts.models.hf import TTSHF
+
+    def named(name: str) -> str:
+        model = get_peft_model(copy.deepcopy(tiny_model), LoraConfig(r=2), adapter_name=name)
+        return TTSHF(model, tokenizer=tiny_tokenizer).get_model_info()["peft"]
+
+    assert named("grpo") == "grpo"
+    assert named("default").startswith("adapter ")
+    assert TTSHF(tiny_model, tokenizer=tiny_tokenizer).get_model_info()["peft"] is None
+
+
+def test_without_a_device_it_runs_on_what_there_is(tiny_checkpoint):
+    from lm_eval_tts.models.hf import TTSHF
+
+    lm = TTSHF.create_from_arg_string(f"pretrained={tiny_checkpoint}", {"device": None})
+    assert lm.device.type in ("cpu", "cuda")

@@ -11,6 +11,7 @@ from lm_eval_tts.reward_models.format import REWARDS, reward_functions
 GOOD = "<think>\n2+2=4\n</think>\n<answer>4</answer>"
 RANGES = {
     "correctness": (0, 2),
+    "untagged_correctness": (0, 2),
     "integer_answer": (0, 0.5),
     "strict_format": (0, 0.5),
     "soft_format": (0, 0.5),
@@ -38,7 +39,15 @@ def rewards(response: str, answer: str = "4") -> dict[str, float]:
     ],
 )
 def test_each_reward_pays_for_one_thing(response, want):
-    assert list(rewards(response).values()) == pytest.approx(want)
+    given = rewards(response)
+    del given["untagged_correctness"]
+    assert list(given.values()) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("response", ["4", "So it is 4.", r"\boxed{4}", "</think>4", "4</answer>"])
+def test_an_answer_without_its_tags_is_right_only_where_tags_are_not_asked_for(response):
+    assert rewards(response)["correctness"] == 0
+    assert rewards(response.removesuffix("</answer>"))["untagged_correctness"] == 2
 
 
 @settings(deadline=None, max_examples=40)  # a hostile text may take the grader its two seconds

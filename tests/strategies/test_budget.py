@@ -116,6 +116,29 @@ def test_without_a_wait_text_a_model_that_has_nothing_to_add_is_not_asked_for_ev
     assert result.cost.num_engine_calls == 3
 
 
+S1 = Delimiters("[think", "[answer", cut_text="\n[answer\nFinal Answer:")
+
+
+@pytest.mark.parametrize(
+    ("thought", "response"),
+    [
+        ("\nWe add\nSo 7", "[think\nWe add\n[answer\nFinal Answer: 7"),  # cut after a break
+        ("\nWe add it so", "[think\nWe add \n[answer\nFinal Answer: 7"),  # and elsewhere
+        ("\nAdd.[answer", "[think\nAdd.[answer 7"),  # an end of its own
+        ("\nAdd.", "[think\nAdd.[answer 7"),  # an end of the turn
+    ],
+)
+def test_only_a_thought_that_is_cut_ends_with_the_text_for_it_on_a_line_of_its_own(
+    thought, response
+):
+    def write(text: str, seed: int | None) -> str:
+        return " 7" if "[answer" in text else thought
+
+    request = byte_request(delimiters=S1)
+    trace = run_one(Budget(max_thinking_tokens=(8,)).run(request), ScriptedEngine(write)).value
+    assert text_of(trace.response_ids) == response
+
+
 def test_no_thinking_at_all_is_a_budget_too():
     engine = ScriptedEngine(writer(["never"]))
     trace = run_one(Budget(max_thinking_tokens=(0,)).run(byte_request()), engine).value

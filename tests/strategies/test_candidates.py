@@ -136,3 +136,40 @@ def test_outcome_reward_models_give_one_score():
     engine = ScriptedEngine(Tree({"": ["a\n\nbb", "a\n\nb"]}))
     result = run_one(BestOfN(n=2).run(request()), engine, reward_model=model)
     assert [c.step_scores for c in result.value.candidates] == [(2.0,), (1.0,)]
+
+
+def no_answer_in_words(texts):
+    return [int(text) if text.isdigit() else None for text in texts]
+
+
+@pytest.mark.parametrize(("drop", "want"), [(False, "none"), (True, "7")])
+def test_a_response_without_an_answer_wins_only_where_it_is_not_dropped(drop, want):
+    scores = {"none": 0.9, "7": 0.8}
+    model = ScriptedRewardModel(lambda question, steps: scores[steps[-1]])
+    strategy = BestOfN(n=2, drop_unanswered=drop)
+    engine = ScriptedEngine(Tree({"": ["none", "7"]}))
+    result = run_one(strategy.run(request(classify=no_answer_in_words)), engine, reward_model=model)
+    assert text_of(result.value.response_ids) == want
+
+
+def test_where_no_response_has_an_answer_the_best_rated_one_is_chosen_all_the_same():
+    scores = {"none": 0.3, "nil": 0.6}
+    model = ScriptedRewardModel(lambda question, steps: scores[steps[-1]])
+    engine = ScriptedEngine(Tree({"": ["none", "nil"]}))
+    strategy = BestOfN(n=2, drop_unanswered=True)
+    result = run_one(strategy.run(request(classify=no_answer_in_words)), engine, reward_model=model)
+    assert text_of(result.value.response_ids) == "nil"
+
+
+@pytest.mark.parametrize(("power", "want"), [(0.0, "5"), (1.0, "5"), (3.0, "4")])
+def test_a_borda_vote_counts_ranks_and_more_of_them_the_higher_its_power(power, want):
+    """Ranks 4, 3, 2, 1: the best alone against the three others, 64 to 27 + 8 + 1 at power 3."""
+    scores = {"4": 0.9, "5": 0.8, "05": 0.7, "005": 0.6}
+    model = ScriptedRewardModel(lambda question, steps: scores[steps[-1]])
+    engine = ScriptedEngine(Tree({"": ["005", "4", "05", "5"]}))
+    result = run_one(
+        BestOfN(n=4, borda_power=power).run(request(classify=no_answer_in_words)),
+        engine,
+        reward_model=model,
+    )
+    assert text_of(result.value.response_ids) == want

@@ -1,5 +1,6 @@
 """Votes by confidence on an engine that says how sure each character is."""
 
+import numpy as np
 import pytest
 from helpers import Tree, byte_request, run_one, text_of
 
@@ -8,7 +9,12 @@ from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines import scripted
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.strategies.deepconf import DeepConf, confidence_threshold, most_confident
+from lm_eval_tts.strategies.deepconf import (
+    DeepConf,
+    confidence_threshold,
+    most_confident,
+    percentile_threshold,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +103,20 @@ def test_responses_that_are_all_given_up_leave_the_warm_up_to_vote():
 def test_wrong_settings_are_told(changes, message):
     with pytest.raises(SettingsError, match=message):
         DeepConf(**changes)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 64])
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 1.0])
+def test_a_percentile_is_numpys(n, keep):
+    values = [float((7 * i) % 11 + i / 100) for i in range(n)]
+    want = float(np.percentile(values, 100 - 100 * keep))
+    assert percentile_threshold(values, keep) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16, 64])
+def test_a_rank_lets_one_more_response_vote_than_a_percentile(n):
+    values = [float(i) for i in range(n)]
+    by_rank, by_percentile = (
+        sum(most_confident(values, 0.9, how)) for how in ("rank", "percentile")
+    )
+    assert by_rank == by_percentile + 1

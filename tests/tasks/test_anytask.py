@@ -221,3 +221,56 @@ def test_the_prompt_is_in_the_samples_once_for_a_document(task):
     assert prompt["text"].endswith("Question: 2+2?\nAnswer:\n\n")
     assert prompt["num_tokens"] == len(prompt["text"])
     assert prompt["ids_hash"] != samples[1]["answered"]["prompt"]["ids_hash"]
+
+
+def test_a_group_aggregates_its_metric_at_each_point_too(task, tmp_path):
+    made = task()
+    group = {"group": "all", "task": ["sums"], "aggregate_metric_list": [{"metric": "exact_match"}]}
+    group["aggregate_metric_list"][0]["filter_list"] = ["first"]
+    (tmp_path / "all.yaml").write_text(json.dumps(group))
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    found = simple_evaluate(
+        ScriptedLM(answers_in_time), tasks=["all"], task_manager=manager, gen_kwargs=TWO_POINTS
+    )
+    assert made["tasks"] == ["sums"]
+    assert found["groups"]["all"]["exact_match@40,first"] == 0.5
+    assert found["groups"]["all"]["exact_match@4,first"] == 0
+    assert found["groups"]["all"]["exact_match,first"] == 0.5
+
+
+def test_arith_as_a_stock_style_task_gives_what_arith_budget_gives(tmp_path):
+    from lm_eval_tts.harness.names import task_configs
+    from lm_eval_tts.models.hf import TTSHF
+
+    budgets = [16, 32, 64, 128, 256]
+    (tmp_path / "plain.yaml").write_text(
+        f"""
+task: plain_arith
+output_type: generate_until
+custom_dataset: !function lm_eval_tts.tasks.arith.load_arith
+test_split: test
+doc_to_text: "{{{{question}}}}"
+doc_to_target: "{{{{answer}}}}"
+generation_kwargs: {{prompt_style: r1, strategy: budget, max_thinking_tokens: {budgets},
+                    max_answer_tokens: 32, do_sample: false, until: []}}
+filter_list: [{{name: number, filter: [{{function: regex, regex_pattern: "(-?[0-9]+)"}},
+                                      {{function: take_first}}]}}]
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+    )
+    folders = [str(tmp_path), f"{task_configs()}/arith"]
+    manager = TaskManager(include_path=folders, include_defaults=False)
+    names = ["plain_arith", "arith_budget"]
+    found = simple_evaluate(
+        TTSHF(device="cpu"), tasks=names, task_manager=manager, limit=8, bootstrap_iters=0
+    )["results"]
+    for name in ("exact_match", *(f"exact_match@{budget}" for budget in budgets)):
+        assert found["plain_arith"][f"{name},number"] == found["arith_budget"][f"{name},none"]
+    assert (
+        found["plain_arith"]["exact_match@16,number"] < found["plain_arith"]["exact_match,number"]
+    )
+
+
+def test_beams_that_a_stock_task_sets_do_not_stop_it(task):
+    made = task(generation_kwargs={"until": [], "num_beams": 1})
+    assert evaluate(ScriptedLM(writes("4")), made)[0]["exact_match,first"] == 0.5

@@ -47,6 +47,10 @@ def test_gsm8k_answers_are_what_follows_the_mark(tmp_path):
     assert load(write(tmp_path, row), answer_after="####")[0]["answer"] == "1234"
 
 
+def test_several_answers_are_one_list(tmp_path):
+    assert load(write(tmp_path, {**ROW, "answer": ["$2$", "$3$"]}))[0]["answer"] == "$2$, $3$"
+
+
 def test_a_line_separator_inside_a_text_does_not_end_a_row(tmp_path):
     row = {**ROW, "problem": "one\u2028two\x85three"}
     assert load(write(tmp_path, row))[0]["question"] == row["problem"]

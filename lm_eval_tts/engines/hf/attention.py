@@ -17,6 +17,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from lm_eval_tts.engines.hf.transfer import Numbers
+
 GROUPED_SDPA = "lm_eval_tts_grouped_sdpa"  # its name among the model's attention functions
 
 Allowed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # query and key positions
@@ -36,12 +38,15 @@ def _chunked(size: int) -> Allowed:
 
 
 class Masks:
-    """Makes the masks of one model from positions."""
+    """Makes the masks of one model from positions.
 
-    def __init__(self, config: Any) -> None:
+    windows: those that its config names are in force; some architectures ignore them.
+    """
+
+    def __init__(self, config: Any, *, windows: bool = True) -> None:
         text = config.get_text_config(decoder=True)
-        window = getattr(text, "sliding_window", None)
-        kinds = set(getattr(text, "layer_types", None) or ())
+        window = getattr(text, "sliding_window", None) if windows else None
+        kinds = set(getattr(text, "layer_types", None) or ()) if windows else set()
         self._rules: dict[str, Allowed] = {"full_attention": _causal}
         if "sliding_attention" in kinds and window:
             self._rules["sliding_attention"] = _sliding(window)
@@ -125,7 +130,8 @@ class LongRope:
 
     def __init__(self, model: Any) -> None:
         self.boundary = 0  # original context in tokens; 0 where there is no longrope
-        self.long_rows: torch.Tensor | None = None
+        self._num_long = 0
+        self._numbers: Numbers | None = None
         for module in model.modules():
             if getattr(module, "rope_type", None) == "longrope":
                 config = module.config
@@ -140,20 +146,32 @@ class LongRope:
         """Whether a sequence of this length is rotated by the long factors."""
         return 0 < self.boundary < num_tokens
 
+    @contextmanager
+    def choosing(self, num_long: int, numbers: Numbers) -> Iterator[None]:
+        """Rotate rows by the factors of their length meanwhile: others use this model too.
+
+        num_long: of the rows, those that are long; "long" in numbers says which, if only some.
+        """
+        self._num_long, self._numbers = num_long, numbers
+        try:
+            yield
+        finally:
+            self._num_long, self._numbers = 0, None
+
     def _split(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         def by_rows(
             module: Any, x: torch.Tensor, position_ids: torch.Tensor, *args: Any, **kwargs: Any
         ) -> Any:
-            if self.long_rows is None or not bool(self.long_rows.any()):
+            if not self._num_long or self._numbers is None:
                 return forward(x, position_ids, *args, **kwargs)
             # One more position, past the boundary, makes the whole call choose the long factors.
             past = torch.full_like(position_ids[:, :1], self.boundary)
             far = torch.cat([position_ids, past], dim=1)
             long = [t[:, :-1] for t in forward(x, far, *args, **kwargs)]
-            if bool(self.long_rows.all()):
+            if "long" not in self._numbers:
                 return tuple(long)
             short = forward(x, position_ids.clamp(max=self.boundary - 1), *args, **kwargs)
-            rows = self.long_rows[:, None, None]
+            rows = self._numbers.to(x.device)["long"][:, None, None] > 0
             return tuple(torch.where(rows, a, b) for a, b in zip(long, short, strict=True))
 
         return by_rows

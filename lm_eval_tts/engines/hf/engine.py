@@ -9,15 +9,17 @@ chunks; a few forced tokens ride along.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.engines.hf.attention import Masks
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
-from lm_eval_tts.engines.hf.probe import is_exact, probe
-from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, sample_rows
+from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Draw, Sampler, note_sampled
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.engines.hf.slots import SlotTable
@@ -38,24 +40,34 @@ class HFEngine(HalvingEngine):
 
     model: a decoder-only transformers (or PEFT) model.
     auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
-    measures.
+    measures. masks: those that its config asks for, if left out.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        *,
+        auto: bool = False,
+        masks: Masks | None = None,
+        **limits: Unpack[Limits],
     ) -> None:
         super().__init__(tokenizer, **limits)
         self._auto = auto
         self._max_tokens: int | None = None  # of all slots, by memory
         self._bytes_per_token = 0.0
-        self._model = SlotModel(model, self._new_cache())
+        self._model = SlotModel(model, self._new_cache(), masks)
+        self._sampler = Sampler()
         self.dtype = self._model.dtype
         self._table = self._new_table()
 
+    @property
+    def _num_slots(self) -> int:
+        """One for each sequence, and some in which idle prefixes survive."""
+        return self.max_num_seqs + max(2, self.max_num_seqs // 4)
+
     def _new_cache(self) -> SlotCache:
-        """Make the slots: one for each sequence, and some in which idle prefixes survive."""
-        num_slots = self.max_num_seqs + max(2, self.max_num_seqs // 4)
-        return SlotCache(num_slots, self.max_length, self._max_tokens)
+        return SlotCache(self._num_slots, self.max_length, self._max_tokens)
 
     def _new_table(self) -> SlotTable[BatchRow]:
         cache = self._model.cache
@@ -71,8 +83,10 @@ class HFEngine(HalvingEngine):
         To be called before any request. Measures on the way what a token takes in the cache, and
         starts a cache that cannot outgrow the memory that is free.
         """
-        difference = probe(self._model, lambda output: output.logits, logits_to_keep=1)
-        self._bytes_per_token = self._model.cache.bytes_per_token
+        difference = probe(
+            self._model, lambda output: output.logits, self.max_length, logits_to_keep=1
+        )
+        self._bytes_per_token = sum(self._model.cache.bytes_per_token().values())
         self._max_tokens = self._model.max_tokens()
         if self._auto:
             fit = num_seqs_within(self._max_tokens, self.max_length)
@@ -83,29 +97,40 @@ class HFEngine(HalvingEngine):
     def memory(self) -> str:
         """Say how much memory keys and values may take; known after `probe`."""
         cache = self._model.cache
-        most = self._bytes_per_token * (cache.num_slots + 1) * cache.max_capacity
+        most = cache.num_slots * cache.max_capacity
+        if self._max_tokens is not None:
+            most = min(most, self._max_tokens)
         return (
             f"KV cache: {cache.num_slots} slots for {self.max_num_seqs} sequences at once, "
             f"{self._bytes_per_token / 1024:.0f} KiB a token, growing with the longest sequence "
-            f"to at most {most / 2**30:.1f} GiB ({cache.max_capacity} tokens)"
+            f"to at most {most * self._bytes_per_token / 2**30:.1f} GiB ({most} tokens in all)"
         )
 
     def step(self) -> list[Output]:
         """Sample a token for every sequence that is ready, and return the finished requests."""
         try:
             with torch.inference_mode():
+                self._regain_slots()
                 self._table.admit(self._requests.queue)
                 self._catch_up()
                 self._decode()
             return self._requests.pop_finished()
         except Exception as error:
-            if not (isinstance(error, RuntimeError) and is_out_of_memory(error)):
+            if not is_out_of_memory(error):
                 self._start_anew()  # a forward that broke has not written what the slots say
                 raise
         # Not above, where the traceback still holds tensors; what was sampled so far is kept.
         self._halve([slot.row for slot in self._table.active if slot.row is not None])
         self._start_anew()
         return self._requests.pop_finished()
+
+    def _regain_slots(self) -> None:
+        """Have all slots again, when those for whom some were given up are gone."""
+        queue, cache = self._requests.queue, self._model.cache
+        if cache.num_slots < self._num_slots and len(queue) == self._requests.num_unfinished:
+            longest = max((len(row.ids) for row in queue), default=0)
+            if cache.fits(self._num_slots, longest):
+                self._start_anew()
 
     def _catch_up(self) -> None:
         """Feed what slots have to catch up, all but their last token, in chunks, while it pays.
@@ -118,51 +143,77 @@ class HFEngine(HalvingEngine):
             if long != slot.long:  # it has crossed the boundary: all its keys change
                 slot.long, slot.cached = long, 0
         while sum(slot.behind - 1 for slot in active) > RIDE_ALONG * len(active):
-            self._forward(*self._table.next_chunk(keep=1, most=FORWARD_TOKENS))
+            chunk = self._table.next_chunk(keep=1, most=FORWARD_TOKENS)
+            self._model.forward(self._table.feed(*chunk), logits_to_keep=1)
 
     def _decode(self) -> None:
-        """Feed one token to every active slot and sample where it has caught up."""
+        """Feed one token to every active slot and sample where it has caught up.
+
+        All that the device has to know goes there in one parcel, before the forward.
+        """
         active = self._table.active
         if not active:
             return
-        logits = self._forward(list(range(len(active))), [1] * len(active))
+        step = self._model.prepare(self._table.feed(range(len(active)), [1] * len(active)))
         ready = [i for i, slot in enumerate(active) if not slot.behind]
+        rows = [row for i in ready if (row := active[i].row) is not None]
+        draws = [Draw.of(row) for row in rows]
+        step.parcel.put("ready", ready)
+        self._sampler.pack(draws, step.parcel)
+        numbers = step.parcel.send(self._model.device)
+        logits = self._model.run(step, numbers, logits_to_keep=1).logits[:, -1]
         if not ready:
             return
+        numbers = numbers.to(logits.device)  # the last one, of a model on several
         if len(ready) < len(active):
-            logits = logits[self._model.tensor(ready)]
-        rows = [row for i in ready if (row := active[i].row) is not None]
-        for index, token in zip(ready, sample_rows(logits, rows, self._requests), strict=True):
+            logits = logits[numbers["ready"]]
+        choices = self._sampler.draw(logits, draws, numbers)
+        note_sampled(rows, choices, self._requests)
+        for index, (token, _) in zip(ready, choices, strict=True):
             if token == NOT_A_NUMBER:
                 active[index].cached = 0
                 self._model.cache.clear(index)
-
-    def _forward(self, indices: list[int], counts: list[int]) -> torch.Tensor:
-        """Feed `counts` tokens to each of these slots; return the logits of the last column."""
-        feeds = self._table.feed(indices, counts)
-        logits: torch.Tensor = self._model.forward(feeds, logits_to_keep=1).logits
-        return logits[:, -1]
 
 
 def fit_engine(
     model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
 ) -> Engine:
-    """Return a slot engine if its logits are those of the model alone, else the exact path.
+    """Return a slot engine if its logits are those of the model alone, else one over `generate`.
 
+    Some architectures do not have the windows that their config names, so both are tried.
     Arguments as for `HFEngine`.
     """
-    try:
-        engine = HFEngine(model, tokenizer, auto=auto, **limits)
-        difference = engine.probe()
-        if is_exact(difference, engine.dtype):
-            logger.info("%s", engine.memory())
-            return engine
-        reason = f"logits differ by {difference:.1%}"
-    except Exception as error:  # whatever a model's code raises
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    logger.warning(
-        "%s cannot share a cache of slots (%s): using generate, which is exact but slower",
-        type(model).__name__,
-        reason,
-    )
+    reasons = []
+    for in_force in (True, False):
+        try:
+            masks = Masks(model.config, windows=in_force)
+            engine = HFEngine(model, tokenizer, auto=auto, masks=masks, **limits)
+            difference = engine.probe()
+            if not in_force:
+                pad = next(iter(limits["eos_token_ids"]), 0)
+                difference = max(difference, probe_generate(model, pad, limits["max_length"]))
+            if is_exact(difference, engine.dtype):
+                logger.info("%s", engine.memory())
+                return engine
+            reasons.append(f"logits differ by {difference:.1%}")
+        except Exception as error:  # whatever a model's code raises
+            text = str(error).splitlines()[0] if str(error) else ""
+            reasons.append(f"{type(error).__name__}: {text}")
+    return _fit_generate(model, tokenizer, reasons[0], limits)
+
+
+def _fit_generate(model: Any, tokenizer: Tokenizer, reason: str, limits: Limits) -> GenerateEngine:
+    """Return an engine over `generate`, of one sequence at a time where padding changes a text."""
+    pad = next(iter(limits["eos_token_ids"]), 0)
+    how = "using generate, which is slower"
+    if limits["max_num_seqs"] > 1:
+        try:
+            difference = probe_padding(model, pad, limits["max_length"])
+            changed = f"padding changes its logits by {difference:.1%}"
+        except Exception as error:  # as above
+            difference, changed = math.inf, f"padded rows raise {type(error).__name__}"
+        if not is_exact(difference, model.dtype):
+            limits = {**limits, "max_num_seqs": 1}
+            how += f", for one sequence at a time, as {changed}"
+    logger.warning("%s cannot share a cache of slots (%s): %s", type(model).__name__, reason, how)
     return GenerateEngine(model, tokenizer, **limits)

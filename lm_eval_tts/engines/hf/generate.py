@@ -7,7 +7,7 @@ ids and seed alone, up to the floating-point differences of batched kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ from transformers import (
 
 from lm_eval_tts.core.engine import Output
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
-from lm_eval_tts.engines.hf.sampler import sample_rows
+from lm_eval_tts.engines.hf.probe import pad_left
+from lm_eval_tts.engines.hf.sampler import Draw, Sampler, note_sampled
+from lm_eval_tts.engines.hf.slot_model import input_device
 from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
@@ -48,7 +50,7 @@ class GenerateEngine(HalvingEngine):
             if batch:
                 self._decode(batch)
             return self._requests.pop_finished()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
         rows = [row for row in batch if not row.done]
@@ -59,8 +61,8 @@ class GenerateEngine(HalvingEngine):
         return self._requests.pop_finished()
 
     def _decode(self, batch: list[BatchRow]) -> None:
-        input_ids, attention_mask = _pad_left([r.op.token_ids for r in batch], self._pad)
-        device = self._model.device
+        input_ids, attention_mask = pad_left([r.op.token_ids for r in batch], self._pad)
+        device = input_device(self._model)
         with torch.inference_mode(), _own_generation_config(self._model, self._pad):
             self._model.generate(
                 input_ids=input_ids.to(device),
@@ -70,14 +72,6 @@ class GenerateEngine(HalvingEngine):
                 logits_processor=LogitsProcessorList([_RowSampler(batch, self._requests)]),
                 stopping_criteria=StoppingCriteriaList([_RowStops(batch)]),
             )
-
-
-def _pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and mask, both [batch, longest prompt]."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    return ids, mask
 
 
 @contextmanager
@@ -97,10 +91,12 @@ class _RowSampler(LogitsProcessor):
     def __init__(self, batch: list[BatchRow], requests: Requests) -> None:
         self._batch = batch
         self._requests = requests
+        self._sampler = Sampler()
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        chosen = sample_rows(scores, self._batch, self._requests)
-        tokens = torch.tensor([[max(token, 0)] for token in chosen], device=scores.device)
+        choices = self._sampler.sample(scores, [Draw.of(row) for row in self._batch])
+        note_sampled(self._batch, choices, self._requests)
+        tokens = torch.tensor([[max(token, 0)] for token, _ in choices], device=scores.device)
         return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 
 

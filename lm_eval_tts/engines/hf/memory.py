@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import psutil
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
+from lm_eval_tts.engines.hf.free_memory import free_bytes
 from lm_eval_tts.engines.requests import BatchRow, RowEngine
 from lm_eval_tts.errors import RequestError
 
@@ -17,23 +15,27 @@ logger = logging.getLogger(__name__)
 
 CACHE_SHARE = 0.7  # of what is free once the weights are loaded; activations have the rest
 AUTO_LENGTH = 4096  # tokens a sequence is expected to take; longer ones halve the number of slots
+# Messages of a device that is full and says so in an error of no kind of its own.
+FULL = (
+    "out of memory",  # CUDA, HIP, XPU, MPS, with and without a full stop
+    "can't allocate memory",  # of the CPU
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",  # what cuDNN says where its workspace does not fit
+    "HIPBLAS_STATUS_ALLOC_FAILED",
+    "cannot allocate memory",
+    "OUT_OF_RESOURCES",  # Level Zero, under XPU
+    "OUT_OF_DEVICE_MEMORY",
+)
 
 
 class CacheFull(RuntimeError):
     """The cache would outgrow its bound."""
 
 
-def cache_limit(devices: Iterable[torch.device]) -> int:
-    """Return the bytes that a cache on these devices may take."""
-    return int(CACHE_SHARE * sum(_free_bytes(device) for device in set(devices)))
-
-
-def _free_bytes(device: torch.device) -> int:
-    backend: Any = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...
-    if hasattr(backend, "mem_get_info"):
-        free, _ = backend.mem_get_info(device)
-        return int(free)
-    return int(psutil.virtual_memory().available)
+def cache_limit(device: torch.device) -> int:
+    """Return the bytes that a cache on this device may take."""
+    return int(CACHE_SHARE * free_bytes(device))
 
 
 def num_seqs_within(max_tokens: int, max_length: int) -> int:
@@ -41,10 +43,11 @@ def num_seqs_within(max_tokens: int, max_length: int) -> int:
     return max(1, max_tokens // min(max_length, AUTO_LENGTH))
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether fewer sequences at once may help against this error."""
-    known = isinstance(error, (CacheFull, torch.OutOfMemoryError))
-    return known or should_reduce_batch_size(error)
+    if isinstance(error, (CacheFull, torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in FULL)
 
 
 class HalvingEngine(RowEngine):

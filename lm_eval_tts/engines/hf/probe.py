@@ -1,24 +1,27 @@
-"""Whether a model is exact on slots: ragged rows against lone forwards.
+"""Whether a model is exact on slots, or at least in padded batches: rows against lone forwards.
 
 Recurrent states, ALiBi from a 2-D mask, flash attention and models that look ahead cannot run on
-slots; some raise, others are merely wrong.
+slots; some raise, others are merely wrong. Local windows of a model's own and states that padding
+goes through make padded batches wrong as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
-from lm_eval_tts.engines.hf.slot_model import SlotModel
-from lm_eval_tts.engines.hf.slots import SlotTable
+from lm_eval_tts.engines.hf.slot_model import SlotModel, input_device
+from lm_eval_tts.engines.hf.slots import CHUNK_TOKENS, SlotTable
 
 # Of the largest output. Kernels of other shapes round otherwise; a wrong mask is off by more.
 _FLOAT32, _HALF = 1e-3, 0.1
-LENGTHS = (5, 12, 23)  # tokens of the rows
+LENGTHS = (5, 12, 23)  # tokens of the rows; the last one is longer than every window
 PARTS = (4, 2, 1, 0)  # tokens of each row that are unseen after each forward
+NEW_TOKENS = 3  # that `generate` writes for each row
 
 
 def is_exact(difference: float, dtype: torch.dtype) -> bool:
@@ -26,36 +29,124 @@ def is_exact(difference: float, dtype: torch.dtype) -> bool:
     return difference < (_FLOAT32 if dtype == torch.float32 else _HALF)
 
 
-def probe(model: SlotModel, read: Callable[[Any], torch.Tensor], **kwargs: Any) -> float:
+def probe(
+    model: SlotModel, read: Callable[[Any], torch.Tensor], max_length: int, **kwargs: Any
+) -> float:
     """Return how far outputs of ragged rows are from lone forwards, relative to the largest.
 
-    Rows of different lengths, in ragged chunks and one token at a time: what a wrong mask,
+    Rows of very different length, in ragged chunks and one token at a time: what a wrong mask,
     position or cache would change. Overwrites the first slots.
     read: the model's output to [rows, tokens, size], of all tokens or of the last column alone.
-    kwargs: of the model's forward on slots.
+    max_length: of sequences, in tokens; kwargs: of the model's forward.
     """
-    table = _rows(model)
+    table = _rows(model, max_length)
     differences: list[float] = []
     with torch.inference_mode():
         for unseen in PARTS:
-            counts = [slot.behind - unseen for slot in table.slots]
-            feeds = table.feed(range(len(counts)), counts)
-            have = read(model.forward(feeds, **kwargs))
-            skipped = max(counts) - have.shape[1]  # of each row, if only the last column came
-            for row, (slot, count) in enumerate(zip(table.slots, counts, strict=True)):
-                if count > skipped:
-                    seen = model.tensor([slot.ids[: slot.cached]])
-                    want = read(model.model(seen, use_cache=False))[0, skipped - count :]
-                    off = (have[row, : len(want)] - want).abs().max() / want.abs().max()
-                    differences.append(float(off))
-    return max(math.inf if math.isnan(d) else d for d in differences)
+            while any(slot.behind > unseen for slot in table.slots):
+                left = [max(0, slot.behind - unseen) for slot in table.slots]
+                rows = [row for row, count in enumerate(left) if count]
+                counts = [min(left[row], CHUNK_TOKENS) for row in rows]
+                have = read(model.forward(table.feed(rows, counts), **kwargs))
+                skipped = max(counts) - have.shape[1]  # of each row, if only the last came
+                for n, (row, count) in enumerate(zip(rows, counts, strict=True)):
+                    if count > skipped:
+                        seen = table.slots[row].ids[: table.slots[row].cached]
+                        ids = torch.tensor([seen], device=model.device)
+                        want = read(model.model(ids, use_cache=False, **kwargs))[0]
+                        want = want[-(count - skipped) :]
+                        differences.append(_difference(have[n, : len(want)], want))
+    return max(differences)
 
 
-def _rows(model: SlotModel) -> SlotTable[Any]:
-    """Return a table with texts of made-up tokens, nothing of which is cached."""
-    vocabulary = model.model.get_input_embeddings().num_embeddings
-    lengths = LENGTHS[: model.cache.num_slots]
-    table: SlotTable[Any] = SlotTable(len(lengths), 0, model.cache, model.rope.is_long)
-    for slot, n in zip(table.slots, lengths, strict=True):
-        slot.ids = [(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)]
+def probe_padding(model: Any, pad: int, max_length: int) -> float:
+    """Return how far the logits of `generate` are from lone rows if rows are padded on the left."""
+    rows = _texts(model, max_length)
+    together = _generated(model, rows, pad)
+    differences = []
+    for row, ids in enumerate(rows):
+        (logits, tokens), (all_logits, all_tokens) = _generated(model, [ids], pad), together
+        for step in range(NEW_TOKENS):
+            differences.append(_difference(all_logits[step][row], logits[step][0]))
+            if all_tokens[row, step] != tokens[0, step]:
+                break  # what follows is another text
+    return max(differences)
+
+
+def probe_generate(model: Any, pad: int, max_length: int) -> float:
+    """Return how far the logits of `generate`, past all windows, are from a forward of the whole.
+
+    Its cache keeps what the config's windows leave, also where the architecture ignores them.
+    """
+    longest = _texts(model, max_length)[-1]
+    logits, tokens = _generated(model, [longest], pad)
+    ids = torch.cat([torch.tensor([longest], device=tokens.device), tokens], dim=1)
+    with torch.inference_mode():
+        whole = model(ids, use_cache=False, logits_to_keep=NEW_TOKENS + 1).logits[0]
+    return max(_difference(logits[step][0], whole[step]) for step in range(NEW_TOKENS))
+
+
+def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, both [batch, longest prompt]."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    return ids, mask
+
+
+def _generated(model: Any, rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, torch.Tensor]:
+    """Return the logits of each new token and the new tokens [rows, `NEW_TOKENS`]."""
+    ids, mask = pad_left(rows, pad)
+    config = GenerationConfig(
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        pad_token_id=pad,
+        eos_token_id=[],
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids.to(input_device(model)),
+            attention_mask=mask.to(input_device(model)),
+            generation_config=config,
+        )
+    return out.logits, out.sequences[:, ids.shape[1] :]
+
+
+def _difference(have: torch.Tensor, want: torch.Tensor) -> float:
+    off = float((have - want).abs().max() / want.abs().max())
+    return math.inf if math.isnan(off) else off
+
+
+def windows(config: Any, max_length: int) -> list[int]:
+    """Return the lengths in tokens, within `max_length`, at which a model may behave otherwise."""
+    text = config.get_text_config(decoder=True).to_dict()
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    named = {name: value for name, value in (text | rope).items() if _names_window(name)}
+    lengths = [
+        n for value in named.values() for n in (value if isinstance(value, list) else [value])
+    ]
+    return [n for n in lengths if isinstance(n, int) and 0 < n < max_length]
+
+
+def _names_window(name: str) -> bool:
+    return "window" in name or "chunk" in name or name == "original_max_position_embeddings"
+
+
+def _texts(model: Any, max_length: int) -> list[list[int]]:
+    """Return made-up tokens for each row."""
+    *short, longest = LENGTHS
+    beyond = max([longest, *(n + longest for n in windows(model.config, max_length))])
+    lengths = [*short, max(longest, min(beyond, max_length - NEW_TOKENS))]
+    vocabulary = model.get_input_embeddings().num_embeddings
+    return [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]
+
+
+def _rows(model: SlotModel, max_length: int) -> SlotTable[Any]:
+    """Return a table with such texts, nothing of which is cached."""
+    texts = _texts(model.model, max_length)[-model.cache.num_slots :]
+    table: SlotTable[Any] = SlotTable(len(texts), 0, model.cache, model.rope.is_long)
+    for slot, ids in zip(table.slots, texts, strict=True):
+        slot.ids, slot.long = ids, model.rope.is_long(len(ids))
     return table

@@ -1,30 +1,33 @@
 """Logits to tokens: greedy, or by one uniform number a token; every row for itself.
 
 The distribution is that of transformers' logits warpers in their order (repetition penalty,
-temperature, top_k, top_p, min_p), which a test compares; the whole vocabulary is sorted only where
-a nucleus is wider than `HEAD` tokens.
+temperature, top_k, top_p, min_p), which a test compares; frequency and presence penalties are
+OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number of the device
+is asked for on the way, and nothing is float64, which some devices do not have.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 
 from lm_eval_tts.core.program import Sampling, TokenLogprob
+from lm_eval_tts.engines.hf.history import History, Written
+from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
-HEAD = 1024
+HEAD = 1024  # likeliest tokens that are sorted for top_p, where these hold it
 NOT_A_NUMBER = -1  # a token for logits that choose none
+BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 
 
 class Draw(NamedTuple):
     """What decides one row's next token: its settings, its seed, how many tokens it has sampled,
-    and all its ids so far (for the repetition penalty). logprobs: as in `Generate`."""
+    and all its ids so far (for the penalties). logprobs: as in `Generate`."""
 
     sampling: Sampling
     seed: int
@@ -38,32 +41,142 @@ class Draw(NamedTuple):
         return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
 
 
-def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[tuple[int, TokenLogprob | None]]:
-    """Return the next token of each row, with its log-probabilities if any row asks for them.
+class Sampler:
+    """Draws for rows that come and go; keeps on the device what penalties need of them."""
 
-    The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
-    logits: [rows, vocabulary]. Tokens and log-probabilities come from the device in one transfer.
+    def __init__(self) -> None:
+        self._history = History()
+        self._wide = True  # nuclei are sought among all tokens, since one was wider than HEAD
+
+    def pack(self, draws: Sequence[Draw], parcel: Parcel) -> None:
+        """Put into a step's parcel what `draw` needs of these rows."""
+        settings = [draw.sampling for draw in draws]
+        hot = [s for s in settings if s.temperature]
+        if hot:
+            numbers = [min(uniform(d.seed, d.step), BELOW_ONE) for d in draws]
+            parcel.put_fractions("uniform", numbers)
+            parcel.put_fractions("temperature", [s.temperature or 1.0 for s in settings])
+        if len(hot) < len(settings):
+            parcel.put("greedy", [s.temperature == 0 for s in settings])
+        if any(s.top_k for s in hot):
+            parcel.put("top_k", [s.top_k for s in settings])
+        if any(s.top_p < 1 for s in hot):
+            parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
+        if any(s.min_p for s in hot):
+            parcel.put_fractions("min_p", [s.min_p for s in settings])
+        self._history.pack([Written(d.ids, d.step, d.sampling) for d in draws], parcel)
+
+    def sample(
+        self, logits: torch.Tensor, draws: Sequence[Draw]
+    ) -> list[tuple[int, TokenLogprob | None]]:
+        """Pack and draw at once."""
+        parcel = Parcel()
+        self.pack(draws, parcel)
+        return self.draw(logits, draws, parcel.send(logits.device))
+
+    def draw(
+        self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
+    ) -> list[tuple[int, TokenLogprob | None]]:
+        """Return the next token of each row, with its log-probabilities if any row asks for them.
+
+        The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
+        logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
+        returned comes from the device in one copy; once more where nuclei become wide.
+        """
+        logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
+        penalized = self._history.penalized(logits, numbers)
+        tokens, is_wide = self._choose(penalized, draws, numbers)
+        tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
+        columns = [tokens[:, None], is_wide[:, None]]
+        if asked:
+            columns.append(_logprobs(logits, tokens, max(asked)).view(torch.int32))
+        rows = torch.cat([column.int() for column in columns], dim=1).cpu()
+        was_wide, self._wide = self._wide, bool(rows[:, 1].any())
+        if self._wide and not was_wide:
+            return self.draw(logits, draws, numbers)
+        found: list[int] = rows[:, 0].tolist()
+        if not asked:
+            return [(token, None) for token in found]
+        told = rows[:, 2:].view(torch.float32).tolist()
+        return [
+            (token, TokenLogprob(own, tuple(top), mean=mean))
+            for token, (own, mean, *top) in zip(found, told, strict=True)
+        ]
+
+    def _choose(
+        self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the tokens [rows], and in which rows the nucleus is wider than `HEAD`."""
+        if "temperature" not in numbers:
+            return logits.argmax(dim=-1), torch.zeros_like(logits[:, 0], dtype=torch.bool)
+        probabilities = (logits / numbers["temperature"][:, None]).softmax(dim=-1)
+        sizes = [d.sampling.top_k for d in draws if d.sampling.temperature]
+        if "top_p" in numbers:
+            sizes.append(logits.shape[1] if self._wide else HEAD)
+        size = min(max(sizes), logits.shape[1])
+        probabilities, is_wide = _filtered(probabilities, size, numbers)
+        cumulative = probabilities.cumsum(dim=-1)
+        target = numbers["uniform"][:, None] * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, target, right=True)[:, 0]
+        drawn = drawn.clamp_(max=logits.shape[1] - 1)
+        if "greedy" in numbers:
+            drawn = torch.where(numbers["greedy"] > 0, logits.argmax(dim=-1), drawn)
+        return drawn, is_wide
+
+
+def _filtered(
+    probabilities: torch.Tensor, size: int, numbers: Numbers
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Zero what top_k, top_p and min_p leave out; rows need not sum to 1 afterwards.
+
+    size: likeliest tokens to sort, at least the largest top_k. Returns as well in which rows the
+    nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted.
     """
-    tokens = draw_tokens(logits, draws)
-    tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
-    asked = [draw.logprobs for draw in draws if draw.logprobs is not None]
-    if not asked:
-        return [(token, None) for token in tokens.tolist()]
-    logprobs = logits.float().log_softmax(dim=-1)
+    is_wide = torch.zeros_like(probabilities[:, 0], dtype=torch.bool)
+    head = probabilities.topk(size, dim=-1).values if size else probabilities
+    if "top_k" in numbers:
+        top_k = numbers["top_k"][:, None]
+        least = head.gather(1, top_k.clamp(1, size) - 1).masked_fill(top_k == 0, 0.0)
+        probabilities = probabilities * (probabilities >= least)
+        head = head * (head >= least)
+    if "top_p" in numbers:
+        top_p = numbers["top_p"][:, None]
+        mass = top_p * probabilities.sum(dim=-1, keepdim=True)
+        inside = (head.cumsum(dim=-1) - head < mass) & (top_p < 1)
+        last = inside.sum(dim=-1, keepdim=True).clamp_(min=1) - 1
+        least = head.gather(1, last).masked_fill(top_p == 1, 0.0)
+        probabilities = probabilities * (probabilities >= least)
+        if probabilities.shape[1] > HEAD:
+            is_wide = inside[:, HEAD - 1]
+    if "min_p" in numbers:
+        most = probabilities.amax(dim=-1, keepdim=True)
+        probabilities = probabilities * (probabilities >= numbers["min_p"][:, None] * most)
+    return probabilities, is_wide
+
+
+def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Tensor:
+    """Return the log-probabilities of tokens, their mean and the largest ones, [rows, 2 + top]."""
+    logprobs = logits.log_softmax(dim=-1)
     chosen = logprobs.gather(1, tokens.clamp(min=0)[:, None])
-    top = logprobs.topk(min(max(asked), logprobs.shape[1]), dim=-1).values
     mean = logprobs.mean(dim=-1, keepdim=True)
-    # float64 holds every token id exactly
-    rows = torch.cat([tokens[:, None].double(), chosen, mean, top], dim=1).tolist()
-    return [(int(r[0]), TokenLogprob(r[1], tuple(r[3:]), mean=r[2])) for r in rows]
+    largest = logprobs.topk(min(top, logprobs.shape[1]), dim=-1).values
+    return torch.cat([chosen, mean, largest], dim=1)
 
 
-def sample_rows(logits: torch.Tensor, rows: Sequence[BatchRow], requests: Requests) -> list[int]:
-    """Draw the next token of each row, and append it to those that are not done; return them.
+def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[tuple[int, TokenLogprob | None]]:
+    """Draw once, as `Sampler.draw` does."""
+    return Sampler().sample(logits, draws)
+
+
+def note_sampled(
+    rows: Sequence[BatchRow],
+    choices: Sequence[tuple[int, TokenLogprob | None]],
+    requests: Requests,
+) -> None:
+    """Append what was drawn to the rows that are not done.
 
     A row whose logits are not numbers fails, and the others go on.
     """
-    choices = sample(logits, [Draw.of(row) for row in rows])
     for row, (token, logprob) in zip(rows, choices, strict=True):
         if row.done:
             continue
@@ -72,70 +185,3 @@ def sample_rows(logits: torch.Tensor, rows: Sequence[BatchRow], requests: Reques
             requests.fail(row, RequestError(reason))
         else:
             requests.sampled(row, token, logprob)
-    return [token for token, _ in choices]
-
-
-def draw_tokens(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
-    """Return the next token of each row, [rows]; logits: [rows, vocabulary]."""
-    logits = logits.float()
-    groups: dict[Sampling, list[int]] = defaultdict(list)
-    for row, draw in enumerate(draws):
-        groups[draw.sampling].append(row)
-    if len(groups) == 1:
-        return _draw_group(logits, draws)
-    tokens = torch.empty(len(draws), dtype=torch.long, device=logits.device)
-    for rows in groups.values():
-        index = torch.tensor(rows, device=logits.device)
-        tokens[index] = _draw_group(logits[index], [draws[row] for row in rows])
-    return tokens
-
-
-def _draw_group(logits: torch.Tensor, draws: Sequence[Draw]) -> torch.Tensor:
-    """Draw rows that have the same settings."""
-    sampling = draws[0].sampling
-    if sampling.repetition_penalty != 1.0:
-        logits = _penalized(logits, draws, sampling.repetition_penalty)
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    probabilities = _filtered((logits / sampling.temperature).softmax(dim=-1), sampling)
-    numbers = torch.tensor([uniform(d.seed, d.step) for d in draws], dtype=torch.float64)
-    cumulative = probabilities.double().cumsum(dim=-1)
-    target = numbers.to(logits.device)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True)[:, 0].clamp_(max=logits.shape[1] - 1)
-
-
-def _penalized(logits: torch.Tensor, draws: Sequence[Draw], penalty: float) -> torch.Tensor:
-    """Divide positive and multiply negative logits of ids that were seen (CTRL, section 4.1)."""
-    logits = logits.clone()
-    for row, draw in enumerate(draws):
-        seen = torch.tensor(sorted(set(draw.ids)), device=logits.device)
-        scores = logits[row, seen]
-        logits[row, seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
-    return logits
-
-
-def _filtered(probabilities: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Zero what top_k, top_p and min_p leave out; rows need not sum to 1 afterwards."""
-    if sampling.top_k:
-        least = probabilities.topk(min(sampling.top_k, probabilities.shape[1]), dim=-1).values
-        probabilities = probabilities * (probabilities >= least[:, -1:])
-    if sampling.top_p < 1:
-        total = probabilities.sum(dim=-1, keepdim=True)
-        least = _least_of_nucleus(probabilities, sampling.top_p * total)
-        probabilities = probabilities * (probabilities >= least)
-    if sampling.min_p > 0:
-        most = probabilities.amax(dim=-1, keepdim=True)
-        probabilities = probabilities * (probabilities >= sampling.min_p * most)
-    return probabilities
-
-
-def _least_of_nucleus(probabilities: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
-    """Return the smallest probability of the fewest tokens that hold `mass`, [rows, 1]."""
-    size = min(HEAD, probabilities.shape[1])
-    while True:
-        head = probabilities.topk(size, dim=-1).values
-        before = head.cumsum(dim=-1) - head
-        inside = before < mass
-        if size == probabilities.shape[1] or not bool(inside.all(dim=-1).any()):
-            return head.gather(1, inside.sum(dim=-1, keepdim=True).clamp_(min=1) - 1)
-        size = min(size * 8, probabilities.shape[1])

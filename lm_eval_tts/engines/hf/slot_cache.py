@@ -1,13 +1,15 @@
 """The key-value memory of many sequences of different lengths, as one transformers cache.
 
-Each sequence owns a slot: row `s` of every layer's buffers [slots + 1, heads, capacity, head size].
-The last row is scratch, where padding is written. A forward names the slots it computes and where
-its tokens go; keys and values come back as a window over those slots. Knows no sequences, only
+Each sequence owns a slot: row `s` of every layer's buffers [slots, heads, capacity, head size],
+which are where the layer is. A forward names the slots it computes and where its tokens go; keys
+and values come back as a window over those slots. Padding goes to the place after a slot's last
+token, which no token of the forward sees and the next one overwrites. Knows no sequences, only
 slots and positions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +26,14 @@ class SlotWindow:
     """What one forward reads and writes."""
 
     rows: slice | torch.Tensor  # the slots of the batch; a slice if they are the first: no copy
-    slots: torch.Tensor  # [batch, tokens], where each new token is written
-    positions: torch.Tensor  # [batch, tokens], and at which place in its slot
+    slots: torch.Tensor  # [batch, 1], where new tokens are written
+    places: torch.Tensor  # [batch, tokens], and at which place in their slot
     width: int  # keys to read
+
+    def on(self, device: torch.device) -> SlotWindow:
+        """Return the same on another device."""
+        rows = self.rows if isinstance(self.rows, slice) else self.rows.to(device)
+        return SlotWindow(rows, self.slots.to(device), self.places.to(device), self.width)
 
 
 class SlotLayer(CacheLayerMixin):
@@ -47,7 +54,7 @@ class SlotLayer(CacheLayerMixin):
 
     def _zeros_like(self, states: torch.Tensor) -> torch.Tensor:
         _, heads, _, size = states.shape
-        return states.new_zeros(self._cache.num_slots + 1, heads, self._cache.capacity, size)
+        return states.new_zeros(self._cache.num_slots, heads, self._cache.capacity, size)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -55,16 +62,16 @@ class SlotLayer(CacheLayerMixin):
         """Write new keys and values [batch, heads, tokens, size] and return the window."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        window = self._cache.window
-        self.keys[window.slots, :, window.positions] = key_states.transpose(1, 2)
-        self.values[window.slots, :, window.positions] = value_states.transpose(1, 2)
+        window = self._cache.window_on(key_states.device)
+        self.keys[window.slots, :, window.places] = key_states.transpose(1, 2)
+        self.values[window.slots, :, window.places] = value_states.transpose(1, 2)
         seen = window.rows, slice(None), slice(window.width)
         return self.keys[seen], self.values[seen]
 
-    def grow(self, capacity: int) -> None:
-        """Give every slot room for more tokens."""
-        self.keys = _grown(self.keys, capacity)
-        self.values = _grown(self.values, capacity)
+    def resize(self, num_slots: int, capacity: int) -> None:
+        """Give the first slots room for more tokens; old and new are both there for one buffer."""
+        self.keys = _resized(self.keys, num_slots, capacity)
+        self.values = _resized(self.values, num_slots, capacity)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return width and offset of the keys; the engine brings its own masks."""
@@ -81,60 +88,92 @@ class SlotLayer(CacheLayerMixin):
     get_max_cache_shape = get_max_length  # its name in transformers 4
 
 
-def _grown(buffer: torch.Tensor, capacity: int) -> torch.Tensor:
-    slots, heads, length, size = buffer.shape
-    grown = buffer.new_zeros(slots, heads, capacity, size)
-    grown[:, :, :length] = buffer
-    return grown
+def _resized(buffer: torch.Tensor, num_slots: int, capacity: int) -> torch.Tensor:
+    _, heads, length, size = buffer.shape
+    resized = buffer.new_zeros(num_slots, heads, capacity, size)
+    resized[:, :, :length] = buffer[:num_slots]
+    return resized
 
 
 class SlotCache(Cache):
     """All layers' buffers; layers that a model shares among others are simply never made.
 
-    max_tokens: tokens of all slots together, scratch included, that memory allows; None until it
-    is known.
+    num_slots: at first; idle ones are given up where long sequences need their memory.
+    max_tokens: tokens of all slots together that memory allows; None until it is known.
     """
-
-    window: SlotWindow
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
-        fit = max_length if max_tokens is None else max_tokens // (num_slots + 1)
-        self.max_capacity = min(max_length, fit)
-        self.capacity = min(GROWTH, self.max_capacity)
+        self._max_tokens = max_tokens
+        places = max_length + 1  # with that of padding
+        self.max_capacity = places if max_tokens is None else min(places, max_tokens)
+        self.capacity = min(GROWTH, self._most(num_slots))
+        self._windows: dict[torch.device, SlotWindow] = {}
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
     @property
-    def scratch(self) -> int:
-        """The slot where padding is written."""
-        return self.num_slots
+    def window(self) -> SlotWindow:
+        """What the forward that comes reads and writes."""
+        return self._window
+
+    @window.setter
+    def window(self, window: SlotWindow) -> None:
+        self._window = window
+        self._windows = {window.slots.device: window}
+
+    def window_on(self, device: torch.device) -> SlotWindow:
+        """Return the window on the device of a layer, copied there once a forward."""
+        if device not in self._windows:
+            self._windows[device] = self._window.on(device)
+        return self._windows[device]
+
+    def fits(self, num_slots: int, length: int) -> bool:
+        """Whether memory allows so many sequences of so many tokens."""
+        return length < self._most(num_slots)
+
+    def _most(self, num_slots: int) -> int:
+        """Return the largest capacity of so many slots."""
+        if self._max_tokens is None:
+            return self.max_capacity
+        return max(1, min(self.max_capacity, self._max_tokens // num_slots))
 
     @property
     def num_bytes(self) -> int:
         """Memory of the buffers as they are now."""
-        return sum(t.nbytes for layer in self._filled() for t in (layer.keys, layer.values))
+        return sum(self._bytes_by_device().values())
 
-    @property
-    def bytes_per_token(self) -> float:
-        """Memory that a token takes in all layers; 0.0 before the first forward."""
-        return self.num_bytes / ((self.num_slots + 1) * self.capacity)
+    def bytes_per_token(self) -> Mapping[torch.device, float]:
+        """Return the memory that a token takes on each device; empty before the first forward."""
+        tokens = self.num_slots * self.capacity
+        return {device: size / tokens for device, size in self._bytes_by_device().items()}
+
+    def _bytes_by_device(self) -> dict[torch.device, int]:
+        sizes: dict[torch.device, int] = {}
+        for buffer in (t for layer in self._filled() for t in (layer.keys, layer.values)):
+            sizes[buffer.device] = sizes.get(buffer.device, 0) + buffer.nbytes
+        return sizes
 
     def _filled(self) -> list[SlotLayer]:
         return [layer for layer in self.layers if layer.is_initialized]
 
-    def reserve(self, length: int) -> None:
-        """Make room for sequences of `length` tokens (at most `max_length`).
+    def reserve(self, length: int, needed: int) -> int:
+        """Make room for sequences of `length` tokens and return how many slots are left.
 
-        Raises CacheFull if that is more than memory allows for all slots.
+        needed: slots that are kept, the first ones. Raises CacheFull if they do not fit.
         """
-        if length > self.max_capacity:
-            raise CacheFull(f"{self.num_slots} slots of {length} tokens do not fit into memory")
-        if length <= self.capacity:
-            return
-        wanted = -(-max(length, self.capacity * 3 // 2) // GROWTH) * GROWTH
-        self.capacity = min(wanted, self.max_capacity)
+        if length < self.capacity:
+            return self.num_slots
+        if not self.fits(needed, length):
+            raise CacheFull(f"{needed} sequences of {length} tokens do not fit into memory")
+        wanted = -(-max(length + 1, self.capacity * 3 // 2) // GROWTH) * GROWTH
+        if self.fits(self.num_slots, length):
+            num_slots = self.num_slots
+        else:
+            num_slots = max(needed, (self._max_tokens or 0) // wanted)
+        self.capacity, self.num_slots = min(wanted, self._most(num_slots)), num_slots
         for layer in self._filled():
-            layer.grow(self.capacity)
+            layer.resize(num_slots, self.capacity)
+        return num_slots
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot to another."""

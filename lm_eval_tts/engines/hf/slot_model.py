@@ -1,14 +1,14 @@
 """A transformers model whose sequences live in the slots of one cache: ragged rows in one forward.
 
 Each row says in which slot it is, how much of it is already there, and what comes next. Shorter
-rows are padded on the right; padding is written to scratch, at position 0, and seen by no row.
+rows are padded on the right; padding is at position 0, and seen by no row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,6 +16,16 @@ from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
 from lm_eval_tts.engines.hf.memory import cache_limit
 from lm_eval_tts.engines.hf.slot_cache import SlotCache, SlotWindow
 from lm_eval_tts.engines.hf.slots import Feed
+from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
+
+
+class Prepared(NamedTuple):
+    """What a forward needs, on the host."""
+
+    parcel: Parcel
+    rows: slice | None  # the slots, if they are the first ones
+    width: int  # keys to read
+    num_long: int  # rows whose keys are rotated by the long factors of "longrope"
 
 
 class SlotModel:
@@ -24,59 +34,78 @@ class SlotModel:
     model: with a language head, or the bare decoder. cache: replaced to start anew.
     """
 
-    def __init__(self, model: Any, cache: SlotCache) -> None:
+    def __init__(self, model: Any, cache: SlotCache, masks: Masks | None = None) -> None:
         self.model = model
         self.cache = cache
         self.rope = LongRope(model)
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
-        self._masks = Masks(model.config)
+        self.device = input_device(model)
+        self.masks = masks or Masks(model.config)
         self._cache_argument = cache_argument(model)
+
+    def prepare(self, feeds: Sequence[Feed]) -> Prepared:
+        """Put what a forward of these feeds needs into a parcel, to which others may add."""
+        size = max(len(feed.token_ids) for feed in feeds)
+        tokens, positions, places = [], [], []
+        for _, start, token_ids, _ in feeds:
+            end, pad = start + len(token_ids), size - len(token_ids)
+            tokens += [*token_ids, *[0] * pad]
+            positions += [*range(start, end), *[0] * pad]
+            places += [*range(start, end), *[end] * pad]
+        slots, num_long = [feed.slot for feed in feeds], sum(feed.long for feed in feeds)
+        first = slots == list(range(len(slots)))
+        parcel, shape = Parcel(), (len(feeds), size)
+        parcel.put("tokens", tokens, *shape)
+        parcel.put("positions", positions, *shape)
+        parcel.put("places", places, *shape)
+        parcel.put("slots", slots, len(slots), 1)
+        if 0 < num_long < len(feeds):
+            parcel.put("long", [feed.long for feed in feeds])
+        width = max(feed.start + len(feed.token_ids) for feed in feeds)
+        return Prepared(parcel, slice(0, len(slots)) if first else None, width, num_long)
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].
 
         kwargs: more arguments of the model's forward.
         """
-        width = max(len(feed.token_ids) for feed in feeds)
-        tokens, places, positions = [], [], []
-        for slot, start, token_ids, _ in feeds:
-            count, pad = len(token_ids), [0] * (width - len(token_ids))
-            tokens.append([*token_ids, *pad])
-            places.append([slot] * count + [self.cache.scratch] * len(pad))
-            positions.append([*range(start, start + count), *pad])
-        longest = max(feed.start + len(feed.token_ids) for feed in feeds)
-        slots = [feed.slot for feed in feeds]
-        at = self.tensor(positions)
-        self.cache.reserve(longest)
+        step = self.prepare(feeds)
+        return self.run(step, step.parcel.send(self.device), **kwargs)
+
+    def run(self, step: Prepared, numbers: Numbers, **kwargs: Any) -> Any:
+        """Run a forward that was prepared, with its parcel on the model's device."""
+        positions, slots = numbers["positions"], numbers["slots"]
         self.cache.window = SlotWindow(
-            rows=slice(0, len(slots)) if slots == list(range(len(slots))) else self.tensor(slots),
-            slots=self.tensor(places),
-            positions=at,
-            width=longest,
+            rows=step.rows or slots[:, 0],
+            slots=slots,
+            places=numbers["places"],
+            width=step.width,
         )
-        if self.rope.boundary:
-            self.rope.long_rows = self.tensor([feed.long for feed in feeds])
-        try:
-            with grouped_heads(self.model):
-                return self.model(
-                    input_ids=self.tensor(tokens),
-                    position_ids=at,
-                    attention_mask=self._masks.make(at, longest, self.dtype),
-                    use_cache=True,
-                    **{self._cache_argument: self.cache},
-                    **kwargs,
-                )
-        finally:
-            self.rope.long_rows = None  # others use this model too
+        with self.rope.choosing(step.num_long, numbers), grouped_heads(self.model):
+            return self.model(
+                input_ids=numbers["tokens"],
+                position_ids=positions,
+                attention_mask=self.masks.make(positions, step.width, self.dtype),
+                use_cache=True,
+                **{self._cache_argument: self.cache},
+                **kwargs,
+            )
 
     def max_tokens(self) -> int:
         """Return how many tokens a cache may hold in the memory that is free, after a forward."""
-        limit = cache_limit(p.device for p in self.model.parameters())
-        return int(limit / self.cache.bytes_per_token)
+        sizes = self.cache.bytes_per_token()
+        return min(int(cache_limit(device) / size) for device, size in sizes.items())
 
-    def tensor(self, values: Any) -> torch.Tensor:
-        """Return values as a tensor on the model's device."""
-        return torch.tensor(values, device=self.model.device)
+
+def input_device(model: Any) -> torch.device:
+    """Return the device on which a model takes token ids, also where its weights are offloaded."""
+    embeddings = model.get_input_embeddings()
+    hook = getattr(embeddings, "_hf_hook", None)  # accelerate's, which brings weights when needed
+    execution = getattr(hook, "execution_device", None)
+    if execution is None:
+        device: torch.device = next(embeddings.parameters()).device
+        return device
+    return torch.device(execution)
 
 
 def cache_argument(model: Any) -> str:

@@ -20,6 +20,9 @@ CHUNK_TOKENS = 512  # of one row in one forward: attention scores grow with its 
 class SlotMemory(Protocol):
     """What is asked of the memory under the slots."""
 
+    def reserve(self, length: int, needed: int) -> int:
+        """Make room for sequences of `length` tokens and return how many slots are left."""
+
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot to another."""
 
@@ -113,7 +116,12 @@ class SlotTable(Generic[_User]):
         return far[:size], counts[:size]
 
     def feed(self, indices: Sequence[int], counts: Sequence[int]) -> list[Feed]:
-        """Return the next `counts` tokens of these slots, which are from now on cached."""
+        """Return the next `counts` tokens of these slots, which are from now on cached.
+
+        Where long sequences need it, memory takes the last idle slots away.
+        """
+        ends = [self.slots[i].cached + count for i, count in zip(indices, counts, strict=True)]
+        del self.slots[self._cache.reserve(max(ends), max(self.num_active, max(indices) + 1)) :]
         feeds = []
         for index, count in zip(indices, counts, strict=True):
             slot = self.slots[index]
@@ -132,7 +140,9 @@ class SlotTable(Generic[_User]):
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        free = self._max_active - sum(slot.row is not None for slot in self.slots)
+        free = min(self._max_active, len(self.slots)) - sum(
+            slot.row is not None for slot in self.slots
+        )
         if free and queue:
             rows = [row for row in queue if not row.done]
             rows.sort(key=lambda row: len(row.ids), reverse=True)

@@ -30,7 +30,7 @@ from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.asynchronous import SampledTokens
 from lm_eval_tts.engines.requests import BatchRow
-from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens
+from lm_eval_tts.engines.server.wire import ENDS, Fault, Wire, cached_tokens, read_event
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
 
@@ -155,23 +155,24 @@ class Server:
     async def _stream(self, row: BatchRow) -> SampledTokens:
         """Read text until it ends or holds a stop string, and return the ids of it.
 
-        What a call has cached is reported at its end, so not where we end it.
+        Stop strings are those of the answer, so what comes as reasoning is not searched. What a
+        call has cached is reported at its end, so not where we end it.
         """
-        text, reason, cached = "", None, 0
+        reasoning, text, reason, cached = "", "", None, 0
         async with _faults():
             async for event in self._events(row):
                 cached = cached_tokens(event.get("usage")) or cached
-                for choice in event.get("choices", ())[:1]:
-                    text += choice.get("text") or choice.get("delta", {}).get("content") or ""
-                    reason = choice.get("finish_reason") or reason
+                piece = read_event(event)
+                reasoning, text = reasoning + piece.reasoning, text + piece.text
+                reason = piece.finish_reason or reason
                 if match := find_stop(text, row.op.stop):
                     text, reason = text[: match.start + len(match.stop)], "stop"
                     break
-        if reason not in ("stop", "length"):
+        if reason not in ENDS:
             raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.add(len(row.op.token_ids), cached)
         stopped = find_stop(text, row.op.stop) is not None
-        return self.wire.of_text(text, ended=reason == "stop" and not stopped)
+        return self.wire.of_text(text, ended=ENDS[reason] and not stopped, reasoning=reasoning)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of a streamed answer."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
@@ -41,6 +41,50 @@ CHAT = Dialect("/chat/completions", "messages", extras=True)
 STRICT_CHAT = Dialect("/chat/completions", "messages", extras=False)
 
 
+# How servers name the end of an answer, and whether it is the model's own end of turn.
+ENDS = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
+THINK_TAGS = ("<think>\n", "\n</think>\n\n")  # around what a server returns as reasoning
+REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and SGLang, OpenRouter, Ollama
+
+
+class Piece(NamedTuple):
+    """What an event of a stream brings."""
+
+    reasoning: str = ""
+    text: str = ""
+    finish_reason: str | None = None
+
+
+def read_event(event: Mapping[str, Any]) -> Piece:
+    """Return the piece of one event; those that only count tokens bring none.
+
+    Raises Fault for an error that a server reports after it has begun to answer.
+    """
+    if error := event.get("error"):
+        message = error.get("message", error) if isinstance(error, Mapping) else error
+        raise Fault(f"the server reports an error in its stream: {message}")
+    choice = (event.get("choices") or [{}])[0]
+    said = choice.get("delta") or choice.get("message") or {}
+    reasoning = next((said[name] for name in REASONING if isinstance(said.get(name), str)), "")
+    content = choice.get("text") or said.get("content") or ""
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    return Piece(
+        reasoning + "".join(_thinking_of(part) for part in parts),
+        "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text"),
+        choice.get("finish_reason"),
+    )
+
+
+def _thinking_of(part: Mapping[str, Any]) -> str:
+    """Return the text of a content part that is reasoning (Mistral nests parts in it)."""
+    if part.get("type") not in ("thinking", "reasoning"):
+        return ""
+    inner = part.get("thinking") or part.get("text") or ""
+    if isinstance(inner, list):
+        return "".join(str(item.get("text") or "") for item in inner)
+    return str(inner)
+
+
 class Fault(Exception):
     """What another try may mend. wait: seconds that the server asks to wait."""
 
@@ -59,6 +103,8 @@ class Wire:
     dialect: Dialect = TOKENS
     bos: str = ""  # what a server that takes text puts in front of it itself
     vocabulary_size: int | None = None  # ids are below it; None: nobody knows
+    thinking: tuple[str, str] = THINK_TAGS  # what is written around reasoning
+    template_args: Mapping[str, Any] = field(default_factory=dict)  # of a server's chat template
 
     def payload(self, row: BatchRow) -> dict[str, Any]:
         """Return a call's body. All settings are said, for servers have defaults of their own."""
@@ -71,6 +117,9 @@ class Wire:
             "top_p": sampling.top_p,
             "seed": row.seed & MAX_SEED,
         }
+        for name in ("frequency_penalty", "presence_penalty"):
+            if getattr(sampling, name):
+                body[name] = getattr(sampling, name)
         if self.dialect.extras:
             body |= {
                 "top_k": sampling.top_k or -1,
@@ -80,11 +129,29 @@ class Wire:
                 "spaces_between_special_tokens": False,
                 "stop_token_ids": sorted(self.eos_token_ids),
             }
+        elif sampling.top_k or sampling.min_p or sampling.repetition_penalty != 1:
+            raise RequestError(
+                "this server takes no top_k, min_p or repetition_penalty: leave them out"
+            )
+        if self.dialect.prompt == "messages":
+            body |= self._chat_arguments()
         if self.dialect.returns_ids:
             body |= {"stop": [stop for stop in op.stop if stop], "return_token_ids": True}
             if op.logprobs is not None:
                 body |= {"logprobs": op.logprobs, "return_tokens_as_token_ids": True}
         return body
+
+    def _chat_arguments(self) -> dict[str, Any]:
+        """Return the template's arguments in a server's words. Raises RequestError without them."""
+        rest = dict(self.template_args)
+        effort = (
+            {"reasoning_effort": rest.pop("reasoning_effort")} if "reasoning_effort" in rest else {}
+        )
+        if rest and not self.dialect.extras:
+            raise RequestError(
+                f"this server takes no chat_template_args: {', '.join(sorted(rest))}"
+            )
+        return effort | ({"chat_template_kwargs": rest} if rest else {})
 
     def _prompt(self, token_ids: TokenIds) -> dict[str, Any]:
         if self.dialect.prompt == "ids":
@@ -124,10 +191,21 @@ class Wire:
             ids = self._with_known_eos(ids)
         return SampledTokens(ids, logprobs)
 
-    def of_text(self, text: str, ended: bool) -> SampledTokens:
-        """Return the ids of a text, with an end of turn if it has `ended` with one."""
-        ids = self.tokenizer.encode(text)
-        return SampledTokens((*ids, min(self.eos_token_ids)) if ended else ids)
+    def of_text(self, text: str, ended: bool, reasoning: str = "") -> SampledTokens:
+        """Return the ids of a text, with an end of turn if it has `ended` with one.
+
+        reasoning: what came before it, which is put between `thinking`; where no text came, it was
+        cut and is left open.
+        """
+        thought = ""
+        if reasoning:
+            start, end = self.thinking
+            thought = start + reasoning + (end if text or ended else "")
+        before = self.tokenizer.encode(thought)
+        ids = (*before, *self.tokenizer.encode(text))
+        if ended:
+            ids = (*ids, min(self.eos_token_ids))
+        return SampledTokens(ids, num_thinking=len(before))
 
     def _with_known_eos(self, ids: TokenIds) -> TokenIds:
         """Replace an end of turn that only the server knew by one of ours."""

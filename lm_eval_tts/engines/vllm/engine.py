@@ -140,6 +140,8 @@ def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingPar
         top_k=sampling.top_k or -1,
         min_p=sampling.min_p,
         repetition_penalty=sampling.repetition_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
         seed=row.seed & MAX_SEED if sampling.temperature else None,
         stop=[stop for stop in op.stop if stop],
         stop_token_ids=sorted(eos_token_ids),

@@ -7,6 +7,7 @@ each draws from the seed of its own path, so more of them do not change the firs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -106,6 +107,8 @@ class RatedStrategy(SampleStrategy):
     weighted: bool = False
     """Select the class of equal answers with the largest sum of scores (weighted best-of-N), not
     the response with the largest score."""
+    drop_unanswered: bool = False
+    """A response without an answer is chosen only where none has one, as in compute-optimal-tts."""
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -136,6 +139,11 @@ class RatedStrategy(SampleStrategy):
         """Return the candidate with the best score, or the best of the class with most of it."""
         (name,) = self.score_names
         scores = [dict(candidate.scores)[name] for candidate in candidates]
+        if self.drop_unanswered:
+            classes = classes_of(request, [candidate.trace for candidate in candidates])
+            pairs = list(zip(scores, classes, strict=True))
+            if any(number is not None for _, number in pairs):
+                scores = [math.nan if number is None else score for score, number in pairs]
         if self.weighted:
             return vote(request, candidates, vote_weights(scores), scores, "choose")
         return chosen(candidates, pick_best(scores, generator_of(request, "choose")))

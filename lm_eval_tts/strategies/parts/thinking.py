@@ -24,10 +24,11 @@ def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
     Raises RequestError if not even one token of an answer fits.
     """
     marks = request.delimiters
-    tags = sum(
+    end, start, closing, cut = (
         len(request.encode(text))
-        for text in (marks.thinking_end, marks.answer_start, marks.answer_end)
+        for text in (marks.thinking_end, marks.answer_start, marks.answer_end, marks.cut_text)
     )
+    tags = max(end + start, cut) + closing
     left = request.max_tokens - trace.num_tokens() - tags
     if left < 1:
         raise RequestError(
@@ -43,7 +44,7 @@ def open_thinking(request: Request) -> Trace:
     trace = Trace(request.prompt)
     if request.thinking_opened:
         return trace
-    return trace.force(request.encode(request.delimiters.thinking_start), "tag")
+    return trace.force(request.place(request.delimiters.thinking_start, trace), "tag")
 
 
 def note_context(request: Request, trace: Trace, budget: int, room: Room) -> Trace:
@@ -80,14 +81,14 @@ def _generate_until(
 
 
 def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
-    """End the thinking and answer; what the strategy opens it also closes.
-
-    `thinking_end` counts as sampled if the model wrote it, else as forced.
-    """
+    """End the thinking and answer; what the strategy opens it also closes."""
     marks = request.delimiters
     ended = bool(trace.segments) and trace.segments[-1].finish_reason == "stop"
-    trace = trace.close(request.encode(marks.thinking_end), sampled=ended)
-    trace = trace.force(request.encode(marks.answer_start), "tag")
+    if marks.cut_text and trace.truncated("thinking"):
+        text = _after_breaks(marks.cut_text, request.decode(trace.response_ids))
+        trace = trace.force(request.place(text, trace), "tag")
+    else:
+        trace = _end(request, trace, marks.thinking_end, ended, marks.answer_start)
     answer_end = marks.answer_end.strip()
     stop = (*((answer_end,) if answer_end else ()), *request.until)
     completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
@@ -96,5 +97,27 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
         trace = trace.add(as_written(completion, completion.stop), "answer")
         completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
     trace = trace.add(completion, "answer")
-    closed = bool(answer_end) and completion.stop == answer_end
-    return trace.close(request.encode(marks.answer_end), sampled=closed)
+    return _end(request, trace, marks.answer_end, completion.stop == answer_end)
+
+
+def _after_breaks(text: str, before: str) -> str:
+    """Return a text without the line breaks at its beginning that are there before it."""
+    there = len(before) - len(before.rstrip("\n"))
+    wanted = len(text) - len(text.lstrip("\n"))
+    return text[min(there, wanted) :]
+
+
+def _end(request: Request, trace: Trace, end: str, ended: bool, following: str = "") -> Trace:
+    """Append the delimiter `end` and the text that follows it, as one text.
+
+    ended: the model wrote it after the last segment. Its tokens are kept as far as they say the
+    same; one that goes on otherwise, or holds text before it too, is written anew.
+    """
+    if not ended:
+        return trace.force(request.place(end + following, trace), "tag")
+    text, written = end.lstrip() + following, trace.segments[-1].ending
+    sizes = range(len(written), -1, -1)
+    own = next(written[:k] for k in sizes if text.startswith(request.decode(written[:k])))
+    trace = trace.close(own, sampled=True)
+    rest = request.place(text[len(request.decode(own)) :], trace)
+    return trace.close(rest, sampled=not following)

@@ -50,7 +50,7 @@ class Thinking:
         self._request = request
         self._start = self._next = start
         self._max_tokens, self._min_tokens, self._num_waits = max_tokens, min_tokens, num_waits
-        self._wait = request.encode(wait_text)
+        self._wait_text = wait_text
         self._ending = ending_room(request, request.delimiters.thinking_end)
         self._rounds: list[Round] = []
 
@@ -72,12 +72,13 @@ class Thinking:
         self._rounds.append(Round(self._next, thought))
         trace = self.trace
         num_thought = trace.num_tokens("thinking")
-        full = num_thought + len(self._wait) >= self._max_tokens
+        wait = self._request.place(self._wait_text, trace)
+        full = num_thought + len(wait) >= self._max_tokens
         enough = len(self._rounds) > self._num_waits and num_thought >= self._min_tokens
-        stuck = not (self._wait or thought.token_ids)
+        stuck = not (wait or thought.token_ids)
         if thought.finish_reason == "length" or full or enough or stuck:
             return inf
-        self._next = trace.force(self._wait, "thinking")
+        self._next = trace.force(wait, "thinking")
         return self._next.num_tokens("thinking")
 
     def trace_at(self, budget: int) -> Trace:

@@ -109,6 +109,24 @@ EXACT_PATH = {
 }
 
 
+# As EXACT_PATH; whether padded batches are exact as well.
+LONG_ROWS = {
+    "llama_with_an_unused_window": ("llama", {"sliding_window": 32}, None),
+    "gpt_neo_local": (
+        "gpt_neo",
+        {
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 32,
+            "intermediate_size": None,
+        },
+        None,
+    ),
+    "rwkv": ("rwkv", {"attention_hidden_size": 32, "context_length": 256}, 1),
+}
+
+
 def make_model(model_type: str, changes: dict) -> torch.nn.Module:
     changes = dict(changes)
     attention = changes.pop("attn_implementation", None)
@@ -168,6 +186,16 @@ def test_a_model_that_cannot_share_slots_takes_the_exact_path_and_says_so(name, 
     assert "cannot share a cache of slots" in caplog.text
     prompt = make_prompts()[1]
     assert sampled(engine, [prompt], 12) == [generate_alone(model, prompt, 12)]
+
+
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_rows_longer_than_every_window_are_those_of_generate_beside_short_ones(name):
+    model_type, changes, most_at_once = LONG_ROWS[name]
+    model = make_model(model_type, changes)
+    engine = fit_engine(model, ByteTokenizer(), eos_token_ids=[0], max_length=256, max_num_seqs=4)
+    prompts = [*make_prompts()[:2], make_prompts()[4] * 3]
+    assert sampled(engine, prompts, 12) == [generate_alone(model, p, 12) for p in prompts]
+    assert most_at_once in (None, engine.max_num_seqs)
 
 
 def test_the_probe_sees_a_wrong_mask(monkeypatch):

@@ -193,6 +193,8 @@ def test_the_uniform_numbers_are_uniform_and_fixed():
 
 FULL = {
     "cuda": torch.OutOfMemoryError("CUDA out of memory."),
+    "without a full stop": RuntimeError("CUDA error: out of memory"),
+    "cublas": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
     "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
 }
 
@@ -244,34 +246,60 @@ def test_a_sequence_without_room_even_alone_fails_and_the_others_go_on(
 
 
 def test_the_cache_stays_within_the_memory_that_is_free(tiny_model, tiny_tokenizer, monkeypatch):
-    """The bound allows 8 slots and scratch of 100 tokens; sequences grow to 200."""
-    bytes_per_token = 2 * 2 * 16 * 4  # keys and values, layers, head size, float32
-    free = round(9 * 100 * bytes_per_token / memory.CACHE_SHARE)
-    monkeypatch.setattr(memory, "_free_bytes", lambda device: free)
+    """The bound allows one of four long sequences, alone; halving goes on until it fits."""
     tokenizer = HFTokenizer(tiny_tokenizer)
+    ops = [Generate(tokenizer.encode(question), 190) for question in QUESTIONS]
+    want = [generate_alone(tiny_model, op.token_ids, 190) for op in ops]
+    longest, op, ids = max(
+        ((len(op.token_ids) + len(ids), op, ids) for op, ids in zip(ops, want, strict=True)),
+        key=lambda found: found[0],
+    )
+    ops, want = [op] * 4, [ids] * 4
+    bytes_per_token = 2 * 2 * 16 * 4  # keys and values, layers, head size, float32
+    free = round((longest + 3) * bytes_per_token / memory.CACHE_SHARE)
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
     engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=6)
     assert engine.probe() < 1e-3
     assert "8 slots for 6 sequences" in engine.memory()
     sizes = []
     reserve = SlotCache.reserve
 
-    def reserve_and_note(cache, length):
-        reserve(cache, length)
+    def reserve_and_note(cache, length, needed):
+        num_slots = reserve(cache, length, needed)
         sizes.append(cache.num_bytes)
+        return num_slots
 
     monkeypatch.setattr(SlotCache, "reserve", reserve_and_note)
-    ops = [Generate(tokenizer.encode(question), 190) for question in QUESTIONS]
     have = [completion.sampled_ids for (completion,) in complete_all(engine, ops)]
-    assert have == [generate_alone(tiny_model, op.token_ids, 190) for op in ops]
+    assert have == want
     assert engine.max_num_seqs < 6
     assert max(sizes) <= free * memory.CACHE_SHARE
+
+
+def test_a_lone_sequence_may_use_the_memory_of_the_idle_ones(
+    tiny_model, tiny_tokenizer, monkeypatch
+):
+    """The bound allows 8 slots of 50 tokens; one sequence alone grows to 330 of its 400."""
+    monkeypatch.setattr(
+        memory, "free_bytes", lambda device: round(400 * 256 / memory.CACHE_SHARE) + 10
+    )
+    tokenizer = HFTokenizer(tiny_tokenizer)
+    engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=6)
+    engine.probe()
+    prompts = [tokenizer.encode(question)[:9] for question in QUESTIONS]
+    ((alone,),) = complete_all(engine, [Generate(prompts[0], 320)])
+    assert alone.sampled_ids == generate_alone(tiny_model, prompts[0], 320)
+    assert engine._model.cache.num_slots < 3
+    have = complete_all(engine, [Generate(prompt, 20) for prompt in prompts])
+    assert [c.sampled_ids for (c,) in have] == [generate_alone(tiny_model, p, 20) for p in prompts]
+    assert (engine._model.cache.num_slots, engine.max_num_seqs) == (8, 6)
 
 
 def test_auto_is_as_many_sequences_as_memory_allows(tiny_model, tiny_tokenizer, monkeypatch):
     tokenizer = HFTokenizer(tiny_tokenizer)
     for num_seqs in (1, 5):
         free = round(num_seqs * 512 * 256 / memory.CACHE_SHARE) + 100
-        monkeypatch.setattr(memory, "_free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
         engine = HFEngine(
             tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=64, auto=True
         )
@@ -284,14 +312,14 @@ def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_to
     tokenizer = HFTokenizer(tiny_tokenizer)
     engine = HFEngine(tiny_model, tokenizer, eos_token_ids=[0], max_length=512, max_num_seqs=2)
     fed = 0
-    forward = engine._forward
+    feed = engine._table.feed
 
     def counting(indices, counts):
         nonlocal fed
         fed += sum(counts)
-        return forward(indices, counts)
+        return feed(indices, counts)
 
-    engine._forward = counting
+    engine._table.feed = counting
     prompt = tokenizer.encode(QUESTIONS[0] * 3)
     delimiters = Delimiters("", "never", "A:", "")
     request = Request(prompt, 400, tokenizer.encode, tokenizer.decode, delimiters=delimiters)

@@ -18,6 +18,9 @@ class ListCache:
         self.keys: list[list[int | None]] = [[None] * 400 for _ in range(num_slots)]
         self.copied: list[tuple[int, int, int]] = []
 
+    def reserve(self, length: int, needed: int) -> int:
+        return len(self.keys)
+
     def copy(self, source: int, target: int, length: int) -> None:
         self.keys[target][:length] = self.keys[source][:length]
         if length:

@@ -1,0 +1,114 @@
+"""What penalties need of each row: the ids that it has, kept on the device from step to step.
+
+A step uploads what is new alone, and a penalty changes the logits of the ids that a row has, not
+those of the whole vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from lm_eval_tts.core.program import Sampling
+from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
+
+ROOM = 256  # tokens; the memory of a row grows in steps of these
+
+
+class Written(NamedTuple):
+    """All ids of a row, and how many of them, from the right, it has sampled."""
+
+    ids: Sequence[int]  # the same object at each step, to which the row appends
+    num_sampled: int
+    sampling: Sampling
+
+
+@dataclass(slots=True)
+class _Known:
+    """A row on the device; `ids` is kept so that no other list gets its identity."""
+
+    ids: Sequence[int]
+    place: int
+    count: int = 0  # of its ids that are there
+
+
+class History:
+    """The ids of rows that come and go, [places, length], and the penalties on their logits."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, _Known] = {}  # by the identity of their ids
+        self._shape = (0, 0)
+        self._tokens = torch.zeros(0, 0, dtype=torch.long)
+
+    def pack(self, rows: Sequence[Written], parcel: Parcel) -> None:
+        """Put into a step's parcel what is new of the rows that have penalties."""
+        indices = [i for i, row in enumerate(rows) if _has_penalty(row.sampling)]
+        if not indices:
+            return
+        written = [rows[i] for i in indices]
+        known = self._places(written)
+        parcel.put("penalized", indices)
+        parcel.put("place", [k.place for k in known])
+        parcel.put("written", [len(row.ids) for row in written])
+        parcel.put("prompt", [len(row.ids) - row.num_sampled for row in written])
+        for name in ("repetition_penalty", "frequency_penalty", "presence_penalty"):
+            parcel.put_fractions(name, [getattr(row.sampling, name) for row in written])
+        if any(row.sampling.frequency_penalty or row.sampling.presence_penalty for row in written):
+            parcel.put("counting", [1])
+        length = self._shape[1]
+        parcel.put("at", [k.place * length + i for k in known for i in range(k.count, len(k.ids))])
+        parcel.put("new", [token for k in known for token in k.ids[k.count :]])
+        for k in known:
+            k.count = len(k.ids)
+
+    def _places(self, rows: Sequence[Written]) -> list[_Known]:
+        """Return the rows as they are on the device, new ones in places that are free."""
+        longest = max(len(row.ids) for row in rows)
+        if len(rows) > self._shape[0] or longest > self._shape[1]:
+            self._shape = max(len(rows), self._shape[0]), -(-longest // ROOM) * ROOM
+            self._known = {}  # all are copied to the larger memory anew
+        now = {id(row.ids) for row in rows}
+        self._known = {key: k for key, k in self._known.items() if key in now}
+        free = set(range(self._shape[0])) - {k.place for k in self._known.values()}
+        for row in rows:
+            if id(row.ids) not in self._known:
+                self._known[id(row.ids)] = _Known(row.ids, free.pop())
+        return [self._known[id(row.ids)] for row in rows]
+
+    def penalized(self, logits: torch.Tensor, numbers: Numbers) -> torch.Tensor:
+        """Return logits [rows, vocabulary] with the penalties of the parcel.
+
+        Repetition (CTRL, section 4.1) is of all ids that a row has, frequency and presence are of
+        what was sampled for its request alone, as servers have it.
+        """
+        if "penalized" not in numbers:
+            return logits
+        if self._tokens.shape != self._shape:
+            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
+        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
+        ids = self._tokens[numbers["place"]]
+        place = torch.arange(self._shape[1], device=logits.device)
+        written = place < numbers["written"][:, None]
+        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
+        all_rows = len(numbers["penalized"]) == len(logits)
+        rows = logits.clone() if all_rows else logits[numbers["penalized"]]
+        scores, factor = rows.gather(1, ids), numbers["repetition_penalty"][:, None]
+        scores = torch.where(scores < 0, scores * factor, scores / factor)
+        if "counting" in numbers:
+            sampled = written & (place >= numbers["prompt"][:, None])
+            counts = torch.zeros_like(rows).scatter_add_(1, ids, sampled.float()).gather(1, ids)
+            scores = scores - numbers["frequency_penalty"][:, None] * counts
+            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
+        rows.scatter_(1, ids, scores)
+        return rows if all_rows else logits.index_copy(0, numbers["penalized"], rows)
+
+
+def _has_penalty(sampling: Sampling) -> bool:
+    return (
+        sampling.repetition_penalty != 1.0
+        or sampling.frequency_penalty != 0.0
+        or sampling.presence_penalty != 0.0
+    )

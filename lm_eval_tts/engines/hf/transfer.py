@@ -1,0 +1,68 @@
+"""The numbers of one step on their way to a device: all of them in one copy.
+
+On a GPU each copy from the host costs as much as a small kernel, or waits for all that the device
+has yet to do. So whatever a step needs is put into one parcel before its forward.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import NamedTuple
+
+import torch
+
+
+class Place(NamedTuple):
+    """Where a list is among all numbers."""
+
+    start: int
+    shape: tuple[int, ...]
+    fractions: bool
+
+
+class Numbers:
+    """Named tensors of one device: int64 for whole numbers, float32 for fractions."""
+
+    def __init__(self, raw: torch.Tensor, places: Mapping[str, Place]) -> None:
+        self._raw = raw
+        self._whole = raw.long()  # indices must be int64
+        self._places = places
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        start, shape, fractions = self._places[name]
+        values = self._raw.view(torch.float32) if fractions else self._whole
+        return values[start : start + prod(shape)].view(shape)
+
+    def to(self, device: torch.device) -> Numbers:
+        """Return the same on another device."""
+        return self if self._raw.device == device else Numbers(self._raw.to(device), self._places)
+
+
+class Parcel:
+    """Lists by name, on the host."""
+
+    def __init__(self) -> None:
+        self._raw = array("i")
+        self._places: dict[str, Place] = {}
+
+    def put(self, name: str, values: Iterable[int], *shape: int) -> None:
+        """Add whole numbers below 2**31 in absolute value; shape: their number if left out."""
+        start = len(self._raw)
+        self._raw.extend(values)
+        self._places[name] = Place(start, shape or (len(self._raw) - start,), fractions=False)
+
+    def put_fractions(self, name: str, values: Iterable[float]) -> None:
+        """Add numbers that become float32."""
+        start = len(self._raw)
+        self._raw.frombytes(array("f", values).tobytes())
+        self._places[name] = Place(start, (len(self._raw) - start,), fractions=True)
+
+    def send(self, device: torch.device) -> Numbers:
+        """Copy all that was put in (at least one number) to a device."""
+        raw = torch.frombuffer(self._raw, dtype=torch.int32)
+        return Numbers(raw.to(device, non_blocking=device.type == "cuda"), self._places)

@@ -1,0 +1,85 @@
+"""The journal of a run: where it is, and whether its tasks ask what they asked before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from lm_eval_tts.core.arguments import ADDING
+from lm_eval_tts.core.digests import digest
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.run_state import RunState
+from lm_eval_tts.models.instances import Instance
+from lm_eval_tts.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ReadSettings = Callable[[Mapping[str, Any]], Settings]
+
+
+class AskedFor(NamedTuple):
+    """What a run asks for."""
+
+    instances: Sequence[Instance]
+    read: ReadSettings
+    """Generation kwargs to settings."""
+    defaults: Mapping[str, Any]
+    """Settings of all tasks that do not say otherwise."""
+
+
+@contextmanager
+def open_journal(
+    state: RunState, facts: Callable[[], dict[str, str]], asked: AskedFor, rank: int
+) -> Iterator[Journal | None]:
+    """Give the journal, if the run keeps one, after a look at what its tasks asked before.
+
+    facts: what makes the results of two runs differ; asked for where there is a journal.
+    """
+    journal = _open(state, facts, asked.defaults, rank)
+    if journal is None:
+        yield None
+        return
+    with journal:
+        if not state.journals:  # one beside the results has this in its name
+            _check_tasks(journal, asked)
+        try:
+            yield journal
+        finally:
+            state.num_journaled = len(journal)
+    state.journal_lost = journal.lost
+
+
+def _open(
+    state: RunState,
+    facts_of: Callable[[], dict[str, str]],
+    defaults: Mapping[str, Any],
+    rank: int,
+) -> Journal | None:
+    """Open the journal that was named, or one beside the results, where that can be done."""
+    if state.journals is None:
+        return Journal(state.journal, facts_of(), rank) if state.journal else None
+    facts = facts_of()
+    deciding = {name: repr(defaults[name]) for name in defaults.keys() - ADDING}
+    folder = f"{state.journals}-{digest(repr(sorted({**facts, **deciding}.items())))}"
+    try:
+        journal = Journal(folder, facts, rank)
+    except SettingsError as error:  # nobody asked for it, so it ends no run
+        logger.warning("this run keeps no journal: %s", error)
+        return None
+    state.journal = folder
+    return journal
+
+
+def _check_tasks(journal: Journal, asked: AskedFor) -> None:
+    """Note in the journal what each task asks for, or find that it asked for something else."""
+    for task in dict.fromkeys(instance.task_name for instance in asked.instances):
+        own = [instance for instance in asked.instances if instance.task_name == task]
+        kwargs = own[0].args[1]
+        settings, given = asked.read(kwargs), {**asked.defaults, **kwargs}
+        texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
+        facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
+        prompts = {str(instance.doc_id): digest(str(instance.args[0])) for instance in own}
+        journal.check_task(str(task), {**facts, "prompt texts": texts}, prompts)

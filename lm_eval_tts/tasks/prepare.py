@@ -1,0 +1,90 @@
+"""What lm_eval is told of our tasks before it runs them: their targets, and what any model may do.
+
+Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from lm_eval_tts.errors import unknown_name
+from lm_eval_tts.settings import setting_names
+from lm_eval_tts.tasks.processing import GradeFilter
+
+logger = logging.getLogger(__name__)
+
+# Generation kwargs that every generative model of lm_eval takes.
+_SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+COMMON = frozenset(("until", "max_gen_toks", *_SAMPLING))
+
+
+def prepare(
+    lm: Any, task_dict: Mapping[str, Any], samples: Mapping[str, Any] | None = None
+) -> None:
+    """Make tasks of ours ready for a model. Raises SettingsError for samples of no task.
+
+    task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task.
+    """
+    tasks = dict(_tasks_in(task_dict))
+    for name in samples or {}:
+        if name not in tasks:
+            raise unknown_name("task in --samples", name, tasks)
+    for task in tasks.values():
+        if _grades(task):
+            _grade_by_target(task)
+            if not hasattr(lm, "session"):
+                _leave_out_strategy(task)
+
+
+def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the tasks by name; before 0.4.12 they stood in nested dicts of groups."""
+    for name, task in task_dict.get("tasks", task_dict).items():
+        if isinstance(task, Mapping):
+            yield from _tasks_in(task)
+        else:
+            yield str(name), task
+
+
+def _grades(task: Any) -> bool:
+    return any(
+        _kind(step) is GradeFilter for ensemble in _filters(task) for step in ensemble.filters
+    )
+
+
+def _filters(task: Any) -> Iterable[Any]:
+    return getattr(task, "_filters", ())
+
+
+def _kind(step: Any) -> Any:
+    return step.func if isinstance(step, partial) else step
+
+
+def _grade_by_target(task: Any) -> None:
+    """Have responses graded against `doc_to_target`, which is `answer` in the tasks we bring."""
+    if task.config.doc_to_target == "answer":
+        return
+    for ensemble in _filters(task):
+        ensemble.filters = [
+            partial(GradeFilter, target_of=task.doc_to_target) if _kind(s) is GradeFilter else s
+            for s in ensemble.filters
+        ]
+
+
+def _leave_out_strategy(task: Any) -> None:
+    """Leave a model that has no strategies what it understands: a plain response, as a baseline."""
+    given = dict(task.config.generation_kwargs)
+    ours = setting_names(given.get("strategy", "single")) - COMMON
+    kept = {name: value for name, value in given.items() if name not in ours}
+    if thinking := given.get("max_thinking_tokens"):
+        most = max(thinking) if isinstance(thinking, (list, tuple)) else thinking
+        kept.setdefault("max_gen_toks", most + given.get("max_answer_tokens", 512))
+    if kept != given:
+        task.set_config("generation_kwargs", kept)
+        logger.warning(
+            "%s runs as a baseline: this model has no strategies or prompt styles, so %s left out",
+            task.config.task,
+            ", ".join(f"{name}={given[name]}" for name in given if name not in kept) + " are",
+        )
