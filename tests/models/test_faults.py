@@ -114,16 +114,16 @@ def test_logits_of_a_row_that_are_no_numbers_fail_that_row(model, monkeypatch, m
         max_num_seqs=4,
     )
     want = answers(model, **kwargs)
-    sample, poison = sampler.sample, tuple(model.tok_encode("poison"))
+    draw_all, poison = sampler.Sampler.draw, tuple(model.tok_encode("poison"))
 
-    def broken(logits, draws):
+    def broken(self, logits, draws, numbers):
         for row, draw in enumerate(draws):
             if tuple(draw.ids[: len(poison)]) == poison:
                 logits = logits.clone()
                 logits[row, 5] = torch.nan
-        return sample(logits, draws)
+        return draw_all(self, logits, draws, numbers)
 
-    monkeypatch.setattr(sampler, "sample", broken)
+    monkeypatch.setattr(sampler.Sampler, "draw", broken)
     responses = answers(model, **kwargs)
     check_only_poison_fails(responses, want, "the model's logits are not numbers after")
     assert str(responses[1]) == ""
