@@ -20,6 +20,7 @@ from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload, doctor
+from lm_eval_tts.harness.parser import EXAMPLES, CommandParser
 from lm_eval_tts.results.formats import printable
 from lm_eval_tts.results.runs import keep_largest, load_runs, require_runs
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all subcommands."""
-    parser = argparse.ArgumentParser(prog="lm-eval-tts", description=__doc__.split("\n")[0])
+    parser = CommandParser(prog="lm-eval-tts", description=__doc__.split("\n")[0], epilog=EXAMPLES)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():

@@ -2,8 +2,8 @@
 
 Two signs are looked for, as OpenCompass does (opencompass/utils/repeat_analysis.py: repeated
 patterns of 32 tokens, and the ratio of gzip): a period that repeats up to the end, and an ending
-that compresses far better than text does. Here the first is found by the prefix function of the
-reversed ending (Knuth, Morris and Pratt 1977), over characters, since a grader has no tokenizer.
+that compresses far better than text does. Here the first is found where the last characters
+occur before, over characters, since a grader has no tokenizer.
 A period may also count ("If n = 48: ... Not equal. If n = 49: ..."): numbers are masked, and as
 lists of cases are good practice, far more of it is asked for.
 
@@ -50,17 +50,19 @@ def has_loop(text: str) -> bool:
 
 
 def _repeats_to_the_end(text: str, min_length: int, min_repeats: int) -> bool:
-    """Some suffix of at least so many characters is at least so many equal periods."""
-    backwards = text[::-1]
-    borders = [0] * len(backwards)
-    border = 0
-    for i in range(1, len(backwards)):
-        while border and backwards[i] != backwards[border]:
-            border = borders[border - 1]
-        border += backwards[i] == backwards[border]
-        borders[i] = border
-        length = i + 1
-        if length >= max(min_length, min_repeats * (length - border)):
+    """Some suffix of at least so many characters is at least so many equal periods.
+
+    With such a period, what is left of the shortest suffix without one occurs a period earlier too.
+    """
+    if len(text) < min_length:
+        return False
+    end = len(text)
+    tail = text[-(min_length * (min_repeats - 1) // min_repeats) :]
+    while (start := text.rfind(tail, 0, end - 1)) >= 0:
+        end = start + len(tail)
+        period = len(text) - end
+        length = max(min_length, min_repeats * period)
+        if length <= len(text) and text[-length:-period] == text[period - length :]:
             return True
     return False
 

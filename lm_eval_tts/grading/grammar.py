@@ -46,9 +46,9 @@ def parse_tokens(found: Sequence[Token]) -> Node:
     """Return the tree of tokens. Raises TooLarge."""
     found = _trimmed(found)
     try:
-        tree = Parser(found).whole()
+        tree = AnswerParser(found).whole()
         if any(token.kind == "\\pm" for token in found):
-            other = Parser(found, -1).whole()
+            other = AnswerParser(found, -1).whole()
             tree = tree if tree == other else Node("list", parts=(tree, other))
         return tree
     except (NotAFormula, RecursionError, IndexError):
@@ -102,7 +102,7 @@ def _fallback(found: Sequence[Token]) -> Node:
     return Node("opaque", "".join(t.text for t in found if t.kind not in ("{", "}", "_")))
 
 
-class Parser(AnswerReader):
+class AnswerParser(AnswerReader):
     """The levels of an answer above its formulas."""
 
     def whole(self) -> Node:

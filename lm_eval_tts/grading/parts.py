@@ -40,16 +40,16 @@ _FAMILIES = (
 )
 # What chat templates leave behind, and where they start the user's next turn.
 _TURN = re.compile(
-    r"<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user|\[INST\]"
+    r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user|\[INST\])"
     r"|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
     rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})"
     rf"(?:[ \t]*\d{{1,3}})?(?:\*\*)?[ \t]*[:：]",
     re.I,
 )
 _RESIDUE = re.compile(
-    r"<\|start_header_id\|>[a-z]*<\|end_header_id\|>|<\|im_start\|>\s*(?:assistant\b)?"
+    r"(?=[<\[])(?:<\|start_header_id\|>[a-z]*<\|end_header_id\|>|<\|im_start\|>\s*(?:assistant\b)?"
     r"|<\|(?:im_end|im_sep|endoftext|eot_id|eom_id|end|start|begin_of_text|assistant|channel|"
-    r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>"
+    r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>)"
 )
 TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 
@@ -86,7 +86,8 @@ def _pattern(tags: Tags) -> re.Pattern[str]:
         for tag, name in sorted(zip(tags, TAG_NAMES, strict=True), key=lambda pair: -len(pair[0]))
         if tag
     )
-    return re.compile(own + _FAMILIES, re.I)
+    first = re.escape("".join({tag[:1] for tag in tags if tag}))
+    return re.compile(rf"(?=[<\[\\◁{first}])(?:{own}{_FAMILIES})", re.I)
 
 
 def without_residue(text: str) -> str:

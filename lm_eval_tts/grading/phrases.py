@@ -23,12 +23,27 @@ def alternatives(*groups: str) -> str:
     every = {str(p) for group in groups for some in _DATA[group].values() for p in some}
     phrases = sorted(every, key=lambda phrase: (-len(phrase), phrase))
     free = [p for p in phrases if ord(p[0]) > 0x2E00 or not p[0].isalnum()]
-    words = "|".join(_pattern(p) for p in phrases if p not in free)
-    return "|".join(filter(None, [rf"(?<!\w)(?:{words})(?!\w)", *map(_pattern, free)]))
+    words = [p for p in phrases if p not in free]
+    bounded = rf"(?<!\w){_branches(words)}(?!\w)" if words else ""
+    return "|".join(filter(None, [bounded, _branches(free)]))
 
 
-def _pattern(phrase: str) -> str:
-    return re.escape(phrase).replace(r"\ ", r"\s+").replace("'", "['’]")
+def _branches(phrases: list[str]) -> str:
+    """The phrases as a tree of their letters: no search tries a letter twice."""
+    by_first: dict[str, list[str]] = {}
+    for phrase in phrases:
+        by_first.setdefault(phrase[:1], []).append(phrase[1:])
+    ends = by_first.pop("", None)
+    branches = [_letter(first) + _branches(rest) for first, rest in by_first.items()]
+    if not branches:
+        return ""
+    if len(branches) == 1 and not ends:
+        return branches[0]
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}"
+
+
+def _letter(letter: str) -> str:
+    return {" ": r"\s+", "'": "['’]"}.get(letter, re.escape(letter))
 
 
 @lru_cache

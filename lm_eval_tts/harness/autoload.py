@@ -10,6 +10,7 @@ task manager or command is imported, the finder lets it load as usual and then
   and looks for the user's strategies there,
 - has settings checked before a model is loaded, and our tasks made ready for any model,
 - has tasks grade what follows the thinking, where one of our models has answered,
+- puts a summary above the table of results,
 - puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
 LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
@@ -164,6 +165,25 @@ def guard_runs(run_module: ModuleType) -> None:
     _let_argparse_tell(run_module.MergeDictAction)
 
 
+def summarize_runs(utils_module: Any) -> None:
+    """Have a summary above lm_eval's table of a run of our models."""
+    import functools
+
+    original = utils_module.make_table
+
+    @functools.wraps(original)
+    def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
+        table = original(result_dict, column, *args, **kwargs)
+        if column != "results" or result_dict.get("config", {}).get("model") not in MODELS:
+            return table
+        from lm_eval_tts.harness.run_state import output_path
+        from lm_eval_tts.harness.summary import summary
+
+        return f"{summary(result_dict, output_path.get())}\n{table}"
+
+    utils_module.make_table = make_table
+
+
 def _let_argparse_tell(action: Any) -> None:
     """Have broken JSON in an argument end as argparse's own errors do, in one line."""
     import functools
@@ -186,6 +206,7 @@ _PATCHES = {
     "lm_eval.api.task": grade_any_task,
     "lm_eval.tasks.manager": add_task_path,
     "lm_eval.evaluator": prepare_runs,
+    "lm_eval.utils": summarize_runs,
     "lm_eval._cli.run": guard_runs,
 }
 

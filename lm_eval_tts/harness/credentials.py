@@ -14,10 +14,12 @@ SECRET = re.compile(
     r"|(api|access|secret|private)key$",
     re.IGNORECASE,
 )
-# Of lm_eval and of tokenizers, about the vocabulary.
+# Of lm_eval and of tokenizers, about the vocabulary; and settings that lack their last letter, of
+# which another message says so.
 NO_SECRETS = frozenset(
     {"think_end_token", "add_bos_token"}
     | {f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix")}
+    | {f"{name}_token" for name in ("max_thinking", "min_thinking", "thinking", "max_answer")}
 )
 
 
@@ -25,7 +27,7 @@ def refuse_credentials(names: Iterable[str]) -> None:
     """Raise SettingsError if an argument's name is that of a secret; its value is never shown."""
     for name in names:
         if SECRET.search(name) and name not in NO_SECRETS:
-            raise _refusal(name)
+            raise _refusal(f"{name}=")
 
 
 def refuse_secrets(value: Any) -> None:

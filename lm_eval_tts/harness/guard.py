@@ -33,8 +33,9 @@ from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.preflight import check_packages, check_settings
-from lm_eval_tts.harness.run_state import RunState, watched
+from lm_eval_tts.harness.run_state import RunState, output_path, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
+from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -53,7 +54,9 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         unsaved = _Unsaved()
         logging.getLogger(WRITER).addHandler(unsaved)
         try:
-            with watched(_journals(args)) as states:
+            output_path.set(getattr(args, "output_path", None))
+            hushed = quiet() if _is_ours(args) else nullcontext()
+            with watched(_journals(args)) as states, hushed:
                 _run(execute, args, states)
         finally:
             logging.getLogger(WRITER).removeHandler(unsaved)

@@ -103,6 +103,8 @@ def journals_of_this_run() -> str | None:
     return _journals.get()
 
 
+output_path: ContextVar[str | None] = ContextVar("output_path", default=None)
+"""Where the command writes its results."""
 _watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
 _journals: ContextVar[str | None] = ContextVar("journals", default=None)
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
+import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, NAMES, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.arguments import loading, take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
@@ -25,6 +29,7 @@ from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
 HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {"merge_peft"}
+TINY_THREADS = 1  # its matrices are too small to share, and on busy cores threads wait for threads
 TINY_BATCH_SIZE = 64  # of the reasoner that comes along; in float32 it changes no response
 
 logger = logging.getLogger(__name__)
@@ -55,6 +60,8 @@ class TTSHF(StrategyLM, HFLM):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
         # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
         if (thinking := kwargs.pop("enable_thinking", None)) is not None:
+            if str(thinking).lower() not in ("true", "false"):
+                raise SettingsError(f"enable_thinking={thinking!r}: allowed is True or False")
             thinking = str(thinking).lower() == "true"
             args = kwargs.get("chat_template_args") or {}
             kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
@@ -75,6 +82,12 @@ class TTSHF(StrategyLM, HFLM):
         self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
         self._serve({**names, "merge_peft": merge_peft})
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
+        """Answer each request; the tiny models that come along use the threads that pay."""
+        tiny = self.session.checkpoint.names["pretrained"] in NAMES
+        with threads(TINY_THREADS) if tiny else nullcontext():
+            return super().generate_until(requests, disable_tqdm)
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -145,6 +158,17 @@ class TTSHF(StrategyLM, HFLM):
             max_num_seqs=int(self.max_batch_size if auto else self.batch_size),
             auto=auto,
         )
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Have torch use this many threads of the CPU for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:

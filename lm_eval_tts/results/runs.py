@@ -87,7 +87,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     runs: list[Run] = []
     for file in files:
         try:
-            found = list(_runs_of(file, metric))
+            found = list(runs_in(file, metric))
         except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
@@ -148,7 +148,8 @@ def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     return found
 
 
-def _runs_of(file: ResultsFile, metric: str | None) -> Iterator[Run]:
+def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
+    """Yield the runs of a results file, without groups. metric: as in `load_runs`."""
     content = file.content
     groups = {name for name, some in mapping_in(content, "group_subtasks").items() if some}
     tasks = [task for task in content["results"] if task not in groups]

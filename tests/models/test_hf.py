@@ -368,3 +368,30 @@ def test_without_a_device_it_runs_on_what_there_is(tiny_checkpoint):
 
     lm = TTSHF.create_from_arg_string(f"pretrained={tiny_checkpoint}", {"device": None})
     assert lm.device.type in ("cpu", "cuda")
+
+
+def test_thinking_may_be_switched_on_where_delimiters_say_where_it_ends(tiny_checkpoint):
+    lm = TTSHF(
+        pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="true", delimiters="think"
+    )
+    assert lm.enable_thinking is True
+    assert lm.chat_template_args["enable_thinking"] is True
+    with pytest.raises(SettingsError, match="enable_thinking='maybe'"):
+        TTSHF(pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="maybe")
+
+
+def test_the_tiny_reasoner_takes_one_thread_and_gives_the_others_back(monkeypatch):
+    import torch
+
+    from lm_eval_tts.models.base import StrategyLM
+    from lm_eval_tts.models.hf import TTSHF
+
+    seen, lm = [], TTSHF(device="cpu")
+    monkeypatch.setattr(
+        StrategyLM, "generate_until", lambda *given: seen.append(torch.get_num_threads()) or []
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    lm.generate_until([])
+    assert (seen, torch.get_num_threads()) == ([1], 2)
+    torch.set_num_threads(before)

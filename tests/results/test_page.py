@@ -138,6 +138,10 @@ def test_samples_can_be_read_and_the_way_back_is_the_browsers(board, opened):
     assert "I add." not in body.inner_text()  # folded
     body.get_by_text("thinking, 21 characters").click()
     body.get_by_text("<think>I add.</think>").wait_for()
+    page.get_by_label("find samples").fill("i add.")  # in the response, of which the list has none
+    page.get_by_text("1–30 of 30").first.wait_for()
+    page.get_by_label("find samples").fill("I subtract.")
+    page.get_by_text("none", exact=True).first.wait_for()
     page.go_back()
     page.get_by_text("Accuracy against tokens").wait_for()
 

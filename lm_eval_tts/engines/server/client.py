@@ -30,7 +30,7 @@ from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.asynchronous import SampledTokens
 from lm_eval_tts.engines.requests import BatchRow
-from lm_eval_tts.engines.server.wire import ENDS, Fault, Wire, cached_tokens, read_event
+from lm_eval_tts.engines.server.wire import FINISHES, Fault, Wire, cached_tokens, read_event
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
 
@@ -168,11 +168,11 @@ class Server:
                 if match := find_stop(text, row.op.stop):
                     text, reason = text[: match.start + len(match.stop)], "stop"
                     break
-        if reason not in ENDS:
+        if reason not in FINISHES:
             raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.add(len(row.op.token_ids), cached)
         stopped = find_stop(text, row.op.stop) is not None
-        return self.wire.of_text(text, ended=ENDS[reason] and not stopped, reasoning=reasoning)
+        return self.wire.of_text(text, ended=FINISHES[reason] and not stopped, reasoning=reasoning)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of a streamed answer."""

@@ -42,7 +42,7 @@ STRICT_CHAT = Dialect("/chat/completions", "messages", extras=False)
 
 
 # How servers name the end of an answer, and whether it is the model's own end of turn.
-ENDS = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
+FINISHES = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
 THINK_TAGS = ("<think>\n", "\n</think>\n\n")  # around what a server returns as reasoning
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and SGLang, OpenRouter, Ollama
 

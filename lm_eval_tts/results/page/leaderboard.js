@@ -290,6 +290,20 @@ async function drawSamples(run) {
   const pager = () => el("div", { class: "bar pager" });
   const top = pager(), bottom = pager();
   const counts = Object.fromEntries(Object.entries(KINDS).map(([k, [, test]]) => [k, shown.index.filter(test).length]));
+  // The list is there at once; responses are unpacked when somebody looks for words.
+  const search = async (words) => {
+    shown.words = words;
+    shown.page = 0;
+    redraw();
+    if (!words.trim() || shown.whole) return;
+    shown.whole = true;
+    const { index } = shown;
+    for (let part = 0; part * board.chunk < index.length; part++)
+      (await unpack(`s${run}-${part}`)).forEach((s, n) => {
+        index[part * board.chunk + n].text = [s.label, s.problem, s.reference, ...s.extracted, ...s.responses.flat()].join(" ").toLowerCase();
+      });
+    if (shown.index === index) redraw();
+  };
   const redraw = () => {
     const found = shown.index.filter((s) => KINDS[shown.kind][1](s) && shown.words.toLowerCase().split(/\s+/).every((w) => s.text.includes(w)));
     const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
@@ -311,7 +325,7 @@ async function drawSamples(run) {
     el("p", { class: "soft" }, [benchmark, method(row), row.settings].filter(Boolean).join(" · "), el("br"),
       `accuracy ${percent(cell.accuracy)} %` + (cell.low === null ? "" : ` (${percent(cell.low)}–${percent(cell.high)})`) + `, n = ${number(cell.n)}`),
     kinds,
-    el("div", { class: "bar" }, el("input", { type: "search", placeholder: "find in ids and problems", "aria-label": "find samples", value: shown.words, oninput: (e) => { shown.words = e.target.value; shown.page = 0; redraw(); } })),
+    el("div", { class: "bar" }, el("input", { type: "search", placeholder: "find in problems and responses", "aria-label": "find samples", value: shown.words, oninput: (e) => search(e.target.value) })),
     top, list, bottom);
   redraw();
 }

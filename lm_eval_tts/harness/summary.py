@@ -1,0 +1,108 @@
+"""What a run has come to, in a few lines above lm_eval's table: how good, at what cost."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lm_eval_tts.core.metrics import METRIC
+from lm_eval_tts.results.files import ResultsFile
+from lm_eval_tts.results.formats import figure_text
+from lm_eval_tts.results.runs import Run, runs_in
+from lm_eval_tts.results.statistics import count_interval
+
+_SHARES = {
+    "format_strict": "in format",
+    "truncated": "cut off",
+    "loop": "loops",
+    "failed": "failed",
+}
+_CHOICE = re.compile(r"(pass|maj|\w*bon\w*)@\d+")
+# What lm_eval says of every task with more metrics than its file lists, or with metadata.
+_NOISE = {
+    "lm_eval.evaluator_utils": "No aggregation function defined for metric",
+    "lm_eval.api.task": "Custom kwargs can be passed to `--metadata`",
+}
+
+
+def summary(content: Mapping[str, Any], output_path: str | None) -> str:
+    """Return the lines of each task, where the files are and what can be typed next.
+
+    content: what lm_eval has for a results file. output_path: as it was given.
+    """
+    runs = runs_in(ResultsFile(Path(), content))
+    return "\n".join([*(line for run in runs for line in _lines(run)), *_files(output_path), ""])
+
+
+def _lines(run: Run) -> Iterator[str]:
+    share = 0 <= run.accuracy <= 1
+    low, high = count_interval(run.accuracy, run.num_docs or 0)
+    interval = f" % ({100 * low:.1f}-{100 * high:.1f})" if share and run.num_docs else ""
+    score = f"{100 * run.accuracy:.1f}" if share else f"{run.accuracy:.4g}"
+    yield f"{run.task}: {run.metric} {score}{interval} of {run.num_docs} problems"
+    if curve := [*_by_budget(run), *_by_choice(run)]:
+        yield f"  {', '.join(curve)}"
+    sampled = run.metrics.get("sampled_tokens")
+    cost = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
+    shares = [
+        f"{word} {figure_text(run.metrics[name], METRIC[name].unit)}"
+        for name, word in _SHARES.items()
+        if name in run.metrics
+    ]
+    if cost or shares:
+        yield f"  {', '.join([*cost, *shares])}"
+
+
+def _by_budget(run: Run) -> list[str]:
+    """Return the accuracy at each point of an anytime run, the cheapest first."""
+    costs = {
+        name.partition("@")[2]: tokens
+        for name, tokens in run.metrics.items()
+        if name.startswith("thinking_tokens@")
+    }
+    at = [
+        label
+        for label in sorted(costs, key=lambda k: costs[k])
+        if f"{run.metric}@{label}" in run.metrics
+    ]
+    return [f"@{label} {100 * run.metrics[f'{run.metric}@{label}']:.1f}" for label in at]
+
+
+def _by_choice(run: Run) -> Iterable[str]:
+    """Return what one sample, and all of them under each rule of choice, have scored."""
+    names = [name for name in run.metrics if _CHOICE.fullmatch(name)]
+    most = max((int(name.partition("@")[2]) for name in names), default=0)
+    kept = [name for name in names if name == "pass@1" or name.endswith(f"@{most}")]
+    return [f"{name} {100 * run.metrics[name]:.1f}" for name in kept]
+
+
+def _files(output_path: str | None) -> Iterator[str]:
+    if output_path is None:
+        yield "No files: --output_path results --log_samples keeps them for lm-eval-tts to read."
+        return
+    folder = Path(output_path).parent if output_path.endswith(".json") else output_path
+    yield f"Files: {folder}"
+    yield (
+        f"Next: lm-eval-tts leaderboard {folder} -o board.html | lm-eval-tts curve {folder} "
+        f"-o curve.png | lm-eval-tts compare {folder} <another run>"
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what lm_eval says by itself and nobody can do anything about."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return _NOISE[record.name] not in record.getMessage()
+
+    for name in _NOISE:
+        logging.getLogger(name).addFilter(wanted)
+    try:
+        yield
+    finally:
+        for name in _NOISE:
+            logging.getLogger(name).removeFilter(wanted)
