@@ -17,7 +17,7 @@ _DECIDING = (
     *("tokenizer_backend", "tokenized_requests", "use_fast_tokenizer", "add_bos_token"),
     *("prefix_token_id", "custom_prefix_token_id", "eos_string", "truncation", "truncate"),
     *("truncation_side", "max_length", "max_model_len", "max_gen_toks", "max_images", "seed"),
-    *("think_end_token", "enable_thinking", "chat_template_args"),
+    *("think_end_token", "enable_thinking", "chat_template_args", "reasoning_effort"),
     *("reward_model", "reward_model_type", "reward_model_dtype", "reward_model_separator"),
     "reward_model_revision",
 )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import borda_weights
 from lm_eval_tts.strategies.base import LogprobKind
@@ -67,4 +68,4 @@ class BestOfN(RatedStrategy):
             return (yield from super().rate(request, trace))
         value = MEASURES[self.score_by](trace.logprobs, request.vocabulary_size)
         require_reported(value, trace.logprobs, self.score_by)
-        return Candidate(trace.without_logprobs(), ((self.score_by, value),))
+        return Candidate(trace.without_logprobs(), ((self.score_by, round(value, PRECISION)),))
