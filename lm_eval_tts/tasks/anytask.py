@@ -113,9 +113,9 @@ class AnyTask:
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
         metrics = dict(self._process(doc, values))
-        metrics = self._at_points(doc, results, metrics) | metrics
-        metrics = self._of_samples(doc, results, served, metrics, records) | metrics
-        return self._means(served) | metrics
+        more = self._at_points(doc, results, metrics)
+        more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
+        return metrics | {name: more[name] for name in more if name not in metrics}
 
     def _at_points(
         self, doc: Any, results: Sequence[Pending], own: Mapping[str, Any]
@@ -124,7 +124,7 @@ class AnyTask:
         aggregations, directions = self._aggregation(), self._higher_is_better()
         for label in results[0].points:
             at = self._process(deepcopy(doc), [pending.points[label] for pending in results])
-            for name in own.keys() & at.keys():
+            for name in (name for name in own if name in at):
                 metrics[f"{name}@{label}"] = at[name]
                 self._aggregations[f"{name}@{label}"] = aggregations.get(name, mean)
                 self._directions[f"{name}@{label}"] = directions.get(name, UP)

@@ -25,10 +25,11 @@ def sample_metrics(
     Of a metric with other values than 1 and 0, pass@k is the expected best of k.
     """
     metrics = {"coverage": max(correct)}
-    shares = not set(correct) <= {0.0, 1.0}
+    graded = not set(correct) <= {0.0, 1.0}
     for k in sample_sizes(len(correct)):
-        passed = pass_at(len(correct), sum(correct), k)
-        metrics[f"pass@{k}"] = best_at(correct, correct, k) if shares else passed
+        metrics[f"pass@{k}"] = (
+            best_at(correct, correct, k) if graded else pass_at(len(correct), sum(correct), k)
+        )
         metrics[f"maj@{k}"] = maj_at(correct, classes, k)
         for name, values in scores.items():
             suffix = "" if name == "reward" else f"_{name}"

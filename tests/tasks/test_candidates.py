@@ -6,6 +6,7 @@ import pytest
 
 from lm_eval_tts.core.pass_at_k import sample_sizes
 from lm_eval_tts.harness.response import Details, Response, Usage
+from lm_eval_tts.tasks.candidates import sample_metrics
 from lm_eval_tts.tasks.processing import GradeFilter, process_results
 
 DOC = {"id": "1", "question": "2+2?", "answer": "4"}
@@ -93,3 +94,10 @@ def test_k_doubles_up_to_all():
     assert sample_sizes(1) == [1]
     assert sample_sizes(12) == [1, 2, 4, 8, 12]
     assert sample_sizes(16) == [1, 2, 4, 8, 16]
+
+
+def test_of_a_metric_that_is_no_share_pass_at_k_is_the_expected_best():
+    found = sample_metrics([30.0, 10.0, 20.0], [0, 1, 2], {})
+    assert found["coverage"] == found["pass@3"] == 30
+    assert found["pass@1"] == pytest.approx(20)
+    assert found["pass@2"] == pytest.approx((30 + 30 + 20) / 3)
