@@ -23,41 +23,43 @@ NO_SECRETS = frozenset(
 )
 
 
-def refuse_credentials(names: Iterable[str]) -> None:
-    """Raise SettingsError if an argument's name is that of a secret; its value is never shown."""
+def refuse_credentials(names: Iterable[str], where: str = "model_args") -> None:
+    """Raise SettingsError if an argument's name is that of a secret; its value is never shown.
+
+    where: the option that the names were given in.
+    """
     for name in names:
         if SECRET.search(name) and name not in NO_SECRETS:
-            raise _refusal(f"{name}=")
+            raise _refusal(f"{name}=", where)
 
 
-def refuse_secrets(value: Any) -> None:
+def refuse_secrets(value: Any, where: str = "model_args") -> None:
     """Raise SettingsError if there is a secret anywhere in an argument: by a name, or in a URL."""
     if isinstance(value, Mapping):
-        refuse_credentials(map(str, value))
+        refuse_credentials(map(str, value), where)
         for inner in value.values():
-            refuse_secrets(inner)
+            refuse_secrets(inner, where)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            refuse_secrets(inner)
+            refuse_secrets(inner, where)
     elif isinstance(value, str) and ("://" in value or "?" in value):
-        _refuse_in_url(value)
+        _refuse_in_url(value, where)
 
 
-def _refuse_in_url(text: str) -> None:
+def _refuse_in_url(text: str, where: str) -> None:
     try:
         url = urlsplit(text)
-        refuse_credentials(name for name, _ in parse_qsl(url.query, keep_blank_values=True))
+        names = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
         password = url.password
-    except SettingsError:
-        raise
     except ValueError:  # no URL after all
         return
+    refuse_credentials(names, where)
     if password:
-        raise _refusal("the password in a URL")
+        raise _refusal("the password in a URL", where)
 
 
-def _refusal(name: str) -> SettingsError:
+def _refusal(what: str, where: str) -> SettingsError:
     return SettingsError(
-        f"{name}: a value given in arguments would be written to the results: set it in the "
-        "environment (HF_TOKEN for the Hub, OPENAI_API_KEY for a server)"
+        f"{what} in {where} would be written to the results: set it in the environment "
+        "(HF_TOKEN for the Hub, OPENAI_API_KEY for a server)"
     )

@@ -130,7 +130,7 @@ def _check(args: Any) -> None:
     names = tasks.split(",") if isinstance(tasks, str) else tasks
     search_also(path for name in names for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
-        refuse_secrets(getattr(args, name, None))
+        refuse_secrets(getattr(args, name, None), name)
     model_args = getattr(args, "model_args", None) or {}
     check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
