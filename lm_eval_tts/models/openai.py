@@ -45,7 +45,16 @@ KEY_NAMES = ("authorization", "api-key", "x-api-key")
 
 
 class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
-    """A model behind `/v1/completions`, or `/v1/chat/completions` for what needs no more."""
+    """A model behind `/v1/completions`, or `/v1/chat/completions` for what needs no more.
+
+    base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
+    model: as the server names it; not needed where it serves one. num_concurrent: calls at
+    once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
+    context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
+    default of thinking_end. session_header: see `Server`. chat_template_args, enable_thinking,
+    reasoning_effort: of the chat template, ours or, where it takes messages only, the server's.
+    journal, max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
+    """
 
     tokenizer: Any
 
@@ -68,13 +77,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     ) -> None:
         """Ask the server what it can do.
 
-        base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
-        model: as the server names it; not needed where it serves one. num_concurrent: calls at
-        once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
-        context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
-        default of thinking_end. session_header: see `Server`. chat_template_args, enable_thinking,
-        reasoning_effort: of the chat template, ours or, where it takes messages only, the server's.
-        journal, max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong arguments and servers that cannot be used.
         """
         own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
@@ -84,7 +86,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
         self._background = Background()
         self._server = Server(
-            str(base_url).removesuffix("/").removesuffix("/completions").removesuffix("/chat"),
+            root_of(str(base_url)),
             Wire(model or "", ByteTokenizer(), frozenset()),  # until both are known
             headers={**(header or {}), **authorization()},
             timeout=float(timeout),
@@ -109,11 +111,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
         self.end_thinking_at(think_end_token)
-        named = {"enable_thinking": enable_thinking, "reasoning_effort": reasoning_effort}
-        given = {name: value for name, value in named.items() if value is not None}
-        self._serve(
-            {**(chat_template_args or {}), **given}, str(base_url).endswith("/chat/completions")
+        args = template_args(
+            chat_template_args, enable_thinking=enable_thinking, reasoning_effort=reasoning_effort
         )
+        self._serve(args, str(base_url).endswith("/chat/completions"))
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
         """Learn what the server understands, and hand both to the session."""
@@ -259,6 +260,16 @@ def authorization() -> dict[str, str]:
     """Return the header with the key of the environment, if there is one."""
     key = os.environ.get("OPENAI_API_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def root_of(base_url: str) -> str:
+    """Return a URL up to /v1, whatever the user has written after it."""
+    return base_url.removesuffix("/").removesuffix("/completions").removesuffix("/chat")
+
+
+def template_args(given: Mapping[str, Any] | None, **named: Any) -> dict[str, Any]:
+    """Return what the chat template is to be given; names that are None were not."""
+    return {**(given or {}), **{name: v for name, v in named.items() if v is not None}}
 
 
 def usable_length(given: int | None, told: int | None) -> int:
