@@ -88,7 +88,7 @@ def test_every_command_ends_in_its_exit_code_whatever_stands_in_a_file(folder, c
         bad = mutated(lines[place], random)
         try:
             path.write_bytes(b"\n".join([x.encode() for x in lines[:place]] + [bad]) + b"\n")
-            for command in commands(folder):
+            for command in list(commands(folder))[seed % 3 :: 3]:  # each meets a third of the files
                 assert main(list(map(str, command))) in (0, 1, 2), (seed, command)
         finally:
             path.write_text(good)
