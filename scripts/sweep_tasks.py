@@ -19,6 +19,7 @@ import importlib.metadata
 import io
 import json
 import logging
+import multiprocessing
 import os
 import re
 import sys
@@ -40,6 +41,7 @@ RUNS = {
     },
 }  # fmt: skip
 TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix")
+SECONDS = 60  # for one task
 NUM_DOCS = 40  # of each split, enough for few-shots
 TAKEN_BACK = {"max_gen_toks": 4000}  # a task's own limit may be too short for the thought
 LISTS = ("choice", "option", "ending", "answers", "targets", "aliases", "list", "turns", "examples")
@@ -270,6 +272,32 @@ def check(name: str, manager: Any) -> list[str]:
     return wrong
 
 
+def in_a_child(name: str, manager: Any) -> list[str] | str:
+    """Check a task in a process of its own, which graders that run code may end."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=report_to, args=(send, name, manager))
+    child.start()
+    send.close()
+    try:
+        return receive.recv() if receive.poll(SECONDS) else f"took more than {SECONDS} s"
+    except EOFError:
+        return "its process ended"
+    finally:
+        child.kill()
+        child.join()
+
+
+def report_to(send: Any, name: str, manager: Any) -> None:
+    """Send what `check` finds, or the reason why a task is left out."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            found: list[str] | str = check(name, manager)
+    except Exception as error:  # a task may fail in any way on made-up documents
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    send.send(found)
+
+
 def main() -> int:
     """Sweep and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -288,11 +316,7 @@ def main() -> int:
     names = args.tasks.split(",") if args.tasks else candidates_of_sweep(entries, args.all)
     report: dict[str, list[str] | str] = {}
     for name in names:
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):
-                report[name] = check(name, manager)
-        except Exception as error:  # a task may fail in any way on made-up documents
-            report[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        report[name] = in_a_child(name, manager)
         show(name, report[name])
     return tell(report, args.json)
 
