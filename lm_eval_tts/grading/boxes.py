@@ -1,4 +1,4 @@
-r"""What stands in \\boxed{} and its like."""
+r"""What stands in \boxed{} and its like."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ MAX_ANSWER = 1_000
 MAX_BOXES = 20
 
 _BOX = re.compile(r"\\(?:f?box(?:ed)?|beginboxed|framebox)\s*(?=[{\s\w])")
+_BARE = re.compile(r"[A-Za-z0-9.]+")
+_BRACE = re.compile(r"(?<!\\)[{}]")
 _LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
 _AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
 _JOINS = re.compile(rf"\}}{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT}")
@@ -29,7 +31,7 @@ def boxed(text: str) -> Found | None:
     """
     parts: list[Found] = []
     for match in reversed(list(_BOX.finditer(text))):
-        content = _box_content(text, match.end()) or ""
+        content = _content(text, match.end())
         if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
             break
         if content.strip():
@@ -38,21 +40,19 @@ def boxed(text: str) -> Found | None:
 
 
 def boxes(text: str) -> list[str]:
-    """Return what stands in each box."""
-    found = list(_BOX.finditer(text))[-MAX_BOXES:]
-    return [content.strip() for match in found if (content := _box_content(text, match.end()))]
+    """Return what stands in each of the last boxes."""
+    found = [_content(text, match.end()).strip() for match in _BOX.finditer(text)]
+    return list(filter(None, found[-MAX_BOXES:]))
 
 
-def _box_content(text: str, start: int) -> str | None:
+def _content(text: str, start: int) -> str:
     if text[start : start + 1] != "{":
-        match = re.compile(r"[A-Za-z0-9.]+").match(text, start)
-        return match.group() if match else None
+        match = _BARE.match(text, start)
+        return match[0] if match else ""
     depth = 0
-    for at in range(start, min(len(text), start + 2 * MAX_ANSWER)):
-        depth += (text[at] == "{" and text[at - 1] != "\\") - (
-            text[at] == "}" and text[at - 1] != "\\"
-        )
+    for brace in _BRACE.finditer(text, start, start + 2 * MAX_ANSWER):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return text[start + 1 : at]
-    cut = re.match(r"[^\n$]{1,100}", text[start + 1 : start + 100])
-    return cut.group() if cut and len(text) - start < 100 else None
+            return text[start + 1 : brace.start()]
+    is_cut = len(text) - start < 100
+    return text[start + 1 :].split("\n")[0].split("$")[0] if is_cut else ""

@@ -6,36 +6,20 @@ Knows arithmetic only: no text, no LaTeX.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.fingerprints import CTX
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import CTX, TooLarge, Value
 
 MAX_FACTORIAL = 400
 
 # Logarithms without a base are natural ones, as in computer algebra; log_b is read apart.
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "sin": CTX.sin,
-    "cos": CTX.cos,
-    "tan": CTX.tan,
-    "cot": CTX.cot,
-    "sec": CTX.sec,
-    "csc": CTX.csc,
-    "arcsin": CTX.asin,
-    "arccos": CTX.acos,
-    "arctan": CTX.atan,
-    "arccot": CTX.acot,
-    "sinh": CTX.sinh,
-    "cosh": CTX.cosh,
-    "tanh": CTX.tanh,
-    "ln": CTX.log,
-    "log": CTX.log,
-    "exp": CTX.exp,
-    "arg": CTX.arg,
-    "Re": CTX.re,
-    "Im": CTX.im,
+    **{name: getattr(CTX, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
+    **{name: getattr(CTX, name) for name in ("sinh", "cosh", "tanh", "exp", "log", "arg")},
+    **{f"arc{name}": getattr(CTX, f"a{name}") for name in ("sin", "cos", "tan", "cot")},
+    **{"ln": CTX.log, "Re": CTX.re, "Im": CTX.im},
 }
 # |x| of a variable is x times a constant of its own, so that |-x| and |x| agree and x differs.
 _SIZE = values.pseudo_number("| |")
@@ -75,7 +59,7 @@ def binomial(top: Value, bottom: Value) -> Value:
     n, k = top.constant, bottom.constant
     if n is None or k is None:
         numbers = [CTX.binomial(a, b) for a, b in zip(top.number, bottom.number, strict=True)]
-        return values.opaque(f"binom({top.key!r},{bottom.key!r})", (numbers[0], numbers[1]))
+        return values.opaque("binom", (top, bottom), (numbers[0], numbers[1]))
     if n.denominator * k.denominator != 1 or min(n, k) < 0:
         raise NotAFormula("binomial")
     if n > MAX_FACTORIAL:
@@ -90,7 +74,7 @@ def absolute(value: Value) -> Value:
     if not value.variables:
         return values.function("abs", value, abs)
     first, second = (size * CTX.sqrt(n * n) for size, n in zip(_SIZE, value.number, strict=True))
-    return values.opaque(f"abs({value.key!r})", (first, second))
+    return values.opaque("abs", (value,), (first, second))
 
 
 def rounded(name: str, value: Value) -> Value:
@@ -101,3 +85,24 @@ def rounded(name: str, value: Value) -> Value:
     if CTX.im(number):
         raise NotAFormula("rounding of a complex number")
     return values.rational(int(CTX.floor(number) if name == "floor" else CTX.ceil(number)))
+
+
+def _integers(found: Sequence[Value]) -> list[int]:
+    if any(value.constant is None or value.constant.denominator != 1 for value in found):
+        raise NotAFormula("whole numbers")
+    return [int(value.constant or 0) for value in found]
+
+
+def _ordered(found: Sequence[Value]) -> list[Value]:
+    if any(value.variables or CTX.im(value.number[0]) for value in found):
+        raise NotAFormula("an order")
+    return sorted(found, key=lambda value: CTX.re(value.number[0]))
+
+
+# Functions of several values.
+SEVERAL: dict[str, Callable[[Sequence[Value]], Value]] = {
+    "gcd": lambda found: values.rational(math.gcd(*_integers(found))),
+    "lcm": lambda found: values.rational(math.lcm(*_integers(found))),
+    "max": lambda found: _ordered(found)[-1],
+    "min": lambda found: _ordered(found)[0],
+}

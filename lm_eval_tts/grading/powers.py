@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from lm_eval_tts.grading.fingerprints import CTX
 from lm_eval_tts.grading.values import (
+    CTX,
     IMAGINARY_UNIT,
     ONE,
     Atom,
@@ -100,5 +100,4 @@ def _opaque_power(base: Value, exponent: Value) -> Value:
         numbers = [b**e for b, e in zip(base.number, exponent.number, strict=True)]
     except (ArithmeticError, ValueError) as error:
         raise TooLarge("power") from error
-    kind = "binder" if any(a.kind == "binder" for a in base.atoms | exponent.atoms) else "opaque"
-    return opaque(f"({base.key!r})^({exponent.key!r})", (numbers[0], numbers[1]), kind)
+    return opaque("power", (base, exponent), (numbers[0], numbers[1]))

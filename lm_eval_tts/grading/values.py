@@ -18,12 +18,18 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from lm_eval_tts.grading.fingerprints import CTX, NOISE, recognised, significant
+import mpmath
 
+CTX = mpmath.mp.clone()
+CTX.dps = 50
+KEPT_BITS = 96
+NOISE = CTX.mpf(2) ** -130  # of the size of the terms; a sum below it is zero
+MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
 MAX_TERMS = 200
 MAX_BITS = 4_000
 
 Number = tuple[Any, Any]  # at the two points
+MadeOf = tuple[str, "tuple[Value | None, ...]"]
 
 
 class TooLarge(ArithmeticError):
@@ -33,14 +39,15 @@ class TooLarge(ArithmeticError):
 class Atom:
     """A factor that is not split further; the same for the same name.
 
-    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (a sum, a limit or
-    an integral that only computer algebra can work out).
+    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (with a sum, a limit
+    or an integral in it that only computer algebra can work out). made_of: of these two, the
+    function and its arguments.
     """
 
-    __slots__ = ("kind", "name", "number")
+    __slots__ = ("kind", "made_of", "name", "number")
 
-    def __init__(self, name: str, kind: str, number: Number) -> None:
-        self.name, self.kind, self.number = name, kind, number
+    def __init__(self, name: str, kind: str, number: Number, made_of: MadeOf = ("", ())) -> None:
+        self.name, self.kind, self.number, self.made_of = name, kind, number, made_of
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Atom) and self.name == other.name
@@ -81,6 +88,11 @@ class Value(NamedTuple):
     def variables(self) -> set[str]:
         """The names of the variables."""
         return {atom.name for atom in self.atoms if atom.kind == "free"}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a part is left that only computer algebra can work out."""
+        return any(atom.kind == "binder" for atom in self.atoms)
 
     @property
     def number(self) -> Number:
@@ -135,11 +147,22 @@ INFINITY = _single(Atom("∞", "constant", pseudo_number("∞")))
 IMAGINARY_UNIT = _single(Atom("i", "unit", (CTX.mpc(0, 1), CTX.mpc(0, 1))))
 
 
-def opaque(name: str, number: Number, kind: str = "opaque") -> Value:
-    """Return something that is only known by its text and its numbers."""
+def opaque(name: str, arguments: tuple[Value, ...], number: Number) -> Value:
+    """Return a function of values that is only known by its numbers."""
     if not all(CTX.isfinite(n) for n in number):
         raise TooLarge(name)
-    return _single(Atom(name, kind, number))
+    text = f"{name}({', '.join(repr(argument.key) for argument in arguments)})"
+    kind = "binder" if any(argument.is_open for argument in arguments) else "opaque"
+    return _single(Atom(text, kind, number, (name, arguments)))
+
+
+def binder(
+    name: str, variable: str, lower: Value | None, upper: Value | None, body: Value
+) -> Value:
+    """Return a sum, product, limit or integral over a variable."""
+    label = f"{name}({variable},{lower and lower.key},{upper and upper.key},{body.key})"
+    made_of = (f"{name} {variable}", (lower, upper, body))
+    return _single(Atom(label, "binder", pseudo_number(label), made_of))
 
 
 def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
@@ -149,7 +172,7 @@ def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
         number = rule(first), rule(second)
     except (ArithmeticError, ValueError, TypeError) as error:
         raise TooLarge(name) from error
-    return opaque(f"{name}({argument.key!r})", number)
+    return opaque(name, (argument,), number)
 
 
 def add(a: Value, b: Value) -> Value:
@@ -276,3 +299,30 @@ def _term(product: Product, factor: Fraction, point: int) -> Any:
         whole = rate.denominator == 1
         result *= number ** (int(rate) if whole else CTX.mpf(rate.numerator) / rate.denominator)
     return result
+
+
+def recognised(number: Any) -> Fraction | None:
+    """Return the rational number of small denominator that a number is, if it is one."""
+    if abs(CTX.im(number)) > abs(number) * NOISE:
+        return None
+    real = CTX.re(number)
+    sign, digits, exponent, _ = real._mpf_
+    exact = (-1) ** sign * Fraction(int(digits)) * Fraction(2) ** int(exponent)
+    found = exact.limit_denominator(MAX_DENOMINATOR)
+    return found if abs(exact - found) <= max(1, abs(exact)) / Fraction(2) ** 120 else None
+
+
+def significant(number: Any) -> Hashable:
+    """Return the leading bits of both parts of a number; what is mere noise is zero."""
+    parts = (CTX.re(number), CTX.im(number))
+    least = abs(number) * NOISE
+    return tuple(_bits(part) if abs(part) > least else 0 for part in parts)
+
+
+def _bits(part: Any) -> Hashable:
+    sign, digits, exponent, size = part._mpf_
+    shift = size - KEPT_BITS
+    if shift <= 0:
+        return (int(sign), int(digits) << -shift, int(exponent) + shift)
+    digits = (int(digits) + (1 << (shift - 1))) >> shift
+    return (int(sign), digits, int(exponent) + shift)

@@ -13,16 +13,16 @@ import psutil
 import pytest
 
 from lm_eval_tts.grading import grade
-from lm_eval_tts.grading.algebra import _asked
+from lm_eval_tts.grading.algebra import OutOfBudget, within_budget
+from lm_eval_tts.grading.pool import _asked
 from lm_eval_tts.grading.processes import Worker
-from lm_eval_tts.grading.worker import OutOfBudget, within_budget
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = """
 import sys, time
 from lm_eval_tts.grading.processes import worker
 with worker() as process:
-    process.call("warm", seconds=60)
+    process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
     print(process.pid, flush=True)
     time.sleep(60)
 """
@@ -91,9 +91,12 @@ def test_a_fresh_process_decides_what_an_old_one_does(first: str) -> None:
     """Whatever it was asked before: each formula comes first in one process."""
     process = Worker()
     try:
-        process.call("warm", seconds=60)
+        process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
         order = sorted(KINDS, key=lambda formula: formula != first)
-        found = {formula: process.call("work_out", formula, seconds=60) for formula in order}
+        found = {
+            formula: process.call("lm_eval_tts.grading.algebra:work_out", formula, seconds=60)[0]
+            for formula in order
+        }
     finally:
         process.close()
     assert found == KINDS
