@@ -5,7 +5,7 @@
 
 Six layers, each knows only those before it; tests/grading/test_layers.py has them:
 
-    notation     lexicon, tokens, words, units; values, powers, functions
+    notation     lexicon, tokens, units; values, functions
     formulas     cursor, formulas: from tokens to exact values
     answers      trees, notations, grammar: lists, sets, intervals, equations, words
     equality     canonical, readings, equality, tolerance; algebra: what only sympy works out

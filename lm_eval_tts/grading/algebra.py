@@ -13,10 +13,9 @@ from functools import cache
 from typing import Any
 
 from lm_eval_tts.grading.cursor import GREEK_NAMES
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.trees import Node
-from lm_eval_tts.grading.values import Atom, Sum, TooLarge, Value
+from lm_eval_tts.grading.values import Atom, NotAFormula, Sum, TooLarge, Unreadable, Value
 
 MAX_CALLS = 200_000  # for one value: 0.1 to 0.3 s on a quiet machine
 # One of each kind of work. The first of a kind takes up to twenty times the calls of the next: the
@@ -92,7 +91,7 @@ def _worked_out(value: Value) -> str | None:
         clear_cache()
         try:
             return str(within_budget(lambda: _evaluated(value)) or "") or None
-        except (OutOfBudget, NotAFormula):
+        except (OutOfBudget, Unreadable):
             continue
     return None
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import BRACKETS, ORDINALS, Cursor, script, whole
-from lm_eval_tts.grading.functions import NotAFormula, absolute, binomial, factorial
-from lm_eval_tts.grading.powers import power
+from lm_eval_tts.grading.functions import absolute, binomial, factorial, power
 from lm_eval_tts.grading.tokens import NUMBERS, Token
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
 MAX_DEPTH = 30
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.trees import ORDER, Node, complement, components
-from lm_eval_tts.grading.values import TooLarge, significant
+from lm_eval_tts.grading.values import Unreadable, significant
 
 EMPTY_WORDS = words_of("empty_words")
 
@@ -41,7 +40,7 @@ def _key(text: str, *, for_vote: bool = False) -> Hashable:
     try:
         node = parse(text)
         return form_of(_unnamed(node) if for_vote else node)
-    except (TooLarge, NotAFormula, RecursionError):
+    except (Unreadable, RecursionError):
         return ("huge", "".join(text.split()))
 
 

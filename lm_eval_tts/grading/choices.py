@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.boxes import Found, boxes
-from lm_eval_tts.grading.extraction import concluded, explicit, says_something
+from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
 from lm_eval_tts.grading.lexicon import has, pattern
-from lm_eval_tts.grading.options import Options, at_end, bare_text, option_of, similar
-from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, spoken
-from lm_eval_tts.grading.statements import (
+from lm_eval_tts.grading.options import (
     LABEL,
     REFUTED,
     Mention,
+    Options,
+    at_end,
+    bare_text,
     label_of,
+    option_of,
+    similar,
     starts_with_own_text,
     statements,
     without_idioms,
 )
+from lm_eval_tts.grading.parts import Parts
+from lm_eval_tts.grading.segments import sentences, spoken
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
 MAX_PIECES = 150  # sentences at the end of it

@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 
-from lm_eval_tts.grading.functions import FUNCTIONS, NotAFormula
+from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, SCRIPTS, Token
 from lm_eval_tts.grading.units import unit_of
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))

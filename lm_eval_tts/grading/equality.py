@@ -8,11 +8,10 @@ from functools import lru_cache
 
 from lm_eval_tts.grading import readings
 from lm_eval_tts.grading.canonical import form_of, key
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.trees import Node
-from lm_eval_tts.grading.values import TooLarge
+from lm_eval_tts.grading.values import Unreadable
 
 MAX_ANSWER_LENGTH = 2_000
 _COMMA = re.compile(r"\d,\d")
@@ -43,7 +42,7 @@ def matches(answer: str, reference: str) -> bool | None:
         if are_alike(given, wanted):
             return True
         return None if is_open(given[0]) or is_open(wanted) else False
-    except (TooLarge, NotAFormula, RecursionError):
+    except (Unreadable, RecursionError):
         return False
 
 

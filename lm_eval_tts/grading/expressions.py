@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.cursor import END, FUNCTION_NAMES
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, currency, tokens
+from lm_eval_tts.grading.tokens import GREEK, NUMBER_WORDS, NUMBERS, Token, currency, fold, tokens
 from lm_eval_tts.grading.units import unit_of
-from lm_eval_tts.grading.words import NUMBER_WORDS, fold
 
 BINARY = words_of("binary")
 POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading import values
+from lm_eval_tts.grading import functions, values
 from lm_eval_tts.grading.arithmetic import ArithmeticReader
 from lm_eval_tts.grading.cursor import (
     BINDERS,
@@ -20,18 +20,9 @@ from lm_eval_tts.grading.cursor import (
     spelled_name,
     whole,
 )
-from lm_eval_tts.grading.functions import (
-    FUNCTIONS,
-    SEVERAL,
-    NotAFormula,
-    apply,
-    binomial,
-    logarithm,
-    rounded,
-)
-from lm_eval_tts.grading.powers import power
+from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, power
 from lm_eval_tts.grading.tokens import Token
-from lm_eval_tts.grading.values import Value
+from lm_eval_tts.grading.values import NotAFormula, Value
 
 MAX_SUMMANDS = 200  # of a finite sum that is worked out
 CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
@@ -54,7 +45,7 @@ class FormulaReader(ArithmeticReader):
         if name in ("lfloor", "lceil"):
             value = self.sum()
             self.expect(f"\\r{name[1:]}")
-            return rounded(name[1:], value)
+            return functions.rounded(name[1:], value)
         if name in CONSTANTS:
             return CONSTANTS[name]
         if name in SEVERAL and not is_word:
@@ -80,7 +71,7 @@ class FormulaReader(ArithmeticReader):
             return values.free(f"derivative {spelled}")
         top = self.argument()
         bottom = self.argument()
-        return values.divide(top, bottom) if name == "frac" else binomial(top, bottom)
+        return values.divide(top, bottom) if name == "frac" else functions.binomial(top, bottom)
 
     def _root(self, token: Token) -> Value:
         degree = self.group("[") if self.peek().kind == "[" else values.rational(2)
@@ -161,7 +152,9 @@ class FormulaReader(ArithmeticReader):
             name, exponent = f"arc{name}", None
         is_bracketed = self.peek().kind in BRACKETS
         argument = self.group(self.peek().kind) if is_bracketed else self._bare_argument()
-        result = apply(name, argument) if base is None else logarithm(argument, base)
+        result = (
+            functions.apply(name, argument) if base is None else functions.logarithm(argument, base)
+        )
         return result if exponent is None else power(result, exponent)
 
     def _bare_argument(self) -> Value:

@@ -1,4 +1,6 @@
-"""Functions of exact values: rational where the result is known to be, opaque atoms elsewhere.
+"""Functions and powers of exact values: rational where the result is known to be, or opaque atoms.
+
+Whole powers are worked out by squaring, roots by the primes in them.
 
 Knows arithmetic only: no text, no LaTeX.
 """
@@ -7,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.values import CTX, TooLarge, Value
+from lm_eval_tts.grading.values import CTX, Atom, NotAFormula, TooLarge, Value
 
 MAX_FACTORIAL = 400
+MAX_POWER = 40  # of a sum of several terms
+TRIAL_LIMIT = 10_000  # trial division; a rest below its square is a prime
 
 # Logarithms without a base are natural ones, as in computer algebra; log_b is read apart.
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -24,10 +29,6 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 # |x| of a variable is x times a constant of its own, so that |-x| and |x| agree and x differs.
 _SIZE = values.pseudo_number("| |")
 MAX_ARGUMENT = 10**6  # of functions that grow or oscillate, beyond which digits are lost
-
-
-class NotAFormula(ValueError):
-    """The text is not a formula of the kinds that are known here."""
 
 
 def apply(name: str, argument: Value) -> Value:
@@ -106,3 +107,82 @@ SEVERAL: dict[str, Callable[[Sequence[Value]], Value]] = {
     "max": lambda found: _ordered(found)[-1],
     "min": lambda found: _ordered(found)[0],
 }
+
+
+def power(base: Value, exponent: Value) -> Value:
+    """Return base to the power of exponent; principal values, but real roots of odd degree."""
+    rate = exponent.constant
+    if rate is None or abs(rate.numerator) > 10_000 or rate.denominator > 100:
+        if rate is not None and base.constant not in (0, 1, -1):
+            raise TooLarge("exponent")
+        return _opaque_power(base, exponent)
+    if rate.denominator == 1:
+        return _whole_power(base, rate.numerator)
+    return _root_power(base, rate) or _opaque_power(base, exponent)
+
+
+def _whole_power(base: Value, exponent: int) -> Value:
+    if exponent < 0:
+        return _whole_power(values.divide(values.rational(1), base), -exponent)
+    if base.constant is not None:
+        return values.rational(values.rational_power(base.constant, exponent))
+    several = max(len(base.top), len(base.bottom)) > 1
+    if exponent > (MAX_POWER if several else 1_000):
+        raise TooLarge("power")
+    result, square = values.rational(1), base
+    while exponent:
+        if exponent & 1:
+            result = values.multiply(result, square)
+        exponent >>= 1
+        if exponent:
+            square = values.multiply(square, square)
+    return result
+
+
+def _root_power(base: Value, rate: Fraction) -> Value | None:
+    """A fractional power of a single product, if it is one again without loss of a sign."""
+    if not base.top:
+        return values.rational(0) if rate > 0 else None
+    if len(base.top) != 1 or base.bottom != values.ONE:
+        return None
+    ((product, factor),) = base.top.items()
+    if any(atom.kind in ("unit", "opaque", "binder") for atom, _ in product) or any(
+        atom.kind == "free" and r != 1 for atom, r in product
+    ):
+        return None
+    if factor < 0 and (product or rate.denominator % 2 == 0) and rate.denominator != 2:
+        return None
+    result = Value({tuple((atom, r * rate) for atom, r in product): Fraction(1)}, values.ONE)
+    result = values.multiply(result, values.rational(1))  # takes whole powers of primes out
+    for number, sign in ((abs(factor.numerator), 1), (factor.denominator, -1)):
+        for prime, count in _factor(number).items():
+            atom = Atom(str(prime), "prime", (CTX.mpf(prime), CTX.mpf(prime)))
+            result = values.multiply(
+                result, Value({((atom, count * sign * rate),): Fraction(1)}, values.ONE)
+            )
+    if factor < 0 and rate.denominator == 2:
+        return values.multiply(result, _whole_power(values.IMAGINARY_UNIT, rate.numerator % 4))
+    return values.negate(result) if factor < 0 and rate.numerator % 2 else result
+
+
+def _factor(number: int) -> dict[int, int]:
+    factors: dict[int, int] = {}
+    divisor = 2
+    while divisor * divisor <= number and divisor <= TRIAL_LIMIT:
+        while number % divisor == 0:
+            factors[divisor] = factors.get(divisor, 0) + 1
+            number //= divisor
+        divisor += 1
+    if number > TRIAL_LIMIT**2:
+        raise TooLarge("factors")
+    if number > 1:
+        factors[number] = factors.get(number, 0) + 1
+    return factors
+
+
+def _opaque_power(base: Value, exponent: Value) -> Value:
+    try:
+        numbers = [b**e for b, e in zip(base.number, exponent.number, strict=True)]
+    except (ArithmeticError, ValueError) as error:
+        raise TooLarge("power") from error
+    return values.opaque("power", (base, exponent), (numbers[0], numbers[1]))

@@ -13,13 +13,12 @@ import html
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading.functions import NotAFormula, binomial
+from lm_eval_tts.grading.functions import binomial
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.notations import MAX_PARTS, QUALIFIERS, NotationReader
-from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, tidy, tokens
+from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, fold, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
-from lm_eval_tts.grading.values import TooLarge
-from lm_eval_tts.grading.words import fold
+from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
 ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")

@@ -10,9 +10,8 @@ import re
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import number_of, script, spelled_name
 from lm_eval_tts.grading.formulas import FormulaReader
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import NUMBERS, tidy, tokens
+from lm_eval_tts.grading.tokens import NUMBERS, fold, tidy, tokens
 from lm_eval_tts.grading.trees import (
     ALL_REALS,
     Node,
@@ -23,8 +22,7 @@ from lm_eval_tts.grading.trees import (
     scaled,
 )
 from lm_eval_tts.grading.units import Mark, make_mark, unit_of
-from lm_eval_tts.grading.values import TooLarge, Value
-from lm_eval_tts.grading.words import fold
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
 MAX_PARTS = 100
 QUALIFIERS = words_of("qualifiers")

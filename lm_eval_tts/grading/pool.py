@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -17,12 +17,11 @@ from tqdm import tqdm
 
 from lm_eval_tts.grading.canonical import form_of
 from lm_eval_tts.grading.equality import are_alike, is_open, trees_of
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.processes import WorkerLost, worker
 from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.trees import Node
-from lm_eval_tts.grading.values import TooLarge
+from lm_eval_tts.grading.values import TooLarge, Unreadable
 from lm_eval_tts.grading.verdicts import Item, Verdict, assess
 
 MIN_ITEMS = 200  # below, starting processes takes longer than the work
@@ -81,7 +80,7 @@ def decided(answer: str, reference: str) -> bool | None:
     try:
         others = [tree for tree in trees_of(answer)[1:] if not is_open(tree)]
         return are_alike([given, *others], wanted) if given and wanted else None
-    except (TooLarge, NotAFormula):
+    except Unreadable:
         return None
 
 
@@ -90,7 +89,7 @@ def same_by_algebra(a: str, b: str) -> bool:
     left, right = resolved(a), resolved(b)
     try:
         return bool(left and right) and form_of(left) == form_of(right)  # type: ignore[arg-type]
-    except (TooLarge, NotAFormula):
+    except Unreadable:
         return False
 
 
@@ -167,8 +166,6 @@ def assess_all(requests: list[list[Any]]) -> list[Verdict]:
 def _over(items: Sequence[T], run: Callable[[T], R], workers: int) -> list[R]:
     """Map over items, as many at a time as there are workers, each with a process of its own."""
     if workers == 1 or len(items) < 2:
-        return [run(item) for item in items]
+        return list(map(run, items))
     with ThreadPoolExecutor(min(workers, len(items))) as threads:
-        futures = {threads.submit(run, item): i for i, item in enumerate(items)}
-        results = {futures[future]: future.result() for future in as_completed(futures)}
-    return [results[i] for i in range(len(items))]
+        return list(threads.map(run, items))

@@ -12,8 +12,7 @@ from lm_eval_tts.grading.cursor import BINDERS, spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
-from lm_eval_tts.grading.words import NUMBER_WORDS, spelled
+from lm_eval_tts.grading.tokens import NUMBER_WORDS, NUMBERS, Token, spelled, tidy, tokens
 
 _ROOT = re.compile(
     r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}(?:[({]\s?(\d{1,9})\s?[)}]|(\d{1,9})(?![\d.]))"

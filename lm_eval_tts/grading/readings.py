@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.canonical import form_of
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.lexicon import SYNONYMS, read_data, words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
 from lm_eval_tts.grading.units import UNIT_LETTERS, Mark, make_mark, unit_of
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import Unreadable, Value
 
 MAX_TREES = 24
 NOUNS = words_of("nouns")
@@ -42,11 +41,15 @@ def _without_name(node: Node) -> Iterator[Node]:
         yield node.parts[1]
     named = [p for p in node.parts if p.kind == "named"] if node.kind in ("list", "tuple") else []
     if len({form_of(p.parts[0]) for p in named}) == len(node.parts) > 0:
-        ordered = sorted(named, key=lambda p: p.parts[0].value.name if p.parts[0].value else "")
+        ordered = sorted(named, key=lambda p: _names(p.parts[0]))
         yield Node("tuple", "()", tuple(p.parts[1] for p in ordered))  # x = 1, y = 2 for (1, 2)
         yield Node("list", "named", tuple(p.parts[1] for p in named))
     elif named:
         yield node.mapped(lambda p: p.parts[1] if p.kind == "named" else p)
+
+
+def _names(node: Node) -> list[str]:
+    return sorted(atom.name for atom in node.value.atoms) if node.value else []
 
 
 def _without_unit(node: Node) -> Iterator[Node]:
@@ -97,7 +100,7 @@ def _as_vector(node: Node) -> Iterator[Node]:
 
 def _as_function(node: Node) -> Iterator[Node]:
     if node.kind == "named" and is_name(node.parts[0]):
-        names = [atom.name for atom in node.parts[0].exact.atoms]
+        names = _names(node.parts[0])
         if len(names) == 1 and "(" in names[0]:
             yield node._replace(parts=(node_of(values.free("y")), node.parts[1]))
 
@@ -146,8 +149,8 @@ def _of_terms(rule: Callable[[Value, Value], Iterator[Value]]) -> Callable[[Node
 
 def _constant_renamed(term: Value, rest: Value) -> Iterator[Value]:
     ((product, factor),) = term.top.items()
-    is_constant = term.name in _CONSTANT_NAMES and factor == 1 and product[0][1] == 1
-    if is_constant and rest.atoms and term.name not in rest.variables:
+    is_letter = len(product) == 1 and product[0][0].name in _CONSTANT_NAMES and product[0][1] == 1
+    if is_letter and factor == 1 and rest.atoms and not term.variables & rest.variables:
         yield values.add(rest, values.free("any constant"))
 
 
@@ -229,7 +232,7 @@ def closure(trees: Sequence[Node], side: str) -> list[Node]:
         for rule in rules:
             try:
                 found += [tree for tree in rule(found[at]) if tree not in found]
-            except (TooLarge, NotAFormula):
+            except Unreadable:
                 continue
         at += 1
     return found[:MAX_TREES]
@@ -241,6 +244,6 @@ def keys(trees: Sequence[Node], side: str) -> set[Hashable]:
     for tree in closure(trees, side):
         try:
             found.add(form_of(tree))
-        except (TooLarge, NotAFormula):
+        except Unreadable:
             continue
     return found

@@ -2,13 +2,16 @@ r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a
 
 `tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
 left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is no token. Knows notation only, not what a formula means.
+sizes, fonts, delimiters) is no token. `fold` makes one number of "two hundred and five" and of
+"three quarters" (English only). Knows notation only, not what a formula means.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
@@ -22,46 +25,11 @@ SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], stric
 _RAISED = "".join(c for c in SCRIPTS if c not in "₀₁₂₃₄₅₆₇₈₉")
 _PROSE = words_of("prose")
 _FONT = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
-_LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
-_GAP = r"(?:,|\{,\}|\\,|,?\\!,?|\s)"
-_DRESS = (
-    r"(?:displaystyle|textstyle|limits|nolimits|q?quad|left|right|middle|[bB]igg?[lrm]?|hfill|par)"
-    r"(?![A-Za-z])\.?|[,;:!> ()\[\]]"
-)
+_LETTERS = {"greek": "".join(GREEK), "raised": _RAISED, "fonts": _FONT}
 TABLE = re.compile(
     "|".join(
-        f"(?P<{kind}>{pattern})"
-        for kind, pattern in (
-            ("MATRIX", r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[lcr|]*\})?(.*?)\\end\{\2\}"),
-            ("FONT", rf"\\(?:{_FONT})\s*\*?\s*\{{|\\phantom\{{[^{{}}]*\}}"),
-            # white space and what is no more, and the sign of a transposed matrix at the end
-            (
-                "SKIP",
-                rf"(?:\s|~(?!=)|\\(?:{_DRESS})|[`ᵀ]|\^\s*\{{?(?:\\top|\\mathrm\{{T\}}|T)\}}?(?=\s*$))+",
-            ),
-            (
-                "TIME",
-                r"\d{1,2}(?::|\{:\})[0-5]\d(?::[0-5]\d)?\s*(?:\\text\{\s*)?[AaPp]\.?\s?[Mm]\b\.?\}?",
-            ),
-            ("REPEATING", r"\d*\.\d*\\overline\s*\{?\d+\}?|\d*\.\d*\(\d+\)(?!\w)"),
-            (
-                "GROUPED",
-                rf"[1-9]\d{{0,2}}(?:(?P<gap>{_GAP})\s?\d{{3}})(?:(?P=gap)\s?\d{{3}})*(?:\.\d+)?"
-                r"(?![\d,/]|\s\d)",
-            ),
-            ("EUROPEAN", r"(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?![\d,])"),
-            ("DOTS", r"\.\.\.|…|\\[lc]?dots(?![a-z])"),
-            ("FRACTION", "[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"),
-            ("NUMBER", r"\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4}(?![\d.A-Za-z\\]))?|\.\d+"),
-            # a command that was escaped once too often, as in JSON, is a command
-            ("SIGN", r"<=|>=|=>|->|!=|/=|~=|\*\*|\\[$%{}]|\\[A-Za-z]+|\\\\[A-Za-z]{2,}"),
-            ("SUPER", f"[{_RAISED}]+"),
-            ("SUB", "[₀-₉]+"),
-            ("GREEK", f"[{''.join(GREEK)}]"),
-            ("WORD", rf"[{_LATIN}]+(?:[-'][{_LATIN}]{{2,}})*"),
-            ("OTHERWORD", rf"(?:[^\W\d_{_LATIN}](?<![{''.join(GREEK)}]))+"),
-            ("OTHER", r"."),
-        )
+        f"(?P<{kind}>{re.sub('<(greek|raised|fonts)>', lambda m: _LETTERS[m[1]], form)})"
+        for kind, form in NOTATION["tokens"].items()
     ),
     re.S,
 )
@@ -69,6 +37,16 @@ _KINDS = {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD", "gap": "GR
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
+
+_SMALL: dict[str, int] = NOTATION["numbers"]
+_SCALES: dict[str, int] = NOTATION["scales"]
+_PARTS = {
+    word + ending: number
+    for number, words in NOTATION["parts"].items()
+    for word in words.split()
+    for ending in ("", "s")
+}
+NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
 
 
 class Token(NamedTuple):
@@ -200,3 +178,81 @@ def _is_formula(inside: str) -> bool:
         return False
     words = re.findall("[A-Za-z]+", _COMMAND.sub(" ", inside))
     return not any(len(word) > 3 or word in _PROSE for word in words)
+
+
+def spelled(words: Sequence[str]) -> Fraction | None:
+    """Return the number that these words are, all of them; None if they are none."""
+    words = [word.lower() for word in words]
+    if words[:1] == ["a"] and len(words) > 1:
+        words = ["one", *words[1:]]
+    if not words or words[-1] not in _PARTS:
+        number = _cardinal(words)
+        return None if number is None else Fraction(number)
+    if words[-3:-1] in (["and", "a"], ["and", "one"]):
+        whole = _cardinal(words[:-3])
+        return None if whole is None else whole + Fraction(1, _PARTS[words[-1]])
+    top = _cardinal(words[:-1]) if len(words) > 1 else 1
+    return Fraction(top, _PARTS[words[-1]]) if top else None
+
+
+def _cardinal(words: Sequence[str]) -> int | None:
+    """A whole number: groups of up to 999, each with its scale, from large to small."""
+    total, group, least = 0, 0, 10**15
+    for last, word in zip(["", *words], words, strict=False):
+        if word == "and" and last in (*_SCALES, "hundred"):
+            continue
+        if word in _SMALL:
+            if last in _SMALL and not (_SMALL[last] >= 20 and 0 < _SMALL[word] < 10):
+                return None
+            group += _SMALL[word]
+        elif word == "hundred" and 0 < group < 100 and last in _SMALL:
+            group *= 100
+        elif word == "dozen" and word is words[-1]:
+            group = 12 * max(group, 1)
+        elif _SCALES.get(word, least) < least and group > 0:
+            least = _SCALES[word]
+            total, group = total + group * least, 0
+        else:
+            return None
+    return total + group if words and words[-1] != "and" else None
+
+
+def fold(found: Sequence[Token]) -> list[Token]:
+    """Return tokens with each longest run of number words as one NUMBER."""
+    if not any(_belongs(token, inside=False) for token in found):
+        return list(found)
+    folded: list[Token] = []
+    at = 0
+    while at < len(found):
+        end, number = _run(found, at)
+        if number is None:
+            folded += found[at:end]
+        else:
+            folded.append(
+                found[at]._replace(kind="NUMBER", text=str(number), end=found[end - 1].end)
+            )
+        at = end
+    return folded
+
+
+def _run(found: Sequence[Token], at: int) -> tuple[int, Fraction | None]:
+    """Where a run of number words ends, and its number; never a part of one."""
+    aside = at and found[at - 1].kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
+    end = at
+    while not aside and end < len(found) and _belongs(found[end], inside=end > at):  # 12 (twelve)
+        end += 1
+    while end > at:
+        number = spelled([word for token in found[at:end] for word in token.text.split("-")])
+        if number is not None:
+            return end, number
+        if found[end - 1].text.lower() not in ("and", "a"):
+            break
+        end -= 1
+    return max(end, at + 1), None
+
+
+def _belongs(token: Token, inside: bool) -> bool:
+    words = token.text.lower().split("-")
+    if token.kind != "WORD":
+        return False
+    return all(w in NUMBER_WORDS for w in words) or (inside and words[0] in ("and", "a"))

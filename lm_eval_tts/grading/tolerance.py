@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.readings import closure
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.units import Mark, size
-from lm_eval_tts.grading.values import CTX, TooLarge
+from lm_eval_tts.grading.values import CTX, Unreadable
 
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)|\d[eE][-+]?\d|10\s*\^")
 _POWER = re.compile(r"[eE]|\\times|\s?[x*×]")
@@ -52,7 +51,7 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
         wanted = _quantities(closure([parse(reference)], "both"))
         given = _quantities(closure([parse(answer)], "answer"))
         return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
-    except (TooLarge, NotAFormula, RecursionError):
+    except (Unreadable, RecursionError):
         return False
 
 

@@ -7,9 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.units import Mark
-from lm_eval_tts.grading.values import CTX, TooLarge, Value
+from lm_eval_tts.grading.values import CTX, NotAFormula, TooLarge, Value
 
 ORDER = {"<", "<=", ">", ">="}
 

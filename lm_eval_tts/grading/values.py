@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import mpmath
+from mpmath import libmp
 
 CTX = mpmath.mp.clone()
 CTX.dps = 50
@@ -32,7 +33,15 @@ Number = tuple[Any, Any]  # at the two points
 MadeOf = tuple[str, "tuple[Value | None, ...]"]
 
 
-class TooLarge(ArithmeticError):
+class Unreadable(ValueError):
+    """A text has no exact value here."""
+
+
+class NotAFormula(Unreadable):
+    """It is not a formula of the kinds that are known."""
+
+
+class TooLarge(Unreadable):
     """The value is undefined, or too large to be worked out."""
 
 
@@ -78,11 +87,6 @@ class Value(NamedTuple):
     def atoms(self) -> set[Atom]:
         """All factors that occur."""
         return {atom for part in self for product in part for atom, _ in product}
-
-    @property
-    def name(self) -> str:
-        """The names of all factors, in order."""
-        return " ".join(sorted(atom.name for atom in self.atoms))
 
     @property
     def variables(self) -> set[str]:
@@ -135,14 +139,10 @@ def pseudo_number(name: str) -> Number:
     return CTX.mpf(halves[0]) / 2**256 + 0.5, CTX.mpf(halves[1]) / 2**256 + 0.5
 
 
-def constant(name: str, number: Any) -> Value:
-    """Return a named number that no rational arithmetic relates to others, such as pi."""
-    return _single(Atom(name, "constant", (number, number)))
-
-
-PI = constant("π", +CTX.pi)
-E = constant("e", +CTX.e)
-DEGREE = constant("°", CTX.pi / 180)
+# Named numbers that no rational arithmetic relates to others.
+PI = _single(Atom("π", "constant", (+CTX.pi, +CTX.pi)))
+E = _single(Atom("e", "constant", (+CTX.e, +CTX.e)))
+DEGREE = _single(Atom("°", "constant", (CTX.pi / 180, CTX.pi / 180)))
 INFINITY = _single(Atom("∞", "constant", pseudo_number("∞")))
 IMAGINARY_UNIT = _single(Atom("i", "unit", (CTX.mpc(0, 1), CTX.mpc(0, 1))))
 
@@ -156,13 +156,10 @@ def opaque(name: str, arguments: tuple[Value, ...], number: Number) -> Value:
     return _single(Atom(text, kind, number, (name, arguments)))
 
 
-def binder(
-    name: str, variable: str, lower: Value | None, upper: Value | None, body: Value
-) -> Value:
-    """Return a sum, product, limit or integral over a variable."""
-    label = f"{name}({variable},{lower and lower.key},{upper and upper.key},{body.key})"
-    made_of = (f"{name} {variable}", (lower, upper, body))
-    return _single(Atom(label, "binder", pseudo_number(label), made_of))
+def binder(name: str, variable: str, *parts: Value | None) -> Value:
+    """Return a sum, product, limit or integral over a variable; parts: its limits and its body."""
+    label = f"{name}({variable},{','.join(str(part and part.key) for part in parts)})"
+    return _single(Atom(label, "binder", pseudo_number(label), (f"{name} {variable}", parts)))
 
 
 def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
@@ -220,11 +217,15 @@ def _quotient(top: Sum, bottom: Sum) -> Value:
 def _add(a: Sum, b: Sum) -> Sum:
     total = dict(a)
     for product, factor in b.items():
-        total[product] = total.get(product, Fraction(0)) + factor
-        _check_size(total[product])
-        if not total[product]:
-            del total[product]
+        _accumulate(total, product, factor)
     return total
+
+
+def _accumulate(total: Sum, product: Product, factor: Fraction) -> None:
+    factor += total.pop(product, Fraction(0))
+    _check_size(factor)
+    if factor:
+        total[product] = factor
 
 
 def _multiply(a: Sum, b: Sum) -> Sum:
@@ -236,17 +237,9 @@ def _multiply(a: Sum, b: Sum) -> Sum:
     for product, factor in a.items():
         for other, other_factor in b.items():
             extra, joined = _join(product, other)
-            total = _accumulate(total, joined, factor * other_factor * extra)
+            _accumulate(total, joined, factor * other_factor * extra)
     if len(total) > MAX_TERMS:
         raise TooLarge("terms")
-    return total
-
-
-def _accumulate(total: Sum, product: Product, factor: Fraction) -> Sum:
-    _check_size(factor)
-    factor += total.pop(product, Fraction(0))
-    if factor:
-        total[product] = factor
     return total
 
 
@@ -305,24 +298,14 @@ def recognised(number: Any) -> Fraction | None:
     """Return the rational number of small denominator that a number is, if it is one."""
     if abs(CTX.im(number)) > abs(number) * NOISE:
         return None
-    real = CTX.re(number)
-    sign, digits, exponent, _ = real._mpf_
-    exact = (-1) ** sign * Fraction(int(digits)) * Fraction(2) ** int(exponent)
+    top, bottom = libmp.to_rational(CTX.re(number)._mpf_)
+    exact = Fraction(int(top), int(bottom))
     found = exact.limit_denominator(MAX_DENOMINATOR)
-    return found if abs(exact - found) <= max(1, abs(exact)) / Fraction(2) ** 120 else None
+    return found if abs(exact - found) <= max(Fraction(1), abs(exact)) / 2**120 else None
 
 
 def significant(number: Any) -> Hashable:
     """Return the leading bits of both parts of a number; what is mere noise is zero."""
-    parts = (CTX.re(number), CTX.im(number))
     least = abs(number) * NOISE
-    return tuple(_bits(part) if abs(part) > least else 0 for part in parts)
-
-
-def _bits(part: Any) -> Hashable:
-    sign, digits, exponent, size = part._mpf_
-    shift = size - KEPT_BITS
-    if shift <= 0:
-        return (int(sign), int(digits) << -shift, int(exponent) + shift)
-    digits = (int(digits) + (1 << (shift - 1))) >> shift
-    return (int(sign), digits, int(exponent) + shift)
+    parts = (CTX.re(number), CTX.im(number))
+    return tuple(libmp.mpf_pos(p._mpf_, KEPT_BITS, "n") if abs(p) > least else 0 for p in parts)

@@ -6,12 +6,12 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "words", "units", "values", "powers", "functions"},
+    {"lexicon", "tokens", "units", "values", "functions"},
     {"cursor", "arithmetic", "formulas"},
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
-    {"expressions", "segments", "claims", "boxes", "parts", "degeneration", "extraction"}
-    | {"options", "statements", "choices", "question"},
+    {"expressions", "segments", "claims", "parts", "degeneration", "extraction"}
+    | {"options", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
