@@ -39,7 +39,6 @@ _LEAD_WORDS = pattern(
 )
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
-_SINGLE = re.compile(r"\W*([A-Ja-j])\W*")
 
 
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
@@ -136,8 +135,8 @@ def _only_label(text: str) -> str | None:
     plain = plain[lead.end() if lead else 0 :]
     labels = list(LABEL.finditer(plain))
     if len(labels) != 1:
-        single = _SINGLE.fullmatch(plain)
-        return single[1].upper() if single else None
+        single = "".join(filter(str.isalnum, plain)).upper()
+        return single if len(single) == 1 and single in "ABCDEFGHIJ" else None
     is_alone = _NOTHING.fullmatch(plain, 0, labels[0].start())
     return (
         label_of(labels[0]) if is_alone and not says_something(plain[labels[0].end() :]) else None
@@ -154,8 +153,11 @@ def _labelled_line(text: str, options: Options) -> str | None:
     letter, after = label_of(match), plain[match.end() :]
     if starts_with_own_text(Mention(letter, "", after), options):
         return letter
-    is_marked = match["dressed"] or after[:1] in (*").:,",) or re.match(r"\s*[-–]\s|\s*\(", after)
-    if not is_marked and (re.match(r"\s+[a-z=<>+]", after) or letter == "A"):
+    following = after.lstrip()[:2]
+    is_marked = match["dressed"] or after[:1] in (*").:,",) or following[:1] == "("
+    is_marked = is_marked or following in ("- ", "– ")
+    goes_on = after[:1] == " " and (after[1:2].islower() or after[1:2] in (*"=<>+",))
+    if not is_marked and (goes_on or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
     is_hedged = "would" in sentence and has("hedge", without_idioms(sentence))

@@ -27,27 +27,26 @@ _FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 # What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
 _CONDITION = pattern(r"<holds>\s(?!.*\b(?:so|thus)\b)")
-_WOULD_IF = re.compile(r"\bwould\b.*\bif\b")
+_WOULD_IF = pattern(r"\bwould\b.*\bif\b")
 _AGENT = re.compile(
     r"([A-Z][a-z]+)\s+(?:from\s+[A-Z]\w+\s+)?(?:(?:would|will|can)\s+)?([a-z]+)\s+(?:the\s+)?"
     r"(?:most|least|\w+est)\b"
 )
-_IS_THE_ANSWER = re.compile(
+_IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
 )
-_PREDICATE = re.compile(
-    r"(?<!\w)(?:is|are|was|be|called|facing|:)\s+(?:an?\s+|the\s+)?(?=[^\W\d_])"
-)
-_IS_A = re.compile(
+_PREDICATE = pattern(r"(?<!\w)(?:is|are|was|be|called|facing|:)\s+(?:an?\s+|the\s+)?(?=[^\W\d_])")
+_IS_A = pattern(
     r"\b(?:is|are|was)\s+an?\s+(?![^\s]*\d)(?:\w+\s+){0,2}?\w+\s+"
     r"(?:with|centered|whose|that|having|of|in)\b"
 )
+_YES_OR_NO = pattern(r"(?:yes|no)(?=[,.!]|$)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
-_COPULA = re.compile(r"\b(?:is|are|be)[\s$\\(\[]*$")
+_COPULA = pattern(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
-_RATIO = re.compile(r"\s*(?:to|:)\s*(\d+(?:\.\d+)?)\b")
+_RATIO = pattern(r"\s*(?:to|:)\s*(\d+(?:\.\d+)?)\b")
 _PRONOUNS = words_of("pronouns")
 _ENDS = ".;!?。；,，"
 
@@ -151,7 +150,7 @@ class _Sentence:
             noun = self.loose()
         if found := noun or _predicate(text):
             return Claim(found, 0)
-        yes = re.match(r"(?:yes|no)(?=[,.!]|$)", text, re.I)
+        yes = _YES_OR_NO.match(text)
         return Claim(yes[0], 0) if yes else None
 
     def is_free(self, run: Expression) -> bool:

@@ -160,7 +160,7 @@ def script(text: str) -> str:
 
 def whole(text: str) -> int:
     """Return the whole number of a script. Raises NotAFormula."""
-    if not re.fullmatch(r"[-+]?\d{1,9}", text):
+    if not text.lstrip("+-").isdecimal() or len(text) > 9:
         raise NotAFormula(text)
     return int(text)
 
@@ -173,7 +173,7 @@ def number_of(token: Token) -> Fraction:
     if token.kind == "EUROPEAN":
         text = text.replace(".", "").replace(",", ".")
     elif token.kind == "GROUPED":
-        text = re.sub(r"[^\d.]", "", text)
+        text = "".join(c for c in text if c.isdecimal() or c == ".")
     elif token.kind == "REPEATING":
         return _repeating(text)
     exponent = text.lower().partition("e")[2]

@@ -63,13 +63,13 @@ _AFTER = pattern(
 _CHATTER = pattern(r"\?\s*$|<chatter>")
 _REMARK = pattern(r"\W*<remark>")
 _CONCLUDES = pattern(r"\W*<so>")
-_FINAL = re.compile(r"\bfinal\b|\bcorrect\b|最终", re.I)
+_FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
-_IF = re.compile(r"[^.\n]*\bif\b")
+_IF = pattern(r"[^.\n]*\bif\b")
 _DERIVED = pattern(r"\s*<derived>")
-_STEP = re.compile(r"\s*(?:step|case)\s+\d|\d+\.\s", re.I)
+_STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
 
 
@@ -239,7 +239,8 @@ def _section(rest: str) -> str | None:
     plain = unmarked(pieces[0]).strip(" :*")
     if plain.endswith("!") and " " not in plain.strip("! "):
         plain = plain.rstrip("!")  # of a sentence, no factorial
-    if is_formula(plain) and re.search(r"\d|\\|[a-z]|^\S$", plain):
+    is_short = len(plain) == 1 or any(c.isdecimal() or c.islower() or c == "\\" for c in plain)
+    if is_short and is_formula(plain):
         return plain.rstrip(". ")
     if (direct := leading(plain)) and not _STEP.match(plain):
         return direct

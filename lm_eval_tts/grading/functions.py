@@ -31,11 +31,21 @@ _SIZE = values.pseudo_number("| |")
 MAX_ARGUMENT = 10**6  # of functions that grow or oscillate, beyond which digits are lost
 
 
+def _function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
+    """Return a function of a value as an opaque atom."""
+    try:
+        first, second = argument.number
+        number = rule(first), rule(second)
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise TooLarge(name) from error
+    return values.opaque(name, (argument,), number)
+
+
 def apply(name: str, argument: Value) -> Value:
     """Return the function of a value."""
     if name != "ln" and name != "log" and any(abs(n) > MAX_ARGUMENT for n in argument.number):
         raise TooLarge(name)
-    return values.function(name, argument, FUNCTIONS[name])
+    return _function(name, argument, FUNCTIONS[name])
 
 
 def logarithm(argument: Value, base: Value) -> Value:
@@ -47,7 +57,7 @@ def factorial(value: Value) -> Value:
     """Return the factorial of a small natural number, or of a variable."""
     number = value.constant
     if number is None:
-        return values.function("factorial", value, lambda x: CTX.gamma(x + 1))
+        return _function("factorial", value, lambda x: CTX.gamma(x + 1))
     if number.denominator != 1 or number < 0:
         raise NotAFormula("factorial")
     if number > MAX_FACTORIAL:
@@ -73,7 +83,7 @@ def absolute(value: Value) -> Value:
     if value.constant is not None:
         return values.rational(abs(value.constant))
     if not value.variables:
-        return values.function("abs", value, abs)
+        return _function("abs", value, abs)
     first, second = (size * CTX.sqrt(n * n) for size, n in zip(_SIZE, value.number, strict=True))
     return values.opaque("abs", (value,), (first, second))
 
@@ -81,7 +91,7 @@ def absolute(value: Value) -> Value:
 def rounded(name: str, value: Value) -> Value:
     """Return the floor or the ceiling of a value, by what it comes to."""
     if value.variables:
-        return values.function(name, value, lambda x: x + values.pseudo_number(name)[0])
+        return _function(name, value, lambda x: x + values.pseudo_number(name)[0])
     number = value.number[0]
     if CTX.im(number):
         raise NotAFormula("rounding of a complex number")

@@ -11,7 +11,7 @@ from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import number_of, script, spelled_name
 from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import NUMBERS, fold, tidy, tokens
+from lm_eval_tts.grading.tokens import NUMBERS, TABLE, fold, tidy, tokens
 from lm_eval_tts.grading.trees import (
     ALL_REALS,
     Node,
@@ -34,6 +34,7 @@ SET_WORDS = words_of("set_words")
 EXCEPT = ("except", "but", "than", "to", "for")
 _SIDE_ENDS = words_of("side_ends")
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 _SCRIPTS = {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}
 
 
@@ -116,8 +117,7 @@ class NotationReader(FormulaReader):
             return None
         text = self.peek(-1).text.lower()
         hours, *rest = map(int, re.findall(r"\d+", text))
-        is_later = re.findall("[ap](?=[.m])", text)[-1] == "p"
-        parts = (hours % 12 + 12 * is_later, *rest)
+        parts = (hours % 12 + 12 * ("p" in text), *rest)
         return Node("tuple", "time", tuple(map(node_of, parts)))
 
     def base(self) -> Node | None:
@@ -264,8 +264,8 @@ def _degrees(value: Value) -> tuple[Value, bool]:
 
 def matrix(text: str) -> Node:
     """Return a matrix in LaTeX; its cells are formulas. Raises NotAFormula and TooLarge."""
-    body = re.sub(r"^\{[lcr|]*\}", "", text[text.index("}") + 1 : text.rindex("\\end")])
-    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", body) if row.strip()]
+    body = TABLE.match(text)[3]  # type: ignore[index]
+    rows = [row.split("&") for row in _ROW_END.split(body) if row.strip()]
     if sum(map(len, rows)) > MAX_PARTS:
         raise TooLarge("cells")
     if not rows or len({len(row) for row in rows}) != 1:

@@ -61,7 +61,6 @@ _KNOWN_AS = pattern(
 )
 _ONLY_IF = pattern(r"\b(?:only )?if\b")
 _CLAUSE = re.compile(r"[.;!?]\s|[。；]")
-_SMALL_WORD = re.compile(r"\s+[a-z]")
 
 
 def bare_text(text: str) -> str:
@@ -156,6 +155,11 @@ class Mention(NamedTuple):
     is_dressed: bool = True
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a word in small letters follows, as after an article."""
+        return self.after[:1] == " " and self.after[1:2].islower()
+
+    @property
     def clause(self) -> str:
         """What is before the label in its clause."""
         return _CLAUSE.split(self.before)[-1]
@@ -189,7 +193,7 @@ def _is_known(letter: str, options: Options) -> bool:
 
 def _is_article(mention: Mention) -> bool:
     """Whether this A is no label: "A cat", but not "A is right", "option A" or "A fails"."""
-    if mention.letter != "A" or not re.match(r"\s+[a-z]{2,}", mention.after):
+    if mention.letter != "A" or not mention.goes_on or not mention.after[2:3].islower():
         return False
     says = _PRAISED.match(mention.after) or REFUTED.match(mention.after)
     return not says and not phrases("option").search(mention.before[-20:].rstrip()[-14:])
@@ -251,9 +255,7 @@ def _is_claimed(mention: Mention, options: Options) -> int:
         return int(own_text)
     if _ANNOUNCED.search(clause) and (connected or own_text or not rest.strip(" ).*]")):
         return 2
-    is_article = (
-        not mention.is_dressed and mention.letter == "A" and _SMALL_WORD.match(mention.after)
-    )
+    is_article = not mention.is_dressed and mention.letter == "A" and mention.goes_on
     if chosen and not is_article:
         return 2 if mention.is_dressed or own_text or not _MERELY_IS.match(chosen[0]) else 1
     if _PRAISED.match(rest):

@@ -109,71 +109,54 @@ def split_parts(response: str, tags: Tags) -> Parts:
         reader.tag(name, closes_later=last_end > index)
         at = end
     reader.text(_RESIDUE.sub("\n", response[at:]))
-    has_start, has_end = "thinking_start" in names, last_end >= 0
-    return reader.finish(_STATES[has_start, has_end])
-
-
-_STATES: dict[tuple[bool, bool], State] = {
-    (True, True): "both",
-    (True, False): "start_only",
-    (False, True): "end_only",
-    (False, False): "none",
-}
+    states: tuple[State, ...] = ("none", "end_only", "start_only", "both")
+    return reader.parts(states[2 * ("thinking_start" in names) + (last_end >= 0)])
 
 
 class _Reader:
     """Walks over texts and tags, knowing which part it is in."""
 
     def __init__(self) -> None:
-        self.part = "outside"
-        self.thinking: list[str] = []
-        self.open: list[str] = []
+        self.part = "before"
         self.answers: list[str] = []
-        self.before: list[str] = []
-        self.after: list[str] = []
+        self.texts: dict[str, list[str]] = {
+            part: [] for part in ("thinking", "open_thinking", "before", "after")
+        }
 
     def text(self, text: str) -> None:
         if self.part == "answer":
             self.answers[-1] += text
-        elif self.part == "thinking":
-            self.open.append(text)
         else:
-            has_answer = any(answer.strip() for answer in self.answers)
-            (self.after if has_answer else self.before).append(text)
+            self.texts[self.part].append(text)
 
     def tag(self, name: str, closes_later: bool) -> None:
+        in_thinking = self.part == "open_thinking"
         if name == "thinking_start":
-            self.part = "thinking"
+            self.part = "open_thinking"
         elif name == "thinking_end":
-            if self.part == "outside" and not self.thinking and not self.answers:
-                self.open, self.before = self.before, []  # the start was in the prompt
-                self.part = "thinking"
+            if self.part == "before" and not self.texts["thinking"] and not self.answers:
+                self.part = "open_thinking"  # the start was in the prompt
+                self.texts["open_thinking"], self.texts["before"] = self.texts["before"], []
             self.end_part()
-        elif name == "answer_start" and not (self.part == "thinking" and closes_later):
+        elif name == "answer_start" and not (in_thinking and closes_later):
             self.end_part()
             self.part = "answer"
             self.answers.append("")
         elif name == "answer_end":
-            if self.part == "answer" or not closes_later:
+            if not (in_thinking and closes_later):
                 self.end_part()
-            if self.part != "answer":
-                self.text("\n\n")
+            self.text("\n\n")
 
     def end_part(self) -> None:
-        if self.part == "thinking":
-            self.thinking += [*self.open, "\n\n"]
-            self.open = []
-        self.part = "outside"
+        if self.part == "open_thinking":
+            self.texts["thinking"] += [*self.texts["open_thinking"], "\n\n"]
+            self.texts["open_thinking"] = []
+        self.part = "after" if any(map(str.strip, self.answers)) else "before"
 
-    def finish(self, state: State) -> Parts:
-        return Parts(
-            state,
-            thinking="".join(self.thinking),
-            open_thinking="".join(self.open),
-            answers=tuple(self.answers),
-            before="\n\n".join(filter(str.strip, self.before)),
-            after="\n\n".join(filter(str.strip, self.after)),
-        )
+    def parts(self, state: State) -> Parts:
+        thinking, thought = ("".join(self.texts[p]) for p in ("thinking", "open_thinking"))
+        around = ("\n\n".join(filter(str.strip, self.texts[p])) for p in ("before", "after"))
+        return Parts(state, thinking, thought, tuple(self.answers), *around)
 
 
 def format_adherence(response: str, tags: Sequence[str]) -> Format:
@@ -182,16 +165,12 @@ def format_adherence(response: str, tags: Sequence[str]) -> Format:
     if not wanted:
         return Format(float("nan"), float("nan"), float("nan"))
     counts = [response.count(tag) for tag in wanted]
-    positions, at = [], 0
+    rest, soft = response, True
     for tag in wanted:
-        at = response.find(tag, at)
-        if at < 0:
-            break
-        positions.append(at)
-        at += len(tag)
-    soft = len(positions) == len(wanted)
-    strict = soft and all(n == 1 for n in counts) and not _outside(response, tags)
-    return Format(float(strict), float(soft), sum(n == 1 for n in counts) / len(wanted))
+        _, found, rest = rest.partition(tag)
+        soft = soft and bool(found)
+    strict = soft and set(counts) == {1} and not _outside(response, tags)
+    return Format(float(strict), float(soft), counts.count(1) / len(wanted))
 
 
 def _outside(response: str, tags: Sequence[str]) -> str:

@@ -44,18 +44,10 @@ def grade_many(
     workers = num_workers or os.cpu_count() or 1
     with tqdm(total=len(unique), desc="grading", disable=not progress) as bar:
         verdicts = _assess_all(list(unique.values()), workers, bar.update)
-    left = sorted(
-        {
-            _pair(v, i.reference)
-            for v, i in zip(verdicts, unique.values(), strict=True)
-            if v.undecided
-        }
-    )
+    pairs = [_pair(v, i.reference) for v, i in zip(verdicts, unique.values(), strict=True)]
+    left = sorted({pair for pair, v in zip(pairs, verdicts, strict=True) if v.undecided})
     known = dict(zip(left, _over(left, lambda pair: decided(*pair), workers), strict=True))
-    done = {
-        key: _decided(verdict, known.get(_pair(verdict, item.reference)))
-        for (key, item), verdict in zip(unique.items(), verdicts, strict=True)
-    }
+    done = dict(zip(unique, map(_decided, verdicts, map(known.get, pairs)), strict=True))
     return [done[key] for key in keys]
 
 

@@ -92,8 +92,9 @@ def in_asked_form(answer: str, reference: str, question: str) -> bool:
         return False
     left, right = answer.split("=")
     plain, asked = _squeezed(question), _squeezed(left)
-    places = [m.end() for m in re.finditer(re.escape(asked), plain)] if asked else []
-    return any(plain[end : end + 1] != "=" for end in places) and matches(right, reference) is True
+    after = plain.split(asked)[1:] if asked else []
+    is_asked = any(not rest.startswith("=") for rest in after)
+    return is_asked and matches(right, reference) is True
 
 
 def restates_given(answer: str, question: str, least: int = 5) -> bool:

@@ -78,7 +78,8 @@ def _near(
     allowed = [tolerance.absolute, abs(target) * tolerance.relative]
     if tolerance.digits:
         exponent = CTX.floor(CTX.log10(abs(target))) if target else 0
-        digits = len(re.sub(r"\D", "", _POWER.split(reference)[0]).lstrip("0")) or 1
+        spelled = "".join(filter(str.isdecimal, _POWER.split(reference)[0]))
+        digits = len(spelled.lstrip("0")) or 1
         allowed.append(CTX.mpf(10) ** (exponent - digits + 1) / 2)
     is_near = distance <= max(allowed) * (1 + CTX.mpf(10) ** -12)
     return bool(is_near and _DECIMAL.search(reference))

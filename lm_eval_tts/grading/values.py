@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ MAX_TERMS = 200
 MAX_BITS = 4_000
 
 Number = tuple[Any, Any]  # at the two points
-MadeOf = tuple[str, "tuple[Value | None, ...]"]
+MadeOf = tuple[str, "tuple[Value | None, ...]"]  # a function and its arguments
 
 
 class Unreadable(ValueError):
@@ -49,8 +49,7 @@ class Atom:
     """A factor that is not split further; the same for the same name.
 
     kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (with a sum, a limit
-    or an integral in it that only computer algebra can work out). made_of: of these two, the
-    function and its arguments.
+    or an integral in it that only computer algebra can work out).
     """
 
     __slots__ = ("kind", "made_of", "name", "number")
@@ -100,8 +99,11 @@ class Value(NamedTuple):
 
     @property
     def number(self) -> Number:
-        """What the value comes to at the two points."""
-        return _at(self, 0), _at(self, 1)
+        """What the value comes to at the two points. Raises TooLarge."""
+        first, second = (_approximate(self.bottom, point) for point in (0, 1))
+        if not first or not second:
+            raise TooLarge("division by zero")
+        return _approximate(self.top, 0) / first, _approximate(self.top, 1) / second
 
     @property
     def key(self) -> Hashable:
@@ -160,16 +162,6 @@ def binder(name: str, variable: str, *parts: Value | None) -> Value:
     """Return a sum, product, limit or integral over a variable; parts: its limits and its body."""
     label = f"{name}({variable},{','.join(str(part and part.key) for part in parts)})"
     return _single(Atom(label, "binder", pseudo_number(label), (f"{name} {variable}", parts)))
-
-
-def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
-    """Return a function of a value as an opaque atom."""
-    try:
-        first, second = argument.number
-        number = rule(first), rule(second)
-    except (ArithmeticError, ValueError, TypeError) as error:
-        raise TooLarge(name) from error
-    return opaque(name, (argument,), number)
 
 
 def add(a: Value, b: Value) -> Value:
@@ -271,13 +263,6 @@ def rational_power(base: Fraction, exponent: int) -> Fraction:
     return base**exponent
 
 
-def _at(value: Value, point: int) -> Any:
-    bottom = _approximate(value.bottom, point)
-    if not bottom:
-        raise TooLarge("division by zero")
-    return _approximate(value.top, point) / bottom
-
-
 def _approximate(total: Sum, point: int) -> Any:
     """What a sum comes to; zero where its terms cancel up to rounding."""
     terms = [_term(product, factor, point) for product, factor in total.items()]
@@ -288,9 +273,9 @@ def _approximate(total: Sum, point: int) -> Any:
 def _term(product: Product, factor: Fraction, point: int) -> Any:
     result = CTX.mpf(factor.numerator) / factor.denominator
     for atom, rate in product:
-        number = atom.number[point]
-        whole = rate.denominator == 1
-        result *= number ** (int(rate) if whole else CTX.mpf(rate.numerator) / rate.denominator)
+        is_whole = rate.denominator == 1
+        exponent = int(rate) if is_whole else CTX.mpf(rate.numerator) / rate.denominator
+        result *= atom.number[point] ** exponent
     return result
 
 
