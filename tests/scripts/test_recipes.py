@@ -3,9 +3,9 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from conftest import save_tiny_llama
 
@@ -42,8 +42,7 @@ CUT = ("--max_completion_length", 16)
 
 
 def recipe(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    result = forked.run(ROOT / "scripts" / f"{name}.py", *arguments, cwd=ROOT)
     if check:
         assert result.returncode == 0, result.stderr[-3000:]
     return result
