@@ -1,8 +1,8 @@
 """What forked.py has in memory: all that a run of lm_eval imports, and its index of tasks."""
 
 import datasets  # noqa: F401
-import lm_eval._cli.harness
-import lm_eval.evaluator
+import lm_eval._cli.harness  # noqa: F401
+import lm_eval.evaluator  # noqa: F401
 import trl  # noqa: F401
 from lm_eval.tasks import TaskManager
 

@@ -15,7 +15,7 @@ FILE = "LM_EVAL_TTS_TEST_TASKS"
 
 
 def index_once(index) -> None:
-    """Have the index (the module `lm_eval.tasks._index`) take lm_eval's own tasks as found before."""
+    """Have `lm_eval.tasks._index` take the tasks of lm_eval itself as found before."""
     build, stock = index.TaskIndex.build, Path(index.__file__).parent
 
     @functools.cache
