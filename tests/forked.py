@@ -42,6 +42,13 @@ def run(
     return subprocess.CompletedProcess([program, *arguments], process.exitcode, out, err)
 
 
+def command(words: list[str], check: bool) -> None:
+    """Run a command that begins with Python, as `subprocess.run`; what it prints is left out."""
+    done = run(*(words[2:] if words[1] == "-m" else words[1:]))
+    if check:
+        done.check_returncode()
+
+
 def _be(words: list[str], folder: Path, cwd: Path, env: Mapping[str, str]) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
