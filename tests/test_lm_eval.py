@@ -66,10 +66,9 @@ LM_EVAL = [sys.executable, "-m", "lm_eval"]
 
 
 def test_tasks_are_listed_and_valid(data):
-    listed = command(*LM_EVAL, "ls", "tasks", data=data).stdout
-    for name in ("aime24_budget", "math500_progressive", "tts_gpqa_main", "tts_budget"):
-        assert name in listed
-    valid = command(*LM_EVAL, "validate", "--tasks", "aime24_budget", data=data)
+    assert "tts_budget" in command(*LM_EVAL, "ls", "tags", data=data).stdout
+    names = "aime24_budget,math500_progressive,tts_gpqa_main"
+    valid = command(*LM_EVAL, "validate", "--tasks", names, data=data)
     assert "All tasks found and valid" in valid.stdout
 
 
