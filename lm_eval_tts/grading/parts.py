@@ -117,7 +117,7 @@ class _Reader:
     """Walks over texts and tags, knowing which part it is in."""
 
     def __init__(self) -> None:
-        self.part = "before"
+        self.part = self.outside = "before"
         self.answers: list[str] = []
         self.texts: dict[str, list[str]] = {
             part: [] for part in ("thinking", "open_thinking", "before", "after")
@@ -151,7 +151,9 @@ class _Reader:
         if self.part == "open_thinking":
             self.texts["thinking"] += [*self.texts["open_thinking"], "\n\n"]
             self.texts["open_thinking"] = []
-        self.part = "after" if any(map(str.strip, self.answers)) else "before"
+        if self.part == "answer" and self.answers[-1].strip():
+            self.outside = "after"
+        self.part = self.outside
 
     def parts(self, state: State) -> Parts:
         thinking, thought = ("".join(self.texts[p]) for p in ("thinking", "open_thinking"))
