@@ -38,6 +38,8 @@ class Common:
 
     strategy: str = "single"
     """A name or place that `strategies.registry` knows."""
+    preset: str | None = None
+    """A published method, by a name of prompts.yaml or of `prompt_file`: its settings win."""
     prompt_style: str | None = None
     """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
@@ -52,6 +54,8 @@ class Common:
     answer_end: str | None = None
     cut_text: str | None = None
     """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
+    until_thinking: str | None = None
+    """Ends a thought that is forced, where less than thinking_end does."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None
@@ -129,7 +133,7 @@ def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Setti
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
     """
-    given = _without_beams(_one_max_tokens(given))
+    given = _with_preset(_without_beams(_one_max_tokens(given)))
     name = str(given.get("strategy", "single"))
     kind = find_strategy(name)
     own, shared = names_in(kind), names_in(Common)
@@ -142,6 +146,27 @@ def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Setti
     settings = _settings(common, strategy, family)
     strategy.check(settings.delimiters, settings.sampling)
     return settings
+
+
+def _with_preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Lay a published method's settings over those of the task and the user; say what they replace.
+
+    Those that the strategy does not have are left out.
+    """
+    if (name := given.get("preset")) is None:
+        return given
+    preset = load_prompts(given.get("prompt_file")).method(str(name))
+    strategy = str(preset["all"].get("strategy", given.get("strategy", "single")))
+    known = names_in(find_strategy(strategy)) | names_in(Common)
+    wanted = {**preset["all"], **preset.get(strategy, {})}
+    for key in wanted.keys() - known:
+        if key not in setting_names():
+            raise unknown_name(f"setting of preset {name!r}", key, known)
+        del wanted[key]
+    for key, value in wanted.items():
+        if key in given and str(given[key]) != str(value):
+            logger.warning("preset=%s has %s=%s: %s has no effect", name, key, value, given[key])
+    return {**given, **wanted}
 
 
 def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:

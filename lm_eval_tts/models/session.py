@@ -170,6 +170,7 @@ class Session:
                 seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
                 self._check_tags(given, seen[key])
+                self._check_masking(seen[key])
             return seen[key]
 
         return read
@@ -182,6 +183,18 @@ class Session:
                 f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
                 "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
                 "does not think with them"
+            )
+
+    def _check_masking(self, settings: Settings) -> None:
+        """Raise SettingsError where an end of several tokens is to be masked, and cannot be."""
+        end = settings.delimiters.ending
+        if not settings.strategy.masks_thinking_end or self._abilities.masks_strings:
+            return
+        if (size := len(self.checkpoint.text.encode(end))) > 1:
+            raise SettingsError(
+                f"the end of the thinking, {end!r}, is {size} tokens, and {self._abilities.name} "
+                "can mask one: leave out min_tokens=, min_thinking_by=masking and an empty "
+                "wait_text=, or use tts-hf or tts-vllm"
             )
 
     def abilities(self) -> Abilities:

@@ -164,13 +164,7 @@ def prompt_and_response(session: Session, thought: str, ends: bool = True) -> tu
             return "yes"
         return thought + marks.thinking_end.strip() if ends else thought * 20
 
-    engine = ScriptedEngine(write, tokenizer=text, max_length=40_000)
-    eos = 4_000_000
-    engine._requests.eos_token_ids = frozenset({eos})
-    engine._script = lambda op, seed, limit: (
-        *text.encode(write(text.decode(op.token_ids), seed)),
-        eos,
-    )
+    engine = ScriptedEngine(write, tokenizer=text, max_length=40_000, eos_token_id=4_000_000)
     trace = run_one(plan.settings.strategy.run(plan.request), engine).value
     return text.decode(trace.prompt), text.decode(trace.response_ids)
 

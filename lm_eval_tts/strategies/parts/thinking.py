@@ -54,10 +54,15 @@ def note_context(request: Request, trace: Trace, budget: int, room: Room) -> Tra
     return replace(trace, out_of_context=True) if cut else trace
 
 
-def think(request: Request, trace: Trace, max_tokens: int) -> Program[Completion]:
-    """Think on, up to `max_tokens` (>= 1), until the model ends its thinking or its turn."""
-    end = request.delimiters.thinking_end
-    return (yield from _generate_until(request, trace, max_tokens, end, (end.strip(),)))
+def think(
+    request: Request, trace: Trace, max_tokens: int, min_tokens: int = 0
+) -> Program[Completion]:
+    """Think on, up to `max_tokens` (>= 1), until the model ends its thinking or its turn.
+
+    min_tokens: those in which neither can come.
+    """
+    end = request.delimiters.ending
+    return (yield from _generate_until(request, trace, max_tokens, end, (end,), min_tokens))
 
 
 def ending_room(request: Request, end: str) -> int:
@@ -66,7 +71,12 @@ def ending_room(request: Request, end: str) -> int:
 
 
 def _generate_until(
-    request: Request, trace: Trace, max_tokens: int, end: str, stop: tuple[str, ...]
+    request: Request,
+    trace: Trace,
+    max_tokens: int,
+    end: str,
+    stop: tuple[str, ...],
+    min_tokens: int = 0,
 ) -> Program[Completion]:
     """Generate up to `max_tokens`; the delimiter `end` may end after them."""
     ending = ending_room(request, end)
@@ -76,6 +86,7 @@ def _generate_until(
         stop=stop,
         sampling=request.sampling,
         logprobs=request.logprobs,
+        min_tokens=min(min_tokens, max_tokens + ending),
     )
     return completion.within(max_tokens, ending)
 
