@@ -100,7 +100,7 @@ def test_an_end_of_several_tokens_that_a_server_cannot_mask_is_refused_before_an
     for settings in ({"wait_text": ""}, {"min_tokens": 1}, {"min_thinking_by": "masking"}):
         given = {**BUDGET, "min_thinking_tokens": 2, **settings}
         with pytest.raises(
-            SettingsError, match="the end of the thinking, '</think>', is .* tokens"
+            SettingsError, match=r"the end of the thinking, '</think>', is .* tokens"
         ):
             lm.generate_until([instance("2+2?", **given)], disable_tqdm=True)
     assert len(server.calls) == calls
