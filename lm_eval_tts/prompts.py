@@ -51,10 +51,11 @@ class PromptStyle:
 class FamilyRule:
     """How models that think in a way of their own are known; see `families` in `prompts.yaml`."""
 
-    delimiters: str
+    delimiters: str = "none"
     template: str = ""
     prompt: str = ""
     token: str = ""
+    question: str = ""
 
     def fits(self, template: str, prompt: str, tokens: Collection[str]) -> bool:
         """Say whether the marks are in a chat template, a prompt made by it, and its tokens."""

@@ -27,8 +27,8 @@ class ModelFamily:
 
     delimiters: str | None = None
     """A preset; None leaves it to the prompt style."""
-    unknown_tags: tuple[str, ...] = ()
-    """Tokens that look like tags of a thinking that no preset knows."""
+    question: str = ""
+    """Why it cannot be known whether and how it thinks."""
     turn_end: int | None = None
     """The id that the template ends a turn with."""
     thinking: str = "absent"
@@ -72,9 +72,10 @@ def find_family(chat: TemplateChat) -> ModelFamily:
     name = rule.delimiters if rule and rule.delimiters != "none" else None
     known = " ".join(f"{m.thinking_start}{m.thinking_end}" for m in prompts.delimiters.values())
     strange = sorted(tag for tag in tokens if ABOUT_THINKING.search(tag) and tag not in known)
+    unknown = f"its tokens {', '.join(strange)} are in no preset" if strange else ""
     return ModelFamily(
         name,
-        () if rule else tuple(strange),
+        rule.question if rule else unknown,
         _turn_end(chat, prompts.preset(name or "none"), tokens),
         thinking_in(prompt, QUESTION[-1]["content"], prompts.preset(name or "qwen3")),
         "strftime_now" in template,

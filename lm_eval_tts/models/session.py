@@ -178,11 +178,11 @@ class Session:
     def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
         """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
         named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
-        if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
+        if self.family.question and settings.strategy.needs_thinking_end and not named:
             raise SettingsError(
-                f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
-                "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
-                "does not think with them"
+                f"how does this model think? That is not known, since {self.family.question}: set "
+                "delimiters= to its preset, or thinking_start= and thinking_end=, or "
+                "delimiters=think if it does not think by itself"
             )
 
     def _check_masking(self, settings: Settings) -> None:
