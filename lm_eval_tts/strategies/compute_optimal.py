@@ -36,7 +36,8 @@ class ComputeOptimal(BeamSettings):
     """
 
     table: str | None = None
-    """A YAML file like compute_optimal.yaml; None is the published rule."""
+    """A YAML file like compute_optimal.yaml, or one of the tables in that: "aime24" or
+    "r1-distill", None for its first."""
     policy_size: float | None = None
     """In billions of parameters; None is what the model reports."""
     probes: int = 4
