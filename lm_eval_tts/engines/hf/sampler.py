@@ -195,11 +195,7 @@ def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
     return Sampler().sample(logits, draws)
 
 
-def note_sampled(
-    rows: Sequence[BatchRow],
-    choices: Sequence[Choice],
-    requests: Requests,
-) -> None:
+def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], requests: Requests) -> None:
     """Append what was drawn to the rows that are not done.
 
     A row whose logits are not numbers fails, and the others go on.
