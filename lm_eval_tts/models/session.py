@@ -31,7 +31,7 @@ from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.families import ModelFamily, find_family
+from lm_eval_tts.models.families import ModelFamily, check_ending, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
@@ -169,33 +169,10 @@ class Session:
                 given = {**self.defaults, **kwargs}
                 seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
-                self._check_tags(given, seen[key])
-                self._check_masking(seen[key])
+                check_ending(seen[key], given, self.family, self._abilities, self.checkpoint.text)
             return seen[key]
 
         return read
-
-    def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
-        """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
-        named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
-        if self.family.question and settings.strategy.needs_thinking_end and not named:
-            raise SettingsError(
-                f"how does this model think? That is not known, since {self.family.question}: set "
-                "delimiters= to its preset, or thinking_start= and thinking_end=, or "
-                "delimiters=think if it does not think by itself"
-            )
-
-    def _check_masking(self, settings: Settings) -> None:
-        """Raise SettingsError where an end of several tokens is to be masked, and cannot be."""
-        end = settings.delimiters.ending
-        if not settings.strategy.masks_thinking_end or self._abilities.masks_strings:
-            return
-        if (size := len(self.checkpoint.text.encode(end))) > 1:
-            raise SettingsError(
-                f"the end of the thinking, {end!r}, is {size} tokens, and {self._abilities.name} "
-                "can mask one: leave out min_tokens=, min_thinking_by=masking and an empty "
-                "wait_text=, or use tts-hf or tts-vllm"
-            )
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
