@@ -48,9 +48,10 @@ def open_thinking(request: Request) -> Trace:
 
 
 def note_context(request: Request, trace: Trace, budget: int, room: Room) -> Trace:
-    """Mark a trace whose thinking the context window cut short of its budget."""
+    """Mark a trace whose thinking the context cut short of its budget, or any limit to nothing."""
     ended = bool(trace.num_tokens("thinking")) and not trace.truncated("thinking")
-    cut = request.context_limited and budget > room.thinking and not ended
+    short = request.context_limited or not room.thinking
+    cut = short and budget > room.thinking and not ended
     return replace(trace, out_of_context=True) if cut else trace
 
 
