@@ -1,4 +1,4 @@
-"""Whole runs of the stock lm_eval command, in processes of their own."""
+"""Whole runs of the stock lm_eval command."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -55,27 +56,26 @@ def results_of(output: Path) -> dict:
     return json.loads(path.read_text())["results"]
 
 
-def evaluate(launcher: list[str], checkpoint: Path, tasks: str, output: Path, data: Path, *more):
-    """Run `lm_eval --model tts-hf` and return its standard output."""
+def evaluation(checkpoint: Path, tasks: str, output: Path, *more) -> list:
+    """What follows `lm_eval`."""
     arguments = ["--model", "tts-hf", "--model_args", f"pretrained={checkpoint}", "--tasks", tasks]
-    arguments += ["--output_path", output, "--log_samples", "--device", "cpu", *more]
-    return command(*launcher, *arguments, data=data).stdout
+    return [*arguments, "--output_path", output, "--log_samples", "--device", "cpu", *more]
 
 
 LM_EVAL = [sys.executable, "-m", "lm_eval"]
 
 
 def test_tasks_are_listed_and_valid(data):
-    listed = command(*LM_EVAL, "ls", "tasks", data=data).stdout
-    for name in ("aime24_budget", "math500_progressive", "tts_gpqa_main", "tts_budget"):
-        assert name in listed
-    valid = command(*LM_EVAL, "validate", "--tasks", "aime24_budget", data=data)
+    assert "tts_budget" in command(*LM_EVAL, "ls", "tags", data=data).stdout
+    names = "aime24_budget,math500_progressive,tts_gpqa_main"
+    valid = forked.run("lm_eval", "validate", "--tasks", names, LM_EVAL_TTS_DATA=str(data))
     assert "All tasks found and valid" in valid.stdout
 
 
 def test_the_bare_command_ends_with_lm_evals_table_and_files(tiny_checkpoint, data, tmp_path):
     tasks = "aime24_budget,aime24_progressive,gpqa_main_cod"
-    table = evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path, data, "--gen_kwargs", SMALL)
+    arguments = evaluation(tiny_checkpoint, tasks, tmp_path, "--gen_kwargs", SMALL)
+    table = command(*LM_EVAL, *arguments, data=data).stdout
     assert "|aime24_budget" in table
     assert "exact_match" in table
     results = results_of(tmp_path)
@@ -96,8 +96,9 @@ def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
     accelerate += ["--dynamo_backend", "no", "-m", "lm_eval"]
     more = ["--gen_kwargs", f"{SMALL},do_sample=True,temperature=1.0"]
     tasks = "aime24_budget,aime24_r1"
-    evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path / "one", data, *more)
-    evaluate(accelerate, tiny_checkpoint, tasks, tmp_path / "two", data, *more)
+    arguments = evaluation(tiny_checkpoint, tasks, tmp_path / "one", *more)
+    forked.run("lm_eval", *arguments, LM_EVAL_TTS_DATA=str(data)).check_returncode()
+    command(*accelerate, *evaluation(tiny_checkpoint, tasks, tmp_path / "two", *more), data=data)
     for task in tasks.split(","):
         one, two = samples_of(tmp_path / "one", task), samples_of(tmp_path / "two", task)
         assert [s["resps"][0][0] for s in one] == [s["resps"][0][0] for s in two]
@@ -106,14 +107,18 @@ def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
         assert have["total_tokens,none"] == pytest.approx(want["total_tokens,none"])
 
 
-def test_simple_evaluate_knows_the_model_by_its_name(tiny_checkpoint, data):
-    code = (
-        "import lm_eval\n"
-        "r = lm_eval.simple_evaluate(model='tts-hf', tasks=['aime24_standard'], limit=2,\n"
-        f"    model_args='pretrained={tiny_checkpoint},device=cpu', gen_kwargs='max_gen_toks=9')\n"
-        "print(r['results']['aime24_standard']['answer_tokens,none'])"
+def test_simple_evaluate_knows_the_model_by_its_name(tiny_checkpoint, data, monkeypatch):
+    import lm_eval
+
+    monkeypatch.setenv("LM_EVAL_TTS_DATA", str(data))
+    results = lm_eval.simple_evaluate(
+        model="tts-hf",
+        tasks=["aime24_standard"],
+        limit=2,
+        model_args=f"pretrained={tiny_checkpoint},device=cpu",
+        gen_kwargs="max_gen_toks=9",
     )
-    assert float(command(sys.executable, "-c", code, data=data).stdout.split()[-1]) <= 9
+    assert results["results"]["aime24_standard"]["answer_tokens,none"] <= 9
 
 
 def test_the_explicit_command_works_where_the_hook_is_off(data):
@@ -128,6 +133,6 @@ def test_the_explicit_command_works_where_the_hook_is_off(data):
 def test_a_wrong_setting_ends_the_run_before_the_model_is_loaded(tiny_checkpoint, data):
     arguments = ["--model", "tts-hf", "--tasks", "aime24_budget", "--model_args"]
     model_args = f"pretrained={tiny_checkpoint},wait_tex=Hmm"
-    result = command(*LM_EVAL, *arguments, model_args, data=data, check=False)
+    result = forked.run("lm_eval", *arguments, model_args, LM_EVAL_TTS_DATA=str(data))
     assert result.returncode != 0
     assert "did you mean 'wait_text'" in result.stderr
