@@ -121,7 +121,7 @@ def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bo
     return instruction in rendered.text and (forced or all(line in rendered.text for line in kept))
 
 
-def check_ending(
+def check_thinking_end(
     settings: Settings,
     given: Container[str],
     family: ModelFamily,

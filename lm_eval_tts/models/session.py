@@ -31,7 +31,7 @@ from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.families import ModelFamily, check_ending, find_family
+from lm_eval_tts.models.families import ModelFamily, check_thinking_end, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
@@ -169,7 +169,9 @@ class Session:
                 given = {**self.defaults, **kwargs}
                 seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
-                check_ending(seen[key], given, self.family, self._abilities, self.checkpoint.text)
+                check_thinking_end(
+                    seen[key], given, self.family, self._abilities, self.checkpoint.text
+                )
             return seen[key]
 
         return read
