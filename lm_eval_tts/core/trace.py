@@ -128,7 +128,7 @@ class Trace:
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
     out_of_context: bool = False
-    """The context window ended before the budget that was asked for, or no room was left to think."""
+    """The context window ended before the budget that was asked for, or left no room to think."""
     tries: int = 1
     """Completions of thinking that were sampled for this trace (rejection sampling)."""
     points: tuple[tuple[str, Trace], ...] = ()

@@ -62,8 +62,8 @@ def think(
 
     min_tokens: those in which neither can come.
     """
-    end = request.delimiters.ending
-    return (yield from _generate_until(request, trace, max_tokens, end, (end,), min_tokens))
+    stop = (request.delimiters.ending,)
+    return (yield from _generate_until(request, trace, max_tokens, stop, min_tokens))
 
 
 def ending_room(request: Request, end: str) -> int:
@@ -72,19 +72,14 @@ def ending_room(request: Request, end: str) -> int:
 
 
 def _generate_until(
-    request: Request,
-    trace: Trace,
-    max_tokens: int,
-    end: str,
-    stop: tuple[str, ...],
-    min_tokens: int = 0,
+    request: Request, trace: Trace, max_tokens: int, stop: tuple[str, ...], min_tokens: int = 0
 ) -> Program[Completion]:
-    """Generate up to `max_tokens`; the delimiter `end` may end after them."""
-    ending = ending_room(request, end)
+    """Generate up to `max_tokens`; the first stop string, if it is one, may end after them."""
+    ending = ending_room(request, stop[0])
     completion = yield from generate(
         trace.token_ids,
         max_tokens=max_tokens + ending,
-        stop=stop,
+        stop=tuple(filter(None, stop)),
         sampling=request.sampling,
         logprobs=request.logprobs,
         min_tokens=min(min_tokens, max_tokens + ending),
@@ -102,12 +97,12 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
     else:
         trace = _end(request, trace, marks.thinking_end, ended, marks.answer_start)
     answer_end = marks.answer_end.strip()
-    stop = (*((answer_end,) if answer_end else ()), *request.until)
-    completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+    stop = (answer_end, *request.until)
+    completion = yield from _generate_until(request, trace, max_tokens, stop)
     while goes_on(request, trace, completion) and len(completion.sampled_ids) < max_tokens:
         max_tokens -= len(completion.sampled_ids)
         trace = trace.add(as_written(completion, completion.stop), "answer")
-        completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+        completion = yield from _generate_until(request, trace, max_tokens, stop)
     trace = trace.add(completion, "answer")
     return _end(request, trace, marks.answer_end, completion.stop == answer_end)
 
