@@ -36,6 +36,13 @@ class Delimiters:
     cut_text: str = ""
     """Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
     breaks that it begins with are left out as far as the thought ends with them."""
+    until_thinking: str = ""
+    """What ends a thought that is forced, where less than `thinking_end` does."""
+
+    @property
+    def ending(self) -> str:
+        """What a forced thought is searched for to end it."""
+        return (self.until_thinking or self.thinking_end).strip()
 
     @property
     def tags(self) -> tuple[str, str, str, str]:
@@ -121,7 +128,7 @@ class Trace:
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
     out_of_context: bool = False
-    """The context window ended before the budget that was asked for."""
+    """The context window ended before the budget that was asked for, or left no room to think."""
     tries: int = 1
     """Completions of thinking that were sampled for this trace (rejection sampling)."""
     points: tuple[tuple[str, Trace], ...] = ()
@@ -145,7 +152,7 @@ class Trace:
     def _append(self, segment: Segment) -> Trace:
         return (
             replace(self, segments=(*self.segments, segment))
-            if segment.token_ids or (segment.finish_reason)
+            if segment.token_ids or segment.finish_reason or segment.phase == "thinking"
             else self
         )
 

@@ -76,10 +76,7 @@ class SlotModel:
         """Run a forward that was prepared, with its parcel on the model's device."""
         positions, slots = numbers["positions"], numbers["slots"]
         self.cache.window = SlotWindow(
-            rows=step.rows or slots[:, 0],
-            slots=slots,
-            places=numbers["places"],
-            width=step.width,
+            rows=step.rows or slots[:, 0], slots=slots, places=numbers["places"], width=step.width
         )
         with self.rope.choosing(step.num_long, numbers), grouped_heads(self.model):
             return self.model(

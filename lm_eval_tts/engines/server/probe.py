@@ -7,15 +7,7 @@ from typing import Any, NamedTuple
 from lm_eval_tts.core.program import Generate, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
-from lm_eval_tts.engines.server.wire import (
-    CHAT,
-    IDS,
-    STRICT,
-    STRICT_CHAT,
-    TEXT,
-    TOKENS,
-    Dialect,
-)
+from lm_eval_tts.engines.server.wire import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS, Dialect
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 
 CANDIDATES = (TOKENS, TEXT, STRICT, CHAT, STRICT_CHAT)  # the best first
