@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)  # a strategy, and how to try it out
+STRATEGIES = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+# A strategy, and how to try it out.
+BLOCKS = re.findall(r"```python\n(.*?)```", README + STRATEGIES, re.S)
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("lm_eval_tts/**/*.md")]
 
 
@@ -26,7 +28,7 @@ def draft(tmp_path: Path, monkeypatch) -> Path:
 
 
 def test_the_example_strategy_runs_without_a_model(draft: Path, capsys):
-    exec(compile(BLOCKS[1], "README.md", "exec"), {})
+    exec(compile(BLOCKS[1], "strategies.md", "exec"), {})
     assert "x = 4\n\nThe answer is 4 Cost(num_engine_calls=4" in capsys.readouterr().out
 
 
@@ -52,7 +54,10 @@ def test_every_file_that_a_page_names_is_there(page: Path):
 
 
 def test_the_file_tree_is_the_real_one():
-    for name in re.findall(r"^  (\w+)(?:\.py|/) ", README, re.M):
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = re.findall(r"^  (\w+)(?:\.py|/) ", page, re.M)
+    assert "strategies" in names
+    for name in names:
         assert list((ROOT / "lm_eval_tts").glob(f"{name}*")), name
 
 
@@ -62,8 +67,7 @@ def test_every_strategy_and_its_settings_are_in_the_table():
 
     from lm_eval_tts.strategies import BUILT_IN, find_strategy
 
-    page = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
-    section = page.split("\n## ")[0]
+    section = STRATEGIES.split("\n## ")[0]
     for name in BUILT_IN:
         (row, *_) = re.findall(rf"^\| `{name}` \|.*$", section, re.M)
         kind = find_strategy(name)
