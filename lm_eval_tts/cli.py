@@ -4,8 +4,6 @@ Each subcommand is one entry in COMMANDS: what it is for, a function that adds i
 that runs it and returns an exit code: 0 done, 1 a regression was found, 2 bad input or undecided.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

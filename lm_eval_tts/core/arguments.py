@@ -3,10 +3,7 @@
 An argument that says where a model runs, how fast, or what to do after a failure does not decide:
 runs that differ in it alone are runs of one setup. What only rounds otherwise, such as another
 batch size, kernel or number of devices, does not decide either; another type of numbers does.
-An argument that is not listed decides.
-"""
-
-from __future__ import annotations
+An argument that is not listed decides."""
 
 _DECIDING = (
     # The checkpoint and its prompt. Results have pretrained, model, path, peft, lora_local_path and

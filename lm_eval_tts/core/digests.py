@@ -1,7 +1,5 @@
 """Short digests that tell weights, tokenizers, texts and files apart. Knows no setting."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -38,11 +36,9 @@ def json_key(value: Any, **options: Any) -> str:
 
 
 def weights_digest(model: Any) -> str:
-    """Return a digest of the names, shapes and all bytes of the tensors of a torch module.
-
-    Every byte counts, as one row of an embedding decides tokens too. Tensors are summed up where
-    they are, a GPU's on the GPU; those that are not in memory count by name and shape alone.
-    """
+    """Return a digest of the names, shapes and all bytes of the tensors of a torch module. Every
+    byte counts, as one row of an embedding decides tokens too. Tensors are summed up where they
+    are, a GPU's on the GPU; those that are not in memory count by name and shape alone."""
     state = hashlib.blake2b(digest_size=6)
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         state.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -53,9 +49,7 @@ def weights_digest(model: Any) -> str:
 
 def _checksums(tensor: Any) -> list[int]:
     """Return a sum of each block of a tensor's bytes in which every word has a weight of its own.
-
-    Weights are odd, so that no change of one word leaves a sum modulo 2**64 as it was.
-    """
+    Weights are odd, so that no change of one word leaves a sum modulo 2**64 as it was."""
     import torch
 
     data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
@@ -67,9 +61,7 @@ def _checksums(tensor: Any) -> list[int]:
 
 def config_digest(model: Any) -> str:
     """Return a digest of what a transformers or PEFT model is built by: scales, norms, rotation.
-
-    Where it was loaded from, and by which version, is left out.
-    """
+    Where it was loaded from, and by which version, is left out."""
     adapters = getattr(model, "peft_config", None) or {}
     configs = [model.config.to_dict(), *(adapters[name].to_dict() for name in sorted(adapters))]
     kept = [{k: v for k, v in c.items() if k not in _PLACES and k[0] != "_"} for c in configs]
@@ -89,10 +81,8 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def files_digest(folder: str | Path) -> str:
-    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere.
-
-    A file that was read before and has the size, time and inode of then is not read again.
-    """
+    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere. A
+    file that was read before and has the size, time and inode of then is not read again."""
     known = _read_known()
     found = {}
     for path in sorted(path for path in Path(folder).iterdir() if path.is_file()):

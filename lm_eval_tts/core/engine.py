@@ -1,8 +1,7 @@
 """The protocol between the scheduler and whatever continues token sequences.
 
 An engine gets token ids and gives token ids. It finds shared prefixes by itself: *continue* is the
-same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice.
-"""
+same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

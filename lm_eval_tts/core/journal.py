@@ -7,8 +7,7 @@ The first record tells the run; one of another run is refused. A record is in th
 result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
 last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
 record is. Every rank reads all files, so a run may continue with another number of ranks. Links
-are not followed to write. Knows nothing of engines or of what is stored.
-"""
+are not followed to write. Knows nothing of engines or of what is stored."""
 
 from __future__ import annotations
 
@@ -51,11 +50,9 @@ class Journal:
 
     def __init__(self, folder: str | Path, run: Facts, rank: int = 0) -> None:
         """Open the folder's journal, or begin one.
-
-        run: what makes results of two runs differ; names and values are shown to the user.
-        Raises SettingsError where the folder cannot be written, another process writes it, or it
-        is the journal of another run.
-        """
+        run: what makes results of two runs differ; names and values are shown to the user. Raises
+        SettingsError where the folder cannot be written, another process writes it, or it is the
+        journal of another run."""
         self.folder = Path(folder).expanduser()
         check_writable("journal", self.folder)
         self._run = dict(run)
@@ -113,10 +110,8 @@ class Journal:
         self._places.pop(key, None)
 
     def add(self, key: str, result: Any) -> bool:
-        """Append a result, anything that JSON can tell; False if the key has one, which stays.
-
-        A full disk is no error: what cannot be written is kept, and tried again with the next.
-        """
+        """Append a result, anything that JSON can tell; False if the key has one, which stays. A
+        full disk is no error: what cannot be written is kept, and tried again with the next."""
         if key in self._places or key in self._unwritten:
             return False
         self._unwritten[key] = make_record(key, result)
@@ -125,10 +120,8 @@ class Journal:
 
     def check_task(self, task: str, settings: Facts, documents: Facts) -> None:
         """Note what a task was asked for, or compare with what was noted.
-
-        documents: a digest of each prompt, by document; new ones may join.
-        Raises SettingsError for other settings, or another prompt of a document.
-        """
+        documents: a digest of each prompt, by document; new ones may join. Raises SettingsError for
+        other settings, or another prompt of a document."""
         known = self._tasks.get(task, {"settings": settings, "documents": {}})
         if known["settings"] != settings:
             raise self._refusal(f"task {task}", known["settings"], settings)

@@ -1,10 +1,7 @@
 """The one table of metrics: what each is called, which way is better, and where it is shown.
 
 A new metric is a row here and the place where it is computed. Responses, the leaderboard and its
-page, `compare`, `gate` and `curve` read the table; a test holds the task files to it.
-"""
-
-from __future__ import annotations
+page, `compare`, `gate` and `curve` read the table; a test holds the task files to it."""
 
 import math
 from dataclasses import dataclass

@@ -35,11 +35,9 @@ class RewardModel(Protocol):
     """Answers `Score` ops; a model with weights and a Python function do it alike."""
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
-        """Return the scores of each item, in order.
-
-        An item that cannot be scored (too long, no text) is a RequestError in its place; the
-        others are not touched by it. Scores do not depend on what else is scored, now or before.
-        """
+        """Return the scores of each item, in order. An item that cannot be scored (too long, no
+        text) is a RequestError in its place; the others are not touched by it. Scores do not depend
+        on what else is scored, now or before."""
 
 
 class LoadedRewardModel(RewardModel, Protocol):

@@ -3,8 +3,7 @@
 There are no rounds, so a straggler delays only itself. Programs are started when the engine has
 room, so a run of any size holds only the unfinished ones in memory. Scores are asked for together,
 over all programs, whenever the engine could take more work. Knows the ops and the protocols of
-engine and reward model; nothing of strategies, tokens or text.
-"""
+engine and reward model; nothing of strategies, tokens or text."""
 
 from __future__ import annotations
 
@@ -24,23 +23,17 @@ from lm_eval_tts.errors import RequestError, SettingsError
 
 @dataclass(slots=True)
 class Cost:
-    """What a program spent, counted so that nothing depends on what runs beside it.
-
-    The reward model's time does, and so does what it need not read again: it counts these itself.
-    """
+    """What a program spent, counted so that nothing depends on what runs beside it. The reward
+    model's time does, and so does what it need not read again: it counts these itself."""
 
     num_engine_calls: int = 0
+    # Tokens sent to the engine, whether or not it had some of them cached.
     num_prompt_tokens: int = 0
-    """Tokens sent to the engine, whether or not it had some of them cached."""
     num_sampled_tokens: int = 0
-    num_scores: int = 0
-    """Responses that the reward model was asked about."""
-    num_scorer_tokens: int = 0
-    """Tokens of their texts."""
-    num_unrated: int = 0
-    """Responses that it could not rate."""
-    unrated: str = ""
-    """Why it could not, for the first of them."""
+    num_scores: int = 0  # responses that the reward model was asked about
+    num_scorer_tokens: int = 0  # tokens of their texts
+    num_unrated: int = 0  # responses that it could not rate
+    unrated: str = ""  # why it could not, for the first of them
 
     def count_rating(self, result: StepScores | RequestError) -> None:
         """Count what the reward model said of a response."""
@@ -57,18 +50,15 @@ class Job(Generic[T]):
     """A program to run."""
 
     program: Program[T]
-    seed: int
-    """Fixes everything it samples, whatever runs beside it."""
+    seed: int  # fixes everything it samples, whatever runs beside it
 
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T]):
     """What became of a program."""
 
-    job: int
-    """The number of its job, in the order they were given."""
-    value: T | RequestError
-    """What it returned, or the error that ended it."""
+    job: int  # the number of its job, in the order they were given
+    value: T | RequestError  # what it returned, or the error that ended it
     cost: Cost
 
 
@@ -85,21 +75,17 @@ class _Frame:
     program: Program[Any]
     seed: int
     cost: Cost
-    deliver: Callable[[Any], None]
-    """Takes its value."""
+    deliver: Callable[[Any], None]  # takes its value
     num_ops: int = 0
-    request_id: int | None = None
-    """Of what the engine is doing for it."""
+    request_id: int | None = None  # of what the engine is doing for it
     cancelled: bool = False
     num_spawned: int = 0
+    # The number of the first child since its last op, from which seeds are counted.
     siblings_from: int = 0
-    """The number of the first child since its last op, from which seeds are counted."""
+    # What it has spawned and is under way, by number.
     children: dict[int, _Frame] = field(default_factory=dict)
-    """What it has spawned and is under way, by number."""
-    values: dict[int, Any] = field(default_factory=dict)
-    """Of the children that ended."""
-    joining: tuple[int, ...] | None = None
-    """The numbers that it waits for, if it does."""
+    values: dict[int, Any] = field(default_factory=dict)  # of the children that ended
+    joining: tuple[int, ...] | None = None  # the numbers that it waits for, if it does
 
 
 class _Scheduler:
@@ -250,14 +236,11 @@ def run(
     jobs: Iterable[Job[T]], engine: Engine, reward_model: RewardModel | None = None
 ) -> Iterator[Result[T]]:
     """Run programs over an engine and yield their results as they finish.
-
     reward_model: answers Score ops. Nothing is gained by asking it while the engine has all the
-    work it can take, so scores wait for that and go in larger batches.
-
-    A program whose request cannot be served may catch the RequestError where it yielded the op;
-    if it does not, the error is its result and the others go on. Whatever else a program raises
-    ends it alike, but a SettingsError, which is raised here.
-    """
+    work it can take, so scores wait for that and go in larger batches. A program whose request
+    cannot be served may catch the RequestError where it yielded the op; if it does not, the error
+    is its result and the others go on. Whatever else a program raises ends it alike, but a
+    SettingsError, which is raised here."""
     scheduler = _Scheduler(engine, reward_model)
     finished: deque[Result[T]] = deque()
     waiting = enumerate(jobs)

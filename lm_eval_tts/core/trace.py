@@ -1,7 +1,6 @@
 """What a strategy starts from and what it builds: a request, and the trace of its response.
 
-Everything here is in token ids. Knows no engine, no tokenizer and no reference answer.
-"""
+Everything here is in token ids. Knows no engine, no tokenizer and no reference answer."""
 
 from __future__ import annotations
 
@@ -23,19 +22,17 @@ Phase = Literal["thinking", "answer", "tag"]
 
 @dataclass(frozen=True, slots=True)
 class Delimiters:
-    """The strings around thinking and answer; an empty string means there is none.
-
-    They may span several tokens. White space around `thinking_end` and `answer_end` is written
-    when the string is forced and ignored when the model's text is searched for it.
-    """
+    """The strings around thinking and answer; an empty string means there is none. They may span
+    several tokens. White space around `thinking_end` and `answer_end` is written when the string is
+    forced and ignored when the model's text is searched for it."""
 
     thinking_start: str = ""
     thinking_end: str = ""
     answer_start: str = ""
     answer_end: str = ""
+    # Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
+    # breaks that it begins with are left out as far as the thought ends with them.
     cut_text: str = ""
-    """Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
-    breaks that it begins with are left out as far as the thought ends with them."""
 
     @property
     def tags(self) -> tuple[str, str, str, str]:
@@ -59,37 +56,29 @@ class Request:
     """What a strategy starts from."""
 
     prompt: TokenIds
-    max_tokens: int
-    """Room for the response, whatever is in it."""
+    max_tokens: int  # room for the response, whatever is in it
+    # Text to ids as it stands in the middle of a sequence (no bos).
     encode: Callable[[str], TokenIds]
-    """Text to ids as it stands in the middle of a sequence (no bos)."""
-    decode: Callable[[TokenIds], str]
-    """The way back."""
-    question: str = ""
-    """The text of what is asked, for a reward model."""
+    decode: Callable[[TokenIds], str]  # the way back
+    question: str = ""  # the text of what is asked, for a reward model
     delimiters: Delimiters = Delimiters()
     sampling: Sampling = GREEDY
-    until: tuple[str, ...] = ()
-    """Stop strings of the answer."""
+    until: tuple[str, ...] = ()  # stop strings of the answer
+    # The room is what the context window leaves, not what the user asked for.
     context_limited: bool = False
-    """The room is what the context window leaves, not what the user asked for."""
-    thinking_opened: bool = False
-    """The chat template has already written `thinking_start`."""
-    logprobs: int | None = None
-    """As in `Generate`, for all that is sampled."""
-    seed: int = 0
-    """For what a strategy draws by itself."""
+    thinking_opened: bool = False  # the chat template has already written `thinking_start`
+    logprobs: int | None = None  # as in `Generate`, for all that is sampled
+    seed: int = 0  # for what a strategy draws by itself
+    # Response texts to classes of equal answers, None where a text has no answer; it knows how
+    # answers are read and compared, and nothing of the reference.
     classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
-    """Response texts to classes of equal answers, None where a text has no answer; it knows how
-    answers are read and compared, and nothing of the reference."""
-    problem: str = ""
-    """What the problem is known by in results files."""
+    problem: str = ""  # what the problem is known by in results files
+    # Parameters of the model in billions; None where it is not known.
     policy_size: float | None = None
-    """Parameters of the model in billions; None where it is not known."""
+    # Ids that the model chooses among; None where it is not known.
     vocabulary_size: int | None = None
-    """Ids that the model chooses among; None where it is not known."""
+    # Text to ids as it stands after these ids; None where that makes no difference.
     encode_after: Callable[[TokenIds, str], TokenIds] | None = None
-    """Text to ids as it stands after these ids; None where that makes no difference."""
 
     def place(self, text: str, trace: Trace) -> TokenIds:
         """Return the ids of a text at the end of a trace."""
@@ -104,14 +93,11 @@ class Segment:
 
     token_ids: TokenIds
     phase: Phase
-    finish_reason: FinishReason | None = None
-    """Of what was sampled; None of what was forced."""
-    forced: bool = False
-    """The strategy put it in."""
+    finish_reason: FinishReason | None = None  # of what was sampled; None of what was forced
+    forced: bool = False  # the strategy put it in
+    # Of the tokens that were sampled for it, if they were asked for.
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Of the tokens that were sampled for it, if they were asked for."""
-    ending: TokenIds = ()
-    """What was sampled after it of the stop string that ended it."""
+    ending: TokenIds = ()  # what was sampled after it of the stop string that ended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +106,12 @@ class Trace:
 
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
-    out_of_context: bool = False
-    """The context window ended before the budget that was asked for."""
-    tries: int = 1
-    """Completions of thinking that were sampled for this trace (rejection sampling)."""
+    out_of_context: bool = False  # the context window ended before the budget that was asked for
+    tries: int = 1  # completions of thinking that were sampled for this trace (rejection sampling)
+    # (label, trace) for each point of an anytime run, smallest budget first.
     points: tuple[tuple[str, Trace], ...] = ()
-    """(label, trace) for each point of an anytime run, smallest budget first."""
+    # What it was chosen from, itself among them; none where there was no choice.
     candidates: tuple[Candidate, ...] = ()
-    """What it was chosen from, itself among them; none where there was no choice."""
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
@@ -193,7 +177,6 @@ class Candidate:
     """A response that competed with others."""
 
     trace: Trace
+    # (name, value) of each rating, more is better; NaN where it could not be rated.
     scores: tuple[tuple[str, float], ...] = ()
-    """(name, value) of each rating, more is better; NaN where it could not be rated."""
-    step_scores: tuple[float, ...] = ()
-    """What the reward model said of each step."""
+    step_scores: tuple[float, ...] = ()  # what the reward model said of each step

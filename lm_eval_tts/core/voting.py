@@ -1,10 +1,7 @@
 """How one response is chosen among several: pure arithmetic over scores and classes of answers.
 
 A class is a number that equal answers share, None for a response without an answer; a score is
-more for better, NaN for a response that could not be rated. Imports nothing of this package.
-"""
-
-from __future__ import annotations
+more for better, NaN for a response that could not be rated. Imports nothing of this package."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,19 +19,15 @@ AGGREGATIONS: dict[str, Callable[[Sequence[float]], float]] = {
 
 def aggregate(scores: Sequence[float], how: str) -> float:
     """Return one score for the scores of a response's steps; NaN if there are none.
-
     how: "last" (Snell et al. 2024, arXiv:2408.03314), "min" or "prod" (Lightman et al. 2023,
-    arXiv:2305.20050), or "mean".
-    """
+    arXiv:2305.20050), or "mean"."""
     return float(AGGREGATIONS[how](scores)) if scores else math.nan
 
 
 def vote_weights(scores: Sequence[float]) -> list[float]:
-    """Return how much each response's vote counts, >= 0.
-
-    The scores themselves; where one is negative (log-probabilities, logits) their exponentials,
-    of which only the ratios matter. What could not be rated has no weight.
-    """
+    """Return how much each response's vote counts, >= 0. The scores themselves; where one is
+    negative (log-probabilities, logits) their exponentials, of which only the ratios matter. What
+    could not be rated has no weight."""
     known = [score for score in scores if not math.isnan(score)]
     if not known or min(known) >= 0:
         return [0.0 if math.isnan(score) else score for score in scores]
@@ -43,10 +36,8 @@ def vote_weights(scores: Sequence[float]) -> list[float]:
 
 
 def borda_weights(scores: Sequence[float], power: float) -> list[float]:
-    """Return the weight of each rank: n ** power for the best, 1 for the last, ties in order.
-
-    What could not be rated has no weight.
-    """
+    """Return the weight of each rank: n ** power for the best, 1 for the last, ties in order. What
+    could not be rated has no weight."""
     rated = [index for index, score in enumerate(scores) if not math.isnan(score)]
     ranked = sorted(rated, key=lambda index: -scores[index])
     weights = {index: float(len(ranked) - rank) ** power for rank, index in enumerate(ranked)}
@@ -80,9 +71,7 @@ def pick_voted(
     classes: Classes, weights: Sequence[float], scores: Sequence[float], random: Random
 ) -> int:
     """Return the index of the best-rated response of the class with most weight; ties are drawn.
-
-    Responses without an answer have no vote; where none has an answer, the best-rated one.
-    """
+    Responses without an answer have no vote; where none has an answer, the best-rated one."""
     leading = most_voted(classes, weights)
     if not leading:
         return pick_best(scores, random)

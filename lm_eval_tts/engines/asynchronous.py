@@ -2,8 +2,7 @@
 
 The event loop runs in a thread of its own, so it goes on while programs are resumed and works in
 notebooks, where the main thread has a loop already. What comes back is handed over at the next
-step.
-"""
+step."""
 
 from __future__ import annotations
 
@@ -53,10 +52,8 @@ class Background:
 
 class AsyncEngine(RowEngine):
     """Runs up to `max_num_seqs` rows at once, each by `sample(row)`.
-
     sample: returns all that the row sampled, or raises RequestError; cancelled when a request is
-    aborted.
-    """
+    aborted."""
 
     def __init__(
         self,

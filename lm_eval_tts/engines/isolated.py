@@ -3,10 +3,7 @@
 When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
 engine and run again one by one: those that break it once more are failures with a reason, the
 others have their results, the same ones, since seeds belong to ops. An engine that breaks on
-everything, or whose device is lost, is not asked again: all that is left fails with its error.
-"""
-
-from __future__ import annotations
+everything, or whose device is lost, is not asked again: all that is left fails with its error."""
 
 import logging
 from typing import NamedTuple
@@ -29,9 +26,7 @@ class _Asked(NamedTuple):
 
 class IsolatedEngine(EngineWrapper):
     """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
-
-    lost: why the engine is not asked any more, if so.
-    """
+    lost: why the engine is not asked any more, if so."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)

@@ -2,10 +2,7 @@
 
 A request is known by its seed and its op. Seeds are derived from document, repeat and path in the
 program, so within a run they identify the request; two equal ops of one seed have one result.
-Programs replay on the results, so scheduler, strategies and engines need to know nothing of it.
-"""
-
-from __future__ import annotations
+Programs replay on the results, so scheduler, strategies and engines need to know nothing of it."""
 
 from dataclasses import asdict, fields
 from typing import Any
@@ -20,9 +17,7 @@ from lm_eval_tts.errors import RequestError
 
 class JournaledEngine(EngineWrapper):
     """Hands out what the journal has, and journals what the engine finishes before it counts.
-
-    Failures are not kept: a request that could not be served is tried again by the next process.
-    """
+    Failures are not kept: a request that could not be served is tried again by the next process."""
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         super().__init__(engine)

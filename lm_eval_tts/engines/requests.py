@@ -52,9 +52,7 @@ class Limits(TypedDict):
 
 class Requests:
     """Every request that was added and not yet returned or aborted, and the queue of new rows.
-
-    eos_token_ids, max_length: as in `Limits`.
-    """
+    eos_token_ids, max_length: as in `Limits`."""
 
     def __init__(
         self, tokenizer: Tokenizer, *, eos_token_ids: Sequence[int], max_length: int
@@ -115,9 +113,7 @@ class Requests:
         num_thinking: int = 0,
     ) -> None:
         """Take all that a row has sampled at once; what comes after its ending is dropped.
-
-        num_thinking: as in `BatchRow`.
-        """
+        num_thinking: as in `BatchRow`."""
         most = row.max_tokens + num_thinking  # a server counts as it tokenizes
         row.num_thinking = num_thinking
         row.sampled = [

@@ -13,8 +13,7 @@ task manager or command is imported, the finder lets it load as usual and then
 - puts a summary above the table of results,
 - puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
 
-LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
-"""
+LM_EVAL_TTS_DISABLE=1 switches it off. It never raises."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """A document and a response as the grader takes them, and a quick verdict for the progress line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -29,11 +27,8 @@ def item_of(response: str, doc: Doc) -> Item:
 
 
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
-    """Grade a response for the progress line, without computer algebra.
-
-    None where that cannot decide, and for tasks that are not of this package: their documents may
-    mean other things.
-    """
+    """Grade a response for the progress line, without computer algebra. None where that cannot
+    decide, and for tasks that are not of this package: their documents may mean other things."""
     if task not in _own_tasks() or len(response) > MAX_QUICK:
         return None
     try:

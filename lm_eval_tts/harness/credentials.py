@@ -1,7 +1,5 @@
 """Keys and tokens come from the environment: what stands in arguments, lm_eval logs and saves."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -25,9 +23,7 @@ NO_SECRETS = frozenset(
 
 def refuse_credentials(names: Iterable[str], where: str = "model_args") -> None:
     """Raise SettingsError if an argument's name is that of a secret; its value is never shown.
-
-    where: the option that the names were given in.
-    """
+    where: the option that the names were given in."""
     for name in names:
         if SECRET.search(name) and name not in NO_SECRETS:
             raise _refusal(f"{name}=", where)

@@ -1,10 +1,7 @@
 """`lm-eval-tts doctor`: looks at an installation and says what to fix.
 
 Each check returns findings; `ok` or `note` ones cost nothing, a `fix` makes the exit code 1. It
-loads no model and asks the Hub one question, with a short time limit.
-"""
-
-from __future__ import annotations
+loads no model and asks the Hub one question, with a short time limit."""
 
 import argparse
 import importlib.metadata

@@ -8,10 +8,7 @@
 from Python has the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
 
 lm_eval's own complaints of tasks, samples and models are told from bugs by the modules they come
-from: those that read the configuration and the tasks.
-"""
-
-from __future__ import annotations
+from: those that read the configuration and the tasks."""
 
 import difflib
 import functools
@@ -75,10 +72,8 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _journals(args: Any) -> str | None:
-    """Return where journals without a name of their own go, begun with what the command asks.
-
-    So commands that ask for other tasks, or otherwise, do not meet; more samples or points do.
-    """
+    """Return where journals without a name of their own go, begun with what the command asks. So
+    commands that ask for other tasks, or otherwise, do not meet; more samples or points do."""
     path = getattr(args, "output_path", None)
     if not path or not _is_ours(args):
         return None
@@ -92,9 +87,7 @@ def _journals(args: Any) -> str | None:
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
-
-    states: those of the models that the run has made so far.
-    """
+    states: those of the models that the run has made so far."""
     try:
         _check(args)
         with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():

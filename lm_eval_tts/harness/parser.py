@@ -1,7 +1,5 @@
 """A command line whose complaints are one line, with what may be meant."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import re

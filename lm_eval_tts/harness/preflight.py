@@ -1,7 +1,5 @@
 """What can be found wrong with a run before its model is loaded, which may take minutes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any

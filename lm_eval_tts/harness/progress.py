@@ -19,9 +19,7 @@ class Asked(Protocol):
 
 class Progress:
     """A progress bar over the problems of one rank; close it, or use it as a context.
-
-    world_size: number of ranks that share the problems; only the first shows its own.
-    """
+    world_size: number of ranks that share the problems; only the first shows its own."""
 
     def __init__(self, total: int, *, disable: bool, world_size: int = 1) -> None:
         rank = f" (rank 0 of {world_size}, its own share)" if world_size > 1 else ""

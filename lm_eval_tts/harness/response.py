@@ -1,8 +1,7 @@
 """The text lm-eval sees and logs, with what is known of its making.
 
 A `Response` is a str, so filters, caches and other tools take it as one; it can be pickled and
-keeps its counts on the way from `generate_until` to the task's metrics.
-"""
+keeps its counts on the way from `generate_until` to the task's metrics."""
 
 from __future__ import annotations
 
@@ -17,17 +16,15 @@ from lm_eval_tts.core.phases import answer_in
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Counts of one response, in tokens unless said otherwise.
-
-    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was
-    forced, the text's own tags tell, and all behind the thinking is the answer.
+    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was forced,
+    the text's own tags tell, and all behind the thinking is the answer.
     forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
     sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
     engine_calls: requests to the engine. waits: times a wait text replaced an ending.
-    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens:
-    those of question and steps in them; scorer_unrated: responses that it could not rate.
+    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens: those of
+    question and steps in them; scorer_unrated: responses that it could not rate.
     tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
-    thinking was cut by its limit. out_of_context: the context window did it, not the budget.
-    """
+    thinking was cut by its limit. out_of_context: the context window did it, not the budget."""
 
     thinking: int = 0
     answer: int = 0
@@ -61,15 +58,13 @@ class Prompt(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Details:
     """What is known of a response beside its text.
-
     usage: None where nothing was counted. tags: the opening and closing strings that were asked
     for, stripped, in the order thinking, answer. until: the task's stop strings. failure: why the
     request could not be served. points: the responses of an anytime run by label. padding: a copy
     that only evens out the work of several ranks. candidates: what the response was chosen from,
     itself among them. independent: they are samples of one program, each as good as another, and
     not what a search found. scores: how a candidate was rated, by name, more is better; NaN where
-    it was not. prompt: of a response that is not a part of another.
-    """
+    it was not. prompt: of a response that is not a part of another."""
 
     usage: Usage | None = Usage()
     tags: tuple[str, str, str, str] = ("", "", "", "")

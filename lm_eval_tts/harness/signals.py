@@ -1,7 +1,5 @@
 """Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -32,10 +30,8 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 @contextmanager
 def stoppable(last_words: Callable[[], None]) -> Iterator[None]:
     """Raise Stopped in this block where a signal comes that nobody else handles or ignores.
-
     last_words: called where the block has not ended within `GRACE_SECONDS` after that; then the
-    process ends. Only the main thread can take signals; in another one nothing is done.
-    """
+    process ends. Only the main thread can take signals; in another one nothing is done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,5 @@
 """What a run has come to, in a few lines above lm_eval's table: how good, at what cost."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,9 +29,7 @@ _NOISE = {
 
 def summary(content: Mapping[str, Any], output_path: str | None) -> str:
     """Return the lines of each task, where the files are and what can be typed next.
-
-    content: what lm_eval has for a results file. output_path: as it was given.
-    """
+    content: what lm_eval has for a results file. output_path: as it was given."""
     runs = runs_in(ResultsFile(Path(), content))
     return "\n".join([*(line for run in runs for line in _lines(run)), *_files(output_path), ""])
 

@@ -1,7 +1,5 @@
 """The journal of a run: where it is, and whether its tasks ask what they asked before."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,10 +22,8 @@ class AskedFor(NamedTuple):
     """What a run asks for."""
 
     instances: Sequence[Instance]
-    read: ReadSettings
-    """Generation kwargs to settings."""
-    defaults: Mapping[str, Any]
-    """Settings of all tasks that do not say otherwise."""
+    read: ReadSettings  # generation kwargs to settings
+    defaults: Mapping[str, Any]  # settings of all tasks that do not say otherwise
 
 
 @contextmanager
@@ -35,9 +31,7 @@ def open_journal(
     state: RunState, facts: Callable[[], dict[str, str]], asked: AskedFor, rank: int
 ) -> Iterator[Journal | None]:
     """Give the journal, if the run keeps one, after a look at what its tasks asked before.
-
-    facts: what makes the results of two runs differ; asked for where there is a journal.
-    """
+    facts: what makes the results of two runs differ; asked for where there is a journal."""
     journal = _open(state, facts, asked.defaults, rank)
     if journal is None:
         yield None

@@ -3,10 +3,7 @@
     requests --plans--> programs --scheduler over engine and reward model--> responses
 
 Engine and reward model are isolated from single faults and journaled; failures are counted. Each
-model has a session of its own, and no two of them share anything.
-"""
-
-from __future__ import annotations
+model has a session of its own, and no two of them share anything."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,10 +135,8 @@ class Session:
         self, requests: Sequence[Instance], world: World, *, show_progress: bool
     ) -> list[Response]:
         """Answer each request by its strategy; a request that cannot be served is a failure.
-
         lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
-        those extra ones get a copy that is marked as padding.
-        """
+        those extra ones get a copy that is marked as padding."""
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
@@ -258,10 +253,8 @@ class Session:
         }
 
     def info(self) -> dict[str, Any]:
-        """Return what results say of the checkpoint, and what all scores of the run cost.
-
-        Time and tokens read depend on what is asked together, so no sample has a part of them.
-        """
+        """Return what results say of the checkpoint, and what all scores of the run cost. Time and
+        tokens read depend on what is asked together, so no sample has a part of them."""
         info = {
             **self.checkpoint.names,
             **self.family.record,

@@ -1,9 +1,6 @@
 """The baseline of a gate: a small JSON file with the outcome of each document, to be committed.
 
-One line a document, so that a diff of two baselines can be read.
-"""
-
-from __future__ import annotations
+One line a document, so that a diff of two baselines can be read."""
 
 import json
 import math

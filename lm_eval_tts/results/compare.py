@@ -1,7 +1,5 @@
 """Two runs of a benchmark, paired by document: is one better, on which problems, for how much?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,10 +71,8 @@ class Comparison:
 
 
 def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Return the pairs to compare: of the same task, else of a benchmark's only two tasks.
-
-    Raises DataError where nothing matches, or one side has several setups for a task.
-    """
+    """Return the pairs to compare: of the same task, else of a benchmark's only two tasks. Raises
+    DataError where nothing matches, or one side has several setups for a task."""
     a, b = one_of_each_task("A", runs_a), one_of_each_task("B", runs_b)
     pairs = []
     for run in a.values():

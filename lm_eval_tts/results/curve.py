@@ -2,10 +2,7 @@
 
 Muennighoff et al. (2025), "s1: Simple test-time scaling", arXiv:2501.19393, section 3.2: control,
 scaling, performance. The paper's published scaling values come out only with x = log2(tokens), so
-scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout.
-"""
-
-from __future__ import annotations
+scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -112,19 +109,15 @@ def _percentiles(values: Array) -> ConfidenceInterval:
 
 def control(tokens: Array, limits: Sequence[float | None]) -> float:
     """Return the share of runs whose mean tokens are within their limit, in per cent (s1, eq. 1).
-
-    NaN where no run has a limit; runs without one are left out.
-    """
+    NaN where no run has a limit; runs without one are left out."""
     within = [t <= limit for t, limit in zip(tokens, limits, strict=True) if limit is not None]
     return 100 * sum(within) / len(within) if within else math.nan
 
 
 def scaling(x: Array, y: Array) -> Array:
     """Return the mean slope over all pairs of points (s1, eq. 2); NaN where there is no pair.
-
     x, y: of shape (points, ...); the slope is taken along the first axis. Pairs with equal x have
-    no slope and are left out.
-    """
+    no slope and are left out."""
     left, right = np.triu_indices(len(x), k=1)
     run, rise = x[right] - x[left], y[right] - y[left]
     slopes = np.divide(rise, run, out=np.full(rise.shape, np.nan), where=np.abs(run) > 1e-9)
@@ -142,10 +135,8 @@ class Curves(NamedTuple):
 
 def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
     """Return a curve for each anytime run, and one for all other runs of a setup and benchmark.
-
     Runs of one checkpoint, prompt style and strategy differ in their budgets. join: take all runs
-    of a benchmark for one curve, whatever their setup.
-    """
+    of a benchmark for one curve, whatever their setup."""
     names = short_names(run.setup.checkpoint for run in runs)
     notes: list[str] = []
     unread: list[UnreadFile] = []

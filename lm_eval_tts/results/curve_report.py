@@ -1,7 +1,5 @@
 """Scaling curves as text, data, a plot (PNG, SVG) or one HTML page with both."""
 
-from __future__ import annotations
-
 import html
 import io
 import math
@@ -153,10 +151,8 @@ def _html_table(table: formats.TextTable) -> str:
 
 
 def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
-    """Return the plot of accuracy against tokens as "png" or "svg".
-
-    Raises SettingsError where matplotlib is not installed.
-    """
+    """Return the plot of accuracy against tokens as "png" or "svg". Raises SettingsError where
+    matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

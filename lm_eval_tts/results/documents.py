@@ -1,9 +1,6 @@
 """What a run did on each document: numbers only, so that many runs fit into memory.
 
-Read from a samples file line by line; no text is kept beyond a document's label.
-"""
-
-from __future__ import annotations
+Read from a samples file line by line; no text is kept beyond a document's label."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -106,9 +103,7 @@ def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
 
 def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
     """Return the places in `a` and in `b` of the documents that both have, in the order of `a`.
-
-    Shape (2, documents).
-    """
+    Shape (2, documents)."""
     if a.documents == b.documents:
         return np.tile(np.arange(len(a.documents)), (2, 1))
     place = {key: index for index, key in enumerate(b.documents)}

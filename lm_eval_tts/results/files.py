@@ -1,9 +1,6 @@
 """Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files.
 
-A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one.
-"""
-
-from __future__ import annotations
+A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one."""
 
 import json
 import math

@@ -3,10 +3,7 @@
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
 problems of a fold are answered by what the other folds chose, so no problem chooses its own
-strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two folds).
-"""
-
-from __future__ import annotations
+strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two folds)."""
 
 import hashlib
 import math
@@ -152,10 +149,8 @@ def best_run(runs: Sequence[StrategyRun], problems: Sequence[str]) -> StrategyRu
 def best_of_bins(
     runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str]
 ) -> dict[str, StrategyRun]:
-    """Return the best run of each bin on these problems.
-
-    A bin without a problem has the run that is best on all.
-    """
+    """Return the best run of each bin on these problems. A bin without a problem has the run that
+    is best on all."""
     members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
     return {name: best_run(runs, some) for name, some in members.items()}
 

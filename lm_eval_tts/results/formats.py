@@ -1,10 +1,7 @@
 """Figures and tables as every report writes them: Markdown, CSV, JSON.
 
 What stands in a results file may be anybody's. So that it does nothing where a report is opened,
-Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas.
-"""
-
-from __future__ import annotations
+Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas."""
 
 import csv
 import io
@@ -69,10 +66,8 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """Return a value as one field: a list of texts, or JSON, which is no program's own notation.
-
-    A text that a spreadsheet would run begins with an apostrophe.
-    """
+    """Return a value as one field: a list of texts, or JSON, which is no program's own notation. A
+    text that a spreadsheet would run begins with an apostrophe."""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = "; ".join(value)
     elif isinstance(value, (list, dict)):

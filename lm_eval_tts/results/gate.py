@@ -8,10 +8,7 @@ Three answers, so that noise is neither an alarm nor a pass. A check
   among a run's checks by Bonferroni, so a run without a change raises an alarm at most that often);
 - is undecided otherwise.
 
-Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982).
-"""
-
-from __future__ import annotations
+Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -63,9 +60,7 @@ class GateVerdict:
 
 def read_margins(given: Sequence[str]) -> dict[str, Metric]:
     """Return the rules with margins from texts like `accuracy=0.02`; `loops=off` drops a check.
-
-    Raises SettingsError for an unknown check or a margin that is not a number of at least 0.
-    """
+    Raises SettingsError for an unknown check or a margin that is not a number of at least 0."""
     rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
@@ -88,10 +83,8 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
 
 
 def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[UnreadFile]]:
-    """Return what runs did, by task, and what was wrong with their samples.
-
-    Raises DataError where no run has samples.
-    """
+    """Return what runs did, by task, and what was wrong with their samples. Raises DataError where
+    no run has samples."""
     found: dict[str, RecordedRun] = {}
     unread: list[UnreadFile] = []
     metrics = [metric.name for metric in GATED.values()]
@@ -184,9 +177,7 @@ def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
 
 def decide_share(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
     """Decide on a metric in [0, 1] by its paired difference; see the module for the rule.
-
-    a, b: of shape (documents,), before and now. alpha: the chance of a false alarm.
-    """
+    a, b: of shape (documents,), before and now. alpha: the chance of a false alarm."""
     loss = rule.sign * (a - b)
     said = f"{name} {100 * a.mean():.1f} % → {100 * b.mean():.1f} %"
     if not np.any(loss):

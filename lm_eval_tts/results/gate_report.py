@@ -1,7 +1,5 @@
 """A gate's verdict for people and for CI: text, JUnit XML, a GitHub step summary."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from xml.etree import ElementTree

@@ -1,10 +1,7 @@
 """Runs to a leaderboard: one row per checkpoint and strategy, one cell per benchmark.
 
 Says what is comparable and who is significantly better; how it looks is in `leaderboard_text` and
-`leaderboard_html`.
-"""
-
-from __future__ import annotations
+`leaderboard_html`."""
 
 import math
 from collections import Counter

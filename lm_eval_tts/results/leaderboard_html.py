@@ -2,10 +2,7 @@
 
 Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
 tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
-parts are in `page/`.
-"""
-
-from __future__ import annotations
+parts are in `page/`."""
 
 import base64
 import gzip

@@ -1,7 +1,5 @@
 """A leaderboard as Markdown, CSV or JSON."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any

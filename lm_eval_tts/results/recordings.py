@@ -1,9 +1,6 @@
 """Recorded generations: lm-eval's samples files, and JSONL or CSV files with a response column.
 
-Rows are read as they come; nothing is known here of tasks, grading or models.
-"""
-
-from __future__ import annotations
+Rows are read as they come; nothing is known here of tasks, grading or models."""
 
 import csv
 import sys
@@ -28,11 +25,9 @@ class Recording:
 
 
 def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
-    """Return the files to read: `path` itself, or in a folder the newest samples of `task`.
-
-    A folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
-    nothing to read.
-    """
+    """Return the files to read: `path` itself, or in a folder the newest samples of `task`. A
+    folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
+    nothing to read."""
     root = Path(path).expanduser()
     if root.is_file():
         return [root]
@@ -54,9 +49,7 @@ def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
 
 def load_recordings(path: Path, response_column: str = "response") -> list[Recording]:
     """Return the recordings of a file in its order, repeats of a document one after the other.
-
-    Raises DataError if the file cannot be read, or a row has no response.
-    """
+    Raises DataError if the file cannot be read, or a row has no response."""
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path} has no rows")

@@ -1,9 +1,6 @@
 """One run: a task, the setup that answered it, and its metrics, as a results file says.
 
-Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None.
-"""
-
-from __future__ import annotations
+Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -79,10 +76,8 @@ class Loaded(NamedTuple):
 
 def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     """Return all runs in results files and folders of them, oldest first.
-
     metric: what counts as accuracy, as `name` or `name,filter`; by default the first of ACCURACIES
-    that a task has, else its first metric.
-    """
+    that a task has, else its first metric."""
     files, unread = read_results(paths)
     runs: list[Run] = []
     for file in files:
@@ -115,9 +110,7 @@ class Kept(NamedTuple):
 
 def keep_largest(runs: Iterable[Run]) -> Kept:
     """Return the newest of the largest runs of each setup and task: a trial replaces nothing.
-
-    runs: oldest first.
-    """
+    runs: oldest first."""
     kept: dict[tuple[Setup, str], Run] = {}
     notes = []
     for run in runs:
@@ -134,9 +127,7 @@ def keep_largest(runs: Iterable[Run]) -> Kept:
 
 def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     """Return the run of each task that counts. Raises DataError where several setups ran one.
-
-    name: what the runs are called in the error.
-    """
+    name: what the runs are called in the error."""
     found: dict[str, Run] = {}
     for run in keep_largest(runs).runs:
         other = found.setdefault(run.task, run)
@@ -205,10 +196,8 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _benchmark(task: str, config: Mapping[str, Any]) -> str:
-    """Return what the variants of a benchmark share; any other task is its own benchmark.
-
-    A variant is graded by this package, and its name ends in that of a strategy or prompt style.
-    """
+    """Return what the variants of a benchmark share; any other task is its own benchmark. A variant
+    is graded by this package, and its name ends in that of a strategy or prompt style."""
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
     benchmark, _, variant = task.rpartition("_")

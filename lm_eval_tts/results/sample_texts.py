@@ -1,9 +1,6 @@
 """The texts of a samples file as a report shows them: problem, thinking, answer, verdict.
 
-Texts are passed on as they are: whoever shows them must show them as text.
-"""
-
-from __future__ import annotations
+Texts are passed on as they are: whoever shows them must show them as text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

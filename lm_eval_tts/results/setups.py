@@ -1,7 +1,5 @@
 """What answered a run, as its results file says: equal for runs that only repeat each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -130,10 +128,8 @@ def _plain(value: Any) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each path or Hub name by its last parts, as many as keep them apart.
-
-    A Hub name (`owner/name`) stays whole.
-    """
+    """Return each path or Hub name by its last parts, as many as keep them apart. A Hub name
+    (`owner/name`) stays whole."""
     unique = sorted(set(names))
     parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
     short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}

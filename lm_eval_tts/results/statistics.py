@@ -1,10 +1,7 @@
 """The statistics of all reports. Scores are per document, in [0, 1], means over its repeats.
 
 A document is one cluster: its repeats never count as further evidence. After Miller (2024),
-"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired.
-"""
-
-from __future__ import annotations
+"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,12 +34,10 @@ UNDEFINED = ConfidenceInterval(math.nan, math.nan)
 def proportion_interval(
     scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
 ) -> ConfidenceInterval:
-    """Return the Wilson interval of mean scores, right at 0 % and 100 % too.
-
-    Wilson (1927), as recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over
-    repeats, the number of documents is replaced by the effective sample size p(1-p)/se^2, which
-    the clustering leaves (Korn and Graubard 1998): between the documents and all samples.
-    """
+    """Return the Wilson interval of mean scores, right at 0 % and 100 % too. Wilson (1927), as
+    recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over repeats, the number
+    of documents is replaced by the effective sample size p(1-p)/se^2, which the clustering leaves
+    (Korn and Graubard 1998): between the documents and all samples."""
     scores = scores[~np.isnan(scores)]
     if not len(scores):
         return UNDEFINED
@@ -61,12 +56,10 @@ def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> 
 
 
 def paired_p_value(a: Array, b: Array) -> float:
-    """Return the two-sided p-value of equal accuracy, documents paired.
-
-    0 and 1 only: McNemar's test, exact (McNemar 1947; a binomial test of the documents that
-    flipped). Means over repeats: the paired t-test, as in Miller (2024); the sign test where all
-    documents differ by the same, which leaves a t-test no variance.
-    """
+    """Return the two-sided p-value of equal accuracy, documents paired. 0 and 1 only: McNemar's
+    test, exact (McNemar 1947; a binomial test of the documents that flipped). Means over repeats:
+    the paired t-test, as in Miller (2024); the sign test where all documents differ by the same,
+    which leaves a t-test no variance."""
     differences = b - a
     if not np.any(differences):
         return 1.0
@@ -92,11 +85,9 @@ def is_binary(scores: Array) -> bool:
 
 
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
-    """Return the paired bootstrap interval of a mean difference; whole documents are drawn.
-
-    Where no document differs there is nothing to
-    draw: the ends are then the largest share of differing documents that is still likely.
-    """
+    """Return the paired bootstrap interval of a mean difference; whole documents are drawn. Where
+    no document differs there is nothing to
+    draw: the ends are then the largest share of differing documents that is still likely."""
     size = len(differences)
     if not size:
         return UNDEFINED
@@ -141,11 +132,9 @@ def _bootstrap(
 
 def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the interval of a mean difference in [-1, 1] that holds up when few documents flip.
-
     Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
     proportions": half a document is added to each of the four outcomes (both right, both wrong,
-    either one). So it has a width even where nothing flipped, unlike the bootstrap.
-    """
+    either one). So it has a width even where nothing flipped, unlike the bootstrap."""
     if not len(differences):
         return UNDEFINED
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
@@ -156,11 +145,9 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Conf
 
 def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) -> list[int]:
     """Return the rank of each row: 1 + the number of rows that are significantly better.
-
     differences, p_values: of shape (rows, rows); differences[i, j] > 0 where j is better than i.
     All pairs are corrected together by Holm (1979), so that the chance of any false difference on
-    the board is at most alpha. Rows that cannot be told apart may share a rank.
-    """
+    the board is at most alpha. Rows that cannot be told apart may share a rank."""
     size = len(differences)
     upper = np.triu_indices(size, k=1)
     significant = np.zeros((size, size), bool)

@@ -1,7 +1,5 @@
 """The families of reward models as data: input format, head, and how a checkpoint is recognized."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +47,8 @@ FAMILIES: dict[str, Family] = {
 
 
 def detect_family(name: str, config: Mapping[str, Any]) -> str:
-    """Return the family of a checkpoint by its config.json, else by its name.
-
-    Raises SettingsError if neither is known.
-    """
+    """Return the family of a checkpoint by its config.json, else by its name. Raises SettingsError
+    if neither is known."""
     if SEPARATOR_KEY in config:
         return "token-classification"
     classes = config.get("architectures") or []

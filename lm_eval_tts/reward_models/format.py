@@ -2,10 +2,7 @@
 
 The kinds and sizes are those common for GRPO on GSM8K with R1-style tags: correctness counts four
 times as much as each reward for form, and tags count singly, so that a model that knows none of
-them has something to climb. Each reward is a function of one response and the right answer.
-"""
-
-from __future__ import annotations
+them has something to climb. Each reward is a function of one response and the right answer."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -48,10 +45,8 @@ def soft_format(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
 
 
 def tag_count(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return up to 0.5, a share for each tag that occurs once, less what trails the last one.
-
-    Not below -0.5, however long the trail.
-    """
+    """Return up to 0.5, a share for each tag that occurs once, less what trails the last one. Not
+    below -0.5, however long the trail."""
     wanted = [tag.strip() for tag in tags if tag.strip()]
     once = sum(response.count(tag) == 1 for tag in wanted) / max(1, len(wanted))
     trail = response.rpartition(wanted[-1])[2] if wanted and wanted[-1] in response else ""
@@ -85,10 +80,8 @@ REWARDS: dict[str, Reward] = {
 
 
 def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Callable[..., Any]]:
-    """Return the rewards of these names as TRL's GRPOTrainer calls them, over a batch.
-
-    Their dataset needs a column `answer`. Raises SettingsError for an unknown name.
-    """
+    """Return the rewards of these names as TRL's GRPOTrainer calls them, over a batch. Their
+    dataset needs a column `answer`. Raises SettingsError for an unknown name."""
     functions = []
     for name in names:
         if name not in REWARDS:

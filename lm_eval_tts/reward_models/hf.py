@@ -1,7 +1,5 @@
 """Runs a reward model in transformers: what is new of each input, within the memory there is."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Protocol

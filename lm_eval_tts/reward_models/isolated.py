@@ -1,7 +1,5 @@
 """A reward model in which a response that breaks it fails alone, and which counts what it left."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

@@ -2,8 +2,7 @@
 
     reward_model = load_reward_model("Qwen/Qwen2.5-Math-PRM-7B", device="cuda:1")
 
-Imports nothing heavy before something is loaded.
-"""
+Imports nothing heavy before something is loaded."""
 
 from __future__ import annotations
 
@@ -47,10 +46,8 @@ class RewardModelSettings:
     reward_model_revision: str | None = None  # of a Hub repository
 
     def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
-        """Load what they name.
-
-        Raises SettingsError for what does not fit, before weights are loaded where possible.
-        """
+        """Load what they name. Raises SettingsError for what does not fit, before weights are
+        loaded where possible."""
         name, revision = self.reward_model, self.reward_model_revision
         config = _read_config(name, revision)
         kind = self.reward_model_type or detect_family(name, config)
@@ -109,10 +106,8 @@ def load_reward_model(
     name: str, *, trust_remote_code: bool = False, **options: Any
 ) -> LoadedRewardModel:
     """Load a checkpoint from a Hub name or a local folder.
-
     options: fields of `RewardModelSettings` without `reward_model_`: type, backend, device ...
-    Raises SettingsError for what does not fit.
-    """
+    Raises SettingsError for what does not fit."""
     allowed = {field.removeprefix(_OPTION_PREFIX) for field in _OPTION_NAMES[1:]}
     if unknown := sorted(options.keys() - allowed):
         raise unknown_name("option", unknown[0], allowed)
@@ -121,10 +116,8 @@ def load_reward_model(
 
 
 def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
-    """Take these settings out of model arguments; None if there is none among them.
-
-    Raises SettingsError for one without `reward_model`, and for wrong ones.
-    """
+    """Take these settings out of model arguments; None if there is none among them. Raises
+    SettingsError for one without `reward_model`, and for wrong ones."""
     taken = {name: kwargs.pop(name) for name in _OPTION_NAMES if name in kwargs}
     if not taken:
         return None

@@ -1,7 +1,5 @@
 """Reads whole inputs in padded batches: for models whose sequences cannot live in slots."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

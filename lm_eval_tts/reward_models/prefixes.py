@@ -1,10 +1,7 @@
 """Reads only what is new: in a search, each response goes on from one that was read before.
 
 Inputs live in the slots of one cache, as the engine's sequences do: each goes on in the slot that
-it extends, or starts from a copy of what it shares with another.
-"""
-
-from __future__ import annotations
+it extends, or starts from a copy of what it shares with another."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,9 +36,7 @@ class InputRow:
 
 class SlotReader:
     """Reads inputs in the slots of a model's cache, up to `batch_size` (<= slots) at a time.
-
-    head: hidden states [n, size] to scores [n].
-    """
+    head: hidden states [n, size] to scores [n]."""
 
     def __init__(
         self, model: SlotModel, head: Callable[[torch.Tensor], torch.Tensor], batch_size: int

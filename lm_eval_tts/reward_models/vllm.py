@@ -5,10 +5,7 @@ models, of whose head vLLM keeps the rows of "+" and "-" as a classifier of two 
 
 vLLM's prefix cache is used: for a search, only what is new is read. vLLM gives no logits of what
 it found in the cache, so the scores that were read there before are kept here; where one is
-missing, the input is read once more from its start.
-"""
-
-from __future__ import annotations
+missing, the input is read once more from its start."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace

@@ -6,10 +6,7 @@ sample behind it, which gives `<metric>@<point>`, pass@k, maj@k and avg@n. What 
 answered, and tasks whose filter is `tts_grade`, are left alone.
 
 In a task's `metadata`, `whole_response: true` asks for the thinking too, and `vote_classes` may
-name a function (document, filtered answers) -> keys, equal for answers that are, None for none.
-"""
-
-from __future__ import annotations
+name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -76,11 +73,9 @@ class AnyTask:
         return None
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
-        """Return the task's own metrics of a document, with those of points and samples.
-
-        A request that failed is neither right nor wrong: a document whose requests all failed has
-        `failed` and `answered` alone, and so has one that cannot be graded.
-        """
+        """Return the task's own metrics of a document, with those of points and samples. A request
+        that failed is neither right nor wrong: a document whose requests all failed has `failed`
+        and `answered` alone, and so has one that cannot be graded."""
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
         for pending in results:

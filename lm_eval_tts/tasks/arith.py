@@ -7,10 +7,7 @@ is worked out line by line, each telling its step again: `1) Finds 27. 38+27=65`
 
 A problem is a start and its steps; every value on the way has two digits. Which split it is in is
 decided by a hash of these numbers, whatever the wording, so no test problem can be trained on.
-Says what is right; knows no model and no prompt.
-"""
-
-from __future__ import annotations
+Says what is right; knows no model and no prompt."""
 
 import hashlib
 import random
@@ -116,10 +113,8 @@ def draw_problem(num_steps: int, rng: random.Random, *, test: bool) -> Problem:
 
 
 def check_lines(problem: Problem, lines: Sequence[str]) -> list[bool]:
-    """Say of each line of a working whether it is right and all before it are.
-
-    A line that begins with "Wait" starts anew and is right.
-    """
+    """Say of each line of a working whether it is right and all before it are. A line that begins
+    with "Wait" starts anew and is right."""
     checked: list[bool] = []
     done, right = 0, True
     for line in lines:

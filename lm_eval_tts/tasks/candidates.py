@@ -1,10 +1,7 @@
 """Metrics of the candidates behind a response: what more of them, or another choice, would give.
 
 Independent samples have pass@k, maj@k and, for each score, best-of-k and its weighted form, for
-k = 1, 2, 4 ... n. Of what a search found no k is as good as another, so it has coverage alone.
-"""
-
-from __future__ import annotations
+k = 1, 2, 4 ... n. Of what a search found no k is as good as another, so it has coverage alone."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,10 +17,8 @@ from lm_eval_tts.tasks.expectations import best_at, maj_at, weighted_at
 def sample_metrics(
     correct: Sequence[float], classes: Classes, scores: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
-    """Return the metrics of n >= 1 independent samples.
-
-    Of a metric with other values than 1 and 0, pass@k is the expected best of k.
-    """
+    """Return the metrics of n >= 1 independent samples. Of a metric with other values than 1 and 0,
+    pass@k is the expected best of k."""
     metrics = {"coverage": max(correct)}
     graded = not set(correct) <= {0.0, 1.0}
     for k in sample_sizes(len(correct)):

@@ -2,10 +2,7 @@
 
 A document has `id`, `question`, `answer`, and for multiple choice `options` (letter to text) with
 the right letter as its answer. The local folder is named by --metadata '{"data_dir": ...}' or the
-environment variable LM_EVAL_TTS_DATA and holds `<benchmark>.jsonl` in the Hub's columns.
-"""
-
-from __future__ import annotations
+environment variable LM_EVAL_TTS_DATA and holds `<benchmark>.jsonl` in the Hub's columns."""
 
 import hashlib
 import json
@@ -34,11 +31,9 @@ def load_benchmark(
     **unused: Any,
 ) -> dict[str, datasets.Dataset]:
     """Return the documents of a benchmark as the split `test`.
-
     columns: document field to column. answer_after: the answer is what follows this mark.
     wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
-    Raises DataError if the data cannot be had or a row lacks a column.
-    """
+    Raises DataError if the data cannot be had or a row lacks a column."""
     folder = data_dir or os.environ.get(DATA_VARIABLE)
     local = _local_rows(benchmark, folder) if folder else None
     origin = hub["path"] if local is None else f"{folder}/{benchmark}.jsonl"
@@ -120,10 +115,8 @@ def _document(
 
 def choices(record_id: str, texts: Sequence[str]) -> dict[str, Any]:
     """Return options in an order that depends on the record alone, and the right letter.
-
-    texts: the right one first. The order is that of a hash of record and text, so it is the same
-    in every run, on every machine, and whatever other records there are.
-    """
+    texts: the right one first. The order is that of a hash of record and text, so it is the same in
+    every run, on every machine, and whatever other records there are."""
     order = sorted(
         texts, key=lambda text: hashlib.sha256(f"{record_id}\x1f{text}".encode()).digest()
     )

@@ -2,10 +2,7 @@
 
 maj_at and best_at are exact, in closed form; weighted_at is exact where there are at most
 `MAX_SUBSETS` subsets and else the mean over so many drawn ones, always the same. A tie counts with
-the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n.
-"""
-
-from __future__ import annotations
+the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n."""
 
 import math
 from collections.abc import Sequence
@@ -36,12 +33,10 @@ def best_at(correct: Sequence[float], scores: Sequence[float], k: int) -> float:
 
 
 def maj_at(correct: Sequence[float], classes: Classes, k: int) -> float:
-    """Return the chance that the most frequent answer of k samples is right.
-
-    Counts the subsets in which a class has t votes and j others have as many while none has more,
-    by the coefficients of a product over classes (the multivariate hypergeometric law); such a
-    subset counts 1 / (1 + j). Where no sample of a subset has an answer, it is wrong.
-    """
+    """Return the chance that the most frequent answer of k samples is right. Counts the subsets in
+    which a class has t votes and j others have as many while none has more, by the coefficients of
+    a product over classes (the multivariate hypergeometric law); such a subset counts 1 / (1 + j).
+    Where no sample of a subset has an answer, it is wrong."""
     sizes: dict[int, int] = {}
     rights: dict[int, float] = {}
     for right, number in zip(correct, classes, strict=True):
@@ -69,9 +64,7 @@ def _wins(size: int, others: tuple[int, ...], silent: int, k: int) -> float:
 
 def _subsets(most: int, others: tuple[int, ...], silent: int, votes: int) -> float:
     """Count subsets of `votes` samples of the others in which none has more than `most` votes.
-
-    Weighted by 1 / (1 + j) for j others with exactly `most`.
-    """
+    Weighted by 1 / (1 + j) for j others with exactly `most`."""
     table: Counts = np.zeros((votes + 1, votes // most + 1))  # votes so far, classes that tie
     table[0, 0] = 1.0
     for size in others:

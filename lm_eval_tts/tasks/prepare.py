@@ -1,9 +1,6 @@
 """What lm_eval is told of our tasks before it runs them: their targets, and what any model may do.
 
-Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them.
-"""
-
-from __future__ import annotations
+Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +22,7 @@ def prepare(
     lm: Any, task_dict: Mapping[str, Any], samples: Mapping[str, Any] | None = None
 ) -> None:
     """Make tasks of ours ready for a model. Raises SettingsError for samples of no task.
-
-    task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task.
-    """
+    task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task."""
     tasks = dict(_tasks_in(task_dict))
     for name in samples or {}:
         if name not in tasks:

@@ -2,8 +2,7 @@
 
 The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
 extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
-responses of any model: what a plain text cannot tell (token counts, say) is left out.
-"""
+responses of any model: what a plain text cannot tell (token counts, say) is left out."""
 
 from __future__ import annotations
 
@@ -39,10 +38,8 @@ UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=F
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
-
     failure: why there is no verdict, if the grader raised. none_served: every request of the task
-    failed, as far as this process has them.
-    """
+    failed, as far as this process has them."""
 
     response: str
     verdict: Verdict
@@ -74,9 +71,7 @@ class Graded(str):
 @register_filter("tts_grade")
 class GradeFilter(Filter):
     """Grades every response of a task at once.
-
-    target_of: a document to its right answer, where that is not its field `answer`.
-    """
+    target_of: a document to its right answer, where that is not its field `answer`."""
 
     def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
         """Take what a task file may say of a filter too."""
@@ -171,16 +166,13 @@ def _failure(graded: Graded) -> str | None:
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
-    """Return the metrics of one document, averaged over its repeats.
-
-    Repeats of one response each have the metrics of samples too, such as pass@k and maj@k.
-
-    A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
-    requests all failed has no other metric; lm_eval averages each over the documents that have it.
-    Where that leaves none, the metrics are NaN.
-    So it is where its metrics cannot be computed: what was generated must not be lost to that.
-    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
-    """
+    """Return the metrics of one document, averaged over its repeats. Repeats of one response each
+    have the metrics of samples too, such as pass@k and maj@k. A request that failed is neither
+    right nor wrong: it counts in `failed` alone. A document whose requests all failed has no other
+    metric; lm_eval averages each over the documents that have it. Where that leaves none, the
+    metrics are NaN. So it is where its metrics cannot be computed: what was generated must not be
+    lost to that.
+    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
         return _document_metrics(results[0] if isinstance(results[0], list) else results)
     except Exception as error:
@@ -255,10 +247,8 @@ def _record(graded: Graded) -> dict[str, Any]:
 
 
 def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
-    """Aggregate `answered`: the share of responses from which an answer could be read.
-
-    NaN if there was none, because every request failed.
-    """
+    """Aggregate `answered`: the share of responses from which an answer could be read. NaN if there
+    was none, because every request failed."""
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan

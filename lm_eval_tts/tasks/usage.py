@@ -1,7 +1,5 @@
 """What a response says beside its text, as metrics and as a record in the samples file."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage

@@ -1,10 +1,7 @@
 """The parts of responses that a task grades, each through the task's filters.
 
 A view is what the filters are to see of an instance's responses: the answers, those at a point, or
-those of the k-th sample.
-"""
-
-from __future__ import annotations
+those of the k-th sample."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -59,9 +56,7 @@ def filtered(
     instances: Sequence[Any], ensembles: Sequence[Any], view: View, *, optional: bool = False
 ) -> list[dict[str, Any]]:
     """Return by filter what a task's filters make of a view of each instance.
-
-    optional: a filter that cannot take it, such as one that needs k responses, is left out.
-    """
+    optional: a filter that cannot take it, such as one that needs k responses, is left out."""
     seen = [copy(instance) for instance in instances]
     for instance in seen:
         instance.resps, instance.filtered_resps = view(instance.resps), {}

@@ -3,8 +3,7 @@
 Each sequence has a slot (`slots`) of one cache (`slot_cache`), where it finds the longest prefix
 of its ids already computed. A step feeds one token to every active sequence. Where there is much to
 catch up (prompts, forced texts of many forks), sequences are first brought to their last token in
-chunks; a few forced tokens ride along.
-"""
+chunks; a few forced tokens ride along."""
 
 from __future__ import annotations
 
@@ -37,11 +36,9 @@ FORWARD_TOKENS = 1024  # of all rows in one forward, padding included; more is n
 
 class HFEngine(HalvingEngine):
     """The engine of `tts-hf`.
-
     model: a decoder-only transformers (or PEFT) model.
     auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
-    measures. masks: those that its config asks for, if left out.
-    """
+    measures. masks: those that its config asks for, if left out."""
 
     def __init__(
         self,
@@ -78,11 +75,9 @@ class HFEngine(HalvingEngine):
         self._table = self._new_table()
 
     def probe(self) -> float:
-        """Return how far logits of ragged rows are from lone forwards, relative to the largest.
-
-        To be called before any request. Measures on the way what a token takes in the cache, and
-        starts a cache that cannot outgrow the memory that is free.
-        """
+        """Return how far logits of ragged rows are from lone forwards, relative to the largest. To
+        be called before any request. Measures on the way what a token takes in the cache, and
+        starts a cache that cannot outgrow the memory that is free."""
         difference = probe(
             self._model, lambda output: output.logits, self.max_length, logits_to_keep=1
         )
@@ -133,10 +128,8 @@ class HFEngine(HalvingEngine):
                 self._start_anew()
 
     def _catch_up(self) -> None:
-        """Feed what slots have to catch up, all but their last token, in chunks, while it pays.
-
-        A chunk costs about an ordinary step, so it takes more tokens than such a step has.
-        """
+        """Feed what slots have to catch up, all but their last token, in chunks, while it pays. A
+        chunk costs about an ordinary step, so it takes more tokens than such a step has."""
         active = self._table.active
         for slot in active:
             long = self._model.rope.is_long(len(slot.ids))
@@ -147,10 +140,8 @@ class HFEngine(HalvingEngine):
             self._model.forward(self._table.feed(*chunk), logits_to_keep=1)
 
     def _decode(self) -> None:
-        """Feed one token to every active slot and sample where it has caught up.
-
-        All that the device has to know goes there in one parcel, before the forward.
-        """
+        """Feed one token to every active slot and sample where it has caught up. All that the
+        device has to know goes there in one parcel, before the forward."""
         active = self._table.active
         if not active:
             return
@@ -179,10 +170,8 @@ def fit_engine(
     model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
 ) -> Engine:
     """Return a slot engine if its logits are those of the model alone, else one over `generate`.
-
-    Some architectures do not have the windows that their config names, so both are tried.
-    Arguments as for `HFEngine`.
-    """
+    Some architectures do not have the windows that their config names, so both are tried. Arguments
+    as for `HFEngine`."""
     reasons = []
     for in_force in (True, False):
         try:

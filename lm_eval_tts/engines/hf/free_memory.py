@@ -1,7 +1,5 @@
 """What is really free: of a device, of its allocator, and of the container that a process is in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,10 +28,8 @@ def free_bytes(device: torch.device) -> int:
 
 def cgroup_bytes() -> Iterator[int]:
     """Yield what each limit of the container leaves, with what its page cache would give back.
-
     Version 2 names one path of the process, version 1 one for its controller "memory"; inside a
-    container the path may be that of the host, so its parents are read as well.
-    """
+    container the path may be that of the host, so its parents are read as well."""
     try:
         lines = OF_THIS_PROCESS.read_text().splitlines()
     except OSError:

@@ -2,8 +2,7 @@
 
 A step takes the requests that wait, up to `max_num_seqs` sequences, and decodes them to their ends.
 Prompts are padded on the left and prefilled anew each time. What a row samples depends on its own
-ids and seed alone, up to the floating-point differences of batched kernels.
-"""
+ids and seed alone, up to the floating-point differences of batched kernels."""
 
 from __future__ import annotations
 
@@ -34,9 +33,7 @@ if TYPE_CHECKING:
 
 class GenerateEngine(HalvingEngine):
     """What `tts-hf` falls back to where a model cannot run on slots.
-
-    model: a decoder-only transformers (or PEFT) model.
-    """
+    model: a decoder-only transformers (or PEFT) model."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
         super().__init__(tokenizer, **limits)

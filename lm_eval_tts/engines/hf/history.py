@@ -1,10 +1,7 @@
 """What penalties need of each row: the ids that it has, kept on the device from step to step.
 
 A step uploads what is new alone, and a penalty changes the logits of the ids that a row has, not
-those of the whole vocabulary.
-"""
-
-from __future__ import annotations
+those of the whole vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,11 +76,9 @@ class History:
         return [self._known[id(row.ids)] for row in rows]
 
     def penalized(self, logits: torch.Tensor, numbers: Numbers) -> torch.Tensor:
-        """Return logits [rows, vocabulary] with the penalties of the parcel.
-
-        Repetition (CTRL, section 4.1) is of all ids that a row has, frequency and presence are of
-        what was sampled for its request alone, as servers have it.
-        """
+        """Return logits [rows, vocabulary] with the penalties of the parcel. Repetition (CTRL,
+        section 4.1) is of all ids that a row has, frequency and presence are of what was sampled
+        for its request alone, as servers have it."""
         if "penalized" not in numbers:
             return logits
         if self._tokens.shape != self._shape:

@@ -2,10 +2,7 @@
 
 Recurrent states, ALiBi from a 2-D mask, flash attention and models that look ahead cannot run on
 slots; some raise, others are merely wrong. Local windows of a model's own and states that padding
-goes through make padded batches wrong as well.
-"""
-
-from __future__ import annotations
+goes through make padded batches wrong as well."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,13 +29,11 @@ def is_exact(difference: float, dtype: torch.dtype) -> bool:
 def probe(
     model: SlotModel, read: Callable[[Any], torch.Tensor], max_length: int, **kwargs: Any
 ) -> float:
-    """Return how far outputs of ragged rows are from lone forwards, relative to the largest.
-
-    Rows of very different length, in ragged chunks and one token at a time: what a wrong mask,
-    position or cache would change. Overwrites the first slots.
+    """Return how far outputs of ragged rows are from lone forwards, relative to the largest. Rows
+    of very different length, in ragged chunks and one token at a time: what a wrong mask, position
+    or cache would change. Overwrites the first slots.
     read: the model's output to [rows, tokens, size], of all tokens or of the last column alone.
-    max_length: of sequences, in tokens; kwargs: of the model's forward.
-    """
+    max_length: of sequences, in tokens; kwargs: of the model's forward."""
     table = _rows(model, max_length)
     differences: list[float] = []
     with torch.inference_mode():
@@ -75,9 +70,7 @@ def probe_padding(model: Any, pad: int, max_length: int) -> float:
 
 def probe_generate(model: Any, pad: int, max_length: int) -> float:
     """Return how far the logits of `generate`, past all windows, are from a forward of the whole.
-
-    Its cache keeps what the config's windows leave, also where the architecture ignores them.
-    """
+    Its cache keeps what the config's windows leave, also where the architecture ignores them."""
     longest = _texts(model, max_length)[-1]
     logits, tokens = _generated(model, [longest], pad)
     ids = torch.cat([torch.tensor([longest], device=tokens.device), tokens], dim=1)

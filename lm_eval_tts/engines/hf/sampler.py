@@ -3,8 +3,7 @@
 The distribution is that of transformers' logits warpers in their order (repetition penalty,
 temperature, top_k, top_p, min_p), which a test compares; frequency and presence penalties are
 OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number of the device
-is asked for on the way, and nothing is float64, which some devices do not have.
-"""
+is asked for on the way, and nothing is float64, which some devices do not have."""
 
 from __future__ import annotations
 
@@ -78,11 +77,9 @@ class Sampler:
         self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
     ) -> list[tuple[int, TokenLogprob | None]]:
         """Return the next token of each row, with its log-probabilities if any row asks for them.
-
         The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
-        returned comes from the device in one copy; once more where nuclei become wide.
-        """
+        returned comes from the device in one copy; once more where nuclei become wide."""
         logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
         penalized = self._history.penalized(logits, numbers)
         tokens, is_wide = self._choose(penalized, draws, numbers)
@@ -128,10 +125,8 @@ def _filtered(
     probabilities: torch.Tensor, size: int, numbers: Numbers
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Zero what top_k, top_p and min_p leave out; rows need not sum to 1 afterwards.
-
     size: likeliest tokens to sort, at least the largest top_k. Returns as well in which rows the
-    nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted.
-    """
+    nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted."""
     is_wide = torch.zeros_like(probabilities[:, 0], dtype=torch.bool)
     head = probabilities.topk(size, dim=-1).values if size else probabilities
     if "top_k" in numbers:
@@ -173,10 +168,8 @@ def note_sampled(
     choices: Sequence[tuple[int, TokenLogprob | None]],
     requests: Requests,
 ) -> None:
-    """Append what was drawn to the rows that are not done.
-
-    A row whose logits are not numbers fails, and the others go on.
-    """
+    """Append what was drawn to the rows that are not done. A row whose logits are not numbers
+    fails, and the others go on."""
     for row, (token, logprob) in zip(rows, choices, strict=True):
         if row.done:
             continue

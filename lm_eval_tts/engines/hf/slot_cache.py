@@ -4,8 +4,7 @@ Each sequence owns a slot: row `s` of every layer's buffers [slots, heads, capac
 which are where the layer is. A forward names the slots it computes and where its tokens go; keys
 and values come back as a window over those slots. Padding goes to the place after a slot's last
 token, which no token of the forward sees and the next one overwrites. Knows no sequences, only
-slots and positions.
-"""
+slots and positions."""
 
 from __future__ import annotations
 
@@ -97,10 +96,8 @@ def _resized(buffer: torch.Tensor, num_slots: int, capacity: int) -> torch.Tenso
 
 class SlotCache(Cache):
     """All layers' buffers; layers that a model shares among others are simply never made.
-
     num_slots: at first; idle ones are given up where long sequences need their memory.
-    max_tokens: tokens of all slots together that memory allows; None until it is known.
-    """
+    max_tokens: tokens of all slots together that memory allows; None until it is known."""
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
@@ -158,9 +155,7 @@ class SlotCache(Cache):
 
     def reserve(self, length: int, needed: int) -> int:
         """Make room for sequences of `length` tokens and return how many slots are left.
-
-        needed: slots that are kept, the first ones. Raises CacheFull if they do not fit.
-        """
+        needed: slots that are kept, the first ones. Raises CacheFull if they do not fit."""
         if length < self.capacity:
             return self.num_slots
         if not self.fits(needed, length):

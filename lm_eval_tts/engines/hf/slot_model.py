@@ -1,10 +1,7 @@
 """A transformers model whose sequences live in the slots of one cache: ragged rows in one forward.
 
 Each row says in which slot it is, how much of it is already there, and what comes next. Shorter
-rows are padded on the right; padding is at position 0, and seen by no row.
-"""
-
-from __future__ import annotations
+rows are padded on the right; padding is at position 0, and seen by no row."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -30,9 +27,7 @@ class Prepared(NamedTuple):
 
 class SlotModel:
     """A decoder-only model with its cache, its masks and its RoPE.
-
-    model: with a language head, or the bare decoder. cache: replaced to start anew.
-    """
+    model: with a language head, or the bare decoder. cache: replaced to start anew."""
 
     def __init__(self, model: Any, cache: SlotCache, masks: Masks | None = None) -> None:
         self.model = model
@@ -66,9 +61,7 @@ class SlotModel:
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].
-
-        kwargs: more arguments of the model's forward.
-        """
+        kwargs: more arguments of the model's forward."""
         step = self.prepare(feeds)
         return self.run(step, step.parcel.send(self.device), **kwargs)
 

@@ -2,10 +2,7 @@
 
 To continue a sequence is to go on in the slot that holds it; to retract or to fork is to copy the
 common part to another slot, so that a prefix survives those who leave it. Idle prefixes stay while
-there is room, and the least recently used one goes first. Knows ids and places, no model.
-"""
-
-from __future__ import annotations
+there is room, and the least recently used one goes first. Knows ids and places, no model."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -83,10 +80,8 @@ class Prefix(NamedTuple):
 
 class SlotTable(Generic[_User]):
     """The slots of one cache; the active ones are the first, so a forward need not copy them.
-
     max_active: rows at work at once; the slots beyond it are where idle prefixes survive.
-    is_long: whether a sequence of this many tokens is rotated by the long factors.
-    """
+    is_long: whether a sequence of this many tokens is rotated by the long factors."""
 
     def __init__(
         self, num_slots: int, max_active: int, cache: SlotMemory, is_long: Callable[[int], bool]
@@ -105,10 +100,8 @@ class SlotTable(Generic[_User]):
 
     def next_chunk(self, keep: int, most: int) -> tuple[list[int], list[int]]:
         """Return some active slots that have more than `keep` tokens to feed, and how many of each.
-
         Those with the fewest left first, whose padding is the least; at most `most` tokens in all,
-        padding included, but for a slot alone.
-        """
+        padding included, but for a slot alone."""
         left = {i: slot.behind - keep for i, slot in enumerate(self.active) if slot.behind > keep}
         far = sorted(left, key=lambda i: left[i])
         counts = [min(left[i], CHUNK_TOKENS) for i in far]
@@ -116,10 +109,8 @@ class SlotTable(Generic[_User]):
         return far[:size], counts[:size]
 
     def feed(self, indices: Sequence[int], counts: Sequence[int]) -> list[Feed]:
-        """Return the next `counts` tokens of these slots, which are from now on cached.
-
-        Where long sequences need it, memory takes the last idle slots away.
-        """
+        """Return the next `counts` tokens of these slots, which are from now on cached. Where long
+        sequences need it, memory takes the last idle slots away."""
         ends = [self.slots[i].cached + count for i, count in zip(indices, counts, strict=True)]
         del self.slots[self._cache.reserve(max(ends), max(self.num_active, max(indices) + 1)) :]
         feeds = []
@@ -132,10 +123,8 @@ class SlotTable(Generic[_User]):
 
     def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
-
         Longest first: forks of one text then find their keys in the slot of a longer fork, when the
-        text itself has been overwritten; and rows that are at work together are of like length.
-        """
+        text itself has been overwritten; and rows that are at work together are of like length."""
         self._clock += 1
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
@@ -152,10 +141,8 @@ class SlotTable(Generic[_User]):
         self._compact()
 
     def _place_some(self, rows: list[_User], free: int) -> list[_User]:
-        """Place up to `free` rows and return the others.
-
-        Who shares a prefix with a row placed just now can copy it when that one has computed it.
-        """
+        """Place up to `free` rows and return the others. Who shares a prefix with a row placed just
+        now can copy it when that one has computed it."""
         waiting = {row: self._longest_prefix(row) for row in rows[: free + self._max_active]}
         placed: list[_User] = []
         for row in rows[:free]:

@@ -1,8 +1,7 @@
 """The numbers of one step on their way to a device: all of them in one copy.
 
 On a GPU each copy from the host costs as much as a small kernel, or waits for all that the device
-has yet to do. So whatever a step needs is put into one parcel before its forward.
-"""
+has yet to do. So whatever a step needs is put into one parcel before its forward."""
 
 from __future__ import annotations
 

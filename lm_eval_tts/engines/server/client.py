@@ -1,10 +1,7 @@
 """An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
 
 Where only text comes back, few servers say which stop string ended it. So the text is streamed,
-our own rule looks for the stop strings, and the call is ended where one is found.
-"""
-
-from __future__ import annotations
+our own rule looks for the stop strings, and the call is ended where one is found."""
 
 import asyncio
 import json
@@ -153,11 +150,9 @@ class Server:
         raise Refused(message, response.status)
 
     async def _stream(self, row: BatchRow) -> SampledTokens:
-        """Read text until it ends or holds a stop string, and return the ids of it.
-
-        Stop strings are those of the answer, so what comes as reasoning is not searched. What a
-        call has cached is reported at its end, so not where we end it.
-        """
+        """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
+        are those of the answer, so what comes as reasoning is not searched. What a call has cached
+        is reported at its end, so not where we end it."""
         reasoning, text, reason, cached = "", "", None, 0
         async with _faults():
             async for event in self._events(row):

@@ -1,7 +1,5 @@
 """What a server can do, asked with one token before a run."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds
@@ -53,10 +51,8 @@ async def find_model(server: Server, model: str | None) -> Served:
 
 async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
     """Return the best dialect that the server takes a token's worth of work in.
-
-    prompt: token ids to ask with, for each kind of prompt that may be used.
-    Raises SettingsError if there is none.
-    """
+    prompt: token ids to ask with, for each kind of prompt that may be used. Raises SettingsError if
+    there is none."""
     refusals = []
     for dialect in CANDIDATES:
         if (ids := prompt.get(dialect.prompt)) is None:

@@ -7,10 +7,7 @@ How exact a server is depends on what it takes and returns (`Dialect`):
     text    takes text and returns text
     chat    takes messages only: a response cannot be continued
 
-"strict" ones take no settings beyond OpenAI's own.
-"""
-
-from __future__ import annotations
+"strict" ones take no settings beyond OpenAI's own."""
 
 import json
 from collections.abc import Mapping
@@ -56,10 +53,8 @@ class Piece(NamedTuple):
 
 
 def read_event(event: Mapping[str, Any]) -> Piece:
-    """Return the piece of one event; those that only count tokens bring none.
-
-    Raises Fault for an error that a server reports after it has begun to answer.
-    """
+    """Return the piece of one event; those that only count tokens bring none. Raises Fault for an
+    error that a server reports after it has begun to answer."""
     if error := event.get("error"):
         message = error.get("message", error) if isinstance(error, Mapping) else error
         raise Fault(f"the server reports an error in its stream: {message}")
@@ -193,10 +188,8 @@ class Wire:
 
     def of_text(self, text: str, ended: bool, reasoning: str = "") -> SampledTokens:
         """Return the ids of a text, with an end of turn if it has `ended` with one.
-
         reasoning: what came before it, which is put between `thinking`; where no text came, it was
-        cut and is left open.
-        """
+        cut and is left open."""
         thought = ""
         if reasoning:
             start, end = self.thinking
@@ -213,10 +206,8 @@ class Wire:
 
 
 def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached.
-
-    Raises ValueError for what is no number of them.
-    """
+    """Return the prompt tokens that a server says it had cached. Raises ValueError for what is no
+    number of them."""
     details = (usage or {}).get("prompt_tokens_details") or {}
     cached = _whole(details.get("cached_tokens") or 0)
     if cached > (usage or {}).get("prompt_tokens", cached):

@@ -2,8 +2,7 @@
 
 vLLM's prefix cache finds what is already computed: the same ids and some more are a continuation,
 the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
-Nothing is plugged into vLLM: no logits processor, no scheduler class.
-"""
+Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
 from __future__ import annotations
 
@@ -67,10 +66,8 @@ class VLLMEngine(RowEngine):
             self._llm.llm_engine.abort_request(dropped)
 
     def step(self) -> list[Output]:
-        """Hand over what was added, advance vLLM and return the requests that finished.
-
-        Where vLLM's engine process has died, every request fails with that reason.
-        """
+        """Hand over what was added, advance vLLM and return the requests that finished. Where
+        vLLM's engine process has died, every request fails with that reason."""
         try:
             for row in take(self._requests.queue, len(self._requests.queue)):
                 self._submit(row)
@@ -109,11 +106,9 @@ class VLLMEngine(RowEngine):
 
 def end_calls_when_dead(llm: LLM) -> None:
     """Have a call that waits for vLLM's engine process end in EngineDeadError when it has died.
-
     vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
     the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
-    that thread's last output, so the error is put after it.
-    """
+    that thread's last output, so the error is put after it."""
     core = llm.llm_engine.engine_core
     receiver = getattr(core, "output_queue_thread", None)
     if receiver is None:  # the engine runs in this process
@@ -128,10 +123,8 @@ def end_calls_when_dead(llm: LLM) -> None:
 
 
 def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
-    """Return a row's settings in vLLM's words; what a checkpoint recommends stays out of it.
-
-    vLLM filters in its own order: temperature, min_p, top_k, top_p.
-    """
+    """Return a row's settings in vLLM's words; what a checkpoint recommends stays out of it. vLLM
+    filters in its own order: temperature, min_p, top_k, top_p."""
     op, sampling = row.op, row.op.sampling
     return SamplingParams(
         max_tokens=row.max_tokens,
