@@ -11,28 +11,19 @@ from typing import Any
 BLOCK = 1 << 22  # words of 8 bytes that are summed up at once
 _MULTIPLIER = 0x1E3779B97F4A7C15  # spreads the weights of words over all 64 bits
 # Of configs: says where a model came from, not what it computes.
-_PLACES = frozenset(
-    {
-        "transformers_version",
-        "base_model_name_or_path",
-        "name_or_path",
-        "inference_mode",
-        "revision",
-    }
-)
+_NAMES = ("name_or_path", "base_model_name_or_path", "revision")
+_PLACES = frozenset((*_NAMES, "transformers_version", "inference_mode"))
 
 
 def digest(*texts: str) -> str:
     """Return 12 characters that tell texts apart."""
-    return hashlib.blake2b(
-        "\x1f".join(texts).encode("utf-8", "surrogatepass"), digest_size=6
-    ).hexdigest()
+    joined = "\x1f".join(texts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(joined, digest_size=6).hexdigest()
 
 
 def json_key(value: Any, **options: Any) -> str:
     """Return 32 characters that identify a JSON value; options are those of `json.dumps`."""
-    text = json.dumps(value, **options)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(value, **options).encode(), digest_size=16).hexdigest()
 
 
 def weights_digest(model: Any) -> str:
@@ -124,8 +115,8 @@ def _read_known() -> dict[str, str]:
 
 def _write_known(known: dict[str, str]) -> None:
     path = _known_file()
+    part = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):  # it only saves time
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps(known), encoding="utf-8")
         part.replace(path)

@@ -19,16 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core import records
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
-from lm_eval_tts.core.records import (
-    BROKEN,
-    content_of,
-    is_whole,
-    lines_of,
-    looks_damaged,
-    make_record,
-    record_key,
-)
+from lm_eval_tts.core.records import BROKEN, content_of, is_whole, make_record, record_key
 from lm_eval_tts.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -76,9 +69,8 @@ class Journal:
         self._end = self._path.stat().st_size
         self._synced = time.monotonic()
         if rank == 0:
-            logger.info(
-                "journal %s: %d finished results taken over", self.folder, len(self._places)
-            )
+            count = len(self._places)
+            logger.info("journal %s: %d finished results taken over", self.folder, count)
 
     def __enter__(self) -> Journal:
         return self
@@ -126,9 +118,7 @@ class Journal:
         if known["settings"] != settings:
             raise self._refusal(f"task {task}", known["settings"], settings)
         seen = known["documents"]
-        if other := [
-            name for name in documents if seen.get(name, documents[name]) != documents[name]
-        ]:
+        if other := [name for name, now in documents.items() if seen.get(name, now) != now]:
             raise SettingsError(
                 f"journal={str(self.folder)!r} is of another version of task {task}: the prompt of "
                 f"document {other[0]} was another one; name a new folder by journal="
@@ -156,7 +146,7 @@ class Journal:
         if self._path.exists() and self._path.stat().st_size:
             if self._has_head(self._path):
                 return
-            if not looks_damaged(self._path):
+            if not records.looks_damaged(self._path):
                 raise SettingsError(
                     f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
                     "package: name another folder"
@@ -185,16 +175,16 @@ class Journal:
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
         try:
-            if not self._has_head(path):
+            if self._has_head(path):
+                self._take_all(path)
+            else:
                 logger.warning("%s: its head is damaged, it is left out", path)
-                return
-            self._take_all(path)
         except OSError as error:
             logger.warning("%s is left out: %s", path, error.strerror or error)
 
     def _take_all(self, path: Path) -> None:
         end, damaged, torn = 0, 0, 0
-        for offset, line in lines_of(path):
+        for offset, line in records.lines_of(path):
             if not self._take(path, offset, line):
                 torn += 1
                 continue
@@ -220,10 +210,8 @@ class Journal:
         return True
 
     def _join_task(self, noted: dict[str, Any]) -> None:
-        known = self._tasks.setdefault(
-            noted["task"], {"settings": noted["settings"], "documents": {}}
-        )
-        known["documents"].update(noted["documents"])
+        first = {"settings": noted["settings"], "documents": {}}
+        self._tasks.setdefault(noted["task"], first)["documents"].update(noted["documents"])
 
     def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]

@@ -93,12 +93,12 @@ class _Scheduler:
         self._engine = engine
         self._reward_model = reward_model
         self._waiting: dict[int, _Frame] = {}
-        self._unscored: list[tuple[_Frame, Score]] = []
+        self.unscored: list[tuple[_Frame, Score]] = []  # what waits for the reward model
         self._ready: deque[Callable[[], None]] = deque()
         self._next_id = 0
 
     def start(self, frame: _Frame) -> None:
-        self._ready.append(lambda: self._resume(frame, None))
+        self._resume_later(frame, None)
         self._drain()
 
     def step(self) -> None:
@@ -112,8 +112,8 @@ class _Scheduler:
 
     def score(self) -> None:
         """Ask the reward model about all responses that wait for it, in one call."""
-        asked, self._unscored = self._unscored, []
-        asked = [(frame, op) for frame, op in asked if not frame.cancelled]
+        asked = [(frame, op) for frame, op in self.unscored if not frame.cancelled]
+        self.unscored = []
         if not asked or self._reward_model is None:
             return
         results = map(settled, self._reward_model.score([op for _, op in asked]))
@@ -121,11 +121,6 @@ class _Scheduler:
             frame.cost.count_rating(result)
             self._resume_later(frame, result)
         self._drain()
-
-    @property
-    def num_unscored(self) -> int:
-        """Responses that wait for the reward model."""
-        return len(self._unscored)
 
     def _drain(self) -> None:
         """Run what is ready in a loop, not by recursion: programs may nest deeply."""
@@ -139,10 +134,8 @@ class _Scheduler:
         if frame.cancelled:
             return
         try:
-            if isinstance(value, RequestError):
-                op = frame.program.throw(value)
-            else:
-                op = frame.program.send(value)
+            failed = isinstance(value, RequestError)
+            op = frame.program.throw(value) if failed else frame.program.send(value)
         except StopIteration as stop:
             self._end(frame, stop.value)
         except SettingsError:  # of no document, but of all
@@ -166,15 +159,12 @@ class _Scheduler:
         if isinstance(op, Join):
             frame.joining = tuple(task.number for task in op.tasks)
             self._join(frame)
-        elif isinstance(op, Score):
-            self._score(frame, op)
-        else:
+        elif not isinstance(op, Score):
             self._generate(frame, op, seed)
-
-    def _score(self, frame: _Frame, op: Score) -> None:
-        if self._reward_model is None:
+        elif self._reward_model is None:
             raise SettingsError("the strategy asks for scores: set reward_model= to a checkpoint")
-        self._unscored.append((frame, op))
+        else:
+            self.unscored.append((frame, op))
 
     def _generate(self, frame: _Frame, op: Generate, seed: int) -> None:
         request_id = self._next_id
@@ -190,17 +180,14 @@ class _Scheduler:
         self._waiting[request_id] = frame
 
     def _spawn(self, frame: _Frame, op: Spawn, seed: int) -> None:
-        tasks: list[Task[Any]] = []
-        for program in op.programs:
-            number = frame.num_spawned
-            frame.num_spawned += 1
+        numbers = range(frame.num_spawned, frame.num_spawned + len(op.programs))
+        frame.num_spawned = numbers.stop
+        for number, program in zip(numbers, op.programs, strict=True):
             deliver = partial(self._deliver, frame, number)
             child_seed = derive_seed(seed, number - frame.siblings_from)
-            child = _Frame(program, child_seed, frame.cost, deliver)
-            frame.children[number] = child
-            self._resume_later(child, None)
-            tasks.append(Task(number))
-        self._resume_later(frame, tasks)
+            frame.children[number] = _Frame(program, child_seed, frame.cost, deliver)
+            self._resume_later(frame.children[number], None)
+        self._resume_later(frame, list(map(Task, numbers)))
 
     def _deliver(self, frame: _Frame, number: int, value: Any) -> None:
         """Keep what a child has returned for the join that asks for it."""
@@ -247,7 +234,7 @@ def run(
     num_running = 0
     while True:
         while engine.num_unfinished < engine.max_num_seqs:
-            if scheduler.num_unscored:
+            if scheduler.unscored:
                 scheduler.score()
             elif (numbered := next(waiting, None)) is not None:
                 scheduler.start(_root(*numbered, finished))
@@ -265,8 +252,6 @@ def run(
 
 def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
     cost = Cost()
-
-    def deliver(value: Any) -> None:
-        finished.append(Result(number, value, cost))
-
-    return _Frame(job.program, job.seed, cost, deliver)
+    return _Frame(
+        job.program, job.seed, cost, lambda value: finished.append(Result(number, value, cost))
+    )

@@ -37,12 +37,8 @@ class Delimiters:
     @property
     def tags(self) -> tuple[str, str, str, str]:
         """All four without white space around them, in the order of the fields."""
-        return (
-            self.thinking_start.strip(),
-            self.thinking_end.strip(),
-            self.answer_start.strip(),
-            self.answer_end.strip(),
-        )
+        start, end = self.thinking_start.strip(), self.thinking_end.strip()
+        return start, end, self.answer_start.strip(), self.answer_end.strip()
 
 
 def equal_texts(texts: Sequence[str]) -> list[int | None]:
@@ -127,11 +123,8 @@ class Trace:
         return self._append(Segment(token_ids, "tag", forced=not sampled))
 
     def _append(self, segment: Segment) -> Trace:
-        return (
-            replace(self, segments=(*self.segments, segment))
-            if segment.token_ids or (segment.finish_reason)
-            else self
-        )
+        empty = not (segment.token_ids or segment.finish_reason)
+        return self if empty else replace(self, segments=(*self.segments, segment))
 
     @property
     def response_ids(self) -> TokenIds:
@@ -146,10 +139,9 @@ class Trace:
     def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
         """Count response tokens, of one phase and of forced or sampled ones if given."""
         return sum(
-            len(segment.token_ids)
-            for segment in self.segments
-            if (phase is None or segment.phase == phase)
-            and (forced is None or segment.forced == forced)
+            len(s.token_ids)
+            for s in self.segments
+            if phase in (None, s.phase) and forced in (None, s.forced)
         )
 
     @property
