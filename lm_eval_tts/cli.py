@@ -154,7 +154,7 @@ def run_compare(args: argparse.Namespace) -> int:
     form = check_ending(args.output, ("md", "json"), default="md")
     sides = [load_runs([path], args.metric) for path in (args.a, args.b)]
     kept = [keep_largest(require_runs(side)) for side in sides]
-    pairs = compare.match_runs(*(side.runs for side in kept))
+    pairs = compare.match_runs(*(runs for runs, _ in kept))
     comparisons = [compare.compare(a, b) for a, b in pairs]
     with opened(args.output) as out:
         if form == "json":
@@ -162,7 +162,7 @@ def run_compare(args: argparse.Namespace) -> int:
         else:
             out.write("\n".join(map(compare.comparison_markdown, comparisons)))
     unread = [file for side in sides for file in side.unread]
-    notes = [note for side in kept for note in side.notes]
+    notes = [note for _, notes in kept for note in notes]
     return report([*unread, *notes], args.output, num_bad=len(unread))
 
 

@@ -37,8 +37,8 @@ class CurveFigures:
     scaling_doubling: float  # points of accuracy for twice the tokens
     scaling_1k: float  # points of accuracy for 1,000 tokens more
     performance: float  # the highest accuracy
-    interval_doubling: ConfidenceInterval = statistics.UNDEFINED  # 95 %, bootstrap over documents
-    interval_1k: ConfidenceInterval = statistics.UNDEFINED
+    interval_doubling: ConfidenceInterval  # 95 %, bootstrap over documents
+    interval_1k: ConfidenceInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,11 @@ class Curve:
         tokens = np.array([point.mean_tokens for point in self.points])
         accuracy = np.array([point.accuracy for point in self.points])
         within = [p.share_within for p in self.points if not math.isnan(p.share_within)]
-        doubling, thousand = _scalings(tokens, accuracy)
-        interval_doubling, interval_1k = self._intervals()
-        return CurveFigures(
-            control=control(tokens, [point.limit for point in self.points]),
-            control_samples=100 * float(np.mean(within)) if within else math.nan,
-            scaling_doubling=float(doubling),
-            scaling_1k=float(thousand),
-            performance=float(accuracy.max()),
-            interval_doubling=interval_doubling,
-            interval_1k=interval_1k,
-        )
+        samples = 100 * float(np.mean(within)) if within else math.nan
+        points = control(tokens, [point.limit for point in self.points])
+        doubling, thousand = map(float, _scalings(tokens, accuracy))
+        best = float(accuracy.max())
+        return CurveFigures(points, samples, doubling, thousand, best, *self._intervals())
 
     def _intervals(self) -> tuple[ConfidenceInterval, ConfidenceInterval]:
         """Return intervals of both scalings; the same documents are drawn for all points."""
@@ -89,8 +83,8 @@ class Curve:
         shares = weights / len(first)
         tokens = np.stack([shares @ np.nan_to_num(p.tokens) for p in self.points])
         accuracy = 100 * np.stack([shares @ np.nan_to_num(p.scores) for p in self.points])
-        doubling, thousand = map(_percentiles, _scalings(tokens, accuracy))
-        return doubling, thousand
+        doubling, thousand = _scalings(tokens, accuracy)
+        return _percentiles(doubling), _percentiles(thousand)
 
 
 def _scalings(tokens: Array, accuracy: Array) -> tuple[Array, Array]:
@@ -144,7 +138,8 @@ def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
     for run in runs:
         outcomes, some = read_outcomes(run)
         unread += some
-        name = _curve_name(run, names[run.setup.checkpoint])
+        weights = run.setup.weights(names[run.setup.checkpoint])
+        name = " ".join(filter(None, (weights, run.setup.prompt_style, run.setup.method)))
         for rule, fewer in (points_by_samples(outcomes) if outcomes else {}).items():
             found[_unused((run.benchmark, f"{name}, {rule}"), found)] = fewer
         if outcomes and (points := anytime_points(run, outcomes)):
@@ -153,13 +148,11 @@ def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
             found.setdefault((run.benchmark, "all runs" if join else name), []).extend(points)
         else:
             notes.append(f"{run.results_path}: {run.task} has no token counts, so no point")
-    curves = [_curve(*key, points) for key, points in found.items()]
+    curves = [
+        Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))
+        for (benchmark, name), points in found.items()
+    ]
     return Curves(curves, [*map(str, first_of_each_file(unread)), *notes])
-
-
-def _curve_name(run: Run, checkpoint: str) -> str:
-    said = (run.setup.weights(checkpoint), run.setup.prompt_style, run.setup.method)
-    return " ".join(text for text in said if text)
 
 
 def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -169,7 +162,3 @@ def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str
         number += 1
         free = (key[0], f"{key[1]} ({number})")
     return free
-
-
-def _curve(benchmark: str, name: str, points: Sequence[CurvePoint]) -> Curve:
-    return Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import yaml
@@ -75,11 +75,8 @@ def read_rows(run: Run) -> Mapping[str, SampleRow]:
 def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
     strategies = names_within_n()
-    found = [
-        _strategy_run(run)
-        for run in runs
-        if run.benchmark == benchmark and run.setup.strategy in strategies
-    ]
+    own = (run for run in runs if run.benchmark == benchmark)
+    found = [_strategy_run(run) for run in own if run.setup.strategy in strategies]
     if not found:
         raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return found
@@ -141,7 +138,7 @@ def best_run(runs: Sequence[StrategyRun], problems: Sequence[str]) -> StrategyRu
     """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
 
     def rank(run: StrategyRun) -> tuple[float, float]:
-        return _mean(run.accuracy[p] for p in problems), -_mean(run.tokens[p] for p in problems)
+        return fmean(run.accuracy[p] for p in problems), -fmean(run.tokens[p] for p in problems)
 
     return max(runs, key=rank)
 
@@ -170,7 +167,7 @@ def estimate(problems: Sequence[str], answering: Assignment) -> Estimate:
     """Return what these problems would have, each answered by its run."""
     right = [answering[p].accuracy[p] for p in problems]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    return Estimate(_mean(right), stderr, _mean(answering[p].tokens[p] for p in problems))
+    return Estimate(fmean(right), stderr, fmean(answering[p].tokens[p] for p in problems))
 
 
 def cross_validated(
@@ -226,12 +223,5 @@ def table_rules(
 
 def table_yaml(rules: Iterable[Mapping[str, Any]]) -> str:
     """Return the YAML of a table, one rule a line."""
-    lines = [
-        yaml.safe_dump(dict(r), default_flow_style=True, sort_keys=False, width=999) for r in rules
-    ]
-    return "rules:\n" + "".join(f"  - {line}" for line in lines)
-
-
-def _mean(values: Iterable[float]) -> float:
-    each = list(values)
-    return math.fsum(each) / len(each)
+    flow = partial(yaml.safe_dump, default_flow_style=True, sort_keys=False, width=999)
+    return "rules:\n" + "".join(f"  - {flow(dict(rule))}" for rule in rules)

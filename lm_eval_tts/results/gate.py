@@ -10,6 +10,7 @@ Three answers, so that noise is neither an alarm nor a pass. A check
 
 Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -70,15 +71,14 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
             rules.pop(name, None)
             continue
         try:
-            margin = float(value)
+            rules[name] = replace(GATED[name], margin=float(value))
         except ValueError:
-            margin = -1.0
-        if not 0 <= margin < 100:
+            rules[name] = replace(GATED[name], margin=math.nan)
+        if not 0 <= rules[name].margin < 100:
             raise SettingsError(
                 f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
                 f"or {name}=off"
             )
-        rules[name] = replace(GATED[name], margin=margin)
     return rules
 
 
@@ -140,8 +140,7 @@ def _said(value: Any) -> str:
 def _check_task(
     before: RecordedRun, now: RecordedRun, rules: Mapping[str, Metric], num_checks: int
 ) -> list[GateCheck]:
-    reason = _incomparable(before, now)
-    if reason:
+    if reason := _incomparable(before, now):
         return [GateCheck(before.task, "comparable", "undecided", reason)]
     checks = []
     for name, rule in _applied(before, rules).items():
@@ -166,8 +165,7 @@ def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
                 f"{name} changed from {_said(a)} to {_said(b)}: the outcomes cannot be compared; "
                 "write a new baseline with --update"
             )
-    missing = len(set(before.outcomes.documents) - set(now.outcomes.documents))
-    if missing:
+    if missing := len(set(before.outcomes.documents) - set(now.outcomes.documents)):
         return (
             f"{missing} of the baseline's {len(before.outcomes.documents)} problems are not in "
             "this run: other data, another order of options, or another --limit"

@@ -56,8 +56,7 @@ def verdict_junit(verdict: GateVerdict) -> str:
 
 def append_summary(verdict: GateVerdict) -> None:
     """Append to the step summary of a GitHub job, if this is one."""
-    path = os.environ.get(SUMMARY_VARIABLE)
-    if not path:
+    if not (path := os.environ.get(SUMMARY_VARIABLE)):
         return
     try:
         with Path(path).open("a", encoding="utf-8") as summary:

@@ -17,11 +17,11 @@ from typing import Any, TextIO
 
 from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.results.formats import nulled
-from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
+from lm_eval_tts.results.leaderboard import COLUMNS, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record, ranked_rows
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
-from lm_eval_tts.results.setups import Setup, short_names
+from lm_eval_tts.results.setups import short_names
 
 SAMPLES_A_CHUNK = 50  # that are unpacked at once
 _LISTED = 110  # characters of a problem that the list shows
@@ -84,12 +84,12 @@ def _row(
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
         "show_seed": show_seed,
-        "cells": {b: _cell(setup, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
+        "cells": {
+            benchmark: cell_record(setup, cell)
+            | {"fronts": sorted(cell.fronts), "samples": numbers.get(id(cell.run))}
+            for benchmark, cell in row.cells.items()
+        },
     }
-
-
-def _cell(setup: Setup, cell: Cell, samples: int | None) -> dict[str, Any]:
-    return {**cell_record(setup, cell), "fronts": sorted(cell.fronts), "samples": samples}
 
 
 def _sample_scripts(number: int, run: Run) -> Iterator[str]:
@@ -112,11 +112,8 @@ def _index_entry(sample: SampleTexts) -> list[Any]:
     if "[invalid]" in sample.extracted:  # as lm-eval's extraction filters write it
         flags.append("no answer")
     start = " ".join(sample.problem[: 2 * _LISTED].split())[:_LISTED]
-    return [sample.label, sample.score, start, _tokens(sample), flags]
-
-
-def _tokens(sample: SampleTexts) -> float | None:
-    return next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
+    tokens = next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
+    return [sample.label, sample.score, start, tokens, flags]
 
 
 def _packed(name: str, content: Any) -> str:

@@ -69,9 +69,8 @@ def _rows(path: Path) -> Iterator[SampleRow]:
                 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
                 yield from csv.DictReader(lines)
             else:
-                yield from (
-                    _object(line, path, n) for n, line in enumerate(lines, 1) if line.strip()
-                )
+                numbered = ((n, line) for n, line in enumerate(lines, 1) if line.strip())
+                yield from (_object(line, path, n) for n, line in numbered)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
@@ -85,14 +84,9 @@ def _object(line: str, path: Path, number: int) -> SampleRow:
 
 def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
     doc = mapping_in(row, "doc") or row
+    options = mapping_in(doc, "options") or None
     for response in _responses(row, response_column, place):
-        yield Recording(
-            response=response,
-            question=question_of(doc),
-            doc_id=id_of(doc),
-            options=mapping_in(doc, "options") or None,
-            metrics=row,
-        )
+        yield Recording(response, question_of(doc), id_of(doc), options, metrics=row)
 
 
 def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:

@@ -101,16 +101,9 @@ def require_runs(loaded: Loaded) -> list[Run]:
     return loaded.runs
 
 
-class Kept(NamedTuple):
-    """The runs that count, and a note on each that only repeats one of them."""
-
-    runs: list[Run]
-    notes: list[str]
-
-
-def keep_largest(runs: Iterable[Run]) -> Kept:
-    """Return the newest of the largest runs of each setup and task: a trial replaces nothing.
-    runs: oldest first."""
+def keep_largest(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Return the newest of the largest runs of each setup and task (a trial replaces nothing), and
+    a note on each that only repeats one of them. runs: oldest first."""
     kept: dict[tuple[Setup, str], Run] = {}
     notes = []
     for run in runs:
@@ -122,14 +115,14 @@ def keep_largest(runs: Iterable[Run]) -> Kept:
         word = "a newer" if best.num_docs == other.num_docs else f"a larger ({best.num_docs})"
         notes.append(f"{other.results_path}: {word} run of {run.name} is shown")
         kept[run.setup, run.task] = best
-    return Kept(list(kept.values()), notes)
+    return list(kept.values()), notes
 
 
 def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     """Return the run of each task that counts. Raises DataError where several setups ran one.
     name: what the runs are called in the error."""
     found: dict[str, Run] = {}
-    for run in keep_largest(runs).runs:
+    for run in keep_largest(runs)[0]:
         other = found.setdefault(run.task, run)
         if other is not run:
             raise DataError(

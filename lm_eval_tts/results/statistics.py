@@ -74,8 +74,8 @@ def paired_p_value(a: Array, b: Array) -> float:
 
 def unpaired_p_value(mean_a: float, size_a: int, mean_b: float, size_b: int) -> float:
     """Return the two-sided p-value of equal accuracy where only totals are known: Fisher's."""
-    right = [round(mean_a * size_a), round(mean_b * size_b)]
-    table = [[right[0], size_a - right[0]], [right[1], size_b - right[1]]]
+    right_a, right_b = round(mean_a * size_a), round(mean_b * size_b)
+    table = [[right_a, size_a - right_a], [right_b, size_b - right_b]]
     return float(stats.fisher_exact(table).pvalue)
 
 
@@ -105,12 +105,7 @@ def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Confid
         return UNDEFINED
     if np.array_equal(a, b):
         return ConfidenceInterval(1.0, 1.0)
-
-    def ratio(some_a: Array, some_b: Array, axis: int = -1) -> Array:
-        means: Array = some_b.mean(axis) / some_a.mean(axis)
-        return means
-
-    return _bootstrap((a, b), ratio, confidence)
+    return _bootstrap((a, b), lambda a, b, axis: b.mean(axis) / a.mean(axis), confidence)
 
 
 def _bootstrap(
