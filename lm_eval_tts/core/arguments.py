@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-_LISTED = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-DECIDES = dict.fromkeys(_LISTED["decides"], True) | dict.fromkeys(_LISTED["does_not"], False)
+_ARGUMENTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+DECIDES = dict.fromkeys(_ARGUMENTS["decides"], True) | dict.fromkeys(_ARGUMENTS["does_not"], False)
 
 
 def decides(name: str) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 BLOCK = 1 << 22  # words of 8 bytes that are summed up at once
 _MULTIPLIER = 0x1E3779B97F4A7C15  # spreads the weights of words over all 64 bits
 # Of configs: says where a model came from, not what it computes.
-_NAMES = ("name_or_path", "base_model_name_or_path", "revision")
-_PLACES = frozenset((*_NAMES, "transformers_version", "inference_mode"))
+_OF_PLACES = ("name_or_path", "base_model_name_or_path", "revision")
+_PLACES = frozenset((*_OF_PLACES, "transformers_version", "inference_mode"))
 
 
 def digest(*texts: str) -> str:

@@ -202,16 +202,15 @@ class Journal:
         try:
             key = record_key(line)
             if key == TASK:
-                self._join_task(content_of(line))
+                noted = content_of(line)
+                first = {"settings": noted["settings"], "documents": {}}
+                known = self._tasks.setdefault(noted["task"], first)
+                known["documents"].update(noted["documents"])
         except BROKEN:
             return False
         if key not in (RUN, TASK):
             self._places.setdefault(key, _Place(path, offset, len(line)))
         return True
-
-    def _join_task(self, noted: dict[str, Any]) -> None:
-        first = {"settings": noted["settings"], "documents": {}}
-        self._tasks.setdefault(noted["task"], first)["documents"].update(noted["documents"])
 
     def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]

@@ -252,6 +252,5 @@ def run(
 
 def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
     cost = Cost()
-    return _Frame(
-        job.program, job.seed, cost, lambda value: finished.append(Result(number, value, cost))
-    )
+    end = partial(Result, number, cost=cost)
+    return _Frame(job.program, job.seed, cost, lambda value: finished.append(end(value)))

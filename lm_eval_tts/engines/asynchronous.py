@@ -4,24 +4,21 @@ The event loop runs in a thread of its own, so it goes on while programs are res
 notebooks, where the main thread has a loop already. What comes back is handed over at the next
 step."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
 from lm_eval_tts.core.program import TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 _T = TypeVar("_T")
 

@@ -62,10 +62,8 @@ class HFTokenizer:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _decode(self, token_ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(
-            list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
+        as_is = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(self._tokenizer.decode(list(token_ids), **as_is))
 
     def _encode_after_tail(self, tail: TokenIds, text: str) -> TokenIds:
         before = self.decode(tail)

@@ -29,7 +29,7 @@ def item_of(response: str, doc: Doc) -> Item:
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
     """Grade a response for the progress line, without computer algebra. None where that cannot
     decide, and for tasks that are not of this package: their documents may mean other things."""
-    if task not in _own_tasks() or len(response) > MAX_QUICK:
+    if task not in own_tasks() or len(response) > MAX_QUICK:
         return None
     try:
         return assess(item_of(response, doc)).correct
@@ -38,5 +38,6 @@ def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
 
 
 @lru_cache
-def _own_tasks() -> frozenset[str]:
+def own_tasks() -> frozenset[str]:
+    """Return the names of the tasks that this package brings."""
     return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))

@@ -18,8 +18,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,8 +27,9 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.harness.checks import own_tasks
 from lm_eval_tts.harness.credentials import refuse_secrets
-from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
@@ -48,17 +49,12 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(execute)
     def run(args: Any) -> None:
-        unsaved = _Unsaved()
-        logging.getLogger(WRITER).addHandler(unsaved)
-        try:
-            output_path.set(getattr(args, "output_path", None))
-            hushed = quiet() if _is_ours(args) else nullcontext()
-            with watched(_journals(args)) as states, hushed:
-                _run(execute, args, states)
-        finally:
-            logging.getLogger(WRITER).removeHandler(unsaved)
-        if states and unsaved.messages:
-            _leave(FAILED, _not_written(unsaved.messages, states[-1].journal))
+        output_path.set(getattr(args, "output_path", None))
+        hushed = quiet() if _is_ours(args) else nullcontext()
+        with _unsaved() as unsaved, watched(_journals(args)) as states, hushed:
+            _run(execute, args, states)
+        if states and unsaved:
+            _leave(FAILED, _not_written(unsaved, states[-1].journal))
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
         for state in states:
@@ -101,7 +97,9 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     except Exception as error:
         if not (_is_ours(args) and _is_the_users(error)):
             raise
-        _leave(WRONG_SETTING, _in_short(error))
+        what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
+        said = f"{what}{error}{_nearest_tasks(str(error))}"
+        _leave(WRONG_SETTING, f"{said} (LMEVAL_LOG_LEVEL=DEBUG shows where)")
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:
@@ -162,25 +160,18 @@ def _is_the_users(error: Exception) -> bool:
     return checked or any(module.startswith(READS_SETTINGS) for module in modules)
 
 
-def _in_short(error: Exception) -> str:
-    what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
-    return f"{what}{error}{_nearest_tasks(str(error))} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
-
-
 def _nearest_tasks(message: str) -> str:
     """Return the nearest names of ours to those that lm_eval has not found."""
     missing = message.partition("Tasks not found: ")[2]
-    ours = [path.stem for path in Path(task_configs()).glob("*/*.yaml")]
-    found = [name for task in missing.split(", ") for name in difflib.get_close_matches(task, ours)]
+    ours, asked = own_tasks(), missing.split(", ")
+    found = [name for task in asked for name in difflib.get_close_matches(task, ours)]
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def _not_written(messages: list[str], journal: str | None) -> str:
-    rest = (
-        f"make room and give the same command again: it takes everything from journal={journal}"
-        if journal
-        else "with journal=<folder> in --model_args nothing would be computed again"
-    )
+    rest = "with journal=<folder> in --model_args nothing would be computed again"
+    if journal:
+        rest = f"make room and give the same command again: it takes everything from {journal=!s}"
     return f"{'; '.join(dict.fromkeys(messages))}: {rest}"
 
 
@@ -200,14 +191,18 @@ def _say(message: str) -> None:
     sys.stderr.flush()
 
 
-class _Unsaved(logging.Handler):
-    """Notes that lm_eval could not write its files, which it only warns of."""
+@contextmanager
+def _unsaved() -> Iterator[list[str]]:
+    """Collect what lm_eval says of files that it could not write, of which it only warns."""
+    messages: list[str] = []
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the messages that mean a loss."""
+    def note(record: logging.LogRecord) -> bool:
         if record.getMessage().startswith("Could not save"):
-            self.messages.append(record.getMessage())
+            messages.append(record.getMessage())
+        return True
+
+    logging.getLogger(WRITER).addFilter(note)
+    try:
+        yield messages
+    finally:
+        logging.getLogger(WRITER).removeFilter(note)

@@ -2,8 +2,6 @@
 
 Read at every start of Python, so it imports nothing that costs time."""
 
-from __future__ import annotations
-
 import os
 
 DATA_VARIABLE = "LM_EVAL_TTS_DATA"  # the environment variable that names a folder of benchmarks

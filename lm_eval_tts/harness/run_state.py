@@ -77,10 +77,8 @@ class RunState:
             return (
                 "interrupted; with journal=<folder> in --model_args a run goes on where it stopped"
             )
-        return (
-            f"interrupted; {self.num_journaled} finished results are in {self.journal}: "
-            "the same command continues there"
-        )
+        kept = f"{self.num_journaled} finished results are in {self.journal}"
+        return f"interrupted; {kept}: the same command continues there"
 
 
 def note_failed_document() -> None:

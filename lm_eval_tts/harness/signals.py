@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 # Slurm, Kubernetes and a closed terminal; Python makes a KeyboardInterrupt of SIGINT by itself.
-STOPPING = [
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-]
+_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1")
+STOPPING = [getattr(signal, name) for name in _SENT if hasattr(signal, name)]
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
 

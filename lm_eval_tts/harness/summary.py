@@ -13,12 +13,7 @@ from lm_eval_tts.results.formats import figure_text
 from lm_eval_tts.results.runs import Run, runs_in
 from lm_eval_tts.results.statistics import count_interval
 
-_SHARES = {
-    "format_strict": "in format",
-    "truncated": "cut off",
-    "loop": "loops",
-    "failed": "failed",
-}
+_SHARES = {name: METRIC[name] for name in ("format_strict", "truncated", "loop", "failed")}
 _CHOICE = re.compile(r"(pass|maj|\w*bon\w*)@\d+")
 # What lm_eval says of every task with more metrics than its file lists, or with metadata.
 _NOISE = {
@@ -45,8 +40,8 @@ def _lines(run: Run) -> Iterator[str]:
     sampled = run.metrics.get("sampled_tokens")
     cost = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
     shares = [
-        f"{word} {figure_text(run.metrics[name], METRIC[name].unit)}"
-        for name, word in _SHARES.items()
+        f"{metric.compared or metric.heading} {figure_text(run.metrics[name], metric.unit)}"
+        for name, metric in _SHARES.items()
         if name in run.metrics
     ]
     if cost or shares:
@@ -55,17 +50,10 @@ def _lines(run: Run) -> Iterator[str]:
 
 def _by_budget(run: Run) -> list[str]:
     """Return the accuracy at each point of an anytime run, the cheapest first."""
-    costs = {
-        name.partition("@")[2]: tokens
-        for name, tokens in run.metrics.items()
-        if name.startswith("thinking_tokens@")
-    }
-    at = [
-        label
-        for label in sorted(costs, key=lambda k: costs[k])
-        if f"{run.metric}@{label}" in run.metrics
-    ]
-    return [f"@{label} {100 * run.metrics[f'{run.metric}@{label}']:.1f}" for label in at]
+    costs = [name for name in run.metrics if name.startswith("thinking_tokens@")]
+    labels = [name.partition("@")[2] for name in sorted(costs, key=lambda n: run.metrics[n])]
+    found = [(label, run.metrics.get(f"{run.metric}@{label}")) for label in labels]
+    return [f"@{label} {100 * score:.1f}" for label, score in found if score is not None]
 
 
 def _by_choice(run: Run) -> Iterable[str]:

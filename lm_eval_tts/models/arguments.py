@@ -70,9 +70,8 @@ def _check_loading(kwargs: Mapping[str, Any]) -> None:
     """Check the arguments that lm_eval's classes take as they are. Raises SettingsError."""
     given = {name: value for name, value in kwargs.items() if value is not None}
     if "batch_size" in given and not _is_batch_size(str(given["batch_size"])):
-        raise SettingsError(
-            f"batch_size={given['batch_size']!r}: allowed is a number >= 1, or auto"
-        )
+        size = given["batch_size"]
+        raise SettingsError(f"batch_size={size!r}: allowed is a number >= 1, or auto")
     for name in ("max_length", "max_batch_size"):
         if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
             raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")

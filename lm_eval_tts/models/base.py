@@ -70,9 +70,8 @@ class StrategyLM:
         for instance in requests:
             check_rendered(instance.args[0])
         logger.warning(
-            "%d log-likelihood requests: strategies act on written answers only, so these are "
-            "answered as without one",
-            len(requests),
+            f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
+            "these are answered as without one"
         )
         return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
 

@@ -17,11 +17,8 @@ from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, Conf
 
 ACCURACY = METRIC["accuracy"]
 # What is compared beside accuracy: the costs first.
-COMPARED = tuple(
-    METRIC[name]
-    for name in dict.fromkeys((*COSTS, *METRIC))
-    if METRIC[name].compared and name != "accuracy"
-)
+_ORDER = [METRIC[name] for name in dict.fromkeys((*COSTS, *METRIC)) if name != "accuracy"]
+COMPARED = tuple(metric for metric in _ORDER if metric.compared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,15 +30,15 @@ _NUM_RESAMPLES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class CurveFigures:
-    """The figures of the s1 paper; NaN where undefined."""
+    """The figures of the s1 paper, by the names that they have in JSON; NaN where undefined."""
 
-    control: float  # in per cent of points, by their mean
-    control_samples: float  # in per cent of all documents
-    scaling_doubling: float  # points of accuracy for twice the tokens
-    scaling_1k: float  # points of accuracy for 1,000 tokens more
-    performance: float  # the highest accuracy
-    interval_doubling: ConfidenceInterval  # 95 %, bootstrap over documents
-    interval_1k: ConfidenceInterval
+    control_percent: float  # of points, by their mean
+    control_samples_percent: float  # of all documents
+    scaling_per_doubling: float  # points of accuracy for twice the tokens
+    scaling_per_1000_tokens: float  # points of accuracy for 1,000 tokens more
+    performance_percent: float  # the highest accuracy
+    scaling_per_doubling_interval: ConfidenceInterval  # 95 %, bootstrap over documents
+    scaling_per_1000_tokens_interval: ConfidenceInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,6 @@ class Curve:
 
 
 def _scalings(tokens: Array, accuracy: Array) -> tuple[Array, Array]:
-    """Return the scaling per doubling and per 1,000 tokens."""
     doublings = np.log2(np.maximum(tokens, 1))
     return scaling(doublings, accuracy), scaling(tokens / 1000, accuracy)
 

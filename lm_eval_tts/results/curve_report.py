@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import jinja2
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.results import formats
-from lm_eval_tts.results.curve import Curve, CurveFigures
+from lm_eval_tts.results.curve import Curve
 from lm_eval_tts.results.statistics import ConfidenceInterval
 
 _LEGEND = (
@@ -24,27 +25,24 @@ _LEGEND = (
 
 def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     """Return the points and the figures of a curve, each with a line of headings."""
-    points = [
-        [
-            point.label,
-            formats.figure_text(point.cost, "count"),
-            f"{point.mean_tokens:.0f}",
-            formats.MISSING if point.limit is None else f"{point.limit:.0f}",
-            _percent(100 * point.share_within),
-            _with_interval(point.accuracy, point.interval, ""),
-        ]
-        for point in curve.points
-    ]
-    figures = curve.figures()
-    doubling = _with_interval(figures.scaling_doubling, figures.interval_doubling, "+")
-    thousand = _with_interval(figures.scaling_1k, figures.interval_1k, "+")
-    return [["point", "sampled", curve.unit, "limit", "within", "accuracy %"], *points], [
+    points = [["point", "sampled", curve.unit, "limit", "within", "accuracy %"]]
+    for point in curve.points:
+        sampled, tokens = formats.figure_text(point.cost, "count"), f"{point.mean_tokens:.0f}"
+        limit = formats.MISSING if point.limit is None else f"{point.limit:.0f}"
+        within = _percent(100 * point.share_within)
+        accuracy = _with_interval(point.accuracy, point.interval, "")
+        points.append([point.label, sampled, tokens, limit, within, accuracy])
+    found = curve.figures()
+    slopes = found.scaling_per_doubling, found.scaling_per_1000_tokens
+    intervals = found.scaling_per_doubling_interval, found.scaling_per_1000_tokens_interval
+    doubling, thousand = map(_with_interval, slopes, intervals)
+    return points, [
         ["figure", "value"],
-        ["control, points", _percent(figures.control)],
-        ["control, samples", _percent(figures.control_samples)],
+        ["control, points", _percent(found.control_percent)],
+        ["control, samples", _percent(found.control_samples_percent)],
         ["scaling, points per doubling", doubling],
         ["scaling, points per 1,000 tokens", thousand],
-        ["performance", _percent(figures.performance)],
+        ["performance", _percent(found.performance_percent)],
     ]
 
 
@@ -52,7 +50,7 @@ def _percent(value: float) -> str:
     return formats.MISSING if math.isnan(value) else f"{value:.1f}%"
 
 
-def _with_interval(value: float, interval: ConfidenceInterval, sign: str) -> str:
+def _with_interval(value: float, interval: ConfidenceInterval, sign: str = "+") -> str:
     if math.isnan(value):
         return formats.MISSING
     low, high = interval
@@ -77,7 +75,7 @@ def curves_csv(curves: Sequence[Curve]) -> str:
 def curves_json(curves: Sequence[Curve]) -> str:
     """Return the curves with their figures; undefined ones are null."""
     return formats.json_text(
-        [_names(c) | {"points": _points(c), "figures": _figures(c.figures())} for c in curves]
+        [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
     )
 
 
@@ -99,18 +97,6 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         }
         for point in curve.points
     ]
-
-
-def _figures(figures: CurveFigures) -> dict[str, Any]:
-    return {
-        "control_percent": figures.control,
-        "control_samples_percent": figures.control_samples,
-        "scaling_per_doubling": figures.scaling_doubling,
-        "scaling_per_doubling_interval": figures.interval_doubling,
-        "scaling_per_1000_tokens": figures.scaling_1k,
-        "scaling_per_1000_tokens_interval": figures.interval_1k,
-        "performance_percent": figures.performance,
-    }
 
 
 def curves_html(curves: Sequence[Curve]) -> str:

@@ -56,9 +56,10 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
     return Outcomes(documents, questions, labels, metrics, max(repeats)), unread
 
 
-def _documents(
-    run: Run, unread: list[UnreadFile]
-) -> Iterator[tuple[str, str, str, dict[str, float], int]]:
+_Document = tuple[str, str, str, dict[str, float], int]
+
+
+def _documents(run: Run, unread: list[UnreadFile]) -> Iterator[_Document]:
     """Yield key, question, label, metrics and number of samples of each document."""
     seen: Counter[str] = Counter()
     for row in own_rows(run, unread):
@@ -104,7 +105,6 @@ def num_repeats(row: SampleRow) -> int:
 
 
 def _numbers(row: SampleRow) -> dict[str, float]:
-    """Return the numeric metrics of a row."""
     found = numbers_of(row)
     if record := identity.mapping_in(row, "answered"):
         each = record.get("repeats") or [record]

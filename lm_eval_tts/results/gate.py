@@ -28,6 +28,8 @@ from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
+Recorded = Mapping[str, RecordedRun]  # by task
+Rules = Mapping[str, Metric]  # by check
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
 # What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
 # they may be what is being tested.
@@ -102,14 +104,11 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
     return found, unread
 
 
-def judge(
-    baseline: Mapping[str, RecordedRun], now: Mapping[str, RecordedRun], rules: Mapping[str, Metric]
-) -> GateVerdict:
+def judge(baseline: Recorded, now: Recorded, rules: Rules) -> GateVerdict:
     """Check each task of a baseline."""
     checks: list[GateCheck] = []
-    changes = [
-        f"{task} is not in the baseline: not checked" for task in now if task not in baseline
-    ]
+    new = [task for task in now if task not in baseline]
+    changes = [f"{task} is not in the baseline: not checked" for task in new]
     num_checks = sum(len(_applied(before, rules)) for before in baseline.values())
     for task, before in baseline.items():
         if task not in now:
@@ -120,7 +119,7 @@ def judge(
     return GateVerdict(tuple(checks), tuple(changes))
 
 
-def _applied(before: RecordedRun, rules: Mapping[str, Metric]) -> dict[str, Metric]:
+def _applied(before: RecordedRun, rules: Rules) -> dict[str, Metric]:
     return {n: rule for n, rule in rules.items() if rule.name in before.outcomes.metrics}
 
 
@@ -138,7 +137,7 @@ def _said(value: Any) -> str:
 
 
 def _check_task(
-    before: RecordedRun, now: RecordedRun, rules: Mapping[str, Metric], num_checks: int
+    before: RecordedRun, now: RecordedRun, rules: Rules, num_checks: int
 ) -> list[GateCheck]:
     if reason := _incomparable(before, now):
         return [GateCheck(before.task, "comparable", "undecided", reason)]

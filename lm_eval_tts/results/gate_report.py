@@ -40,9 +40,8 @@ def verdict_junit(verdict: GateVerdict) -> str:
     """Return the checks as JUnit XML."""
     statuses = [check.status for check in verdict.checks]
     counts = {f"{kind}s": str(statuses.count(status)) for status, kind in _JUNIT.items()}
-    suite = ElementTree.Element(
-        "testsuite", {"name": "lm-eval-tts gate", "tests": str(len(statuses)), **counts}
-    )
+    named = {"name": "lm-eval-tts gate", "tests": str(len(statuses)), **counts}
+    suite = ElementTree.Element("testsuite", named)
     for check in verdict.checks:
         case = ElementTree.SubElement(suite, "testcase", classname=check.task, name=check.name)
         if kind := _JUNIT.get(check.status):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lm_eval_tts.core.expectations import pass_at, sample_sizes
 from lm_eval_tts.core.metrics import COSTS, METRICS
-from lm_eval_tts.core.pass_at_k import pass_at, sample_sizes
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
@@ -111,15 +111,11 @@ def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
 
 def _judge(cells: Sequence[Cell]) -> list[Cell]:
     """Mark what is not comparable in one benchmark, and rank the rest."""
-    marked = [
-        replace(cell, marks=tuple(some))
-        for cell, some in zip(cells, comparability(cells), strict=True)
-    ]
+    pairs = zip(cells, comparability(cells), strict=True)
+    marked = [replace(cell, marks=tuple(marks)) for cell, marks in pairs]
     ranked = [cell for cell in marked if not cell.marks]
-    judged = iter(
-        replace(cell, rank=rank, fronts=fronts)
-        for cell, rank, fronts in zip(ranked, _rank(ranked), _fronts(ranked), strict=True)
-    )
+    places = zip(ranked, _rank(ranked), _fronts(ranked), strict=True)
+    judged = iter([replace(cell, rank=rank, fronts=fronts) for cell, rank, fronts in places])
     return [cell if cell.marks else next(judged) for cell in marked]
 
 

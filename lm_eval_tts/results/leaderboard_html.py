@@ -9,7 +9,7 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
 from itertools import islice
@@ -67,23 +67,19 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "costs": COSTS,
         "chunk": SAMPLES_A_CHUNK,
         "rows": [
-            _row(number, row, names[row.setup.checkpoint], numbers, len(seeds) > 1)
+            {"id": number, "show_seed": len(seeds) > 1, **_row(row, names, numbers)}
             for number, row in enumerate(board.rows)
         ],
     }
 
 
-def _row(
-    number: int, row: LeaderboardRow, name: str, numbers: dict[int, int], show_seed: bool
-) -> dict[str, Any]:
-    setup = row.setup
+def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int]) -> dict[str, Any]:
+    setup, name = row.setup, names[row.setup.checkpoint]
     shown = setup.record() | {"strategy": setup.strategy or ""}
     return {
-        "id": number,
         "name": name,
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
-        "show_seed": show_seed,
         "cells": {
             benchmark: cell_record(setup, cell)
             | {"fronts": sorted(cell.fronts), "samples": numbers.get(id(cell.run))}

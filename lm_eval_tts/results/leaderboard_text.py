@@ -114,3 +114,6 @@ def _point(point: CurvePoint) -> dict[str, Any]:
         "accuracy": point.score,
         **point.score_interval._asdict(),
     }
+
+
+BOARDS = {"md": board_markdown, "csv": board_csv, "json": board_json}

@@ -9,14 +9,8 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import (
-    MALFORMED,
-    ResultsFile,
-    UnreadFile,
-    finite,
-    read_results,
-    samples_file,
-)
+from lm_eval_tts.results import files
+from lm_eval_tts.results.files import ResultsFile, UnreadFile, finite
 from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
@@ -78,12 +72,12 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     """Return all runs in results files and folders of them, oldest first.
     metric: what counts as accuracy, as `name` or `name,filter`; by default the first of ACCURACIES
     that a task has, else its first metric."""
-    files, unread = read_results(paths)
+    read, unread = files.read_results(paths)
     runs: list[Run] = []
-    for file in files:
+    for file in read:
         try:
             found = list(runs_in(file, metric))
-        except MALFORMED as error:
+        except files.MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
@@ -143,21 +137,19 @@ def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
             yield _run(file, task, len(tasks), values, *chosen)
 
 
-def _run(
-    file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, metric: str
-) -> Run:
+def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, name: str) -> Run:
     content = file.content
     config = mapping_in(mapping_in(content, "configs"), task)
     counts = mapping_in(mapping_in(content, "n-samples"), task)
     num_fewshot = _int(mapping_in(content, "n-shot").get(task))
     return Run(
         results_path=file.path,
-        samples_path=samples_file(file.path, task),
+        samples_path=files.samples_file(file.path, task),
         task=task,
         benchmark=_benchmark(task, config),
         setup=setup_of(content, config, num_fewshot),
         metrics=values[filter],
-        metric=metric,
+        metric=name,
         filter=filter,
         num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
         num_fewshot=num_fewshot,

@@ -9,6 +9,7 @@ from typing import Any
 from lm_eval_tts.core.arguments import decides
 from lm_eval_tts.core.identity import mapping_in
 
+Content = Mapping[str, Any]
 # What a setup has a field for; `until` is the task's, and says nothing of who answers.
 _CHECKPOINT = ("pretrained", "path", "model", "peft", "lora_local_path", "revision")
 _FIELDS = frozenset((*_CHECKPOINT, "prompt_style", "strategy", "seed", "until"))
@@ -50,9 +51,7 @@ class Setup:
         return (checkpoint or self.checkpoint) + adapter + revision
 
 
-def setup_of(
-    content: Mapping[str, Any], config: Mapping[str, Any], num_fewshot: int | None
-) -> Setup:
+def setup_of(content: Content, config: Content, num_fewshot: int | None) -> Setup:
     """Return the setup of a task. content: of the results file. config: of the task in it."""
     run = mapping_in(content, "config")
     model = str(run.get("model") or content.get("model_source") or "unknown")
@@ -77,7 +76,7 @@ def setup_of(
     )
 
 
-def _of_prompt(content: Mapping[str, Any], num_fewshot: int | None, ours: bool) -> dict[str, Any]:
+def _of_prompt(content: Content, num_fewshot: int | None, ours: bool) -> dict[str, Any]:
     """Return what the command line made of the prompts; ours apply the chat template anyway."""
     templated = "applied" if content.get("chat_template_sha") and not ours else None
     found = {"num_fewshot": num_fewshot, "chat_template": templated}
@@ -85,9 +84,7 @@ def _of_prompt(content: Mapping[str, Any], num_fewshot: int | None, ours: bool) 
     return {name: value for name, value in found.items() if value}
 
 
-def _checkpoint(
-    content: Mapping[str, Any], run: Mapping[str, Any], arguments: Mapping[str, Any]
-) -> str:
+def _checkpoint(content: Content, run: Content, arguments: Content) -> str:
     """Return the checkpoint; a recording has no name of one, so its file stands for it."""
     names = (run.get("pretrained"), arguments.get("pretrained"), arguments.get("path"))
     named = (*names, arguments.get("model"), content.get("model_name"))

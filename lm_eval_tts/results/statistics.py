@@ -112,16 +112,9 @@ def _bootstrap(
     samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float
 ) -> ConfidenceInterval:
     """Return the percentile interval (Efron 1979) of a statistic of paired samples."""
-    result = stats.bootstrap(
-        samples,
-        statistic,
-        paired=True,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        batch=max(1, 2_000_000 // sum(map(len, samples))),
-        rng=np.random.default_rng(0),
-    )
+    size = {"n_resamples": NUM_RESAMPLES, "batch": max(1, 2_000_000 // sum(map(len, samples)))}
+    how = {"paired": True, "method": "percentile", "confidence_level": confidence}
+    result = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0), **size, **how)
     return ConfidenceInterval(*map(float, result.confidence_interval))
 
 
@@ -155,10 +148,8 @@ def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) ->
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
     """Say of each point whether no other is at least as good and cheap, and better in one."""
+    points = list(zip(costs, scores, strict=True))
     return [
-        not any(
-            c <= cost and s >= score and (c < cost or s > score)
-            for c, s in zip(costs, scores, strict=True)
-        )
-        for cost, score in zip(costs, scores, strict=True)
+        not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
+        for cost, score in points
     ]

@@ -64,19 +64,9 @@ def tag_repetition_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS
     return max(-0.5, -0.25 * repeated)
 
 
-REWARDS: dict[str, Reward] = {
-    reward.__name__: reward
-    for reward in (
-        correctness,
-        untagged_correctness,
-        integer_answer,
-        strict_format,
-        soft_format,
-        tag_count,
-        length_penalty,
-        tag_repetition_penalty,
-    )
-}
+_OF_ANSWERS = (correctness, untagged_correctness, integer_answer)
+_OF_FORM = (strict_format, soft_format, tag_count, length_penalty, tag_repetition_penalty)
+REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (*_OF_ANSWERS, *_OF_FORM)}
 
 
 def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Callable[..., Any]]:

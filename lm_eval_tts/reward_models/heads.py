@@ -109,9 +109,8 @@ class ClassifierHead(Head):
     def check_labels(self, name: str, config: Any) -> None:
         """Raise SettingsError unless there are one or two; a raw logit is one."""
         if config.num_labels > (1 if self.raw else 2):
-            raise SettingsError(
-                f"reward model {name} has {config.num_labels} labels, which is not one score"
-            )
+            many = f"{config.num_labels} labels, which is not one score"
+            raise SettingsError(f"reward model {name} has {many}")
 
 
 @dataclass(frozen=True)

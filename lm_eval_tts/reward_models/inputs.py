@@ -98,11 +98,8 @@ def write_qwen(words: Words, question: str, steps: Sequence[str]) -> Input:
     tag = "<extra_0>"
     system = "Please reason step by step, and put your final answer within \\boxed{}."
     question, *steps = (text.replace(tag, " ") for text in (question, *steps))
-    chat = [
-        {"role": "system", "content": system},
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": tag.join(steps) + tag},
-    ]
+    turns = {"system": system, "user": question, "assistant": tag.join(steps) + tag}
+    chat = [{"role": role, "content": text} for role, text in turns.items()]
     ids = words.tokenizer.encode(_render(words.tokenizer, chat), add_special_tokens=False)
     wanted = words.tokenizer.convert_tokens_to_ids(tag)
     return _cut(ids, [p for p, token in enumerate(ids) if token == wanted], steps)
@@ -119,10 +116,9 @@ def write_trl(words: Words, question: str, steps: Sequence[str]) -> Input:
     """Write bos, the bare question, and each step with a separator, which is labelled. What TRL's
     `PRMTrainer` trains on (`tokenize_row`; its `step_separator` is a newline)."""
     bos = words.tokenizer.bos_token_id
-    ids = words.tokenizer.encode(question, add_special_tokens=False)
-    return _write_steps(
-        words.tokenizer, ids if bos is None else [bos, *ids], steps, words.separator
-    )
+    asked = words.tokenizer.encode(question, add_special_tokens=False)
+    ids = asked if bos is None else [bos, *asked]
+    return _write_steps(words.tokenizer, ids, steps, words.separator)
 
 
 def write_outcome(words: Words, question: str, steps: Sequence[str]) -> Input:
@@ -173,10 +169,8 @@ def _write_steps(
 def _cut(ids: Sequence[int], positions: Sequence[int], steps: Sequence[str]) -> Input:
     """Return ids up to the last score. Raises RequestError unless there is one for each step."""
     if len(positions) != len(steps):
-        raise RequestError(
-            f"the reward model's input has {len(positions)} places for the scores of "
-            f"{len(steps)} steps"
-        )
+        places = f"{len(positions)} places for the scores of {len(steps)} steps"
+        raise RequestError(f"the reward model's input has {places}")
     return Input(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
 

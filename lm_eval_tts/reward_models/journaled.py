@@ -25,15 +25,10 @@ class JournaledRewardModel:
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item, or why it has none, in order."""
         keys = [score_key(item) for item in items]
-        known: dict[str, StepScores | RequestError] = {}
-        unknown: dict[str, Score] = {}
-        for key, item in zip(keys, items, strict=True):
-            if (recalled := self._recall(key)) is None:
-                unknown[key] = item
-            else:
-                known[key] = recalled
-        known |= self._ask(unknown)
-        return [known[key] for key in keys]
+        recalled = {key: self._recall(key) for key in keys}
+        asked = zip(keys, items, strict=True)
+        said = self._ask({key: item for key, item in asked if recalled[key] is None})
+        return [recalled[key] or said[key] for key in keys]
 
     def _recall(self, key: str) -> StepScores | None:
         """Return what is kept, and count its cost if this process has not done so."""

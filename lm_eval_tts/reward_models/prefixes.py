@@ -45,11 +45,7 @@ class SlotReader:
         self._head = head
         self._batch_size = batch_size
         self._known = KnownScores()
-        self._table = self._new_table()
-
-    def _new_table(self) -> SlotTable[InputRow]:
-        cache = self._model.cache
-        return SlotTable(cache.num_slots, self._batch_size, cache, self._model.rope.is_long)
+        self._table: SlotTable[InputRow] = model.new_table(batch_size)
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
@@ -61,7 +57,8 @@ class SlotReader:
                 self._table.admit(queue)
                 self._read_active()
         except BaseException:
-            self._table = self._new_table()  # a forward that broke has not written what slots say
+            # A forward that broke has not written what the slots say.
+            self._table = self._model.new_table(self._batch_size)
             raise
         return [Reading(self._known.of(path.item, path.long), path.num_read) for path in paths]
 

@@ -54,15 +54,12 @@ class Masks:
     def make(self, positions: torch.Tensor, width: int, dtype: torch.dtype) -> Any:
         """Return additive masks [batch, 1, tokens, width], by layer type if there are several.
         positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets."""
-        keys = torch.arange(width, device=positions.device)
-        query = positions[:, None, :, None]
+        query, keys = positions[:, None, :, None], torch.arange(width, device=positions.device)
+        seen = {name: allowed(query, keys) for name, allowed in self._rules.items()}
+        least = torch.finfo(dtype).min
         masks = {
-            name: torch.zeros(
-                (*positions.shape[:1], 1, positions.shape[1], width),
-                dtype=dtype,
-                device=positions.device,
-            ).masked_fill_(~allowed(query, keys), torch.finfo(dtype).min)
-            for name, allowed in self._rules.items()
+            name: torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, least)
+            for name, allowed in seen.items()
         }
         return masks if self._by_type else masks["full_attention"]
 
@@ -83,9 +80,8 @@ def grouped_sdpa(
     tokens (Ainslie et al. 2023, arXiv:2305.13245, is the grouping)."""
     groups = getattr(module, "num_key_value_groups", 1)
     if groups == 1 or kwargs.get("position_bias") is not None:
-        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
+        given = (module, query, key, value, attention_mask)
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(*given, scaling=scaling, **kwargs)
         return plain
     batch, heads, tokens, size = query.shape
     grouped = query.reshape(batch, heads // groups, groups * tokens, size)
@@ -123,12 +119,9 @@ class LongRope:
         self._numbers: Numbers | None = None
         for module in model.modules():
             if getattr(module, "rope_type", None) == "longrope":
-                config = module.config
-                parameters = getattr(config, "rope_parameters", None) or {}
-                self.boundary = int(
-                    parameters.get("original_max_position_embeddings")
-                    or config.original_max_position_embeddings
-                )
+                name = "original_max_position_embeddings"
+                parameters = getattr(module.config, "rope_parameters", None) or {}
+                self.boundary = int(parameters.get(name) or getattr(module.config, name))
                 module.forward = MethodType(self._split(module.forward), module)
 
     def is_long(self, num_tokens: int) -> bool:

@@ -9,6 +9,11 @@ import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 OF_THIS_PROCESS = Path("/proc/self/cgroup")
+# The files with limit and use of a group, by its controllers: of version 2, and of version 1.
+_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 
 def free_bytes(device: torch.device) -> int:
@@ -36,11 +41,8 @@ def cgroup_bytes() -> Iterator[int]:
         return  # no Linux
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if names := _FILES.get(controllers):
             root = CGROUPS / controllers
-            names = ("memory.max", "memory.current")
-            if controllers:
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
             folder = root / path.lstrip("/")
             for place in (folder, *folder.parents):
                 if place.is_relative_to(root):

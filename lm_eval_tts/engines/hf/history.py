@@ -3,6 +3,8 @@
 A step uploads what is new alone, and a penalty changes the logits of the ids that a row has, not
 those of the whole vocabulary."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,16 +13,24 @@ import torch
 
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
+from lm_eval_tts.engines.requests import BatchRow
 
 ROOM = 256  # tokens; the memory of a row grows in steps of these
 
 
-class Written(NamedTuple):
-    """All ids of a row, and how many of them, from the right, it has sampled."""
+class Draw(NamedTuple):
+    """What decides one row's next token."""
 
-    ids: Sequence[int]  # the same object at each step, to which the row appends
-    num_sampled: int
     sampling: Sampling
+    seed: int
+    step: int  # how many tokens it has sampled
+    ids: Sequence[int]  # all it has so far: the same object at each step, to which the row appends
+    logprobs: int | None = None  # as in `Generate`
+
+    @classmethod
+    def of(cls, row: BatchRow) -> Draw:
+        """Return the next draw of a row."""
+        return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
 
 
 @dataclass(slots=True)
@@ -40,7 +50,7 @@ class History:
         self._shape = (0, 0)
         self._tokens = torch.zeros(0, 0, dtype=torch.long)
 
-    def pack(self, rows: Sequence[Written], parcel: Parcel) -> None:
+    def pack(self, rows: Sequence[Draw], parcel: Parcel) -> None:
         """Put into a step's parcel what is new of the rows that have penalties."""
         indices = [i for i, row in enumerate(rows) if _has_penalty(row.sampling)]
         if not indices:
@@ -50,7 +60,7 @@ class History:
         parcel.put("penalized", indices)
         parcel.put("place", [k.place for k in known])
         parcel.put("written", [len(row.ids) for row in written])
-        parcel.put("prompt", [len(row.ids) - row.num_sampled for row in written])
+        parcel.put("prompt", [len(row.ids) - row.step for row in written])
         for name in ("repetition_penalty", "frequency_penalty", "presence_penalty"):
             parcel.put_fractions(name, [getattr(row.sampling, name) for row in written])
         if any(row.sampling.frequency_penalty or row.sampling.presence_penalty for row in written):
@@ -61,7 +71,7 @@ class History:
         for k in known:
             k.count = len(k.ids)
 
-    def _places(self, rows: Sequence[Written]) -> list[_Known]:
+    def _places(self, rows: Sequence[Draw]) -> list[_Known]:
         """Return the rows as they are on the device, new ones in places that are free."""
         longest = max(len(row.ids) for row in rows)
         if len(rows) > self._shape[0] or longest > self._shape[1]:
@@ -102,8 +112,5 @@ class History:
 
 
 def _has_penalty(sampling: Sampling) -> bool:
-    return (
-        sampling.repetition_penalty != 1.0
-        or sampling.frequency_penalty != 0.0
-        or sampling.presence_penalty != 0.0
-    )
+    added = sampling.frequency_penalty, sampling.presence_penalty
+    return sampling.repetition_penalty != 1 or any(added)

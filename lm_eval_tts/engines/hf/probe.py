@@ -5,6 +5,7 @@ slots; some raise, others are merely wrong. Local windows of a model's own and s
 goes through make padded batches wrong as well."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -83,27 +84,18 @@ def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, 
     """Return ids and mask, both [batch, longest prompt]."""
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    return ids, mask
+    return ids, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
 
 
 def _generated(model: Any, rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, torch.Tensor]:
     """Return the logits of each new token and the new tokens [rows, `NEW_TOKENS`]."""
     ids, mask = pad_left(rows, pad)
-    config = GenerationConfig(
-        max_new_tokens=NEW_TOKENS,
-        do_sample=False,
-        pad_token_id=pad,
-        eos_token_id=[],
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
+    ends = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad, "eos_token_id": []}
+    returned = {"output_logits": True, "return_dict_in_generate": True}
+    config = GenerationConfig(do_sample=False, **ends, **returned)
+    ids, mask = ids.to(input_device(model)), mask.to(input_device(model))
     with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids.to(input_device(model)),
-            attention_mask=mask.to(input_device(model)),
-            generation_config=config,
-        )
+        out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     return out.logits, out.sequences[:, ids.shape[1] :]
 
 
@@ -116,15 +108,10 @@ def windows(config: Any, max_length: int) -> list[int]:
     """Return the lengths in tokens, within `max_length`, at which a model may behave otherwise."""
     text = config.get_text_config(decoder=True).to_dict()
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    named = {name: value for name, value in (text | rope).items() if _names_window(name)}
-    lengths = [
-        n for value in named.values() for n in (value if isinstance(value, list) else [value])
-    ]
+    named = re.compile("window|chunk|^original_max_position_embeddings$")
+    values = [value for name, value in (text | rope).items() if named.search(name)]
+    lengths = [n for value in values for n in (value if isinstance(value, list) else [value])]
     return [n for n in lengths if isinstance(n, int) and 0 < n < max_length]
-
-
-def _names_window(name: str) -> bool:
-    return "window" in name or "chunk" in name or name == "original_max_position_embeddings"
 
 
 def _texts(model: Any, max_length: int) -> list[list[int]]:

@@ -5,39 +5,21 @@ temperature, top_k, top_p, min_p), which a test compares; frequency and presence
 OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number of the device
 is asked for on the way, and nothing is float64, which some devices do not have."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
-from lm_eval_tts.core.program import Sampling, TokenLogprob
-from lm_eval_tts.engines.hf.history import History, Written
+from lm_eval_tts.core.program import TokenLogprob
+from lm_eval_tts.engines.hf.history import Draw, History
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
+Choices = list[tuple[int, TokenLogprob | None]]  # a token for each row, and how sure it was
 HEAD = 1024  # likeliest tokens that are sorted for top_p, where these hold it
 NOT_A_NUMBER = -1  # a token for logits that choose none
 BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
-
-
-class Draw(NamedTuple):
-    """What decides one row's next token: its settings, its seed, how many tokens it has sampled,
-    and all its ids so far (for the penalties). logprobs: as in `Generate`."""
-
-    sampling: Sampling
-    seed: int
-    step: int
-    ids: Sequence[int]
-    logprobs: int | None = None
-
-    @classmethod
-    def of(cls, row: BatchRow) -> Draw:
-        """Return the next draw of a row."""
-        return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
 
 
 class Sampler:
@@ -63,19 +45,15 @@ class Sampler:
             parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
         if any(s.min_p for s in hot):
             parcel.put_fractions("min_p", [s.min_p for s in settings])
-        self._history.pack([Written(d.ids, d.step, d.sampling) for d in draws], parcel)
+        self._history.pack(draws, parcel)
 
-    def sample(
-        self, logits: torch.Tensor, draws: Sequence[Draw]
-    ) -> list[tuple[int, TokenLogprob | None]]:
+    def sample(self, logits: torch.Tensor, draws: Sequence[Draw]) -> Choices:
         """Pack and draw at once."""
         parcel = Parcel()
         self.pack(draws, parcel)
         return self.draw(logits, draws, parcel.send(logits.device))
 
-    def draw(
-        self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
-    ) -> list[tuple[int, TokenLogprob | None]]:
+    def draw(self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers) -> Choices:
         """Return the next token of each row, with its log-probabilities if any row asks for them.
         The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
@@ -158,23 +136,17 @@ def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Ten
     return torch.cat([chosen, mean, largest], dim=1)
 
 
-def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[tuple[int, TokenLogprob | None]]:
+def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> Choices:
     """Draw once, as `Sampler.draw` does."""
     return Sampler().sample(logits, draws)
 
 
-def note_sampled(
-    rows: Sequence[BatchRow],
-    choices: Sequence[tuple[int, TokenLogprob | None]],
-    requests: Requests,
-) -> None:
+def note_sampled(rows: Sequence[BatchRow], choices: Choices, requests: Requests) -> None:
     """Append what was drawn to the rows that are not done. A row whose logits are not numbers
     fails, and the others go on."""
     for row, (token, logprob) in zip(rows, choices, strict=True):
-        if row.done:
-            continue
-        if token == NOT_A_NUMBER:
+        if not row.done and token != NOT_A_NUMBER:
+            requests.sampled(row, token, logprob)
+        elif not row.done:
             reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
             requests.fail(row, RequestError(reason))
-        else:
-            requests.sampled(row, token, logprob)

@@ -9,22 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
+
 WORTH_COPYING = 8  # tokens of a common prefix; to compute fewer is cheaper than to copy them
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute; worth a step's delay
 CHUNK_TOKENS = 512  # of one row in one forward: attention scores grow with its square
-
-
-class SlotMemory(Protocol):
-    """What is asked of the memory under the slots."""
-
-    def reserve(self, length: int, needed: int) -> int:
-        """Make room for sequences of `length` tokens and return how many slots are left."""
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` tokens of a slot to another."""
-
-    def swap(self, a: int, b: int, length: int) -> None:
-        """Exchange the first `length` tokens of two slots."""
 
 
 class SlotUser(Protocol):
@@ -84,7 +73,7 @@ class SlotTable(Generic[_User]):
     is_long: whether a sequence of this many tokens is rotated by the long factors."""
 
     def __init__(
-        self, num_slots: int, max_active: int, cache: SlotMemory, is_long: Callable[[int], bool]
+        self, num_slots: int, max_active: int, cache: SlotCache, is_long: Callable[[int], bool]
     ) -> None:
         self.slots: list[Slot[_User]] = [Slot() for _ in range(num_slots)]
         self.num_active = 0
@@ -129,13 +118,11 @@ class SlotTable(Generic[_User]):
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        free = min(self._max_active, len(self.slots)) - sum(
-            slot.row is not None for slot in self.slots
-        )
+        working = sum(slot.row is not None for slot in self.slots)
+        free = min(self._max_active, len(self.slots)) - working
         if free and queue:
             rows = [row for row in queue if not row.done]
-            rows.sort(key=lambda row: len(row.ids), reverse=True)
-            later = self._place_some(rows, free)
+            later = self._place_some(sorted(rows, key=lambda row: -len(row.ids)), free)
             queue.clear()
             queue.extend(later)
         self._compact()
@@ -160,9 +147,7 @@ class SlotTable(Generic[_User]):
 
     def _choose(self, prefix: Prefix, waiting: Iterable[Prefix]) -> int:
         """Return the idle slot for a row: the one of its prefix, if that is all that is in it.
-
-        Otherwise the one whose content waiting rows would miss least, then the least recently used.
-        """
+        Else the one whose content waiting rows would miss least, then the least recently used."""
         source = self.slots[prefix.slot]
         if source.row is None and 0 < prefix.length == source.cached:
             return prefix.slot
@@ -179,25 +164,21 @@ class SlotTable(Generic[_User]):
 
     def _place(self, row: _User, prefix: Prefix, target: int) -> None:
         """Start a row in a slot, with a copy of its prefix if that is elsewhere and worth it."""
-        source, slot = self.slots[prefix.slot], self.slots[target]
-        length = prefix.length
-        if target != prefix.slot:
-            length = length if length >= WORTH_COPYING else 0
-            if length:
-                self._cache.copy(prefix.slot, target, length)
-                source.last_used = self._clock
+        slot, length = self.slots[target], prefix.length
+        if target != prefix.slot and length >= WORTH_COPYING:
+            self._cache.copy(prefix.slot, target, length)
+            self.slots[prefix.slot].last_used = self._clock
+        elif target != prefix.slot:
+            length = 0
         slot.ids, slot.cached, slot.row = row.ids, length, row
-        slot.long = self._is_long(len(row.ids))
-        slot.last_used = self._clock
+        slot.long, slot.last_used = self._is_long(len(row.ids)), self._clock
 
     def _longest_prefix(self, row: _User) -> Prefix:
         """Find the slot that shares most with a row."""
         most, long = row.num_reusable, self._is_long(len(row.ids))
         best, longest = 0, 0
         for index, slot in enumerate(self.slots):
-            if slot.cached <= longest or slot.long != long:
-                continue
-            if slot.ids[longest] != row.ids[longest]:
+            if slot.cached <= longest or slot.long != long or slot.ids[longest] != row.ids[longest]:
                 continue  # it cannot share more than the best so far
             length = min(common_prefix(slot.ids, row.ids), slot.cached, most)
             if length > longest:

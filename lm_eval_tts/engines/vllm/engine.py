@@ -4,11 +4,11 @@ vLLM's prefix cache finds what is already computed: the same ids and some more a
 the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
 Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+from typing_extensions import Unpack
 from vllm import LLM, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
@@ -21,9 +21,6 @@ from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, 
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 try:
     from vllm.exceptions import VLLMError
 except ImportError:  # before 0.30 what is wrong with a request is a ValueError
@@ -35,10 +32,8 @@ DEAD = "vLLM's engine process has died, see its messages"
 
 class VLLMEngine(RowEngine):
     """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
-
     llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
-    lora_request: the adapter of all requests. prompt_tokens: counts them, if someone keeps count.
-    """
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if anybody does."""
 
     def __init__(
         self,
@@ -59,10 +54,8 @@ class VLLMEngine(RowEngine):
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
         rows = self._requests.abort(request_id)
-        dropped = [key for key, row in self._live.items() if row in rows]
-        for key in dropped:
-            del self._live[key]
-        if dropped:
+        if dropped := [key for key, row in self._live.items() if row in rows]:
+            self._live = {key: row for key, row in self._live.items() if row not in rows}
             self._llm.llm_engine.abort_request(dropped)
 
     def step(self) -> list[Output]:
@@ -84,9 +77,8 @@ class VLLMEngine(RowEngine):
         prompt = TokensPrompt(prompt_token_ids=list(row.op.token_ids))
         try:
             params = sampling_params(row, self._requests.eos_token_ids)
-            (key,) = self._llm.enqueue(
-                [prompt], [params], use_tqdm=False, lora_request=self._lora_request
-            )
+            lora = self._lora_request
+            (key,) = self._llm.enqueue([prompt], [params], use_tqdm=False, lora_request=lora)
         except EngineDeadError:
             raise
         except REFUSALS as error:
@@ -127,14 +119,8 @@ def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingPar
     filters in its own order: temperature, min_p, top_k, top_p."""
     op, sampling = row.op, row.op.sampling
     return SamplingParams(
+        **{**asdict(sampling), "top_k": sampling.top_k or -1},  # all else has the same name
         max_tokens=row.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k or -1,
-        min_p=sampling.min_p,
-        repetition_penalty=sampling.repetition_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        presence_penalty=sampling.presence_penalty,
         seed=row.seed & MAX_SEED if sampling.temperature else None,
         stop=[stop for stop in op.stop if stop],
         stop_token_ids=sorted(eos_token_ids),
@@ -158,13 +144,11 @@ def token_logprobs(completion: CompletionOutput, top: int | None) -> tuple[Token
     """Return the log-probabilities of the sampled tokens; vLLM does not report their mean."""
     if top is None or completion.logprobs is None:
         return ()
-    return tuple(
-        TokenLogprob(
-            entries[token].logprob,
-            tuple(sorted((e.logprob for e in entries.values()), reverse=True)[:top]),
-        )
-        for token, entries in zip(completion.token_ids, completion.logprobs, strict=True)
-    )
+    found = []
+    for token, entries in zip(completion.token_ids, completion.logprobs, strict=True):
+        likeliest = sorted((entry.logprob for entry in entries.values()), reverse=True)
+        found.append(TokenLogprob(entries[token].logprob, tuple(likeliest[:top])))
+    return tuple(found)
 
 
 def refused(error: Exception) -> RequestError:

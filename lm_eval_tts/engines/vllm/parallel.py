@@ -44,9 +44,8 @@ class DataParallelLLM:
     async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
         """Sample one row. Raises RequestError if it cannot be served."""
         try:
-            output = await self._generate(
-                row.op.token_ids, sampling_params(row, eos_token_ids), self.lora_request
-            )
+            params = sampling_params(row, eos_token_ids)
+            output = await self._generate(row.op.token_ids, params, self.lora_request)
         except REFUSALS as error:
             raise refused(error) from error
         self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
