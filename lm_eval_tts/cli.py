@@ -1,8 +1,7 @@
 """`lm-eval-tts`: the package's own command.
 
-Each subcommand is one entry in COMMANDS: what it is for, a function that adds its arguments and one
-that runs it and returns an exit code: 0 done, 1 a regression was found, 2 bad input or undecided.
-"""
+Each subcommand is an entry in COMMANDS: what it is for, a function that adds its arguments and one
+that runs it and returns an exit code: 0 done, 1 a regression, 2 bad input or undecided."""
 
 import argparse
 import os

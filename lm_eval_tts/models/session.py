@@ -65,9 +65,7 @@ Report = tuple[Tally, Spent]  # what a rank has to say of itself when results ar
 
 class Session:
     """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
-
-    defaults: settings of all tasks that do not say otherwise. reward_model: None if none was named.
-    """
+    defaults: settings of all tasks that do not say otherwise. reward_model: None without one."""
 
     checkpoint: Checkpoint
     chat: Chat

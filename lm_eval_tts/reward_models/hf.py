@@ -23,9 +23,7 @@ UNBOUNDED = 1 << 30  # tokens, where a config gives no length
 
 class HFRewardModel(CheckpointModel):
     """A checkpoint in this process.
-
-    batch_size: inputs read at once; the prefixes of twice as many are kept for what extends them.
-    """
+    batch_size: inputs read at once; prefixes of twice as many are kept for what extends them."""
 
     def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
         config = scorer.backbone.config.get_text_config(decoder=True)

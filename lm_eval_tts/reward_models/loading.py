@@ -15,9 +15,9 @@ from lm_eval_tts.reward_models.heads import cannot_load
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
 _ALLOWED = {
-    "reward_model_dtype": ("auto", "float32", "bfloat16", "float16"),
+    "reward_model_dtype": (None, "auto", "float32", "bfloat16", "float16"),
     "reward_model_backend": ("hf", "vllm"),
-    "reward_model_type": tuple(FAMILIES),
+    "reward_model_type": (None, *FAMILIES),
 }
 GPU_MEMORY_UTILIZATION = 0.3  # of the card: the policy has the rest
 
@@ -59,8 +59,8 @@ class RewardModelSettings:
     def __post_init__(self) -> None:
         """Raise SettingsError for what is wrong whatever the checkpoint is."""
         for name, allowed in _ALLOWED.items():
-            if (value := getattr(self, name)) is not None and value not in allowed:
-                raise unknown_name(name, str(value), allowed)
+            if (value := getattr(self, name)) not in allowed:
+                raise unknown_name(name, str(value), filter(None, allowed))
         size = self.reward_model_batch_size
         if not isinstance(size, int):
             raise SettingsError(f"reward_model_batch_size is {size!r}: it must be a whole number")
