@@ -29,11 +29,11 @@ CHAT_TEMPLATE = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have this process and all that tests start parse lm_eval's task files once in all."""
+    """Have this process and all that tests start index lm_eval's tasks once in all."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         folder = tempfile.mkdtemp()
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ["LM_EVAL_TTS_TEST_TASKS"] = f"{folder}/parsed"
+        os.environ["LM_EVAL_TTS_TEST_TASKS"] = f"{folder}/index"
         paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     runpy.run_path(str(STARTUP / "sitecustomize.py"))

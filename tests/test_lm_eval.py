@@ -1,4 +1,4 @@
-"""Whole runs of the stock lm_eval command, in processes of their own."""
+"""Whole runs of the stock lm_eval command."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -55,11 +56,10 @@ def results_of(output: Path) -> dict:
     return json.loads(path.read_text())["results"]
 
 
-def evaluate(launcher: list[str], checkpoint: Path, tasks: str, output: Path, data: Path, *more):
-    """Run `lm_eval --model tts-hf` and return its standard output."""
+def evaluation(checkpoint: Path, tasks: str, output: Path, *more) -> list:
+    """What follows `lm_eval`."""
     arguments = ["--model", "tts-hf", "--model_args", f"pretrained={checkpoint}", "--tasks", tasks]
-    arguments += ["--output_path", output, "--log_samples", "--device", "cpu", *more]
-    return command(*launcher, *arguments, data=data).stdout
+    return [*arguments, "--output_path", output, "--log_samples", "--device", "cpu", *more]
 
 
 LM_EVAL = [sys.executable, "-m", "lm_eval"]
@@ -75,7 +75,8 @@ def test_tasks_are_listed_and_valid(data):
 
 def test_the_bare_command_ends_with_lm_evals_table_and_files(tiny_checkpoint, data, tmp_path):
     tasks = "aime24_budget,aime24_progressive,gpqa_main_cod"
-    table = evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path, data, "--gen_kwargs", SMALL)
+    arguments = evaluation(tiny_checkpoint, tasks, tmp_path, "--gen_kwargs", SMALL)
+    table = command(*LM_EVAL, *arguments, data=data).stdout
     assert "|aime24_budget" in table
     assert "exact_match" in table
     results = results_of(tmp_path)
@@ -96,8 +97,9 @@ def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
     accelerate += ["--dynamo_backend", "no", "-m", "lm_eval"]
     more = ["--gen_kwargs", f"{SMALL},do_sample=True,temperature=1.0"]
     tasks = "aime24_budget,aime24_r1"
-    evaluate(LM_EVAL, tiny_checkpoint, tasks, tmp_path / "one", data, *more)
-    evaluate(accelerate, tiny_checkpoint, tasks, tmp_path / "two", data, *more)
+    arguments = evaluation(tiny_checkpoint, tasks, tmp_path / "one", *more)
+    forked.run("lm_eval", *arguments, LM_EVAL_TTS_DATA=str(data)).check_returncode()
+    command(*accelerate, *evaluation(tiny_checkpoint, tasks, tmp_path / "two", *more), data=data)
     for task in tasks.split(","):
         one, two = samples_of(tmp_path / "one", task), samples_of(tmp_path / "two", task)
         assert [s["resps"][0][0] for s in one] == [s["resps"][0][0] for s in two]
@@ -128,6 +130,6 @@ def test_the_explicit_command_works_where_the_hook_is_off(data):
 def test_a_wrong_setting_ends_the_run_before_the_model_is_loaded(tiny_checkpoint, data):
     arguments = ["--model", "tts-hf", "--tasks", "aime24_budget", "--model_args"]
     model_args = f"pretrained={tiny_checkpoint},wait_tex=Hmm"
-    result = command(*LM_EVAL, *arguments, model_args, data=data, check=False)
+    result = forked.run("lm_eval", *arguments, model_args, LM_EVAL_TTS_DATA=str(data))
     assert result.returncode != 0
     assert "did you mean 'wait_text'" in result.stderr

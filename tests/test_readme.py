@@ -3,10 +3,10 @@
 import json
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +33,8 @@ def test_the_example_strategy_runs_without_a_model(draft: Path, capsys):
 @pytest.mark.slow
 def test_the_example_strategy_runs_through_lm_eval_by_its_name(draft: Path):
     (command,) = re.findall(r"^lm_eval (.* strategy=draft\.py:.*)$", README, re.M)
-    run = [sys.executable, "-m", "lm_eval", *shlex.split(command), "--limit", "3", "--log_samples"]
-    done = subprocess.run([*run, "--output_path", "out"], capture_output=True, text=True)
+    more = ["--limit", "3", "--log_samples", "--output_path", "out"]
+    done = forked.run("lm_eval", *shlex.split(command), *more)
     assert done.returncode == 0, done.stderr[-3000:]
     (samples,) = draft.glob("out/**/samples_arith_cot_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
@@ -138,11 +137,12 @@ def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) ->
     the board is at most alpha. Rows that cannot be told apart may share a rank."""
     size = len(differences)
     upper = np.triu_indices(size, k=1)
+    order = np.argsort(p_values[upper])
+    levels = alpha / np.arange(len(order), 0, -1)  # the smallest of m against alpha / m, and so on
+    rejected = np.logical_and.accumulate(p_values[upper][order] <= levels)
     significant = np.zeros((size, size), bool)
-    if len(upper[0]):
-        rejected = multipletests(p_values[upper], alpha=alpha, method="holm")[0]
-        significant[upper] = rejected
-        significant |= significant.T
+    significant[upper[0][order], upper[1][order]] = rejected
+    significant |= significant.T
     return [1 + int((significant[i] & (differences[i] > 0)).sum()) for i in range(size)]
 
 

@@ -1,12 +1,11 @@
 """`tts-openai` with a journal: whoever dies, server or client, nothing answered is asked again."""
 
 import json
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 
+import forked
 import pytest
 from completions_server import CompletionsServer
 from helpers import BUDGET
@@ -75,37 +74,38 @@ def test_a_killed_client_goes_on_and_ends_with_the_samples_of_one_left_alone(
 ):
     rows = [{"id": i, "problem": f"What is {i} + {i}?", "answer": 2 * i} for i in range(8)]
     (tmp_path / "aime24.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    env = {**os.environ, "LM_EVAL_TTS_DATA": str(tmp_path)}
     settings = "max_thinking_tokens=24,num_waits=1,max_answer_tokens=8,do_sample=True,temperature=1"
 
-    def start(out: str, more: str = "") -> subprocess.Popen:
+    def start(out: str, more: str = "") -> multiprocessing.process.BaseProcess:
         model_args = f"base_url={server.url},tokenizer={tiny_checkpoint},"
         model_args += f"num_concurrent={NUM_CONCURRENT}{more}"
-        command = [sys.executable, "-m", "lm_eval", "--model", "tts-openai"]
+        command = ["lm_eval", "--model", "tts-openai"]
         command += ["--model_args", model_args, "--tasks", "aime24_budget", "--log_samples"]
         command += ["--output_path", str(tmp_path / out), "--gen_kwargs", settings]
         server.answered.clear()
-        return subprocess.Popen(
-            command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        return forked.start(*command, folder=tmp_path, LM_EVAL_TTS_DATA=str(tmp_path))
+
+    def ended(process: multiprocessing.process.BaseProcess) -> int | None:
+        process.join(300)
+        return process.exitcode
 
     def samples(out: str) -> bytes:
         (path,) = (tmp_path / out).glob("**/samples_*.jsonl")
         return path.read_bytes()
 
-    assert start("alone").wait(timeout=300) == 0
+    assert ended(start("alone")) == 0
     whole = told_apart(server.answered)
     journal = f",journal={tmp_path / 'journal'}"
     server.delay = 0.1
     killed = start("out", journal)
-    while len(server.answered) < len(whole) // 2 and killed.poll() is None:
+    while len(server.answered) < len(whole) // 2 and killed.is_alive():
         time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
+    killed.kill()
+    assert ended(killed) == -signal.SIGKILL
     time.sleep(2 * server.delay)  # what the server was about to answer
     before = told_apart(server.answered)
     server.delay = 0.0
-    assert start("out", journal).wait(timeout=300) == 0
+    assert ended(start("out", journal)) == 0
     after = told_apart(server.answered)
     assert {*before, *after} == set(whole)
     probes = 3  # of how the server speaks, by each process

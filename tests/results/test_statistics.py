@@ -137,6 +137,20 @@ def test_rows_that_cannot_be_told_apart_share_a_rank():
     assert statistics.ranks(np.zeros((1, 1)), np.ones((1, 1))) == [1]
 
 
+def test_the_correction_of_ranks_is_that_of_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    random = np.random.default_rng(0)
+    for size in range(2, 12):
+        p_values = np.triu(random.random((size, size)) ** 4 / 10, k=1)
+        p_values += p_values.T
+        better = np.triu(np.ones((size, size)), k=1)  # each row is better than those before it
+        upper = np.triu_indices(size, k=1)
+        worse = np.zeros((size, size), bool)
+        worse[upper] = multipletests(p_values[upper], alpha=0.05, method="holm")[0]
+        assert statistics.ranks(better, p_values) == [1 + int(row.sum()) for row in worse]
+
+
 def test_the_pareto_front_keeps_what_nothing_beats():
     costs, scores = [10, 20, 20, 40, 5], [0.3, 0.5, 0.4, 0.5, 0.3]
     assert statistics.pareto_front(costs, scores) == [False, True, False, False, True]

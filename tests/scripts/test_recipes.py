@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
+import sweep_sft as sweep_module
 from conftest import save_tiny_llama
 
 from lm_eval_tts.core.program import Score
@@ -42,8 +44,7 @@ CUT = ("--max_completion_length", 16)
 
 
 def recipe(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    result = forked.run(ROOT / "scripts" / f"{name}.py", *arguments, cwd=ROOT)
     if check:
         assert result.returncode == 0, result.stderr[-3000:]
     return result
@@ -90,16 +91,22 @@ def test_sft_trains_an_adapter_on_a_base_in_four_bits(tmp_path):
 
 
 def test_a_sweep_evaluates_each_learning_rate_and_puts_all_on_one_leaderboard(
-    tiny_checkpoint, tmp_path
+    tiny_checkpoint, tmp_path, monkeypatch, capfd
 ):
+    def sweep_sft(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["sweep_sft.py", *map(str, arguments)])
+        sweep_module.main()
+        return capfd.readouterr().out
+
+    monkeypatch.setattr(sweep_module.subprocess, "run", forked.command)
     sweep = ("--output", tmp_path / "sweep", "--tasks", "arith_r1", "--limit", 2)
     sweep += ("--learning-rates", "1e-2", "1e-3", "--batch_size", 2, "--")
     training = ("--model_name_or_path", tiny_checkpoint, "--dataset", rows(tmp_path, S1K))
     training += ("--max_steps", 1, "--use_cpu", "true", "--bf16", "false")
-    table = recipe("sweep_sft", *sweep, *training).stdout
+    table = sweep_sft(*sweep, *training)
     assert table.count("| single max_gen_toks=512 |") == 3  # the base and two adapters
     assert (tmp_path / "sweep" / "leaderboard.html").is_file()
-    again = recipe("sweep_sft", *sweep, *training).stdout
+    again = sweep_sft(*sweep, *training)
     assert table.endswith(again)  # the table alone: nothing is computed twice
 
 
@@ -133,7 +140,7 @@ def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoi
 
 
 def test_the_base_learns_in_miniature(tmp_path):
-    small = ("--steps", 30, "--batch-size", 8)
+    small = ("--steps", 30, "--batch-size", 2)
     output = recipe("train_base", "--output", tmp_path / "base", *small).stdout
     losses = [float(loss) for loss in re.findall(r"'loss': '([0-9.]+)'", output)]
     assert losses[-1] < losses[0] - 1  # from guessing among 264 tokens to knowing the common ones
@@ -150,7 +157,7 @@ def test_the_base_learns_in_miniature(tmp_path):
             GSM8K,
             ("--per_device_train_batch_size", 2, "--num_generations", 2, *CUT),
         ),
-        ("train_prm", STEPS, ("--per_device_train_batch_size", 2)),
+        ("train_prm", STEPS, ("--per_device_train_batch_size", 2, "--max_steps", 1)),
     ],
 )
 def test_each_recipe_runs_on_a_real_small_model(tmp_path, name, content, settings):
