@@ -18,8 +18,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
-from lm_eval_tts.harness.summary import quiet
+from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -51,7 +51,14 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
     def run(args: Any) -> None:
         output_path.set(getattr(args, "output_path", None))
         hushed = quiet() if _is_ours(args) else nullcontext()
-        with _unsaved() as unsaved, watched(_journals(args)) as states, hushed:
+        unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
+
+        def note(record: logging.LogRecord) -> bool:
+            if record.getMessage().startswith("Could not save"):
+                unsaved.append(record.getMessage())
+            return True
+
+        with filtering([WRITER], note), watched(_journals(args)) as states, hushed:
             _run(execute, args, states)
         if states and unsaved:
             _leave(FAILED, _not_written(unsaved, states[-1].journal))
@@ -189,20 +196,3 @@ def _say(message: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"lm_eval_tts{where}: {' '.join(message.split())}\n")
     sys.stderr.flush()
-
-
-@contextmanager
-def _unsaved() -> Iterator[list[str]]:
-    """Collect what lm_eval says of files that it could not write, of which it only warns."""
-    messages: list[str] = []
-
-    def note(record: logging.LogRecord) -> bool:
-        if record.getMessage().startswith("Could not save"):
-            messages.append(record.getMessage())
-        return True
-
-    logging.getLogger(WRITER).addFilter(note)
-    try:
-        yield messages
-    finally:
-        logging.getLogger(WRITER).removeFilter(note)

@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +77,18 @@ def _files(output_path: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what lm_eval says by itself and nobody can do anything about."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return _NOISE[record.name] not in record.getMessage()
-
-    for name in _NOISE:
-        logging.getLogger(name).addFilter(wanted)
+def filtering(names: Iterable[str], wanted: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Ask of each record of these loggers in this block whether it is wanted."""
+    loggers = list(map(logging.getLogger, names))
+    for logger in loggers:
+        logger.addFilter(wanted)
     try:
         yield
     finally:
-        for name in _NOISE:
-            logging.getLogger(name).removeFilter(wanted)
+        for logger in loggers:
+            logger.removeFilter(wanted)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """Leave out what lm_eval says by itself and nobody can do anything about."""
+    return filtering(_NOISE, lambda record: _NOISE[record.name] not in record.getMessage())
