@@ -81,7 +81,7 @@ def test_sft_and_grpo_keep_the_format_that_the_base_does_not_know(model):
     rates = {}
     for adapter in (None, "arith-sft", "arith-grpo"):
         model.use_adapter(adapter)
-        rates[adapter] = evaluate(model, "arith_r1")["arith_r1"]
+        rates[adapter] = evaluate(model, "arith_r1", limit=32)["arith_r1"]
     model.use_adapter(DEFAULTS["peft"])
     assert rates[None]["format_strict,none"] < 0.05
     assert rates["arith-sft"]["format_strict,none"] > 0.9

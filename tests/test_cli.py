@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 from results_helpers import scored, write_run
@@ -135,12 +136,11 @@ def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_d
         pytest.skip("recorded runs (../shared/recorded) are not on this machine")
     for name in ("ZeroShot", "Wait_5"):
         command = [
-            sys.executable, "-m", "lm_eval", "--model", "tts-replay", "--tasks", "math500_zeroshot",
+            "lm_eval", "--model", "tts-replay", "--tasks", "math500_zeroshot",
             "--model_args", f"path={recorded / f'math500_PhiBF-{name}.jsonl'}",
             "--output_path", str(tmp_path / name), "--log_samples",
         ]  # fmt: skip
-        env = {**os.environ, "LM_EVAL_TTS_DATA": str(shared_data)}
-        subprocess.run(command, check=True, capture_output=True, env=env)
+        forked.run(*command, LM_EVAL_TTS_DATA=str(shared_data)).check_returncode()
     base = str(tmp_path / "base.json")
     for old, new, code in (("ZeroShot", "Wait_5", 1), ("Wait_5", "ZeroShot", 0)):
         assert main(["gate", str(tmp_path / old), "--baseline", base, "--update"]) == 0

@@ -141,7 +141,7 @@ def test_the_correction_of_ranks_is_that_of_statsmodels():
     from statsmodels.stats.multitest import multipletests
 
     random = np.random.default_rng(0)
-    for size in range(2, 12):
+    for size in (2, 6, 11):
         p_values = np.triu(random.random((size, size)) ** 4 / 10, k=1)
         p_values += p_values.T
         better = np.triu(np.ones((size, size)), k=1)  # each row is better than those before it

@@ -1,12 +1,14 @@
-"""What forked.py has in memory: all that a run of lm_eval imports, and its index of tasks."""
+"""What forked.py has in memory: what runs and recipes import, and lm_eval's index of tasks."""
 
-import datasets  # noqa: F401
+import datasets
 import lm_eval._cli.harness
 import lm_eval.evaluator
-import trl  # noqa: F401
+import peft
 from lm_eval.tasks import TaskManager
+from trl import GRPOTrainer, SFTTrainer
 
-import lm_eval_tts.models.hf  # noqa: F401
+import lm_eval_tts.models.hf
 
+USED = (datasets, peft, lm_eval_tts.models.hf, GRPOTrainer, SFTTrainer)
 TaskManager()
 lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip list

@@ -6,6 +6,7 @@ The files of a user are indexed as ever.
 """
 
 import functools
+import importlib.util
 import os
 import pickle
 import sys
@@ -34,5 +35,18 @@ def index_once(index) -> None:
     index.TaskIndex.build = staticmethod(build_on)
 
 
-if FILE in os.environ and (hook := sys.modules.get("lm_eval_tts.harness.autoload")):
-    hook._PATCHES["lm_eval.tasks._index"] = index_once
+class AfterImport:
+    """A finder that has `index_once` act on the module as soon as it is imported."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "lm_eval.tasks._index":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (run(module), index_once(module))
+        return spec
+
+
+if FILE in os.environ:
+    sys.meta_path.insert(0, AfterImport())
