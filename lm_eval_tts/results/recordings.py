@@ -54,14 +54,12 @@ def load_recordings(path: Path, response_column: str = "response") -> list[Recor
     if not rows:
         raise DataError(f"{path} has no rows")
     first_filter = rows[0].get("filter")
-    found = []
-    for number, row in enumerate(rows, 1):
-        if row.get("filter") == first_filter:  # lm-eval logs the same responses for each filter
-            doc = mapping_in(row, "doc") or row
-            known = question_of(doc), id_of(doc), mapping_in(doc, "options") or None, row
-            responses = _responses(row, response_column, f"{path}, row {number}")
-            found += [Recording(response, *known) for response in responses]
-    return found
+    return [
+        recording
+        for number, row in enumerate(rows, 1)
+        if row.get("filter") == first_filter  # lm-eval logs the same responses for each filter
+        for recording in _recordings(row, response_column, f"{path}, row {number}")
+    ]
 
 
 def _rows(path: Path) -> Iterator[SampleRow]:
@@ -82,6 +80,13 @@ def _object(line: str, path: Path, number: int) -> SampleRow:
         return parse_row(line)
     except ValueError as error:
         raise DataError(f"{path}, line {number}: {error}") from error
+
+
+def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
+    doc = mapping_in(row, "doc") or row
+    options = mapping_in(doc, "options") or None
+    for response in _responses(row, response_column, place):
+        yield Recording(response, question_of(doc), id_of(doc), options, metrics=row)
 
 
 def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:
