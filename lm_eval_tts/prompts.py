@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,8 +21,9 @@ from lm_eval_tts.errors import SettingsError, unknown_name
 
 PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
 Message = dict[str, str]
+Method = Mapping[str, Mapping[str, Any]]  # settings by strategy, "all" among these
 T = TypeVar("T")
-SECTIONS = ("styles", "delimiters", "families")
+SECTIONS = ("styles", "delimiters", "families", "presets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,11 @@ class PromptStyle:
 class FamilyRule:
     """How models that think in a way of their own are known; see `families` in `prompts.yaml`."""
 
-    delimiters: str
+    delimiters: str = "none"
     template: str = ""
     prompt: str = ""
     token: str = ""
+    question: str = ""
 
     def fits(self, template: str, prompt: str, tokens: Collection[str]) -> bool:
         """Say whether the marks are in a chat template, a prompt made by it, and its tokens."""
@@ -66,17 +68,24 @@ class FamilyRule:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The styles and delimiter presets at hand, by name, and the families of models."""
+    """The styles, delimiters and published methods at hand, by name, and the families of models."""
 
     styles: Mapping[str, PromptStyle]
     delimiters: Mapping[str, Delimiters]
     families: tuple[FamilyRule, ...] = ()
+    methods: Mapping[str, Method] = field(default_factory=dict)
 
     def style(self, name: str) -> PromptStyle:
         """Return a style. Raises SettingsError for an unknown name."""
         if name not in self.styles:
             raise unknown_name("prompt_style", name, self.styles)
         return self.styles[name]
+
+    def method(self, name: str) -> Method:
+        """Return a published method's settings. Raises SettingsError for an unknown name."""
+        if name not in self.methods:
+            raise unknown_name("preset", name, self.methods)
+        return self.methods[name]
 
     def preset(self, name: str) -> Delimiters:
         """Return a delimiter preset. Raises SettingsError for an unknown name."""
@@ -97,6 +106,7 @@ def load_prompts(prompt_file: str | None = None) -> Prompts:
         {**built_in.styles, **own.styles},
         {**built_in.delimiters, **own.delimiters},
         own.families + built_in.families,
+        {**built_in.methods, **own.methods},
     )
 
 
@@ -114,7 +124,14 @@ def _read(path: Path) -> Prompts:
         {n: _make(PromptStyle, n, v, path) for n, v in (content.get("styles") or {}).items()},
         {n: _make(Delimiters, n, v, path) for n, v in (content.get("delimiters") or {}).items()},
         tuple(_make(FamilyRule, "families", v, path) for v in content.get("families") or ()),
+        {n: _method(n, v, path) for n, v in (content.get("presets") or {}).items()},
     )
+
+
+def _method(name: str, values: Any, path: Path) -> Method:
+    if not isinstance(values, dict) or not all(isinstance(v, dict) for v in values.values()):
+        raise SettingsError(f"{path}: preset {name!r} must have settings by strategy, or for all")
+    return {"all": {}, **values}
 
 
 def _make(kind: type[T], name: str, values: Any, path: Path) -> T:

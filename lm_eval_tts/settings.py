@@ -10,7 +10,7 @@ import difflib
 import logging
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -38,6 +38,8 @@ class Common:
 
     strategy: str = "single"
     """A name or place that `strategies.registry` knows."""
+    preset: str | None = None
+    """A published method, by a name of prompts.yaml or of `prompt_file`: its settings win."""
     prompt_style: str | None = None
     """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
@@ -52,6 +54,8 @@ class Common:
     answer_end: str | None = None
     cut_text: str | None = None
     """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
+    until_thinking: str | None = None
+    """Ends a thought that is forced, where less than thinking_end does."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None
@@ -129,7 +133,7 @@ def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Setti
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
     """
-    given = _without_beams(_one_max_tokens(given))
+    given = _with_preset(_without_beams(_one_max_tokens(given)))
     name = str(given.get("strategy", "single"))
     kind = find_strategy(name)
     own, shared = names_in(kind), names_in(Common)
@@ -142,6 +146,24 @@ def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Setti
     settings = _settings(common, strategy, family)
     strategy.check(settings.delimiters, settings.sampling)
     return settings
+
+
+def _with_preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Lay a published method's settings, as far as the strategy has them, over all others."""
+    if (name := given.get("preset")) is None:
+        return given
+    preset = load_prompts(given.get("prompt_file")).method(str(name))
+    strategy = str(preset["all"].get("strategy", given.get("strategy", "single")))
+    known = names_in(find_strategy(strategy)) | names_in(Common)
+    wanted = {**preset["all"], **preset.get(strategy, {})}
+    for key in wanted.keys() - known:
+        if key not in setting_names():
+            raise unknown_name(f"setting of preset {name!r}", key, known)
+        del wanted[key]
+    for key, value in wanted.items():
+        if key in given and str(given[key]) != str(value):
+            logger.warning("preset=%s has %s=%s: %s has no effect", name, key, value, given[key])
+    return {**given, **wanted}
 
 
 def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,45 +207,38 @@ def _settings(common: Common, strategy: Strategy, family: str | None) -> Setting
     )
 
 
+_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(
+        ("max_gen_toks", "thinking_tokens", "thinking_steps"),
+        (lambda n: n >= 1, "is a number >= 1"),
+    ),
+    "instruction_role": (("system", "user").__contains__, "are 'system' and 'user'"),
+    "thinking_length": (("short", "long").__contains__, "are 'short' and 'long'"),
+    "temperature": (lambda n: 0 <= n < math.inf, "is a number >= 0"),
+    "top_p": (lambda n: 0 < n <= 1, "is a number in (0, 1]"),
+    "top_k": (lambda n: n >= 0, "is a number >= 0 (0 is off)"),
+    "min_p": (lambda n: 0 <= n <= 1, "is a number in [0, 1]"),
+    "repetition_penalty": (lambda n: 0 < n < math.inf, "is a number > 0 (1 is off)"),
+    **dict.fromkeys(
+        ("frequency_penalty", "presence_penalty"),
+        (lambda n: -2 <= n <= 2, "is a number in [-2, 2]"),
+    ),
+}
+
+
 def _check_common(common: Common) -> None:
-    for name in ("max_gen_toks", "thinking_tokens", "thinking_steps"):
-        number = getattr(common, name)
-        if number is not None and number < 1:
-            raise SettingsError(f"{name}={number}: allowed is a number >= 1")
-    for name, allowed in (
-        ("instruction_role", ("system", "user")),
-        ("thinking_length", ("short", "long")),
-    ):
-        text = getattr(common, name)
-        if text is not None and text not in allowed:
-            raise SettingsError(f"{name}={text!r}: allowed are {allowed[0]!r} and {allowed[1]!r}")
+    for name, (is_good, what) in _ALLOWED.items():
+        value = getattr(common, name)
+        if value is not None and not is_good(value):
+            raise SettingsError(f"{name}={value!r}: allowed {what}")
+    if common.do_sample and common.temperature == 0:
+        raise SettingsError("do_sample=True with temperature=0: set temperature > 0")
 
 
 def _sampling(common: Common) -> Sampling:
     """Return the sampling; as in lm-eval, do_sample=False is greedy whatever the temperature."""
-    allowed = {
-        "temperature": (0 <= common.temperature < math.inf, "a number >= 0"),
-        "top_p": (0 < common.top_p <= 1, "a number in (0, 1]"),
-        "top_k": (common.top_k >= 0, "a number >= 0 (0 is off)"),
-        "min_p": (0 <= common.min_p <= 1, "a number in [0, 1]"),
-        "repetition_penalty": (0 < common.repetition_penalty < math.inf, "a number > 0 (1 is off)"),
-        "frequency_penalty": (-2 <= common.frequency_penalty <= 2, "a number in [-2, 2]"),
-        "presence_penalty": (-2 <= common.presence_penalty <= 2, "a number in [-2, 2]"),
-    }
-    for name, (good, what) in allowed.items():
-        if not good:
-            raise SettingsError(f"{name}={getattr(common, name)}: allowed is {what}")
-    if common.do_sample and common.temperature == 0:
-        raise SettingsError("do_sample=True with temperature=0: set temperature > 0")
-    return Sampling(
-        temperature=common.temperature if common.do_sample is not False else 0.0,
-        top_p=common.top_p,
-        top_k=common.top_k,
-        min_p=common.min_p,
-        repetition_penalty=common.repetition_penalty,
-        frequency_penalty=common.frequency_penalty,
-        presence_penalty=common.presence_penalty,
-    )
+    sampling = Sampling(**{field.name: getattr(common, field.name) for field in fields(Sampling)})
+    return replace(sampling, temperature=0.0) if common.do_sample is False else sampling
 
 
 def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:

@@ -95,9 +95,9 @@ def run(judges: dict[str, Judge], pairs: list[Pair]) -> dict[str, tuple[float, i
 
 
 def clear_caches() -> None:
-    from lm_eval_tts.grading import algebra, canonical, equality, grammar, values
+    from lm_eval_tts.grading import canonical, equality, grammar, pool, values
 
-    for function in (grammar.parse, canonical.key, equality.matches, values.free, algebra._asked):
+    for function in (grammar.parse, canonical.key, equality.matches, values.free, pool._asked):
         function.cache_clear()
 
 
@@ -121,7 +121,7 @@ def main() -> None:
     for judge in judges.values():  # libraries and the worker process are loaded first
         judge(*warm_up)
     with worker() as process:
-        process.call("warm", seconds=60)
+        process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
     clear_caches()
     rows = run(judges, pairs)
     ours = rows["lm_eval_tts"][0]

@@ -1,11 +1,13 @@
 """How grading agrees with labelled responses, beside other graders on the same responses.
 
     python scripts/grading_report.py [../shared/grading/labels.jsonl]
+    python scripts/grading_report.py tests/grading/claims.json
 
 Prints a confusion table, plain and weighted: ours, math-verify on the whole response, and the
 grader of the matching lm-eval task (aime24 for AIME; minerva_math's extraction and math_verify, or
 its exact match, for MATH; the flexible extraction of gpqa for GPQA), then every response on which
-ours disagrees with the label. Only prints; the data is nobody's to copy.
+ours disagrees with the label. Of the cases of the tests it prints how many of each kind ours and
+math-verify grade right. Only prints; the data is nobody's to copy.
 """
 
 from __future__ import annotations
@@ -135,12 +137,30 @@ def compare(rows: list[Row], verdicts: list[bool]) -> None:
             show("  lm_eval_tts" + where, part, [verdicts[i] for i in chosen])
 
 
+def compare_kinds(cases: list[Row]) -> None:
+    """How many cases of each kind are graded right, by ours and by math-verify."""
+    found = grade_many(
+        Item(case["response"], case["reference"], case["type"], case.get("options"))
+        for case in cases
+    )
+    other = judged(cases, by_math_verify) or [False] * len(cases)
+    print(f"{'kind':50} {'cases':>6} {'ours':>6} {'math-verify':>12}")
+    for kind in [*dict.fromkeys(case["kind"] for case in cases), None]:
+        rows = [i for i, case in enumerate(cases) if kind in (None, case["kind"])]
+        right = sum(found[i].correct == cases[i]["correct"] for i in rows)
+        theirs = sum(other[i] == cases[i]["correct"] for i in rows)
+        print(f"{kind or 'all':50} {len(rows):6} {right:6} {theirs:12}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     default = ROOT.parent / "shared" / "grading" / "labels.jsonl"
     parser.add_argument("labels", nargs="?", type=Path, default=default)
     path = parser.parse_args().labels
     logging.disable(logging.CRITICAL)
+    if path.suffix == ".json":
+        compare_kinds(json.loads(path.read_text(encoding="utf-8")))
+        return
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["label"] is not None]
     verdicts = ours(rows)

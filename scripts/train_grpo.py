@@ -28,7 +28,7 @@ from trl import (
 
 from lm_eval_tts.errors import LmEvalTTSError
 from lm_eval_tts.prompts import build_messages, fill_instruction, load_prompts
-from lm_eval_tts.reward_models.format import REWARDS, reward_functions
+from lm_eval_tts.reward_models.format import PRESETS, REWARDS, reward_functions
 
 
 @dataclass
@@ -41,7 +41,8 @@ class DataArguments:
     prompt_style: str = field(default="r1", metadata={"help": "style of prompts.yaml"})
     adapter: str | None = field(default=None, metadata={"help": "LoRA adapter to go on from"})
     rewards: list[str] = field(
-        default_factory=lambda: list(REWARDS), metadata={"help": f"of {', '.join(REWARDS)}"}
+        default_factory=lambda: ["default"],
+        metadata={"help": f"of {', '.join((*REWARDS, *PRESETS))}"},
     )
 
 

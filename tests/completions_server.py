@@ -29,6 +29,7 @@ class CompletionsServer(ThreadingHTTPServer):
         self.eos = EOS if tokenizer is None else 0
         self.faults: list[str] = []
         self.delay = 0.0
+        self.heeds_bias = True
         self.calls: list[dict] = []
         self.answered: list[dict] = []  # of the calls, those that were not met by a fault
         self.headers_seen: list[dict] = []
@@ -136,6 +137,8 @@ class Handler(BaseHTTPRequestHandler):
         ids: tuple[int, ...] = ()
         if self.server.text is not None:
             ids = (*codec.encode(self.server.text), self.server.eos)
+            if self.server.heeds_bias and (never := body.get("logit_bias")):
+                ids = tuple(codec.encode(".")[0] if str(i) in never else i for i in ids)
             return [*ids[:limit]], "stop" if len(ids) <= limit else "length"
         while len(ids) < limit:
             ids += codec.encode(babble(text + codec.decode(ids), seed))

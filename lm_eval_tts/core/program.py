@@ -52,6 +52,9 @@ class Generate:
     # Asks for the sampled token's log-probability and those of this many likeliest tokens (>= 0);
     # None asks for nothing.
     logprobs: int | None = None
+    # Among so many tokens sampled first, <= max_tokens, the turn does not end and no stop string
+    # begins: the token that would end the one or complete the other is masked.
+    min_tokens: int = 0
 
 
 class TokenLogprob(NamedTuple):
@@ -145,9 +148,11 @@ def generate(
     stop: tuple[str, ...] = (),
     sampling: Sampling = GREEDY,
     logprobs: int | None = None,
+    min_tokens: int = 0,
 ) -> Program[Completion]:
     """Yield one `Generate` and return its completion."""
-    (completion,) = yield Generate(token_ids, max_tokens, stop, sampling, logprobs=logprobs)
+    op = Generate(token_ids, max_tokens, stop, sampling, logprobs=logprobs, min_tokens=min_tokens)
+    (completion,) = yield op
     return completion  # type: ignore[no-any-return]  # what `yield` gives back is untyped
 
 

@@ -33,6 +33,12 @@ class Delimiters:
     # Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
     # breaks that it begins with are left out as far as the thought ends with them.
     cut_text: str = ""
+    until_thinking: str = ""  # what ends a forced thought, where less than `thinking_end` does
+
+    @property
+    def ending(self) -> str:
+        """What a forced thought is searched for to end it."""
+        return (self.until_thinking or self.thinking_end).strip()
 
     @property
     def tags(self) -> tuple[str, str, str, str]:
@@ -102,7 +108,8 @@ class Trace:
 
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
-    out_of_context: bool = False  # the context window ended before the budget that was asked for
+    # The context window ended before the budget that was asked for, or left no room to think.
+    out_of_context: bool = False
     tries: int = 1  # completions of thinking that were sampled for this trace (rejection sampling)
     # (label, trace) for each point of an anytime run, smallest budget first.
     points: tuple[tuple[str, Trace], ...] = ()
@@ -123,7 +130,7 @@ class Trace:
         return self._append(Segment(token_ids, "tag", forced=not sampled))
 
     def _append(self, segment: Segment) -> Trace:
-        empty = not (segment.token_ids or segment.finish_reason)
+        empty = not (segment.token_ids or segment.finish_reason or segment.phase == "thinking")
         return self if empty else replace(self, segments=(*self.segments, segment))
 
     @property

@@ -10,25 +10,16 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
-from lm_eval_tts.core.program import TokenIds, TokenLogprob
-from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, take
+from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, SampledTokens, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
 _T = TypeVar("_T")
-
-
-class SampledTokens(NamedTuple):
-    """All that was sampled for one row, ending included; log-probabilities if asked for."""
-
-    token_ids: TokenIds
-    logprobs: tuple[TokenLogprob, ...] = ()
-    num_thinking: int = 0  # from the left, in which no stop string is sought
 
 
 class Background:
@@ -49,8 +40,8 @@ class Background:
 
 class AsyncEngine(RowEngine):
     """Runs up to `max_num_seqs` rows at once, each by `sample(row)`.
-    sample: returns all that the row sampled, or raises RequestError; cancelled when a request is
-    aborted."""
+    sample: returns all that a part of a row sampled, or raises RequestError; cancelled when a
+    request is aborted."""
 
     def __init__(
         self,
@@ -62,7 +53,7 @@ class AsyncEngine(RowEngine):
         super().__init__(tokenizer, **limits)
         self._sample = sample
         self._background = background
-        self._live: dict[BatchRow, Future[SampledTokens]] = {}
+        self._live: dict[BatchRow, Future[None]] = {}
         self._done: SimpleQueue[BatchRow] = SimpleQueue()
 
     def abort(self, request_id: int) -> None:
@@ -74,7 +65,7 @@ class AsyncEngine(RowEngine):
     def step(self) -> list[Output]:
         """Wait until a row is done, and return the requests that finished with it."""
         for row in take(self._requests.queue, self.max_num_seqs - len(self._live)):
-            self._live[row] = self._background.start(self._sample(row))
+            self._live[row] = self._background.start(self._sample_parts(row))
             self._live[row].add_done_callback(partial(self._report, row))
         if self._live:
             self._take(self._done.get())
@@ -82,13 +73,20 @@ class AsyncEngine(RowEngine):
                 self._take(self._done.get())
         return self._requests.pop_finished()
 
-    def _report(self, row: BatchRow, future: Future[SampledTokens]) -> None:
+    async def _sample_parts(self, row: BatchRow) -> None:
+        whole = False
+        while not whole:
+            sampled = await self._sample(self._requests.next_part(row))
+            whole = self._requests.take_part(row, sampled)
+
+    def _report(self, row: BatchRow, future: Future[None]) -> None:
         self._done.put(row)  # in the loop's thread
 
     def _take(self, row: BatchRow) -> None:
         if (future := self._live.pop(row, None)) is None:
             return  # aborted
         try:
-            self._requests.finished(row, *future.result())
+            future.result()
+            self._requests.finished(row, row.sampled, row.logprobs, row.num_thinking)
         except RequestError as error:
             self._requests.fail(row, error)

@@ -3,17 +3,25 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output, check_fits
-from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
-from lm_eval_tts.engines.stopping import complete, ends_with_stop, up_to_ending
+from lm_eval_tts.core.program import Completion, Generate, TokenIds, TokenLogprob
+from lm_eval_tts.engines.stopping import complete, ends_with_stop, find_stop, up_to_ending, window
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
 MAX_SEED = 2**63 - 1  # that vLLM and servers take; ours have 64 bits
+
+
+class SampledTokens(NamedTuple):
+    """All that was sampled for one row, ending included; log-probabilities if asked for."""
+
+    token_ids: TokenIds
+    logprobs: tuple[TokenLogprob, ...] = ()
+    num_thinking: int = 0  # from the left, in which no stop string is sought
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +95,42 @@ class Requests:
                 self._errors[request_id] = error
                 for sibling in rows:
                     sibling.done = True
+
+    def ends_early(self, row: BatchRow, token: int) -> bool:
+        """Whether a token is masked, since its `min_tokens` forbid the ending that it completes."""
+        stops, least, place = row.op.stop, row.op.min_tokens, len(row.sampled)
+        if place >= least + window(stops) or not least:
+            return False
+        if token in self.eos_token_ids:
+            return place < least
+        first = max(0, min(least, place) - window(stops))
+        match = find_stop(self._tokenizer.decode([*row.sampled[first:], token]), stops)
+        before = self._tokenizer.decode(row.sampled[first:least])
+        return match is not None and (place < least or match.start < len(before))
+
+    def next_part(self, row: BatchRow) -> BatchRow:
+        """Return what is left to sample as a row of its own, in which endings are masked or not.
+        For engines that mask in a whole request or not at all. Where a stop string has several
+        tokens, it is masked until one that began among the `min_tokens` is over."""
+        op, done = row.op, tuple(row.sampled)
+        if not op.min_tokens:
+            return row
+        least, left = (0, row.max_tokens - len(done)) if done else (op.min_tokens, row.max_tokens)
+        if least:
+            longest = max((len(self._tokenizer.encode(stop)) for stop in op.stop), default=1)
+            left = min(left, least + longest - 1)
+        part = replace(op, token_ids=op.token_ids + done, max_tokens=left, min_tokens=least)
+        return BatchRow(part, row.seed + len(done), left, list(part.token_ids))
+
+    def take_part(self, row: BatchRow, sampled: SampledTokens) -> bool:
+        """Keep what a part has sampled, and say whether the row is whole."""
+        is_first = not row.sampled
+        row.sampled += sampled.token_ids
+        row.logprobs += sampled.logprobs
+        row.num_thinking = sampled.num_thinking
+        ended = not sampled.token_ids or sampled.token_ids[-1] in self.eos_token_ids
+        over = ended or len(row.sampled) >= row.max_tokens
+        return over or not (is_first and row.op.min_tokens)
 
     def sampled(self, row: BatchRow, token: int, logprob: TokenLogprob | None = None) -> None:
         """Append a token to a row and note whether it was the last one."""

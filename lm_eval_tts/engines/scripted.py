@@ -17,6 +17,7 @@ from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
 EOS = 256  # one more than the last byte
+SECOND_CHOICE = "."  # what is written in place of an ending that is masked
 Writer = Callable[[str, int | None], str]
 
 
@@ -52,32 +53,33 @@ class ScriptedEngine(RowEngine):
         max_length: int = 4096,
         max_num_seqs: int = 8,
         eos: bool = True,
+        eos_token_id: int = EOS,
     ) -> None:
         self.tokenizer = tokenizer or ByteTokenizer()
-        super().__init__(
-            self.tokenizer, eos_token_ids=[EOS], max_length=max_length, max_num_seqs=max_num_seqs
-        )
+        limits = {"max_length": max_length, "max_num_seqs": max_num_seqs}
+        super().__init__(self.tokenizer, eos_token_ids=[eos_token_id], **limits)
         self.num_steps = 0
         self._write = write
-        self._eos = eos
+        self._eos, self._eos_token_id = eos, eos_token_id
         self._scripts: dict[BatchRow, TokenIds] = {}
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         for row in self._requests.add(request_id, op, seed):
-            greedy = op.sampling.temperature == 0
             try:
-                self._scripts[row] = self._script(op, None if greedy else row.seed, row.max_tokens)
+                self._scripts[row] = self._script(row)
             except RequestError:
                 self.abort(request_id)
                 raise
 
-    def _script(self, op: Generate, seed: int | None, limit: int) -> TokenIds:
-        text = self.tokenizer.decode(op.token_ids)
+    def _script(self, row: BatchRow) -> TokenIds:
+        """Return what follows the ids of a row."""
+        text = self.tokenizer.decode(row.ids)
+        seed = row.seed if row.op.sampling.temperature else None
         script = self.tokenizer.encode(self._write(text, seed))
         if self._eos:
-            return (*script, EOS)
-        while len(script) < limit:
+            return (*script, self._eos_token_id)
+        while len(script) < row.max_tokens:
             script += self.tokenizer.encode(self._write(text + self.tokenizer.decode(script), seed))
         return script
 
@@ -86,9 +88,12 @@ class ScriptedEngine(RowEngine):
         self.num_steps += 1
         self._scripts = {row: script for row, script in self._scripts.items() if not row.done}
         for row, script in list(self._scripts.items())[: self.max_num_seqs]:
-            token = script[len(row.sampled)]
+            token = script[0]
+            if masked := self._requests.ends_early(row, token):
+                (token,) = self.tokenizer.encode(SECOND_CHOICE)
             logprob = None if row.op.logprobs is None else _logprob(row, token)
             self._requests.sampled(row, token, logprob)
+            self._scripts[row] = self._script(row) if masked else script[1:]
         return self._requests.pop_finished()
 
 

@@ -3,17 +3,14 @@
     >>> grade("<think>2+2</think><answer>4</answer>", "4").correct
     True
 
-Six layers, each knows only those before it:
+Six layers, each knows only those before it; tests/grading/test_layers.py has them:
 
-    values, powers, functions   exact arithmetic, and one key for each value
-    tokens, words, units        spelling; phrases is the data of the reader of claims
-    formulas, grammar, trees    from tokens to a small tree
-    canonical, readings,        one hashable form; what grading allows on top, as a table
-    equality, tolerance
-    expressions, claims,        what a sentence, a text, a response to a choice commits to
-    extraction, choices
-    question, verdicts, pool,   one response, many, votes, and what only algebra can work out
-    classes, algebra
+    notation     lexicon, tokens, units; values, functions
+    formulas     cursor, formulas: from tokens to exact values
+    answers      trees, notations, grammar: lists, sets, intervals, equations, words
+    equality     canonical, readings, equality, tolerance; algebra: what only sympy works out
+    reading      expressions, claims, extraction, choices: what a text commits to; question
+    verdicts     verdicts, pool: one response, many, votes
 
 Knows text libraries only: no model, no lm_eval, no files but its own data.
 """
@@ -22,19 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lm_eval_tts.grading.algebra import worked_out
-from lm_eval_tts.grading.canonical import equal
-from lm_eval_tts.grading.classes import answer_classes, response_classes
+from lm_eval_tts.grading.canonical import answer_classes, equal
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equality import needs_algebra
 from lm_eval_tts.grading.extraction import SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Format, State, Tags, format_adherence
-from lm_eval_tts.grading.pool import finished, grade_many
+from lm_eval_tts.grading.pool import finished, grade_many, same_by_algebra
 from lm_eval_tts.grading.tolerance import Tolerance
-from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess
+from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess, response_classes
 
 # To be raised when verdicts change; task_configs/_base puts it into the results files.
-GRADER_VERSION = 2
+GRADER_VERSION = 3
 
 __all__ = [
     "DEFAULT_TAGS",
@@ -86,9 +80,4 @@ def equivalent(a: str, b: str) -> bool:
     An equivalence: reflexive, symmetric and transitive. Stricter than `grade`: "5 cm" and "5"
     differ, though a response that ends with the first answers the second.
     """
-    if equal(a, b):
-        return True
-    if not (needs_algebra(a) or needs_algebra(b)):
-        return False
-    left, right = (worked_out(text) if needs_algebra(text) else text for text in (a, b))
-    return left is not None and right is not None and equal(left, right)
+    return equal(a, b) or same_by_algebra(a, b)

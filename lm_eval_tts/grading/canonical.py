@@ -7,28 +7,22 @@ grading allows on top is in `readings`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.fingerprints import significant
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.phrases import SYNONYMS
-from lm_eval_tts.grading.tokens import words_of
-from lm_eval_tts.grading.trees import Node, complement, components, value_of
-from lm_eval_tts.grading.values import TooLarge
+from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
+from lm_eval_tts.grading.trees import ORDER, Node, complement, components
+from lm_eval_tts.grading.values import Unreadable, significant
 
-EMPTY_WORDS = frozenset(words_of("the a an of there are is"))
+EMPTY_WORDS = words_of("empty_words")
 
 
 @lru_cache(maxsize=50_000)
 def key(text: str) -> Hashable:
     """Return the canonical form of an answer."""
-    try:
-        return form_of(parse(text))
-    except TooLarge:
-        return ("huge", "".join(text.split()))
+    return _key(text)
 
 
 def equal(a: str, b: str) -> bool:
@@ -36,83 +30,100 @@ def equal(a: str, b: str) -> bool:
     return a == b or key(a) == key(b)
 
 
+@lru_cache(maxsize=50_000)
+def vote_class(answer: str) -> Hashable:
+    """Return what an answer votes for: its canonical form without the name of the value."""
+    return _key(answer, for_vote=True)
+
+
+def _key(text: str, *, for_vote: bool = False) -> Hashable:
+    try:
+        node = parse(text)
+        return form_of(_unnamed(node) if for_vote else node)
+    except (Unreadable, RecursionError):
+        return ("huge", "".join(text.split()))
+
+
+def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+    """Return a number for each answer, the same for equal ones; None for a missing answer."""
+    numbers: dict[Hashable, int] = {}
+    return [
+        None if answer is None else numbers.setdefault(vote_class(answer), len(numbers))
+        for answer in answers
+    ]
+
+
+def _unnamed(node: Node) -> Node:
+    """The value of x = 3 and of m + n = 12, but x² + y² = 0 stays."""
+    right = node.parts[1] if len(node.parts) == 2 else node
+    if node.kind == "named":
+        return _unnamed(right)
+    if node.kind == "relation" and node.mark == "=" and not right.has_variables:
+        return node if right.exact.constant == 0 else right
+    return node.mapped(_unnamed) if node.kind == "list" else node
+
+
 def form_of(node: Node) -> Hashable:
-    """Return the canonical form of a tree. Raises TooLarge."""
-    return _KINDS[node.kind](node)
+    """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
+    return _FORMS[node.kind](node)
+
+
+def _forms(nodes: Sequence[Node]) -> tuple[Hashable, ...]:
+    return tuple(map(form_of, nodes))
 
 
 def _value(node: Node) -> Hashable:
-    key = value_of(node).key
-    if found := components(value_of(node)):
-        return ("tuple", "vector", tuple(map(form_of, found)))
-    return ("value", key, node.unit) if node.unit else ("value", key)
+    if found := components(node.exact):
+        return ("tuple", "vector", _forms(found))
+    return ("value", node.exact.key, node.unit) if node.unit else ("value", node.exact.key)
 
 
 def _list(node: Node) -> Hashable:
     first = node.parts[0] if node.parts else node
-    if first.kind == "relation" and first.mark == "!=":  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
+    if (first.kind, first.mark) == ("relation", "!="):  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
         points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
         return form_of(complement(points))
-    members = frozenset(map(form_of, node.parts))
-    if len(members) == 1:
-        return next(iter(members))
-    return ("list", members)
+    members = frozenset(_forms(node.parts))
+    return next(iter(members)) if len(members) == 1 else ("list", members)
 
 
 def _tuple(node: Node) -> Hashable:
-    rows = node.parts
-    is_table = node.mark == "[]" and all(row.kind == "tuple" and row.mark == "[]" for row in rows)
-    if is_table and len({len(row.parts) for row in rows}) == 1:  # [[1, 2], [3, 4]], as in programs
-        return _matrix(Node("matrix", parts=tuple(row._replace(mark="()") for row in rows)))
-    return ("tuple", node.mark, tuple(map(form_of, node.parts)))
+    is_table = node.mark == "[]" and all((r.kind, r.mark) == ("tuple", "[]") for r in node.parts)
+    if is_table and len({len(row.parts) for row in node.parts}) == 1:  # [[1, 2], [3, 4]]
+        return _matrix(Node("matrix", parts=node.parts))
+    return ("tuple", node.mark, _forms(node.parts))
 
 
 def _matrix(node: Node) -> Hashable:
-    rows = [row.parts for row in node.parts]
+    rows = [_forms(row.parts) for row in node.parts]
     if len(rows) == 1 or all(len(row) == 1 for row in rows):  # a vector, standing or lying
-        return ("tuple", "vector", tuple(form_of(cell) for row in rows for cell in row))
-    return ("matrix", tuple(tuple(form_of(cell) for cell in row.parts) for row in node.parts))
+        return ("tuple", "vector", tuple(cell for row in rows for cell in row))
+    return ("matrix", tuple(rows))
 
 
 def _relation(node: Node) -> Hashable:
+    """Equations are the same if their differences are, up to a factor; inequalities as well."""
     if node.mark == "!=":
         return form_of(complement([node.parts[1]]))
-    if node.mark == "=" and all(side.kind == "value" for side in node.parts):
-        return _equation(node)
-    if node.mark in ("<", "<=", ">", ">=") and all(side.kind == "value" for side in node.parts):
-        left, right = node.parts if node.mark[0] == "<" else node.parts[::-1]
-        difference = values.add(value_of(left), values.negate(value_of(right)))
-        first, second = difference.number
-        size = abs(first)
-        return (
-            ("order", "=" in node.mark, significant(first / size), significant(second / size))
-            if size
-            else ("order",)
-        )
-    return ("relation", node.mark, tuple(map(form_of, node.parts)))
-
-
-def _equation(node: Node) -> Hashable:
-    """Equations are the same if their differences are, up to a factor."""
-    left, right = map(value_of, node.parts)
-    difference = values.add(left, values.negate(right))
-    first, second = difference.number
+    are_values = all(side.kind == "value" for side in node.parts)
+    if not are_values or node.mark not in ("=", *ORDER):
+        return ("relation", node.mark, _forms(node.parts))
+    left, right = node.parts if node.mark[0] != ">" else node.parts[::-1]
+    first, second = values.add(left.exact, values.negate(right.exact)).number
+    if node.mark != "=":
+        size = abs(first) or 1
+        return ("order", "=" in node.mark, significant(first / size), significant(second / size))
     if not first or not second:
-        return ("identity", frozenset((left.key, right.key)))
+        return ("identity", frozenset((left.exact.key, right.exact.key)))
     return ("equation", significant(first / second))
 
 
 def _named(node: Node) -> Hashable:
     """An equation in variables, or a value with the name of what it is."""
     name, side = node.parts
-    if (
-        side.kind == "value"
-        and side.value is not None
-        and name.kind == "value"
-        and (side.value.variables or not side.value.atoms)
-    ):
-        return _equation(node)
-    return ("named", form_of(name), form_of(side))
+    if name.kind == "value" and side.value and (side.value.variables or not side.value.atoms):
+        return _relation(node._replace(mark="="))
+    return ("named", *_forms(node.parts))
 
 
 def _text(node: Node) -> Hashable:
@@ -121,15 +132,14 @@ def _text(node: Node) -> Hashable:
     return ("text", SYNONYMS.get(plain, plain))
 
 
-def _opaque(node: Node) -> Hashable:
-    return ("opaque", re.sub(r"\s", "", node.mark))
-
-
-def _base(node: Node) -> Hashable:
-    return ("base", node.mark, node.parts[0].mark)
-
-
-_KINDS = {
-    "value": _value, "list": _list, "tuple": _tuple, "matrix": _matrix, "relation": _relation,
-    "named": _named, "text": _text, "opaque": _opaque, "base": _base,
-}  # fmt: skip
+_FORMS: dict[str, Callable[[Node], Hashable]] = {
+    "value": _value,
+    "list": _list,
+    "tuple": _tuple,
+    "matrix": _matrix,
+    "relation": _relation,
+    "named": _named,
+    "text": _text,
+    "opaque": lambda node: ("opaque", "".join(node.mark.split())),
+    "base": lambda node: ("base", node.mark, node.parts[0].mark),
+}

@@ -7,10 +7,8 @@ occur before, over characters, since a grader has no tokenizer.
 A period may also count ("If n = 48: ... Not equal. If n = 49: ..."): numbers are masked, and as
 lists of cases are good practice, far more of it is asked for.
 
-Of 30 recorded AIME responses whose notes claim 14 loops, 12 are found. The others that break off
-enumerate or argue in changing words ("Sum so far: 1 + 2 + 3 ..."): no period, and text that
-compresses like that of right responses. The notes state no method; no single threshold on the ratio
-of compression or on repeats of the last characters gives their count on both of their runs.
+Of 30 recorded AIME responses whose notes claim 14 loops, 12 are found; the others that break off
+enumerate or argue in changing words, which no threshold tells from right responses.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ MIN_COMPRESSED = 1_500  # characters below which compressibility says nothing
 # measured 0.14 and more, a few near repeats between 0.13 and 0.18 are not counted.
 MAX_RATIO = 0.13
 COMPRESSED = 2_000  # characters whose compressibility is judged
-
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 # Tags that were closed behind a loop, by the model or by whoever forced its answer.

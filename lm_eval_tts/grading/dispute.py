@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.grading.parts import DEFAULT_TAGS
 from lm_eval_tts.grading.pool import grade_many
 from lm_eval_tts.grading.tolerance import Tolerance
-from lm_eval_tts.grading.verdicts import Item, Verdict
+from lm_eval_tts.grading.verdicts import Item
 
 MAX_SHOWN = 60  # characters of what was read
 
@@ -23,15 +22,6 @@ class Reply(NamedTuple):
 
     correct: bool
     read: str
-
-
-class Dispute(NamedTuple):
-    """A response on which two graders differ, with its line in the file, from 1."""
-
-    line: int
-    item: Item
-    ours: Verdict
-    other: Reply
 
 
 def add_dispute_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +62,7 @@ def read_items(path: Path) -> list[Item]:
     Raises DataError for a line that is neither.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # no other ends of lines, as U+2028
         rows = [json.loads(line) for line in lines if line.strip()]
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read as JSON lines: {error}") from error
@@ -80,21 +70,23 @@ def read_items(path: Path) -> list[Item]:
 
 
 def _item(row: Any, path: Path, number: int) -> Item:
-    doc = row.get("doc", row) if isinstance(row, dict) else {}
-    response = row.get("response") if isinstance(row, dict) else None
-    if response is None and isinstance(row, dict) and row.get("resps"):
-        response = row["resps"][0][0]
+    row = row if isinstance(row, dict) else {}
+    doc = row.get("doc", row)
+    response = row.get("response", row["resps"][0][0] if row.get("resps") else None)
     reference = doc.get("reference", doc.get("answer"))
     if not isinstance(response, str) or reference is None:
         raise DataError(
             f"line {number} of {path} has no response and reference: "
             "give lm_eval's samples, or rows with `response` and `reference`"
         )
-    options = doc.get("options")
-    question = str(doc.get("question", doc.get("problem", "")))
-    tolerance = Tolerance.of(doc.get("tolerance"))
-    kind = "choice" if options else "math"
-    return Item(response, str(reference), kind, options, DEFAULT_TAGS, question, tolerance)  # type: ignore[arg-type]
+    return Item(
+        response,
+        str(reference),
+        "choice" if doc.get("options") else "math",
+        doc.get("options"),
+        question=str(doc.get("question", doc.get("problem", ""))),
+        tolerance=Tolerance.of(doc.get("tolerance")),
+    )
 
 
 def dispute_report(items: Sequence[Item], grader: str) -> str:
@@ -103,44 +95,30 @@ def dispute_report(items: Sequence[Item], grader: str) -> str:
         raise SettingsError(f"the grader {grader!r} is unknown; known are {', '.join(GRADERS)}")
     ours = grade_many(items)
     others = [GRADERS[grader](item) for item in items]
-    disputes = [
-        Dispute(line, item, verdict, other)
-        for line, (item, verdict, other) in enumerate(zip(items, ours, others, strict=True), 1)
-        if verdict.correct != other.correct
+    rows = list(enumerate(zip(items, ours, others, strict=True), 1))
+    disputes = [row for row in rows if row[1][1].correct != row[1][2].correct]
+    counts = Counter((o.source or "nothing found", _mark(o.correct)) for _, (_, o, _) in disputes)
+    total = max(len(items), 1)
+    lines = [
+        f"# lm_eval_tts against {grader}\n",
+        f"| {len(items)} responses | right |\n|---|---|",
+        f"| lm_eval_tts | {sum(verdict.correct for verdict in ours) / total:.1%} |",
+        f"| {grader} | {sum(reply.correct for reply in others) / total:.1%} |\n",
+        f"Undecided here: {sum(v.undecided for v in ours)}. Different: {len(disputes)}.\n",
+        "| what was read here from | here | responses |\n|---|---|---|",
+        *(_row(source, mark, count) for (source, mark), count in counts.most_common()),
+        f"\n| line | reference | read here | | {grader} read | |\n|---|---|---|---|---|---|",
     ]
-    return "\n".join(_report(grader, ours, others, disputes)) + "\n"
-
-
-def _report(
-    grader: str, ours: Sequence[Verdict], others: Sequence[Reply], disputes: Sequence[Dispute]
-) -> Iterable[str]:
-    total = max(len(ours), 1)
-    yield f"# lm_eval_tts against {grader}\n"
-    yield f"| {len(ours)} responses | right |\n|---|---|"
-    yield f"| lm_eval_tts | {sum(v.correct for v in ours) / total:.1%} |"
-    yield f"| {grader} | {sum(o.correct for o in others) / total:.1%} |"
-    yield f"\nUndecided here: {sum(v.undecided for v in ours)}. Different: {len(disputes)}.\n"
-    counts = Counter((d.ours.source or "nothing found", d.ours.correct) for d in disputes)
-    yield "| what was read here from | right here | responses |\n|---|---|---|"
-    for (source, correct), count in counts.most_common():
-        yield f"| {source} | {'yes' if correct else 'no'} | {count} |"
-    yield f"\n| line | reference | read here | | {grader} read | |\n|---|---|---|---|---|---|"
-    for d in disputes:
-        cells = (
-            d.line,
-            d.item.reference,
-            d.ours.answer or "-",
-            _mark(d.ours.correct),
-            d.other.read,
-        )
-        yield (
-            "| " + " | ".join(_cell(str(cell)) for cell in (*cells, _mark(d.other.correct))) + " |"
-        )
+    for line, (item, verdict, other) in disputes:
+        here, there = (verdict.answer or "-", _mark(verdict.correct)), _mark(other.correct)
+        lines.append(_row(line, item.reference, *here, other.read, there))
+    return "\n".join(lines) + "\n"
 
 
 def _mark(correct: bool) -> str:
     return "right" if correct else "wrong"
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split())[:MAX_SHOWN].replace("|", "\\|")
+def _row(*cells: object) -> str:
+    short = (" ".join(str(cell).split())[:MAX_SHOWN].replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(short)} |"

@@ -19,51 +19,66 @@ closed. Knows nothing of the reference.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import NamedTuple
 
-from lm_eval_tts.grading.boxes import MAX_ANSWER, Found, boxed
-from lm_eval_tts.grading.claims import committed, is_formula, leading
+from lm_eval_tts.grading.claims import MAX_WORDS, committed, is_formula, leading
 from lm_eval_tts.grading.degeneration import has_loop
+from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.phrases import alternatives, has
 from lm_eval_tts.grading.segments import sentences, unmarked
 
+MAX_ANSWER = 1_000
+MAX_BOXES = 20
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
+MAX_NOUNS = 20  # announcements that are looked at, from the end
+SOURCES = (
+    *("answer_tag", "boxed", "hash", "phrase", "last_line"),
+    *("option_text", "letter", "thinking"),
+)
 
-
+_BOX = re.compile(r"\\(?:f?box(?:ed)?|beginboxed|framebox)\s*(?=[{\s\w])")
+_BARE = re.compile(r"[A-Za-z0-9.]+")
+_BRACE = re.compile(r"(?<!\\)[{}]")
+_LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
+_AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
+_JOINS = re.compile(rf"\}}{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT}")
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
-_CONNECT = (
-    rf"[\s*_\"'”]{{0,4}}(?:(?:{alternatives('is')})|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*"
-    rf"(?:(?:{alternatives('filler')}|is|are|that|{alternatives('is')})[ \t]*)*:?"
-)
-_CONNECT_FAR = (
-    rf"\s*(?:(?:{alternatives('is')})|:)[ \t*_]*"
-    rf"(?:(?:{alternatives('filler')}|is|are|that)[ \t]*)*:?"
-)
-_OF = (
-    r"(?:\s+(?:to|for|of|here|in|based|among|from)\b\s*"
-    r"(?:[\"“][^\"”\n]{0,300}[\"”]|[^.\n:\"“]{0,150}?))"
-)
 # An announcement is a noun with something fitting before and after it; looked for in this order,
-# since patterns of so many words are slow to search for.
-_NOUN = re.compile(rf"{alternatives('answer', 'result')}|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)")
-_ANSWER = re.compile(rf"(?:{alternatives('answer')})|\W*a")
-_OPEN_BEFORE = re.compile(rf"(?:^|\n)(?:[\W_]|\d\.|{alternatives('so')})*$")
-_MADE_FINAL = re.compile(rf"(?:{alternatives('final')})[\s*_]*$")
-_ARTICLE = re.compile(r"(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}$")
-_CONNECTED_TO = re.compile(f"(?:{_CONNECT}|{_OF}{_CONNECT_FAR})")
-_CHATTER = re.compile(rf"\?\s*$|{alternatives('chatter')}", re.I)
-_REMARK = re.compile(rf"\W*(?:{alternatives('remark')})", re.I)
-_CONCLUDES = re.compile(rf"\W*(?:{alternatives('so')})", re.I)
-_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+# since patterns of so many words are slow to search for. The text is in small letters.
+_NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)", 0)
+_ANSWER = pattern(r"<answer>|\W*a", 0)
+_BEFORE = pattern(
+    r"(?:(?:^|\n)(?:[\W_]|\d\.|<so>)*|<final>[\s*_]*|"  # at the start of a line, or final
+    r"(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
+    0,
+)
+_FILLERS = r"(?:(?:<filler|is>|that)[ \t]*)*:?"
+_AFTER = pattern(
+    rf"[\s*_\"'”]{{0,4}}(?:<is>|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*{_FILLERS}"
+    r"|\s+(?:to|for|of|here|in|based|among|from)\b\s*"
+    r"(?:[\"“][^\"”\n]{0,300}[\"”]|[^.\n:\"“]{0,150}?)"
+    rf"\s*(?:<is>|:)[ \t*_]*{_FILLERS}",
+    0,
+)
+_CHATTER = pattern(r"\?\s*$|<chatter>")
+_REMARK = pattern(r"\W*<remark>")
+_CONCLUDES = pattern(r"\W*<so>")
+_FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
-_IF = re.compile(r"[^.\n]*\bif\b")
-_DERIVED = re.compile(
-    r"\s*(?:obtained|found|given|calculated|computed|determined|derived|reached|not|cannot|never)\b",
-    re.I,
-)
+_IF = pattern(r"[^.\n]*\bif\b")
+_DERIVED = pattern(r"\s*<derived>")
+_STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
+_CLOSED = ".!?:;)]}$*\"'`|%°。！？"
+
+
+class Found(NamedTuple):
+    """An answer as written, where it was found, and the index it starts at."""
+
+    answer: str
+    source: str
+    at: int
 
 
 def find_answer(parts: Parts, is_cut: bool) -> Found | None:
@@ -77,68 +92,58 @@ def find_answer(parts: Parts, is_cut: bool) -> Found | None:
 
 def says_something(text: str) -> bool:
     """Say whether there are letters or digits in a text."""
-    return bool(_LETTER_OR_DIGIT.search(text))
+    return any(c.isalnum() for c in text)
 
 
 def find_in_text(text: str, is_cut: bool = False) -> Found | None:
     """Return the answer that a text without tags commits to."""
     found = explicit(text)
-    if found and _taken_back(text[found.at + len(found.answer) :], "retract"):
+    if found and _taken_back(text, found, "retract"):
         return None
     return found or (None if is_cut else last_line(text))
 
 
-def _taken_back(rest: str, *groups: str) -> bool:
-    """Whether a short rest of a text takes back what was claimed before."""
+def _taken_back(text: str, found: Found, *groups: str) -> bool:
+    """Whether the short rest of a text takes back what was claimed before."""
+    rest = text[found.at + len(found.answer) :]
     return len(rest) < 600 and any(has(group, rest) for group in groups)
 
 
 def explicit(text: str) -> Found | None:
     """Return the last answer that is marked as one: boxed, after ####, or in a phrase."""
-    candidates = [found for _, find in EXPLICIT if (found := find(text))]
+    candidates = [found for find in (boxed, _hashed, _phrase) if (found := find(text))]
     return max(candidates, key=lambda found: found.at, default=None)
 
 
 def _in_answer_tags(answers: tuple[str, ...]) -> Found | None:
-    for content in reversed(answers):
-        content = content.strip()
-        if content and (answer := within_tag(content)):
+    for content in filter(None, map(str.strip, reversed(answers))):
+        if answer := _within_tag(content):
             return Found(answer[:MAX_ANSWER], "answer_tag", 0)
     return None
 
 
-def within_tag(content: str) -> str | None:
+def _within_tag(content: str) -> str | None:
     """Between tags a short text is the answer itself; a long one is read like any text."""
     if len(content) <= 2 * MAX_ANSWER and "\n\n" not in content and is_formula(content):
         return content
     if marked := explicit(content):
         return marked.answer
-    if (
-        len(content) <= 80
-        and "\n" not in content
-        and not has("is", content)
-        and not has("gives", content)
-    ):
+    is_line = len(content) <= 80 and "\n" not in content
+    if is_line and not has("is", content) and not has("gives", content):
         return content
     found = None if has_loop(content) else last_line(content)
-    if found:
-        return found.answer
-    return content if len(content) <= 200 else None
+    return found.answer if found else content if len(content) <= 200 else None
 
 
 def _in_thinking(parts: Parts) -> Found | None:
+    text = parts.thinking
     if parts.open_thinking:
         found = concluded(parts.open_thinking)
-    elif says_something(parts.before) or says_something(parts.after):
+    elif says_something(parts.before + parts.after):
         return None  # who says something, says what counts
     else:
-        found = find_in_text(parts.thinking, has_loop(parts.thinking))
-        found = (
-            None
-            if found
-            and _taken_back(parts.thinking[found.at + len(found.answer) :], "waver", "retract")
-            else found
-        )
+        found = find_in_text(text, has_loop(text))
+        found = None if found and _taken_back(text, found, "waver", "retract") else found
     return found._replace(source="thinking") if found else None
 
 
@@ -147,29 +152,55 @@ def concluded(text: str) -> Found | None:
 
     Its last sentence has to be a full one that states an answer.
     """
-    text = text.rstrip()
-    if not text or text[-1] not in ".!$}*]。)":
+    last = sentences(text.rstrip()[-MAX_TAIL:])[-1:]
+    if not last or text.rstrip()[-1] not in ".!$}*]。)":
         return None
-    last = sentences(text[-MAX_TAIL:])[-1:]
-    if not last or has("hedge", last[0]) or has("waver", last[0]) or has("retract", last[0]):
+    sentence = last[0]
+    if has("hedge", sentence) or has("waver", sentence) or has("retract", sentence):
         return None
-    found = explicit(last[0])
-    so = (
-        _CONCLUDES.match(last[0])
-        or re.search(r"\bfinal\b|\bcorrect\b|最终", text[-400:], re.I)
-        or not last[0].isascii()
-    )
-    if found and (so or found.source == "boxed"):
-        return found
-    return None
+    found = explicit(sentence)
+    is_final = _CONCLUDES.match(sentence) or _FINAL.search(text[-400:]) or not sentence.isascii()
+    return found if found and (is_final or found.source == "boxed") else None
+
+
+def boxed(text: str) -> Found | None:
+    """The last box that closes, or that the end of the text cuts off after a whole number.
+
+    Boxes with nothing but "and" or a comma between them are one answer of several parts.
+    """
+    parts: list[Found] = []
+    for match in reversed(list(_BOX.finditer(text))):
+        content = _content(text, match.end())
+        if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
+            break
+        if content.strip():
+            parts.insert(0, Found(content.strip()[:MAX_ANSWER], "boxed", match.start()))
+    return parts[-1]._replace(answer=", ".join(p.answer for p in parts)) if parts else None
+
+
+def boxes(text: str) -> list[str]:
+    """Return what stands in each of the last boxes."""
+    found = [_content(text, match.end()).strip() for match in _BOX.finditer(text)]
+    return list(filter(None, found[-MAX_BOXES:]))
+
+
+def _content(text: str, start: int) -> str:
+    if text[start : start + 1] != "{":
+        match = _BARE.match(text, start)
+        return match[0] if match else ""
+    depth = 0
+    for brace in _BRACE.finditer(text, start, start + 2 * MAX_ANSWER):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return text[start + 1 : brace.start()]
+    is_cut = len(text) - start < 100
+    return text[start + 1 :].split("\n")[0].split("$")[0] if is_cut else ""
 
 
 def _hashed(text: str) -> Found | None:
-    matches = [m for m in _HASH.finditer(text) if any(c.isdigit() for c in m.group(1))]
-    if not matches:
-        return None
-    content = matches[-1].group(1).strip()
-    if _starts_step(content):
+    matches = [m for m in _HASH.finditer(text) if any(c.isdigit() for c in m[1])]
+    content = matches[-1][1].strip() if matches else ""
+    if not content or _STEP.match(content):
         return None  # a heading
     answer = content if is_formula(content) else leading(content)
     return Found(answer[:MAX_ANSWER], "hash", matches[-1].start()) if answer else None
@@ -179,11 +210,11 @@ def _phrase(text: str) -> Found | None:
     lower = text.lower()
     if len(lower) != len(text):
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    for noun in list(_NOUN.finditer(lower))[:-21:-1]:
-        after = _CONNECTED_TO.match(lower, noun.end())
+    for noun in list(_NOUN.finditer(lower))[: -MAX_NOUNS - 1 : -1]:
+        after = _AFTER.match(lower, noun.end())
         if not after or not _announces(lower, noun) or _DERIVED.match(lower, after.end()):
             continue
-        if "would" in after.group() and _IF.match(lower, after.end()):
+        if "would" in after[0] and _IF.match(lower, after.end()):
             continue  # "would be 5 if x were even"
         if answer := _section(text[after.end() :]):
             return Found(answer[:MAX_ANSWER], "phrase", noun.start())
@@ -192,12 +223,10 @@ def _phrase(text: str) -> Found | None:
 
 def _announces(text: str, noun: re.Match[str]) -> bool:
     """Whether a noun names what is asked: "the answer", "final result", at a line's start."""
-    start = max(0, noun.start() - 80)
-    if not noun.group().strip()[:1].isascii() or _MADE_FINAL.search(text, start, noun.start()):
+    if not noun[0].strip()[:1].isascii():
         return True
-    if _OPEN_BEFORE.search(text, start, noun.start()):
-        return True
-    return bool(_ANSWER.fullmatch(noun.group()) and _ARTICLE.search(text, start, noun.start()))
+    before = _BEFORE.search(text, max(0, noun.start() - 80), noun.start())
+    return bool(before and (not before["ARTICLE"] or _ANSWER.fullmatch(noun[0])))
 
 
 def _section(rest: str) -> str | None:
@@ -205,34 +234,24 @@ def _section(rest: str) -> str | None:
     pieces = sentences(rest[:MAX_TAIL])
     if not pieces:
         return None
-    first = pieces[0]
-    if marked := boxed(first):
+    if marked := boxed(pieces[0]):
         return marked.answer
-    plain = unmarked(first).strip(" :*")
+    plain = unmarked(pieces[0]).strip(" :*")
     if plain.endswith("!") and " " not in plain.strip("! "):
         plain = plain.rstrip("!")  # of a sentence, no factorial
-    if is_formula(plain) and re.search(r"\d|\\|[a-z]|^\S$", plain):
+    is_short = len(plain) == 1 or any(c.isdecimal() or c.islower() or c == "\\" for c in plain)
+    if is_short and is_formula(plain):
         return plain.rstrip(". ")
-    if (direct := leading(plain)) and not _starts_step(plain):
+    if (direct := leading(plain)) and not _STEP.match(plain):
         return direct
     if len(pieces) > 1 and rest.lstrip(" *").startswith("\n"):
         found = last_line(rest)
         return found.answer if found else None
-    if stated := committed(first, loosely=False):
+    if stated := committed(pieces[0], loosely=False):
         return stated.answer
     words = plain.rstrip(".!")
-    return (
-        words
-        if 1 <= len(words.split()) <= 4
-        and not re.search(r"\bsame\b|above", words)
-        and not has("bound", words)
-        and not has("not", words)
-        else None
-    )
-
-
-def _starts_step(text: str) -> bool:
-    return bool(re.match(r"\s*(?:step|case)\s+\d|\d+\.\s", text, re.I))
+    is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
+    return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
 
 
 def last_line(text: str) -> Found | None:
@@ -243,18 +262,13 @@ def last_line(text: str) -> Found | None:
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
     if pieces and (has("working", pieces[-1]) or has("refusal", pieces[-1])):
         return None
-    best = None
+    ranked = []
     for at, piece in enumerate(pieces[-3:]):
-        claim = committed(piece, loosely=piece is pieces[-1])
-        if claim is None:
-            continue
-        is_remark = bool(_REMARK.match(piece))
-        concludes = bool(at and _CONCLUDES.match(piece))
-        rank = (not is_remark, claim.weight >= 3 or concludes, at)
-        if best is None or rank >= best[0]:
-            best = (rank, claim.answer)
-    if best:
-        return Found(best[1][:MAX_ANSWER], "last_line", len(text) - len(ending))
+        if claim := committed(piece, loosely=piece is pieces[-1]):
+            concludes = claim.weight >= 3 or bool(at and _CONCLUDES.match(piece))
+            ranked.append((not _REMARK.match(piece), concludes, at, claim.answer))
+    if ranked:
+        return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", len(text) - len(ending))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
         return Found(pieces[0], "last_line", len(text) - len(ending))
     return None
@@ -262,26 +276,11 @@ def last_line(text: str) -> Found | None:
 
 def _breaks_off(text: str) -> bool:
     """Whether a text was cut in the middle of a formula or a sentence."""
-    if (_MIDDLE.search(text.rstrip("\\")) and not text.endswith("\\")) or text.count("\\[") > len(
-        re.findall(r"\\ ?\]", text)
-    ):
-        return True
     last = text.rsplit("\n", 1)[-1]
-    if last.count("\\(") > last.count("\\)") or last.count("{") > last.count("}"):
+    displays = text.replace("\\ ]", "\\]")
+    if not text.endswith("\\") and _MIDDLE.search(text):
         return True
-    return len(text) > 1_000 and len(last) > 60 and text[-1] not in ".!?:;)]}$*\"'`|%°。！？"
-
-
-EXPLICIT: tuple[tuple[str, Callable[[str], Found | None]], ...] = (
-    ("boxed", boxed),
-    ("hash", _hashed),
-    ("phrase", _phrase),
-)
-SOURCES = (
-    "answer_tag",
-    *(name for name, _ in EXPLICIT),
-    "last_line",
-    "option_text",
-    "letter",
-    "thinking",
-)
+    if displays.count("\\[") > displays.count("\\]") or last.count("\\(") > last.count("\\)"):
+        return True
+    is_prose = len(text) > 1_000 and len(last) > 60
+    return last.count("{") > last.count("}") or (is_prose and text[-1] not in _CLOSED)

@@ -1,198 +1,235 @@
-"""Reads a formula, from tokens to an exact value, by recursive descent.
+"""Reads formulas: what names, functions, roots, sums and integrals come to.
 
-    sum      := ["+"|"-"] product (("+"|"-"|"±") product)*
-    product  := power ((["*"|"/"]) power)*
-    power    := factor ("!" | "°" | "^" factor)*
-    factor   := number | name | FUNCTION factor | "(" sum ")" | "|" sum "|"
-
-It evaluates as it reads and never runs anything. What it does not know raises `NotAFormula`.
+Nothing is ever run; what is not known raises `NotAFormula`. Sums and products are worked out if
+short; they, limits and integrals are else a factor with their parts, for `algebra`.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+import re
 
-from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import BRACKETS, NUMBERS, Cursor, number_of, script, whole
-from lm_eval_tts.grading.functions import NotAFormula, absolute, binomial, factorial
-from lm_eval_tts.grading.powers import power
-from lm_eval_tts.grading.symbols import symbol
+from lm_eval_tts.grading import functions, values
+from lm_eval_tts.grading.arithmetic import ArithmeticReader
+from lm_eval_tts.grading.cursor import (
+    BINDERS,
+    BRACKETS,
+    FUNCTION_NAMES,
+    GREEK_NAMES,
+    NO_SYMBOLS,
+    script,
+    spelled_name,
+    whole,
+)
+from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, power
 from lm_eval_tts.grading.tokens import Token
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, Value
 
-MAX_DEPTH = 30
+MAX_SUMMANDS = 200  # of a finite sum that is worked out
+CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
+_DERIVATIVE = re.compile(r"\{(d|\\partial)[A-Za-z]?\}\{\1[A-Za-z][^+*/{}]{0,4}\}")
 
 
-class FormulaReader(Cursor):
-    """The levels of a formula."""
+class FormulaReader(ArithmeticReader):
+    """What a word or command stands for."""
 
-    def sum(self) -> Value:
-        """Read a sum. Raises NotAFormula and TooLarge, as all that follow."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise TooLarge("nested too deep")
-        total = values.rational(0) if self.peek().kind == "\\pm" else self.product()
-        while sign := self.take("+", "-", "\\pm"):
-            minus = sign == "-" or (sign == "\\pm" and self.sign < 0)
-            term = self.product()
-            total = values.add(total, values.negate(term) if minus else term)
-        self.depth -= 1
-        return total
+    def name(self, token: Token) -> Value:
+        """Read what a word or command stands for."""
+        self.at += 1
+        name, is_word = spelled_name(token), token.kind == "WORD"
+        if name in ("frac", "binom") and not is_word:
+            return self._stacked(name)
+        if name in ("sqrt", "cbrt"):
+            return self._root(token)
+        if token.kind in BINDERS:
+            return self._bound(BINDERS[token.kind])
+        if name in ("lfloor", "lceil"):
+            value = self.sum()
+            self.expect(f"\\r{name[1:]}")
+            return functions.rounded(name[1:], value)
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if name in SEVERAL and not is_word:
+            return self._of_several(name)
+        if name in FUNCTIONS:
+            return self._applied(name)
+        is_command = name.isalpha() and token.kind not in NO_SYMBOLS and self.peek().kind != "{"
+        if name in GREEK_NAMES or (len(name) == 1 if is_word else is_command):
+            return self._symbol(name)  # \hbar, \ell and what else there is
+        self.at -= 1
+        if not is_word or not self.is_symbolic():
+            raise NotAFormula(name)
+        known = (n for n in FUNCTION_NAMES if name.startswith(n) and len(n) > 2 and n.islower())
+        self.split(len(next(known, name[0])))
+        return self.name(self.peek())
 
-    def product(self) -> Value:
-        """Read a product."""
-        value = self.signed()
-        while True:
-            if self._times():
-                value = values.multiply(value, self.signed())
-            elif self._over():
-                value = values.divide(value, self.signed())
-            elif self.starts_factor():
-                value = values.multiply(value, self.power())
-            else:
-                return value
+    def _stacked(self, name: str) -> Value:
+        spelled, end = "", self.at  # dy/dx is one symbol, not a quotient
+        while end < len(self.tokens) and spelled.count("}") < 2:
+            spelled, end = spelled + self.tokens[end].text, end + 1
+        if name == "frac" and _DERIVATIVE.fullmatch(spelled):
+            self.at = end
+            return values.free(f"derivative {spelled}")
+        top = self.argument()
+        bottom = self.argument()
+        return values.divide(top, bottom) if name == "frac" else functions.binomial(top, bottom)
 
-    def _times(self) -> bool:
-        if self.take("*"):
+    def _root(self, token: Token) -> Value:
+        degree = self.group("[") if self.peek().kind == "[" else values.rational(2)
+        degree = values.rational(3) if token.kind == "\\cbrt" or token.text == "cbrt" else degree
+        radicand = self.argument() if token.text.startswith("\\") else self.factor()
+        return power(radicand, values.divide(values.rational(1), degree))
+
+    def _symbol(self, name: str) -> Value:
+        primes = (["'"], ["^", "'"], ["^", "{", "'", "}"])
+        while any(self.take_all(*prime) for prime in primes):
+            name += "'"
+        if self.take("SUB"):
+            name += f"_{script(self.peek(-1).text)}"
+        elif self.take("_"):
+            name += f"_{self._subscript()}"
+        if name in self.known:
+            return self.known[name]
+        if self._is_function(name):
+            return self._called(name)
+        return {"i": values.IMAGINARY_UNIT, "e": values.E}.get(name) or values.free(name)
+
+    def _subscript(self) -> str:
+        start, braced = self.at, self.peek().kind == "{"
+        is_formula = self.peek(1).mode != "text" and len(self.peek(1).text) < 2
+        if braced and is_formula and self.peek(2).kind != "}":
+            try:
+                return str(self.group("{").key)
+            except NotAFormula:
+                self.at = start
+        end = start
+        while braced and end < len(self.tokens) - 1 and self.tokens[end].kind != "}":
+            end += 1
+        self.at = end + 1
+        name = "".join(t.text for t in self.tokens[start + braced : end + (not braced)])
+        return str(self.known[name].key) if name in self.known else name
+
+    def _is_function(self, name: str) -> bool:
+        """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
+        if name[0] in "fghFGH" and "".join(self.peek(k).text for k in range(6)) == "^{-1}(":
             return True
-        word, before, after = self.peek(), self.peek(-1), self.peek(1)
-        is_cross = word.text in ("x", "X") and before.kind in NUMBERS and after.kind in NUMBERS
-        if is_cross and (word.spaced or after.text == "10"):  # 3 x 10^8
-            self.at += 1
-            return True
-        return False
+        if self.peek().kind != "(" or self.peek().spaced:
+            return False
+        inner, closing = self.peek(1).text, self.peek(2).kind
+        is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
+        is_unknown = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()  # a command
+        is_of_function = inner in ("f", "g", "h") and closing == "("
+        return name[0] in "fghFGH" or is_single or is_unknown or is_of_function
 
-    def _over(self) -> bool:
-        if self.peek().text == "out" and self.peek(1).text == "of":
-            self.at += 2
-            return True
-        if self.peek().kind == "/" and not self.unit_at(1):
-            self.at += 1
-            return True
-        return False
-
-    def signed(self) -> Value:
-        """Read a factor with signs before it."""
-        negative = False
-        while sign := self.take("-", "+", "minus", "negative"):
-            negative ^= sign != "+"
-        value = self.power()
-        return values.negate(value) if negative else value
-
-    def power(self) -> Value:
-        """Read a factor with its powers."""
-        base = self.factor()
-        while True:
-            if self.peek().kind == "!" and self.peek(1).kind != "!":
-                self.at += 1
-                base = factorial(base)
-            elif self.take("°"):
-                base = values.multiply(base, values.DEGREE)
-            elif self.peek().kind == "SUPER":
-                raised = script(self.peek().text)
-                self.at += 1
-                base = power(
-                    base, values.free("n") if raised == "n" else values.rational(whole(raised))
-                )
-            elif self.take("^"):
-                base = self._raised(base)
-            else:
-                return base
-
-    def _raised(self, base: Value) -> Value:
-        braced = self.peek().kind == "{"
-        mark = self.peek(int(braced))
-        if mark.kind in ("°", "\\top") or mark.text in ("st", "nd", "rd", "th"):  # 60^\circ, 5^{th}
-            self.at += 3 if braced else 1
-            return values.multiply(base, values.DEGREE) if mark.kind == "°" else base
-        return power(base, self.exponent())
-
-    def exponent(self) -> Value:
-        """Read what is after ^."""
-        negative = self.take("-")
-        value = self.group("{", "}") if self.peek().kind == "{" else self.factor()
+    def _called(self, name: str) -> Value:
         if self.take("^"):
-            value = power(value, self.exponent())
-        return values.negate(value) if negative else value
+            self.at += 4
+            name += "^-1"
+        return values.free(f"{name}({', '.join(str(value.key) for value in self._arguments())})")
 
-    def group(self, opening: str, *closing: str) -> Value:
-        """Read a sum in brackets."""
-        self.expect(opening)
-        value = self.sum()
-        self.expect(*closing)
+    def _arguments(self) -> list[Value]:
+        self.expect("(", "{{")
+        found = [self.sum()]
+        while self.take(","):
+            found.append(self.sum())
+        self.expect(")", "}}")
+        return found
+
+    def _of_several(self, name: str) -> Value:
+        return SEVERAL[name](self._arguments())
+
+    def _applied(self, name: str) -> Value:
+        base = exponent = None
+        for _ in range(2):
+            if self.take("SUB"):
+                base = values.rational(whole(script(self.peek(-1).text)))
+            elif self.take("_"):
+                base = self.argument()
+            elif self.take("SUPER"):
+                exponent = values.rational(whole(script(self.peek(-1).text)))
+            elif self.take("^"):
+                exponent = self.exponent()
+        if exponent is not None and exponent.constant == -1:
+            name, exponent = f"arc{name}", None
+        is_bracketed = self.peek().kind in BRACKETS
+        argument = self.group(self.peek().kind) if is_bracketed else self._bare_argument()
+        result = (
+            functions.apply(name, argument) if base is None else functions.logarithm(argument, base)
+        )
+        return result if exponent is None else power(result, exponent)
+
+    def _bare_argument(self) -> Value:
+        """The argument of a function without brackets: factors up to an operator or function."""
+        value = self.signed()
+        while self.starts_factor() and self.peek().kind != "(":
+            if spelled_name(self.peek()) in FUNCTIONS:
+                break
+            value = values.multiply(value, self.power())
         return value
 
-    def argument(self) -> Value:
-        """What a command takes: a group, or as TeX reads it one digit or letter."""
-        token = self.peek()
-        if token.kind == "{":
-            return self.group("{", "}")
-        if token.text[:1].isalnum() and len(token.text) > 1 and token.text[0] != "\\":
-            self.tokens[self.at : self.at + 1] = [
-                token._replace(
-                    text=token.text[0], kind="NUMBER" if token.text[0].isdigit() else "WORD"
-                ),
-                token._replace(text=token.text[1:]),
-            ]
-        return self.factor()
+    def _bound(self, name: str) -> Value:
+        lower = upper = None
+        variable = ""
+        for _ in range(2):
+            if self.take("_"):
+                variable, lower = self._lower_bound()
+            elif self.take("^"):
+                upper = self.argument()
+        if name == "int":
+            return self._integral(lower, upper)
+        low, high = lower and lower.constant, upper and upper.constant
+        is_short = None not in (low, high) and high - low <= MAX_SUMMANDS  # type: ignore[operator]
+        if name in ("sum", "prod") and variable and is_short:
+            return self._expanded(name, variable, int(low), int(high))  # type: ignore[arg-type]
+        outer = dict(self.known)
+        name_inside = f"bound {len(outer)}"
+        self.known[variable] = values.free(name_inside)
+        body = self.product()
+        self.known = outer
+        return values.binder(name, name_inside, lower, upper, body)
 
-    def factor(self) -> Value:
-        """Read a number, a name or brackets."""
-        self.depth += 1
-        if self.depth > 3 * MAX_DEPTH:
-            raise TooLarge("nested too deep")
-        token = self.peek()
-        if token.kind in BRACKETS:
-            value = self.bracketed(token.kind)
-        elif token.kind == "|":
-            value = absolute(self.group("|", "|"))
-        elif token.kind in NUMBERS:
-            value = self._number(token)
-        elif token.kind.startswith("\\") or token.kind == "WORD":
-            value = symbol(self, token)
+    def _lower_bound(self) -> tuple[str, Value]:
+        braced, variable = self.take("{"), ""
+        if self.peek().kind == "WORD" and self.peek(1).kind in ("=", "\\to"):
+            variable = spelled_name(self.peek())
+            self.at += 2
+        value = self.sum() if braced else self.argument()
+        if braced:
+            self.expect("}")
+        return variable, value
+
+    def _integral(self, lower: Value | None, upper: Value | None) -> Value:
+        end = self._differential()
+        token, following = self.tokens[end], self.peek(end + 1 - self.at)
+        name = spelled_name(token._replace(text=token.text[1:]) if token.text[1:] else following)
+        is_numerator = (self.tokens[end - 1].kind, following.kind) == ("{", "}")  # \frac{dx}{x}
+        body = type(self)(self.tokens[self.at : None if is_numerator else end], self.sign)
+        variable = f"bound {len(self.known)}" if lower or upper else name
+        body.known = {**self.known, name: values.free(variable)}
+        if is_numerator:
+            body.tokens[end - self.at] = Token("NUMBER", "1")
+            value = body.product()
+            self.at += body.at
         else:
-            raise NotAFormula(token.text)
-        self.depth -= 1
-        return value
+            value = body.sum()
+            self.at = end + (1 if token.text[1:] else 2)
+        return values.binder("int", variable, lower, upper, value)
 
-    def bracketed(self, opening: str) -> Value:
-        """Read a sum in brackets of a kind, or "n choose k" in them."""
-        self.expect(opening)
-        value = self.sum()
-        if self.take("\\choose"):
-            value = binomial(value, self.sum())
-        self.expect(*BRACKETS[opening])
-        return value
+    def _differential(self) -> int:
+        """Where the dx of the integral that starts here is, past those of integrals in it."""
+        inner = 0
+        for end in range(self.at, len(self.tokens)):
+            kind, word = self.tokens[end].kind, self.tokens[end].text
+            is_differential = kind == "WORD" and word[0] == "d" and len(word) <= 2
+            if is_differential and not inner:
+                return end
+            inner += (kind == "\\int") - is_differential
+        raise NotAFormula("an integral without a variable")
 
-    def _number(self, token: Token) -> Value:
-        self.at += 1
-        number = number_of(token)
-        if self.peek().text in ("st", "nd", "rd", "th") and not self.peek().spaced:
-            self.at += 1
-        if number.denominator != 1 or token.kind == "REPEATING" or "." in token.text:
-            return values.rational(number)
-        if self.peek().text in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞" and self.peek().text:
-            number += number_of(self.peek())
-            self.at += 1
-        mixed = 1 if self.peek().text == "and" else 0  # 2 1/2, 2 and 1/2
-        top, over, bottom = (self.peek(mixed + k) for k in range(3))
-        if (
-            top.kind == bottom.kind == "NUMBER"
-            and over.kind == "/"
-            and top.spaced
-            and int(bottom.text or 0)
-        ):
-            self.at += mixed + 3
-            number += Fraction(int(top.text), int(bottom.text))
-        elif self.peek().kind == "\\frac" and (part := self._numeric_fraction()):
-            number += part
-        return values.rational(number)
-
-    def _numeric_fraction(self) -> Fraction | None:
-        start, saved = self.at, list(self.tokens)
-        self.at += 1
-        top, bottom = self.argument().constant, self.argument().constant
-        if top is not None and bottom and top.denominator == bottom.denominator == 1:
-            return top / bottom
-        self.at, self.tokens = start, saved
-        return None
+    def _expanded(self, name: str, variable: str, low: int, high: int) -> Value:
+        start, total = self.at, values.rational(0 if name == "sum" else 1)
+        join = values.add if name == "sum" else values.multiply
+        for number in range(low, high + 1):
+            self.at, self.known[variable] = start, values.rational(number)
+            total = join(total, self.product())
+        self.known.pop(variable, None)
+        return total

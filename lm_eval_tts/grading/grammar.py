@@ -2,168 +2,147 @@ r"""One grammar for answers, from tokens to a small tree of exact values.
 
     answer := item (("," | ";" | "or" | "and" | "∪") item)*
     item   := side (RELATION side)*
-    side   := [MONEY] formula [unit] | bracket answer bracket | matrix | time | words
+    side   := notation | quantity | bracket answer bracket | words
 
-Formulas are for `formulas`, what a tree means and equals for `canonical`.
+Formulas are for `formulas`, notations for `notations`, what a tree equals for `canonical`.
 """
 
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading import notations, values
-from lm_eval_tts.grading.functions import NotAFormula, binomial
-from lm_eval_tts.grading.notations import QUALIFIERS, REALS, AnswerReader
-from lm_eval_tts.grading.quantities import with_unit
-from lm_eval_tts.grading.tokens import MAX_LENGTH, TABLE, Token, tidy, tokens, words_of
-from lm_eval_tts.grading.trees import ALL_REALS, Node, complement, number, relation
-from lm_eval_tts.grading.values import TooLarge, Value
-from lm_eval_tts.grading.words import fold
+from lm_eval_tts.grading.functions import binomial
+from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.notations import MAX_PARTS, QUALIFIERS, NotationReader
+from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, fold, tidy, tokens
+from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
+from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
-MAX_PARTS = 100
-ENDS = frozenset(words_of("END , ; ) ] } }} = < > <= >= != ~ ( \\cup . \\in :"))
+ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
-LEADING = frozenset(
-    words_of(
-        "approximately about exactly roughly interval answer total only just the a an yes equals "
-        "is simply set around nearly there are to be approx point vector pair ordered triple value"
-    )
-)
+LEADING = words_of("leading")
+_MARKS_BEFORE = (".", ",", ";", ":", '"', "'", "?", "\\to", "=")  # punctuation around an answer
+_MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n")
 
 
 @lru_cache(maxsize=20_000)
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
     plain = tidy(html.unescape(text[:MAX_LENGTH]) if "&" in text else text[:MAX_LENGTH])
-    return parse_tokens(fold(tokens(plain, comma=comma)))
-
-
-def parse_tokens(found: Sequence[Token]) -> Node:
-    """Return the tree of tokens. Raises TooLarge."""
-    found = _trimmed(found)
+    found = _trimmed(fold(tokens(plain, comma=comma)))
     try:
-        tree = AnswerParser(found).whole()
+        tree = AnswerReader(found).whole()
         if any(token.kind == "\\pm" for token in found):
-            other = AnswerParser(found, -1).whole()
+            other = AnswerReader(found, -1).whole()
             tree = tree if tree == other else Node("list", parts=(tree, other))
         return tree
     except (NotAFormula, RecursionError, IndexError):
         return _fallback(found)
 
 
-def _trimmed(found: Sequence[Token]) -> list[Token]:
+def _trimmed(found: list[Token]) -> list[Token]:
     """Without punctuation around, markdown, quotes and the rest of a tag that was cut off."""
-    found = list(found)
-    if (
-        len(found) > 3
-        and found[0].kind == "<"
-        and found[-1].kind == ">"
-        and any(t.kind == "," for t in found)
-    ):
+    kinds = [token.kind for token in found]
+    if len(found) > 3 and (kinds[0], kinds[-1]) == ("<", ">") and "," in kinds:
         found[0], found[-1] = found[0]._replace(kind="("), found[-1]._replace(kind=")")
-    if len(found) > 1 and found[-1].kind in ("<", ">"):
-        found = found[:-1]
-    last = [t.kind for t in found[-3:]]
-    if last[-2:] == ["<", "/"] or last == ["<", "/", "WORD"]:
-        found = found[: -len(last)] if last[0] == "<" else found[:-2]
-    bold = [t for t in found if t.text == "**"]
-    if bold and (len(bold) > 1 or found[0].text == "**" or found[-1].text == "**"):
-        found = [t for t in found if t.text != "**"]
-    found = list(found)
-    while found and found[-1].kind in (".", ",", ";", ":", "?", '"', "'", "\\", "\\to", "\\n"):
+    elif len(found) > 1 and kinds[-1] in ("<", ">"):
         found.pop()
-    while found and found[0].kind in (".", ",", ";", ":", '"', "'", "=", "\\to", "?"):
+    for rest in (["<", "/"], ["<", "/", "WORD"]):
+        if [token.kind for token in found[-len(rest) :]] == rest:
+            del found[-len(rest) :]
+    bold = [at for at, token in enumerate(found) if token.text == "**"]
+    if len(bold) > 1 or {0, len(found) - 1} & set(bold):  # 2**3 is a power
+        found = [token for token in found if token.text != "**"]
+    while found and found[-1].kind in _MARKS_AFTER:
+        found.pop()
+    while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
     opened = sum((t.kind == "{") - (t.kind == "}") for t in found)
     while opened < 0 and found and found[-1].kind == "}":
         found.pop()
         opened += 1
-    if opened > 0 and opened <= 3:
-        found += [Token("}", "}", 0, 0, False, "")] * opened
-    return found
+    return found + [Token("}", "}")] * (opened if opened <= 3 else 0)
 
 
 def _fallback(found: Sequence[Token]) -> Node:
     """Words that are no formula, or a formula that is not known."""
-    words = [t for t in found if t.kind == "WORD" and len(t.text) > 1]
-    if words and not any(t.kind.startswith("\\") for t in found):
-        return Node(
-            "text",
-            " ".join(
-                t.text.lower()
-                for t in found
-                if t.text.isalnum() or ("-" in t.text and len(t.text) > 1)
-            ),
-        )
+    words = [token.text.lower() for token in found if token.text.replace("-", "").isalnum()]
+    has_words = any(token.kind == "WORD" and len(token.text) > 1 for token in found)
+    if has_words and not any(token.kind.startswith("\\") for token in found):
+        return Node("text", " ".join(words))
     return Node("opaque", "".join(t.text for t in found if t.kind not in ("{", "}", "_")))
 
 
-class AnswerParser(AnswerReader):
+class AnswerReader(NotationReader):
     """The levels of an answer above its formulas."""
 
     def whole(self) -> Node:
         """Read an answer to its end."""
-        arrows = [at for at, t in enumerate(self.tokens) if t.kind == "\\to"]
-        if arrows and not any(t.kind == "\\lim" for t in self.tokens):
+        arrows = [at for at, token in enumerate(self.tokens) if token.kind == "\\to"]
+        if arrows and not any(token.kind == "\\lim" for token in self.tokens):
             self.at = arrows[-1] + 1
-        notations.skip_label(self)
-        while (
-            self.peek().text.lower() in LEADING
-            and self.peek(1).kind != "END"
-            and not (len(self.peek().text) == 1 and self.peek(1).kind != "WORD")
-        ):
+        self._skip_label()
+        while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
+            if len(self.peek().text) == 1 and self.peek(1).kind != "WORD":
+                break
             self.at += 1
-        notations.bind_integers(self)
+        self.bind_integers()
         node = self.answer()
-        notations.skip_aside(self)
-        rest = self.peek()
-        is_qualified = rest.text.lower() in QUALIFIERS or (
-            rest.kind == "," and self.peek(1).text.lower() in QUALIFIERS
-        )
-        if rest.kind != "END" and not is_qualified:
+        self._skip_aside()
+        rest = self.peek(1) if self.peek().kind == "," else self.peek()
+        if rest.kind != "END" and rest.text.lower() not in QUALIFIERS:
             raise NotAFormula(rest.text)
         return node
+
+    def _skip_label(self) -> None:
+        """Answer: 5"""
+        words = 0
+        while self.peek(words).kind == "WORD" and words < 4:
+            words += 1
+        is_label = words and self.peek(words).kind == ":" and self.peek(words + 1).kind != "END"
+        if is_label and len(self.peek().text) > 2:
+            self.at += words + 1
+
+    def _skip_aside(self) -> None:
+        """12 (twelve), 0.5 (or 1/2) and the like: words in parentheses."""
+        inner, at = self.peek(1), self.at
+        is_aside = inner.kind == "NUMBER" or (inner.kind == "WORD" and len(inner.text) > 1)
+        if self.peek().kind == "(" and self.peek().spaced and is_aside:
+            ends = (k for k in range(at, len(self.tokens)) if self.tokens[k].kind == ")")
+            self.at = next(ends, at - 1) + 1
 
     def answer(self, closing: tuple[str, ...] = ()) -> Node:
         """Read a list of items."""
         parts, joins = [self.item()], set()
         while len(parts) <= MAX_PARTS:
-            if self.peek().kind == "(" and self.peek(1).text == "or":  # 12 (or 13)
-                self.at += 2
+            if self.take_all("(", "or"):  # 12 (or 13)
                 parts.append(self.item())
                 self.expect(")")
-            elif (join := self._join(closing)) and self.peek().kind not in (*closing, "END"):
+            elif (join := self._join()) and self.peek().kind not in (*closing, "END"):
                 joins.add(join)
                 parts.append(self.item())
             else:
                 break
         if len(parts) > MAX_PARTS:
             raise TooLarge("parts")
-        members = [p for p in parts if not (p.kind == "named" and p.mark == "∈ℤ")]
-        if len(parts) == 1 or len(members) == 1:
-            return members[0] if members else parts[0]
-        flat = [
-            p
-            for part in members
-            for p in (part.parts if part.kind == "list" and part.mark != "{}" else (part,))
+        members = [part for part in parts if part.mark != "∈ℤ"] or parts
+        if len(members) == 1:
+            return members[0]
+        are_lists = [part.kind == "list" and part.mark != "{}" for part in members]
+        nested = [
+            p.parts if is_list else (p,) for p, is_list in zip(members, are_lists, strict=True)
         ]
-        return Node("list", "cup" if "\\cup" in joins else "", tuple(flat))
+        return Node("list", "cup" if "\\cup" in joins else "", tuple(p for n in nested for p in n))
 
-    def _join(self, closing: tuple[str, ...]) -> str | None:
+    def _join(self) -> str | None:
         if self.peek().kind == "," and self.peek(1).text.lower() in QUALIFIERS:
             return None
-        is_union = (
-            self.peek().text == "U"
-            and self.peek(-1).kind in (")", "]")
-            and self.peek(1).kind in ("(", "[")
-        )
-        join = self.take(",", ";", "or", "and", "&", "\\cup", "\\text") or (
-            "\\cup" if is_union and self.take("U") else None
-        )
+        around = self.peek(-1).kind in (")", "]") and self.peek(1).kind in ("(", "[")
+        join = self.take(",", ";", "or", "and", "&", "\\cup")
+        join = join or ("\\cup" if around and self.take("U") else None)
         while join and self.take(",", "and", "or", ";", "&"):
             pass
         return join
@@ -175,14 +154,12 @@ class AnswerParser(AnswerReader):
         while sign := self.take(*RELATIONS):
             signs.append("=" if sign == "\\equiv" else sign)
             sides.append(self.side())
-        if not signs:
-            return sides[0]
-        return relation(sides, signs)
+        return relation(sides, signs) if signs else sides[0]
 
     def side(self) -> Node:
         """Read what may stand between two relations."""
         start, saved = self.at, list(self.tokens)
-        for read in (self._special, self._quantity, self._bracketed_list, self._words):
+        for read in (self._notation, self.quantity, self._bracketed_list, self._words):
             self.at, self.tokens, self.depth = start, list(saved), 0
             try:
                 node = read()
@@ -193,124 +170,69 @@ class AnswerParser(AnswerReader):
             except NotAFormula:
                 continue
             except TooLarge:
-                if "=" not in [t.kind for t in saved[start:]]:
+                if "=" not in [token.kind for token in saved[start:]]:
                     raise
         self.at, self.tokens, self.depth = start, list(saved), 0
-        return notations.unknown(self)
+        return self._unknown()
 
-    def _special(self) -> Node | None:
-        token = self.peek()
-        if token.kind == "TIME":
-            self.at += 1
-            return _time(token.text)
-        if notations.has_matrix(self) and not (
-            token.kind in ("(", "[") and self.peek(1).kind == "MATRIX"
-        ):
-            return notations.matrices(self)
-        if (
-            token.kind in ("(", "[")
-            and self.peek(1).kind == "MATRIX"
-            and self.peek(2).kind in (")", "]")
-        ):
-            self.at += 1
-            node = notations.matrices(self)
-            self.at += 1
-            return node
-        if token.kind == "\\emptyset":
-            self.at += 1
-            return Node("text", "∅")
-        if token.text == "\\mathbb" or token.kind in REALS:
-            return notations.number_set(self)
-        return notations.spoken_set(self) or notations.base(self) or notations.number_range(self)
-
-    def _quantity(self) -> Node:
-        minus = self.peek().kind == "-" and self.peek(1).kind == "MONEY"
-        self.at += minus
-        money = self.take("MONEY")
-        value = self.sum()
-        value = values.negate(value) if minus else value
-        if self.take(":"):
-            return Node(
-                "tuple", ":", tuple(Node("value", value=v) for v in (value, *self._ratio()))
-            )
-        return with_unit(self, value, (("dollar", 1),) if money else ())
-
-    def _ratio(self) -> list[Value]:
-        parts = [self.sum()]
-        while self.take(":"):
-            parts.append(self.sum())
-        return parts
+    def _notation(self) -> Node | None:
+        if self.take("\\emptyset") or self.take_all("{{", "}}"):
+            return EMPTY
+        readers = (self.time, self.matrices, self.number_set, self.spoken_set, self.base)
+        return next((node for read in (*readers, self.number_range) if (node := read())), None)
 
     def _bracketed_list(self) -> Node | None:
+        if self.take_all("C", "("):
+            top = self.sum()
+            self.expect(",")
+            bottom = self.sum()
+            self.expect(")")
+            return node_of(binomial(top, bottom))
         opening = self.peek().kind
         if opening not in LIST_BRACKETS:
-            if self.peek().text == "C" and self.peek(1).kind == "(":
-                self.at += 2
-                top = self.sum()
-                self.expect(",")
-                bottom = self.sum()
-                self.expect(")")
-                return Node("value", value=binomial(top, bottom))
             return None
         self.at += 1
-        closing = LIST_BRACKETS[opening]
-        if opening == "{{" and (condition := notations.condition(self)):
-            self.at = condition
-            inner = self.answer(closing)
-            self.expect(*closing)
-            return inner
-        if opening == "{{" and self.take("}}"):
-            return Node("text", "∅")
-        inner = self.answer(closing)
-        mark = opening + self.expect(*closing)
+        is_set = opening == "{{"
+        builder = is_set and self._skip_to_condition()
+        inner = self.answer(LIST_BRACKETS[opening])
+        mark = opening + self.expect(*LIST_BRACKETS[opening])
         parts = inner.parts if inner.kind == "list" else (inner,)
-        if opening == "{{":
-            return Node("list", "{}", parts)
-        if opening == "{" or inner.kind != "list":
+        if builder or (not is_set and (opening == "{" or inner.kind != "list")):
             return inner
+        if is_set:
+            return Node("list", "{}", parts)
         node = Node("tuple", mark, parts)
         if self.take("\\setminus"):
-            excluded = self.side()
-            points = excluded.parts if excluded.kind == "list" else (excluded,)
+            points = self._points()
             return complement(points) if node == ALL_REALS else Node("opaque", str(node))
         return node
 
-    def matrix(self, text: str) -> Node:
-        """Read a matrix from its text."""
-        return matrix(text)
+    def _skip_to_condition(self) -> bool:
+        """To the condition of {x : x > 3} or {x ∈ ℝ | x > 3}."""
+        ahead = [self.peek(k).kind for k in range(8)]
+        mark = next((k for k, kind in enumerate(ahead) if kind in ("|", ":")), 0)
+        is_name = self.peek().kind == "WORD" and len(self.peek().text) == 1
+        if not mark or not is_name or {",", "}}"} & set(ahead[:mark]):
+            return False
+        self.at += mark + 1
+        return True
 
     def _words(self) -> Node:
-        start = self.at
-        while self.peek().kind in ("WORD", "NUMBER") and self.peek().text.lower() not in (
-            "or",
-            "and",
-        ):
+        words: list[str] = []
+        while self.peek().kind in ("WORD", "NUMBER") and self.peek().text not in ("or", "and"):
+            words.append(self.peek().text.lower())
             self.at += 1
-        words = [t.text.lower() for t in self.tokens[start : self.at]]
-        if not any((len(w) > 1 and w.isalpha()) or "-" in w for w in words):
+        if not any(len(word) > 1 and word[0].isalpha() for word in words):
             raise NotAFormula("no words")
         return Node("text", " ".join(words))
 
-
-def _time(text: str) -> Node:
-    """A time of day, as hours, minutes and seconds of 24 hours."""
-    hours, *rest = map(int, re.findall(r"\d+", text))
-    half = re.findall("[ap](?=[.m])", text.lower())[-1]
-    hours = hours % 12 + (12 if half == "p" else 0)
-    return Node("tuple", "time", tuple(number(n) for n in (hours, *rest)))
-
-
-def matrix(text: str) -> Node:
-    """Return a matrix in LaTeX; its cells are formulas."""
-    match = TABLE.match(text)
-    if not match or match.lastgroup != "MATRIX":
-        raise NotAFormula("no matrix")
-    body = text[text.index("}") + 1 : text.rindex("\\end")]
-    body = re.sub(r"^\{[lcr|]*\}", "", body)
-    rows = [row.split("&") for row in re.split(r"\\\\(?:\[[^\]]*\])?", body) if row.strip()]
-    if sum(map(len, rows)) > MAX_PARTS:
-        raise TooLarge("cells")
-    cells = [tuple(parse(cell) for cell in row) for row in rows]
-    if not cells or len({len(row) for row in cells}) != 1:
-        raise NotAFormula("rows of different lengths")
-    return Node("matrix", parts=tuple(Node("tuple", "()", row) for row in cells))
+    def _unknown(self) -> Node:
+        """A side of an equation that is no known formula: 1 + 2 + ... + 9 = 45."""
+        start, depth = self.at, 0
+        while self.peek().kind != "END" and (depth > 0 or self.peek().kind != "="):
+            kind = self.peek().kind
+            depth += (kind in ("(", "[", "{", "{{")) - (kind in (")", "]", "}", "}}"))
+            self.at += 1
+        if self.peek().kind != "=" or self.at == start or depth:
+            raise NotAFormula("nothing known")
+        return Node("opaque", "".join(token.text for token in self.tokens[start : self.at]))

@@ -1,17 +1,17 @@
-"""Special ways to write an answer: sets in words, other bases, ranges, matrices, asides.
+"""Special ways to write an answer: quantities, sets in words, other bases, ranges, matrices.
 
-The lower half of `grammar`, whose parser these functions are given.
+Between `formulas` and `grammar`, whose reader builds on this one.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import re
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import NUMBERS, number_of, script, spelled_name
+from lm_eval_tts.grading.cursor import number_of, script, spelled_name
 from lm_eval_tts.grading.formulas import FormulaReader
-from lm_eval_tts.grading.functions import NotAFormula
-from lm_eval_tts.grading.tokens import words_of
+from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.tokens import NUMBERS, TABLE, fold, tidy, tokens
 from lm_eval_tts.grading.trees import (
     ALL_REALS,
     Node,
@@ -19,258 +19,264 @@ from lm_eval_tts.grading.trees import (
     complement,
     multiplied,
     node_of,
-    number,
     scaled,
 )
-from lm_eval_tts.grading.values import Value
+from lm_eval_tts.grading.units import Mark, make_mark, unit_of
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
+MAX_PARTS = 100
+QUALIFIERS = words_of("qualifiers")
+JOINTS = frozenset(["or", "and", "to", "x"])
 REALS = ("\\R", "\\Reals", "\\reals")
-QUALIFIERS = frozenset(
-    words_of("at when whenever where for if with because since such assuming given")
-)
-SPOKEN = {  # whether 0 is the lower end, the upper one, and the brackets
-    "": (False, False, "()"), "positive": (True, False, "()"), "negative": (False, True, "()"),
-    "nonnegative": (True, False, "[)"), "nonpositive": (False, True, "(]"),
-}  # fmt: skip
-SET_WORDS = frozenset(
-    words_of(
-        "all any every real reals the set of and numbers number positive negative nonnegative "
-        "non-negative nonpositive non-positive except but not equal to than other for"
-    )
-)
+SPOKEN = {"positive": (0, None, "()"), "negative": (None, 0, "()")}
+SPOKEN |= {"nonnegative": (0, None, "[)"), "nonpositive": (None, 0, "(]")}
+SET_WORDS = words_of("set_words")
+EXCEPT = ("except", "but", "than", "to", "for")
+_SIDE_ENDS = words_of("side_ends")
+_SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
+_SCRIPTS = {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}
 
 
-class AnswerReader(FormulaReader):
-    """A reader of formulas with the levels above them, which `grammar` reads."""
+class NotationReader(FormulaReader):
+    """Reads what is more than a formula; None where it is not there."""
 
-    @abstractmethod
-    def side(self) -> Node:
-        """Read what may stand between two relations."""
+    def quantity(self) -> Node:
+        """Read a number with its unit, percent sign or noun, or a ratio."""
+        minus = self.peek(1).kind == "MONEY" and bool(self.take("-"))
+        money: Mark = (("dollar", 1),) if self.take("MONEY") else ()
+        ratio = [self.sum()]
+        ratio[0] = values.negate(ratio[0]) if minus else ratio[0]
+        while self.take(":"):
+            ratio.append(self.sum())
+        if len(ratio) > 1:
+            return Node("tuple", ":", tuple(map(node_of, ratio)))
+        value = ratio[0]
+        if self.take("%", "percent"):
+            self.take("points")
+            return Node("value", "%", value=values.divide(value, values.rational(100)))
+        value, is_angle = _degrees(value)
+        if is_angle:
+            scale = {"C": "celsius", "F": "fahrenheit"}.get(self.peek().text, "degree")
+            self.at += scale != "degree"
+            return Node("value", value=value, unit=((scale, 1),))
+        noun, mark = self._units(money)
+        return Node("value", noun, value=value, unit=mark or money)
 
-    @abstractmethod
-    def matrix(self, text: str) -> Node:
-        """Read a matrix from its text."""
+    def _units(self, money: Mark) -> tuple[str, Mark]:
+        """The noun and the units, with their powers and quotients, that follow a number."""
+        powers: list[tuple[str, int]] = []
+        noun, sign, pending = "", 1, 1
+        while self.peek().kind in ("WORD", "/", "*", "MONEY", "-", "%"):
+            token, word = self.peek(), self.peek().text.lower()
+            is_named = len(word) > 1 or token.mode == "text"
+            is_sign = token.kind in ("/", "*", "-") or word == "per"
+            is_over = token.kind == "/" or word == "per"
+            has_left = powers or (is_over and (money or noun))
+            if word in JOINTS or word in QUALIFIERS:
+                break
+            if is_sign and not (has_left and self.peek(1).kind == "WORD"):
+                break
+            if not (is_sign or is_named or powers or token.kind == "MONEY"):
+                break
+            self.at += 1
+            if is_sign:
+                sign = -1 if is_over else sign
+            elif token.kind == "MONEY":
+                powers.append(("dollar", 1))
+            elif word in _SQUARES:
+                pending = _SQUARES[word]
+            elif unit := unit_of(token.text):
+                powers.append((unit, sign * self._unit_power() * pending))
+                pending = 1
+            elif is_named:
+                noun = f"{noun} {word}".strip()
+                if self.peek().kind in ("^", "SUPER"):
+                    self._unit_power()
+            else:
+                self.at -= 1
+                break
+        return noun, make_mark(powers)
 
+    def _unit_power(self) -> int:
+        if self.take("SUPER"):
+            return _SCRIPTS.get(self.peek(-1).text, 1)
+        if self.take("^"):
+            constant = self.exponent().constant
+            if constant is None or constant.denominator != 1 or abs(constant) > 20:
+                raise NotAFormula("power of a unit")
+            return int(constant)
+        if self.peek().text in ("2", "3") and not self.peek().spaced:  # cm2
+            self.at += 1
+            return int(self.peek(-1).text)
+        return 1
 
-def skip_label(parser: AnswerReader) -> None:
-    """Answer: 5"""
-    at = 0
-    while parser.peek(at).kind == "WORD" and at < 4:
-        at += 1
-    if (
-        at
-        and parser.peek(at).kind == ":"
-        and len(parser.peek(0).text) > 2
-        and parser.peek(at + 1).kind != "END"
-    ):
-        parser.at += at + 1
-
-
-def skip_aside(parser: AnswerReader) -> None:
-    """12 (twelve), 0.5 (or 1/2) and the like: words in parentheses."""
-    if parser.peek().kind != "(" or not parser.peek().spaced:
-        return
-    end = next(
-        (k for k in range(parser.at, len(parser.tokens)) if parser.tokens[k].kind == ")"), None
-    )
-    if end is not None and (
-        (parser.peek(1).kind == "WORD" and len(parser.peek(1).text) > 1)
-        or parser.peek(1).kind == "NUMBER"
-    ):
-        parser.at = end + 1
-
-
-def bind_integers(parser: AnswerReader) -> None:
-    """In "kπ, k ∈ ℤ" the name of k says nothing."""
-    for at, token in enumerate(parser.tokens[2:], 2):
-        is_integers = token.kind == "\\mathbb" or token.text in ("Z", "ℤ", "\\Z", "N")
-        if (
-            is_integers
-            and parser.tokens[at - 1].kind == "\\in"
-            and parser.tokens[at - 2].kind == "WORD"
-        ):
-            parser.known[spelled_name(parser.tokens[at - 2])] = values.free("any integer")
-    for at, token in enumerate(parser.tokens[:-2]):
-        if token.text in ("integer", "integers") and at > 1:
-            names = [
-                t
-                for t in parser.tokens[at - 3 : at]
-                if t.kind == "WORD" and len(t.text) == 1 and t.text != "a"
-            ]
-            if names:
-                parser.known[names[-1].text] = values.free("any integer")
-
-
-def unknown(parser: AnswerReader) -> Node:
-    """A side of an equation that is no known formula: 1 + 2 + ... + 9 = 45."""
-    start, depth = parser.at, 0
-    while parser.peek().kind != "END" and (depth > 0 or parser.peek().kind != "="):
-        depth += (parser.peek().kind in ("(", "[", "{", "{{")) - (
-            parser.peek().kind in (")", "]", "}", "}}")
-        )
-        parser.at += 1
-    if parser.peek().kind != "=" or parser.at == start or depth:
-        raise NotAFormula("nothing known")
-    return Node("opaque", "".join(t.text for t in parser.tokens[start : parser.at]))
-
-
-def spoken_set(parser: AnswerReader) -> Node | None:
-    """All (positive, nonnegative ...) real numbers (and zero), except some."""
-    words: list[str] = []
-    while (
-        parser.peek(len(words)).kind == "WORD" and parser.peek(len(words)).text.lower() in SET_WORDS
-    ):
-        words.append(parser.peek(len(words)).text.lower().replace("-", ""))
-    if not {"numbers", "number", "reals"} & set(words):
-        return None
-    parser.at += len(words)
-    while words[-1] in ("and", "except", "but", "not", "equal", "to", "than", "other", "for"):
-        words.pop()
-        if not words:
+    def time(self) -> Node | None:
+        """A time of day, as hours, minutes and seconds of 24 hours."""
+        if not self.take("TIME"):
             return None
-    signed = next((w for w in words if w in SPOKEN), "")
-    is_joined = parser.peek(-1).text == "and" or parser.take(",")
-    with_zero = bool(is_joined) and parser.peek().text == "0"
-    parser.at += with_zero
-    if (
-        parser.peek(-1).text.lower() in ("except", "than", "to", "for", "but")
-        and parser.peek().kind != "END"
-    ):
-        excluded = [parser.side()]
-        while parser.take("and", "or", ","):
-            excluded.append(parser.side())
-        return complement(excluded)
-    low, high, mark = SPOKEN[signed]
-    return Node(
-        "tuple",
-        mark.replace("(", "[")
-        if with_zero and low
-        else mark.replace(")", "]")
-        if with_zero
-        else mark,
-        (number(0) if low else ALL_REALS.parts[0], number(0) if high else ALL_REALS.parts[1]),
+        text = self.peek(-1).text.lower()
+        hours, *rest = map(int, re.findall(r"\d+", text))
+        parts = (hours % 12 + 12 * ("p" in text), *rest)
+        return Node("tuple", "time", tuple(map(node_of, parts)))
+
+    def base(self) -> Node | None:
+        """101_2, 1A_{16}, 101 in base 2"""
+        start, digits = self.at, ""
+        while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
+            if self.peek().text in ("base", "in"):
+                break
+            digits, self.at = digits + self.peek().text, self.at + 1
+        base = ""
+        if self.take("SUB"):
+            base = script(self.peek(-1).text)
+        elif self.take("_") or self.take_all("in", "base") or self.take("base"):
+            braced = self.take("{")
+            base, self.at = self.peek().text, self.at + 1 + bool(braced)
+        if base.isdigit() and digits[:1].isdigit() and digits.isalnum():
+            return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
+        self.at = start
+        return None
+
+    def number_range(self) -> Node | None:
+        """110-130, 3 to 7: a range, no difference."""
+        low, sign, high = (self.peek(k) for k in range(3))
+        are_numbers = low.kind in NUMBERS and high.kind in NUMBERS
+        if not are_numbers or len(self.tokens) != self.at + 3:
+            return None
+        ends = number_of(low), number_of(high)
+        if sign.text != "to" and (sign.kind != "-" or self.at or ends[0] >= ends[1]):
+            return None
+        self.at += 3
+        return Node("tuple", "to", tuple(node_of(values.rational(end)) for end in ends))
+
+    def number_set(self) -> Node | None:
+        """Read ℝ or another set of numbers, with what is taken out of it."""
+        if self.peek().kind not in (*REALS, "\\mathbb"):
+            return None
+        self.at += 1
+        name = self.peek(-1).text[1:2]
+        if self.peek(-1).kind not in REALS:
+            braced = self.take("{")
+            name, self.at = self.peek().text, self.at + 1
+            if braced:
+                self.expect("}")
+        if name.upper() != "R" or self.peek().kind == "^":
+            return Node("opaque", f"\\mathbb{name}")
+        return complement(self._points()) if self.take("\\setminus", "-") else ALL_REALS
+
+    def spoken_set(self) -> Node | None:
+        """All (positive, nonnegative ...) real numbers (and zero), except some."""
+        words: list[str] = []
+        while self.peek(len(words)).kind == "WORD":
+            word = self.peek(len(words)).text.lower().replace("-", "")
+            if word not in SET_WORDS:
+                break
+            words.append(word)
+        if not {"numbers", "number", "reals"} & set(words):
+            return None
+        self.at += len(words)
+        with_zero = (words[-1] == "and" or bool(self.take(","))) and self.peek().text == "0"
+        self.at += with_zero
+        if words[-1] in EXCEPT and self.peek().kind != "END":
+            return complement(self._points())
+        low, high, mark = next((SPOKEN[w] for w in words if w in SPOKEN), (None, None, "()"))
+        if with_zero:
+            mark = mark.replace("(", "[") if low == 0 else mark.replace(")", "]")
+        ends = [
+            whole if end is None else node_of(end)
+            for whole, end in zip(ALL_REALS.parts, (low, high), strict=True)
+        ]
+        return Node("tuple", mark, tuple(ends))
+
+    def _points(self) -> list[Node]:
+        braced = self.take("{{")
+        points = [node_of(self.sum())]
+        while self.take("and", "or", ","):
+            points.append(node_of(self.sum()))
+        if braced:
+            self.expect("}}")
+        return points
+
+    def matrices(self) -> Node | None:
+        """Read a sum of products of matrices, each with a factor before it."""
+        kinds = [token.kind for token in self.tokens[self.at :]]
+        if next((k for k in kinds if k == "MATRIX" or k in _SIDE_ENDS), "") != "MATRIX":
+            return None
+        if kinds[0] in ("(", "[") and kinds[1:3] in (["MATRIX", ")"], ["MATRIX", "]"]):
+            self.at += 3
+            return matrix(self.peek(-2).text)
+        total = None
+        while self.peek().kind not in ("END", ")", "]", *_SIDE_ENDS):
+            minus = self.take("-", "+") == "-"
+            factor = values.rational(-1 if minus else 1)
+            if self.peek().kind != "MATRIX":
+                factor = values.multiply(factor, self._factors())
+            self.take("*")
+            self.expect("MATRIX")
+            term = scaled(matrix(self.peek(-1).text), factor)
+            while self.take("*") or self.peek().kind == "MATRIX":
+                self.expect("MATRIX")
+                term = multiplied(term, matrix(self.peek(-1).text))
+            total = term if total is None else added(total, term)
+        return total
+
+    def _factors(self) -> Value:
+        """What stands before a matrix."""
+        value = self.power()
+        while "MATRIX" not in (
+            self.peek().kind,
+            self.peek(1).kind if self.peek().kind == "*" else "",
+        ):
+            if self.take("/"):
+                value = values.divide(value, self.power())
+            else:
+                self.take("*")
+                value = values.multiply(value, self.power())
+        return value
+
+    def bind_integers(self) -> None:
+        """In "kπ, k ∈ ℤ" and "for any integer k" the name of k says nothing."""
+        for at, token in enumerate(self.tokens):
+            is_set = token.kind == "\\mathbb" or token.text in ("Z", "ℤ", "\\Z", "N")
+            if is_set and at > 1 and self.tokens[at - 1].kind == "\\in":
+                self._bind(at - 2)
+            elif token.text in ("integer", "integers") and at < len(self.tokens) - 2:
+                self._bind(*(k for k in range(max(at - 3, 0), at) if at > 1))
+
+    def _bind(self, *places: int) -> None:
+        names = [spelled_name(t) for t in map(self.tokens.__getitem__, places) if t.kind == "WORD"]
+        names = [name for name in names if name != "a" and (len(name) == 1 or len(places) == 1)]
+        if names:
+            self.known[names[-1]] = values.free("any integer")
+
+
+def _degrees(value: Value) -> tuple[Value, bool]:
+    """90° as 90 and whether it is an angle."""
+    is_angle = bool(value.top) and all(
+        any(atom.name == "°" and rate == 1 for atom, rate in product) for product in value.top
     )
+    if not is_angle:
+        return value, False
+    top = {tuple(x for x in p if x[0].name != "°"): f for p, f in value.top.items()}
+    return Value(top, value.bottom), True
 
 
-def has_matrix(parser: AnswerReader) -> bool:
-    """Say whether a matrix stands in this side."""
-    for token in parser.tokens[parser.at :]:
-        if token.kind in ("MATRIX", ",", ";", "=", "<", ">", "<=", ">=", "!=", "~", "\\in"):
-            return token.kind == "MATRIX"
-    return False
+def matrix(text: str) -> Node:
+    """Return a matrix in LaTeX; its cells are formulas. Raises NotAFormula and TooLarge."""
+    body = TABLE.match(text)[3]  # type: ignore[index]
+    rows = [row.split("&") for row in _ROW_END.split(body) if row.strip()]
+    if sum(map(len, rows)) > MAX_PARTS:
+        raise TooLarge("cells")
+    if not rows or len({len(row) for row in rows}) != 1:
+        raise NotAFormula("rows of different lengths")
+    cells = [tuple(map(_cell, row)) for row in rows]
+    return Node("matrix", parts=tuple(Node("tuple", "()", row) for row in cells))
 
 
-def number_set(parser: AnswerReader) -> Node:
-    """Read a set of numbers, with what is taken out of it."""
-    parser.at += 1
-    braced = parser.take("{")
-    name = parser.peek(-1).text[1:2] if parser.peek(-1).kind in REALS else parser.peek().text
-    if parser.peek(-1).kind not in REALS:
-        parser.at += 1
-    if braced:
-        parser.expect("}")
-    if name.upper() != "R" or parser.peek().kind == "^":
-        return Node("opaque", f"\\mathbb{name}")
-    if parser.take("\\setminus", "-"):
-        excluded = parser.side()
-        return complement(excluded.parts if excluded.kind == "list" else (excluded,))
-    return ALL_REALS
-
-
-def base(parser: AnswerReader) -> Node | None:
-    """101_2, 1A_{16}, 101 in base 2"""
-    digits = ""
-    at = 0
-    while (
-        parser.peek(at).kind in ("NUMBER", "WORD")
-        and (at == 0 or not parser.peek(at).spaced)
-        and parser.peek(at).text not in ("base", "in")
-    ):
-        digits += parser.peek(at).text
-        at += 1
-    if not digits or not digits[0].isdigit() or not digits.isalnum():
-        return None
-    following = [parser.peek(at + k).text for k in range(4)]
-    if parser.peek(at).kind == "SUB":
-        base, length = script(following[0]), 1
-    elif following[0] == "_":
-        braced = following[1] == "{"
-        base, length = following[1 + braced], 2 + 2 * braced
-    elif ("base" in following[:2] and following[0] == "base") or following[:2] == ["in", "base"]:
-        base, length = following[following.index("base") + 1], following.index("base") + 2
-    else:
-        return None
-    if not base.isdigit():
-        return None
-    parser.at += at + length
-    return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
-
-
-def number_range(parser: AnswerReader) -> Node | None:
-    """110-130, 3 to 7: a range, no difference."""
-    low, sign, high = (parser.peek(k) for k in range(3))
-    if not (low.kind in NUMBERS and high.kind in NUMBERS and len(parser.tokens) == parser.at + 3):
-        return None
-    is_dash = sign.kind == "-" and parser.at == 0
-    if sign.text == "to" or (is_dash and number_of(low) < number_of(high)):
-        parser.at += 3
-        ends = (node_of(values.rational(number_of(end))) for end in (low, high))
-        return Node("tuple", "to", tuple(ends))
-    return None
-
-
-def condition(parser: AnswerReader) -> int | None:
-    """Where the condition of {x : x > 3} or {x ∈ ℝ | x > 3} starts."""
-    ahead = [parser.peek(k).kind for k in range(8)]
-    mark = next((k for k, kind in enumerate(ahead) if kind in ("|", ":")), None)
-    is_name = parser.peek().kind == "WORD" and len(parser.peek().text) == 1
-    return (
-        parser.at + mark + 1 if mark and is_name and not {",", "}}"} & set(ahead[:mark]) else None
-    )
-
-
-def matrices(parser: AnswerReader) -> Node:
-    """A sum of products of matrices, each with a factor before it."""
-    total = None
-    while parser.peek().kind not in (
-        "END",
-        ",",
-        ";",
-        ")",
-        "]",
-        "=",
-        "<",
-        ">",
-        "<=",
-        ">=",
-        "!=",
-        "~",
-        "\\in",
-    ):
-        minus = parser.take("-", "+") == "-"
-        factor = values.rational(-1 if minus else 1)
-        if parser.peek().kind != "MATRIX":
-            factor = values.multiply(factor, product_before_matrix(parser))
-        parser.take("*")
-        term = scaled(parser.matrix(parser.peek().text), factor)
-        parser.expect("MATRIX")
-        while parser.take("*") or parser.peek().kind == "MATRIX":
-            term = multiplied(term, parser.matrix(parser.peek().text))
-            parser.expect("MATRIX")
-        total = term if total is None else added(total, term)
-    assert total
-    return total
-
-
-def product_before_matrix(parser: AnswerReader) -> Value:
-    """Read the factors before a matrix."""
-    value = parser.power()
-    while parser.peek().kind != "MATRIX" and not (
-        parser.peek().kind == "*" and parser.peek(1).kind == "MATRIX"
-    ):
-        if parser.take("/"):
-            value = values.divide(value, parser.power())
-        else:
-            parser.take("*")
-            value = values.multiply(value, parser.power())
-    return value
+def _cell(text: str) -> Node:
+    reader = NotationReader(fold(tokens(tidy(text))))
+    node = reader.quantity()
+    if reader.peek().kind != "END":
+        raise NotAFormula(reader.peek().text)
+    return node

@@ -1,34 +1,73 @@
-"""The options of a multiple-choice question: which of them a text is, up to spelling and value."""
+"""The options of a multiple-choice question: which of them a text is, up to spelling and value; and
+what a sentence says of their labels: that one is the answer, that it is not, or nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
-from lm_eval_tts.grading.phrases import alternatives, has
+from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.segments import unmarked
 from lm_eval_tts.grading.tokens import tidy
 
 MAX_OPTION = 5_000  # characters of an option's text
 MIN_FUZZY = 20  # characters from which one letter more or less may be a slip of spelling
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
+Options = Mapping[str, str]  # the texts of the letters that are known
 
-TEX_COMMANDS = re.compile(
+_TEX = re.compile(
     r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
-    r"|\\[()\[\]]|\\qquad|\\quad|\\ |\$|[\"“”]"
+    r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
 )
-_IS = re.compile(rf"(?:{alternatives('is')}|:)\s+(?:(?:an?|the)\s+)?", re.I)
+_IS = pattern(r"(?:<is>|:)\s+(?:(?:an?|the)\s+)?")
+_YES = pattern(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*")
 _ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
+_ORDINAL = pattern(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b")
+_SPACING = re.compile(r"[\s.,;:!?*_$\"'`\\{}]+")
+MAX_MENTIONS = 12  # of labels in a sentence that states one
+MAX_JOINT = 24  # characters between two labels that "and" joins
+
+LABEL = re.compile(
+    r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
+    r"|(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-J])(?![A-Za-z0-9'’=+^_-])"
+)
+_OPTION_NOUN = r"(?:<option>\s*)?"
+_TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
+_ANNOUNCED = pattern(
+    r"(?:<answer|option>(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)"
+    r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*(?:<is>|:|=|→|⇒|->|=>|\.)?" + _TAIL
+)
+_CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>)" + _TAIL)
+_CONCLUDED = pattern(r"<so>\W*$")
+_CHOSEN = pattern("<choose>" + _TAIL)
+_MERELY_IS = pattern(r"(?:is|be|es|est|ist|это)\b")
+_PRAISED = pattern(
+    r"[)\]\s]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
+    r"(?:(?:the|a|an|our|my|therefore|thus|hence|indeed|clearly)\s+)*<right>"
+)
+REFUTED = pattern(r"[)\]\s]*(?:[^\W\d_]+[\s,]+){0,2}?<wrong>")
+_BUT_WRONG = pattern(r"\bbut\b[^,;]*<wrong>")
+_JOIN = pattern(
+    rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?"
+    r"(?=(?-i:[A-J])\b)(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
+)
+_LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
+_KNOWN_AS = pattern(
+    r"\b(?:known|identified|classified|described|answer|labell?ed|chosen|selected)\s+as\b"
+)
+_ONLY_IF = pattern(r"\b(?:only )?if\b")
+_CLAUSE = re.compile(r"[.;!?]\s|[。；]")
 
 
 def bare_text(text: str) -> str:
     """Return a sentence without markup, fonts and delimiters of formulas."""
     plain = text
     for _ in range(2):
-        plain = TEX_COMMANDS.sub(lambda m: f" {m.group(1) or m.group(2) or ''} ", plain)
+        plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", plain)
     return " ".join(unmarked(tidy(plain)).split())
 
 
@@ -37,79 +76,197 @@ def similar(text: str, option: str) -> bool:
     return squeezed(option) in squeezed(text) or squeezed(text) in squeezed(option)
 
 
-def at_end(text: str, options: Mapping[str, str]) -> str | None:
+def squeezed(text: str, *, fold: bool = True) -> str:
+    """Return a text without spaces and punctuation, and small letters if fold."""
+    plain = _SPACING.sub("", tidy(text))
+    return plain.casefold() if fold else plain
+
+
+def at_end(text: str, options: Options) -> str | None:
     """The option whose text a sentence ends with, or the second option and the like."""
     sentence = bare_text(text)
     if not sentence or has("not", sentence) or has("hedge", sentence):
         return None
     tail = squeezed(sentence)
     found = [
-        letter for letter, option in options.items()
-        if len(squeezed(option)) >= MIN_TAIL
-        and tail.endswith(squeezed(option))
+        letter
+        for letter, option in options.items()
+        if len(end := squeezed(option)) >= MIN_TAIL
+        and tail.endswith(end)
         and any(c.isalpha() for c in option)
-    ]  # fmt: skip
+    ]
     if found:
         return max(found, key=lambda letter: len(options[letter]))
-    if ordinal := re.search(
-        rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b", sentence, re.I
-    ):
-        letters = sorted(options)
-        return letters[_ORDINALS[ordinal.group(1).lower()]] if len(letters) >= 4 else None
-    if (claim := committed(sentence, loosely=False)) and runs(claim.answer):
-        return by_value(claim.answer, options)
-    return None
+    if ordinal := _ORDINAL.search(sentence):
+        return sorted(options)[_ORDINALS[ordinal[1].lower()]] if len(options) >= 4 else None
+    claim = committed(sentence, loosely=False)
+    return _by_value(claim.answer, options) if claim and runs(claim.answer) else None
 
 
-def option_of(text: str, options: Mapping[str, str]) -> str | None:
+def option_of(text: str, options: Options) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:
         return None
     plain = unmarked(text)
-    predicates = [_IS.split(plain, maxsplit=n)[-1] for n in (0, 1)]
-    without_yes = re.sub(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*", "", plain, flags=re.I)
+    candidates = (plain, _YES.sub("", plain), *(_IS.split(plain, maxsplit=n)[-1] for n in (0, 1)))
     for fold in (False, True):
-        for candidate in (plain, without_yes, *predicates):
-            for letter, option in options.items():
-                bare = squeezed(candidate, fold=fold)
-                if (
-                    bare
-                    and bare == squeezed(option, fold=fold)
-                    and not (fold and re.search(r"[\\^=]", option))
-                ):
-                    return letter
-    candidate = squeezed(plain, fold=False)
+        texts = list(filter(None, (squeezed(candidate, fold=fold) for candidate in candidates)))
+        for letter, option in options.items():
+            is_formula = fold and any(c in option for c in "\\^=")
+            if squeezed(option, fold=fold) in texts and not is_formula:
+                return letter
+    whole = squeezed(plain, fold=False)
     for letter, option in options.items():
-        if len(candidate) >= MIN_FUZZY and one_letter_apart(
-            candidate, squeezed(option, fold=False)
-        ):
+        if len(whole) >= MIN_FUZZY and _one_letter_apart(whole, squeezed(option, fold=False)):
             return letter
-    return by_value(plain, options) if len(plain) < 200 else None
+    return _by_value(plain, options) if len(plain) < 200 else None
 
 
-def by_value(text: str, options: Mapping[str, str]) -> str | None:
-    """Return the only option of this value."""
-    numeric = [
-        letter
-        for letter, option in options.items()
-        if any(c.isdigit() for c in option) and len(option) < 100
-    ]
-    found = [letter for letter in numeric if matches(text, options[letter])]
+def _by_value(text: str, options: Options) -> str | None:
+    """The only option of this value."""
+    numeric = (o for o in options.items() if len(o[1]) < 100 and any(c.isdigit() for c in o[1]))
+    found = [letter for letter, option in numeric if matches(text, option)]
     return found[0] if len(found) == 1 else None
 
 
-def squeezed(text: str, *, fold: bool = True) -> str:
-    """Return a text without spaces and punctuation, and small letters if fold."""
-    plain = re.sub(r"[\s.,;:!?*_$\"'`\\{}]+", "", tidy(text))
-    return plain.casefold() if fold else plain
-
-
-def one_letter_apart(a: str, b: str) -> bool:
+def _one_letter_apart(a: str, b: str) -> bool:
     """Whether one has one letter more than the other; digits and signs must be the same."""
     longer, shorter = sorted((a, b), key=len, reverse=True)
     if len(longer) != len(shorter) + 1:
         return False
-    at = next(
-        (i for i, (x, y) in enumerate(zip(longer, shorter, strict=False)) if x != y), len(shorter)
-    )
+    same = (x == y for x, y in zip(longer, f"{shorter} ", strict=True))
+    at = next((place for place, is_same in enumerate(same) if not is_same), len(shorter))
     return longer[at].isalpha() and longer[at + 1 :] == shorter[at:]
+
+
+class Statement(NamedTuple):
+    """What a sentence says of a label. is_sure: in any sentence, not only in the last one."""
+
+    letter: str
+    is_sure: bool
+
+
+class Mention(NamedTuple):
+    """A label in a sentence, with what is before and after it, and before it in its clause."""
+
+    letter: str
+    before: str
+    after: str
+    is_dressed: bool = True
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a word in small letters follows, as after an article."""
+        return self.after[:1] == " " and self.after[1:2].islower()
+
+    @property
+    def clause(self) -> str:
+        """What is before the label in its clause."""
+        return _CLAUSE.split(self.before)[-1]
+
+    @property
+    def rest(self) -> str:
+        """What is after the label in its clause."""
+        return _CLAUSE.split(self.after, maxsplit=1)[0]
+
+
+def label_of(match: re.Match[str]) -> str:
+    """Return the letter of a match of LABEL."""
+    return str(match["dressed"] or match["bare"]).upper()
+
+
+def _mentions(text: str, options: Options) -> list[Mention]:
+    found = [
+        Mention(label_of(m), text[: m.start()], text[m.end() :], bool(m["dressed"]))
+        for m in LABEL.finditer(text)
+    ]
+    return [
+        m for m in found if m.is_dressed or (_is_known(m.letter, options) and not _is_article(m))
+    ]
+
+
+def _is_known(letter: str, options: Options) -> bool:
+    """Whether a letter without brackets can be an option; I is none unless it is one."""
+    complete = len(options) >= 4 and "A" in options
+    return letter in options if complete or letter == "I" else letter in "ABCDEFGHJ"
+
+
+def _is_article(mention: Mention) -> bool:
+    """Whether this A is no label: "A cat", but not "A is right", "option A" or "A fails"."""
+    if mention.letter != "A" or not mention.goes_on or not mention.after[2:3].islower():
+        return False
+    says = _PRAISED.match(mention.after) or REFUTED.match(mention.after)
+    return not says and not phrases("option").search(mention.before[-20:].rstrip()[-14:])
+
+
+def statements(piece: str, options: Options) -> list[Statement]:
+    """Return what a sentence says of the options, from left to right."""
+    text = bare_text(piece)
+    plain = without_idioms(text)
+    found: list[Statement] = []
+    mentions = _mentions(text, options)
+    if len(mentions) > MAX_MENTIONS:
+        return []
+    joined = ""
+    for mention in mentions:
+        is_joined = bool(joined) and len(mention.before) - len(joined) < MAX_JOINT
+        joined = mention.before if _JOIN.match(mention.after) else ""
+        is_last = not LABEL.search(mention.after)
+        if _is_negated(mention) or (has("hedge", plain) and _hedges(mention, text)):
+            continue
+        if joined or is_joined:
+            continue
+        if is_last and has("retract", mention.after):
+            found = []
+        elif _BUT_WRONG.search(mention.rest) and not LABEL.search(mention.rest):
+            continue
+        elif mention.after.lstrip(")]")[:1] != "?" and (sure := _is_claimed(mention, options)):
+            found.append(Statement(mention.letter, sure > 1))
+    return found
+
+
+def without_idioms(text: str) -> str:
+    """Return a text without what only sounds like a hedge."""
+    return phrases("idiom").sub("", text)
+
+
+def _hedges(mention: Mention, text: str) -> bool:
+    """A hedge counts before the label, or where the clause of the label goes on with one."""
+    if " would" in text and _ONLY_IF.search(without_idioms(mention.rest)):
+        return True
+    after = phrases("hedge").match(mention.rest.lstrip(" ),"))
+    return bool(after) or has("hedge", without_idioms(mention.clause))
+
+
+def _is_negated(mention: Mention) -> bool:
+    clause = mention.clause[-60:]
+    rest = clause[found[-1].end() :] if (found := list(phrases("not").finditer(clause))) else ","
+    if len(rest.split()) <= 3 and "but" not in rest and "," not in rest and not has("is", rest):
+        return True
+    return bool(REFUTED.match(mention.rest)) and not _PRAISED.match(mention.rest)
+
+
+def _is_claimed(mention: Mention, options: Options) -> int:
+    """2 where a label is said to be the answer, 1 where that is so for a last sentence only."""
+    clause, rest = mention.clause, mention.rest
+    own_text = starts_with_own_text(mention, options)
+    chosen, connected = _CHOSEN.search(clause), _CONNECTED.search(clause)
+    if _LIKE.search(clause) and not _KNOWN_AS.search(clause[-40:]):
+        return int(own_text)
+    if _ANNOUNCED.search(clause) and (connected or own_text or not rest.strip(" ).*]")):
+        return 2
+    is_article = not mention.is_dressed and mention.letter == "A" and mention.goes_on
+    if chosen and not is_article:
+        return 2 if mention.is_dressed or own_text or not _MERELY_IS.match(chosen[0]) else 1
+    if _PRAISED.match(rest):
+        return 2
+    ends = not rest.strip(" ).,*]!") and (
+        mention.is_dressed or connected or _CONCLUDED.search(clause)
+    )
+    return int(own_text or bool(ends))
+
+
+def starts_with_own_text(mention: Mention, options: Options) -> bool:
+    """Say whether the text of an option follows its label."""
+    option = squeezed(options.get(mention.letter) or "")
+    return bool(option) and squeezed(mention.after).startswith(option)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from lm_eval_tts.grading.phrases import alternatives
+from lm_eval_tts.grading.lexicon import alternatives
 
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
@@ -19,31 +19,29 @@ DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
 # Families: <think>, <|think|>, <|begin_of_thought|>, [THINK], `< /reasoning>`, and a closing tag
 # cut off at the end of the response. s1: arXiv:2501.19393; the channels: the harmony format of
 # gpt-oss; <|begin_of_thought|>: Sky-T1 and OpenThinker.
-_THINKING = "think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis"
-_ANSWER_TAG = "(?:final[_ -]?)?answer|solution"
-_PREFIX = r"(?:begin_of_|start_of_)?"
-_START = r"[<\[]\|?\s{{0,2}}" + _PREFIX + r"(?:{0})(?:_start)?\s{{0,2}}\|?[>\]]"
-_CLOSING_TAG = (
-    r"(?:<\|?\s{{0,2}}[/\\]\s{{0,2}}(?:{0})\s{{0,2}}(?:\|?>|\Z)"
-    r"|<\|(?:end_of_(?:{0})|(?:{0})_end)\|>|\[/(?:{0})\]|\\end\{{(?:{0})[>}}])"
+_TAG_WORDS = {
+    "thinking": "(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis)",
+    "answer": "(?:(?:final[_ -]?)?answer|solution)",
+}
+_START_TAG = r"[<\[]\|?\s{{0,2}}(?:begin_of_|start_of_)?{0}(?:_start)?\s{{0,2}}\|?[>\]]"
+_END_TAG = (
+    r"<\|?\s{{0,2}}[/\\]\s{{0,2}}{0}\s{{0,2}}(?:\|?>|\Z)"
+    r"|<\|(?:end_of_{0}|{0}_end)\|>|\[/{0}\]|\\end\{{{0}[>}}]"
 )
-_FAMILIES = (
-    r"(?P<thinking_end><\|im_start\|>answer\b|<\|channel\|>final<\|message\|>|◁/think▷|"
-    + _CLOSING_TAG.format(_THINKING)
-    + r")|(?P<thinking_start><\|im_start\|>think\b|<\|channel\|>analysis<\|message\|>|◁think▷|"
-    + _START.format(_THINKING)
-    + r")|(?P<answer_end>"
-    + _CLOSING_TAG.format(_ANSWER_TAG)
-    + r")|(?P<answer_start>"
-    + _START.format(_ANSWER_TAG)
-    + ")"
-)
+_FAMILIES = {
+    "thinking_end": rf"<\|im_start\|>answer\b|<\|channel\|>final<\|message\|>|◁/think▷|{_END_TAG}",
+    "thinking_start": r"<\|im_start\|>think\b|<\|channel\|>analysis<\|message\|>|◁think▷|"
+    + _START_TAG,
+    "answer_end": _END_TAG,
+    "answer_start": _START_TAG,
+}
+TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 # What chat templates leave behind, and where they start the user's next turn.
 _TURN = re.compile(
-    r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user|\[INST\])"
-    r"|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
-    rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})"
-    rf"(?:[ \t]*\d{{1,3}})?(?:\*\*)?[ \t]*[:：]",
+    r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user"
+    r"|\[INST\])|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
+    rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})(?:[ \t]*\d{{1,3}})?(?:\*\*)?"
+    r"[ \t]*[:：]",
     re.I,
 )
 _RESIDUE = re.compile(
@@ -51,7 +49,6 @@ _RESIDUE = re.compile(
     r"|<\|(?:im_end|im_sep|endoftext|eot_id|eom_id|end|start|begin_of_text|assistant|channel|"
     r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>)"
 )
-TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 
 
 class Parts(NamedTuple):
@@ -81,18 +78,13 @@ class Format(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _pattern(tags: Tags) -> re.Pattern[str]:
-    own = "".join(
-        f"(?P<own_{name}>{re.escape(tag)})|"
-        for tag, name in sorted(zip(tags, TAG_NAMES, strict=True), key=lambda pair: -len(pair[0]))
-        if tag
-    )
+    """Tags that are asked for, the longest first, before those of the families."""
+    own = sorted(zip(tags, TAG_NAMES, strict=True), key=lambda pair: -len(pair[0]))
+    branches = [f"(?P<own_{name}>{re.escape(tag)})" for tag, name in own if tag]
+    for name, family in _FAMILIES.items():
+        branches.append(f"(?P<{name}>{family.format(_TAG_WORDS[name.split('_')[0]])})")
     first = re.escape("".join({tag[:1] for tag in tags if tag}))
-    return re.compile(rf"(?=[<\[\\◁{first}])(?:{own}{_FAMILIES})", re.I)
-
-
-def without_residue(text: str) -> str:
-    """Return the text without the special tokens of chat templates."""
-    return _RESIDUE.sub("\n", text)
+    return re.compile(rf"(?=[<\[\\◁{first}])(?:{'|'.join(branches)})", re.I)
 
 
 def first_turn(text: str) -> tuple[str, str]:
@@ -104,90 +96,69 @@ def first_turn(text: str) -> tuple[str, str]:
 
 
 def split_parts(response: str, tags: Tags) -> Parts:
-    """Take a response apart at its tags."""
+    """Take a response apart at its tags; special tokens of chat templates are left out."""
     events = [
         ((match.lastgroup or "").removeprefix("own_"), match.start(), match.end())
         for match in _pattern(tuple(tags)).finditer(response)
     ]
     names = [name for name, _, _ in events]
-    ends = [i for i, name in enumerate(names) if name == "thinking_end"]
-    last_end = ends[-1] if ends else -1
-    reader = _Reader()
-    at = 0
+    last_end = max((i for i, name in enumerate(names) if name == "thinking_end"), default=-1)
+    reader, at = _Reader(), 0
     for index, (name, start, end) in enumerate(events):
-        reader.text(response[at:start])
+        reader.text(_RESIDUE.sub("\n", response[at:start]))
         reader.tag(name, closes_later=last_end > index)
         at = end
-    reader.text(response[at:])
-    return reader.finish(_state("thinking_start" in names, bool(ends)))
-
-
-def _state(start: bool, end: bool) -> State:
-    if start:
-        return "both" if end else "start_only"
-    return "end_only" if end else "none"
+    reader.text(_RESIDUE.sub("\n", response[at:]))
+    states: tuple[State, ...] = ("none", "end_only", "start_only", "both")
+    return reader.parts(states[2 * ("thinking_start" in names) + (last_end >= 0)])
 
 
 class _Reader:
     """Walks over texts and tags, knowing which part it is in."""
 
     def __init__(self) -> None:
-        self.part = "outside"
-        self.thinking: list[str] = []
-        self.open: list[str] = []
+        self.part = self.outside = "before"
         self.answers: list[str] = []
-        self.before: list[str] = []
-        self.after: list[str] = []
-        self.has_thought = False
+        self.texts: dict[str, list[str]] = {
+            part: [] for part in ("thinking", "open_thinking", "before", "after")
+        }
 
     def text(self, text: str) -> None:
-        if self.part == "thinking":
-            self.open.append(text)
-        elif self.part == "answer":
+        if self.part == "answer":
             self.answers[-1] += text
-        elif self.answers and any(answer.strip() for answer in self.answers):
-            self.after.append(text)
         else:
-            self.before.append(text)
+            self.texts[self.part].append(text)
 
     def tag(self, name: str, closes_later: bool) -> None:
+        in_thinking = self.part == "open_thinking"
         if name == "thinking_start":
-            self.part = "thinking"
+            self.part = "open_thinking"
         elif name == "thinking_end":
-            self.end_thinking()
-        elif name == "answer_start" and not (self.part == "thinking" and closes_later):
-            self.close_thought()
+            if self.part == "before" and not self.texts["thinking"] and not self.answers:
+                self.part = "open_thinking"  # the start was in the prompt
+                self.texts["open_thinking"], self.texts["before"] = self.texts["before"], []
+            self.end_part()
+        elif name == "answer_start" and not (in_thinking and closes_later):
+            self.end_part()
             self.part = "answer"
             self.answers.append("")
-        elif name == "answer_end" and self.part == "answer":
-            self.part = "outside"
         elif name == "answer_end":
-            if self.part == "thinking" and not closes_later:
-                self.close_thought()
-                self.part = "outside"
+            if not (in_thinking and closes_later):
+                self.end_part()
             self.text("\n\n")
 
-    def end_thinking(self) -> None:
-        if self.part == "outside" and not self.has_thought and not self.answers:
-            self.thinking, self.before = self.before, []  # the start was in the prompt
-            self.has_thought = True
-        self.close_thought()
-        self.part = "outside"
+    def end_part(self) -> None:
+        if self.part == "open_thinking":
+            self.texts["thinking"] += [*self.texts["open_thinking"], "\n\n"]
+            self.texts["open_thinking"] = []
+        if self.part == "answer" and self.answers[-1].strip():
+            self.outside = "after"
+        self.part = self.outside
 
-    def close_thought(self) -> None:
-        if self.part == "thinking":
-            self.thinking += [*self.open, "\n\n"]
-            self.open, self.has_thought = [], True
-
-    def finish(self, state: State) -> Parts:
-        return Parts(
-            state,
-            thinking="".join(self.thinking),
-            open_thinking="".join(self.open),
-            answers=tuple(self.answers),
-            before="\n\n".join(filter(str.strip, self.before)),
-            after="\n\n".join(filter(str.strip, self.after)),
-        )
+    def parts(self, state: State) -> Parts:
+        thinking, thought = ("".join(self.texts[p]) for p in ("thinking", "open_thinking"))
+        around = ("\n\n".join(filter(str.strip, self.texts[p])) for p in ("before", "after"))
+        return Parts(state, thinking, thought, tuple(self.answers), *around)
 
 
 def format_adherence(response: str, tags: Sequence[str]) -> Format:
@@ -196,16 +167,12 @@ def format_adherence(response: str, tags: Sequence[str]) -> Format:
     if not wanted:
         return Format(float("nan"), float("nan"), float("nan"))
     counts = [response.count(tag) for tag in wanted]
-    positions, at = [], 0
+    rest, soft = response, True
     for tag in wanted:
-        at = response.find(tag, at)
-        if at < 0:
-            break
-        positions.append(at)
-        at += len(tag)
-    soft = len(positions) == len(wanted)
-    strict = soft and all(n == 1 for n in counts) and not _outside(response, tags)
-    return Format(float(strict), float(soft), sum(n == 1 for n in counts) / len(wanted))
+        _, found, rest = rest.partition(tag)
+        soft = soft and bool(found)
+    strict = soft and set(counts) == {1} and not _outside(response, tags)
+    return Format(float(strict), float(soft), counts.count(1) / len(wanted))
 
 
 def _outside(response: str, tags: Sequence[str]) -> str:

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from lm_eval_tts.grading.algebra import decided
+from lm_eval_tts.grading.canonical import form_of
+from lm_eval_tts.grading.equality import are_alike, is_open, trees_of
+from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.processes import WorkerLost, worker
-from lm_eval_tts.grading.verdicts import Draft, Item, Verdict, assess
+from lm_eval_tts.grading.tolerance import Tolerance
+from lm_eval_tts.grading.trees import Node
+from lm_eval_tts.grading.values import TooLarge, Unreadable
+from lm_eval_tts.grading.verdicts import Item, Verdict, assess
 
 MIN_ITEMS = 200  # below, starting processes takes longer than the work
 CHUNK = 64
 CHUNK_SECONDS = 120.0
+SECONDS = 8.0  # for one answer, once the process runs; the budget of calls ends far before
+WARM_SECONDS = 60.0
+ALGEBRA = "lm_eval_tts.grading.algebra"
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -30,39 +39,82 @@ def grade_many(
 ) -> list[Verdict]:
     """Grade responses as `grade` does, over `num_workers` processes (default: all cores)."""
     items = [Item(*item) for item in items]
-    keys = [_key(item) for item in items]
-    unique = list(dict(zip(keys, items, strict=True)).values())
-    names = list(dict(zip(keys, items, strict=True)))
+    keys = list(map(_key, items))
+    unique = dict(zip(keys, items, strict=True))
     workers = num_workers or os.cpu_count() or 1
     with tqdm(total=len(unique), desc="grading", disable=not progress) as bar:
-        drafts = _assess_all(unique, workers, bar.update)
-    pairs = [
-        (draft.answer or "", draft.reference or item.reference)
-        for item, draft in zip(unique, drafts, strict=True)
-    ]
-    open_pairs = sorted(
-        {pair for pair, draft in zip(pairs, drafts, strict=True) if draft.correct is None}
-    )
-    known = dict(
-        zip(open_pairs, _over(open_pairs, lambda pair: decided(*pair), workers), strict=True)
-    )
-    verdicts = {
-        name: _verdict(draft, known.get(pair) if draft.correct is None else draft.correct)
-        for name, pair, draft in zip(names, pairs, drafts, strict=True)
-    }
-    return [verdicts[key] for key in keys]
+        verdicts = _assess_all(list(unique.values()), workers, bar.update)
+    pairs = [_pair(v, i.reference) for v, i in zip(verdicts, unique.values(), strict=True)]
+    left = sorted({pair for pair, v in zip(pairs, verdicts, strict=True) if v.undecided})
+    known = dict(zip(left, _over(left, lambda pair: decided(*pair), workers), strict=True))
+    done = dict(zip(unique, map(_decided, verdicts, map(known.get, pairs)), strict=True))
+    return [done[key] for key in keys]
 
 
-def finished(draft: Draft, reference: str) -> Verdict:
-    """Return the verdict of a draft, asking computer algebra where that is left."""
-    if draft.correct is not None:
-        return _verdict(draft, draft.correct)
-    return _verdict(draft, decided(draft.answer or "", draft.reference or reference))
+def finished(verdict: Verdict, reference: str) -> Verdict:
+    """Return a verdict, asking computer algebra where that is left."""
+    return _decided(verdict, decided(*_pair(verdict, reference)) if verdict.undecided else None)
 
 
-def _verdict(draft: Draft, correct: bool | None) -> Verdict:
-    _, answer, source, state, loop, reference = draft
-    return Verdict(bool(correct), answer, source, state, loop, correct is None, reference)
+def _pair(verdict: Verdict, reference: str) -> tuple[str, str]:
+    return verdict.answer or "", verdict.reference or reference
+
+
+def _decided(verdict: Verdict, correct: bool | None) -> Verdict:
+    if not verdict.undecided or correct is None:
+        return verdict
+    return verdict._replace(correct=correct, undecided=False)
+
+
+def decided(answer: str, reference: str) -> bool | None:
+    """Say whether an answer is that of a reference; None if it cannot be decided."""
+    given, wanted = resolved(answer), resolved(reference)
+    try:
+        others = [tree for tree in trees_of(answer)[1:] if not is_open(tree)]
+        return are_alike([given, *others], wanted) if given and wanted else None
+    except Unreadable:
+        return None
+
+
+def same_by_algebra(a: str, b: str) -> bool:
+    """Say whether two answers are the same once both are worked out; False if that is not known."""
+    left, right = resolved(a), resolved(b)
+    try:
+        return bool(left and right) and form_of(left) == form_of(right)  # type: ignore[arg-type]
+    except Unreadable:
+        return False
+
+
+def resolved(text: str) -> Node | None:
+    """Return the tree of an answer with what computer algebra makes of it; None if it is open."""
+    try:
+        node = parse(text)
+        if not is_open(node):
+            return node
+        found = _filled(node, iter(_asked(text)))
+        return None if is_open(found) else found
+    except (TooLarge, StopIteration):
+        return None
+
+
+def _filled(node: Node, found: Iterator[str | None]) -> Node:
+    if node.value is not None and node.value.is_open:
+        node = node._replace(value=parse(next(found) or "").value or node.value)
+    return node.mapped(lambda part: _filled(part, found))
+
+
+@lru_cache(maxsize=50_000)
+def _asked(text: str) -> tuple[str | None, ...]:
+    for _ in range(2):  # once more if the process was killed from outside
+        try:
+            with worker() as process:
+                process.call(f"{ALGEBRA}:warm", seconds=WARM_SECONDS)
+                return tuple(process.call(f"{ALGEBRA}:work_out", text, seconds=SECONDS) or ())
+        except TimeoutError:
+            return ()
+        except WorkerLost:
+            continue
+    return ()
 
 
 def _key(item: Item) -> tuple[object, ...]:
@@ -70,43 +122,42 @@ def _key(item: Item) -> tuple[object, ...]:
     return (str(item.response), *item[1:3], options, tuple(item.tags), *item[5:])
 
 
-def _assess_all(items: list[Item], workers: int, done: Callable[[int], object]) -> list[Draft]:
-    if workers == 1 or len(items) < MIN_ITEMS:
-        return [_counted(assess(item), done) for item in items]
-    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+def _assess_all(items: list[Item], workers: int, done: Callable[[int], object]) -> list[Verdict]:
+    size = 1 if workers == 1 or len(items) < MIN_ITEMS else CHUNK
+    chunks = [items[i : i + size] for i in range(0, len(items), size)]
     lock = threading.Lock()
 
-    def run(chunk: list[Item]) -> list[Draft]:
-        drafts = _assess_chunk(chunk)
+    def run(chunk: list[Item]) -> list[Verdict]:
+        verdicts = _in_process(chunk) if size > 1 else list(map(assess, chunk))
         with lock:
             done(len(chunk))
-        return drafts
+        return verdicts
 
-    return [draft for drafts in _over(chunks, run, workers) for draft in drafts]
-
-
-def _counted(draft: Draft, done: Callable[[int], object]) -> Draft:
-    done(1)
-    return draft
+    return [v for verdicts in _over(chunks, run, workers if size > 1 else 1) for v in verdicts]
 
 
-def _assess_chunk(chunk: list[Item]) -> list[Draft]:
+def _in_process(chunk: list[Item]) -> list[Verdict]:
     request = [[str(i[0]), *i[1:3], i.options and dict(i.options), i.tags, *i[5:]] for i in chunk]
     try:
         with worker() as process:
-            reply = process.call("assess", request, seconds=CHUNK_SECONDS)
-        if reply is not None:
-            return [Draft(*draft) for draft in reply]
-    except (WorkerLost, TimeoutError):
-        pass
-    return [assess(item) for item in chunk]
+            name = f"{__name__}:assess_all"
+            return [Verdict(*v) for v in process.call(name, request, seconds=CHUNK_SECONDS)]
+    except (WorkerLost, TimeoutError, TypeError):
+        return list(map(assess, chunk))
+
+
+def assess_all(requests: list[list[Any]]) -> list[Verdict]:
+    """Assess items that came as JSON."""
+    items = [Item(*fields) for fields in requests]
+    return [
+        assess(i._replace(tags=(*i.tags,), tolerance=i.tolerance and Tolerance(*i.tolerance)))
+        for i in items
+    ]
 
 
 def _over(items: Sequence[T], run: Callable[[T], R], workers: int) -> list[R]:
     """Map over items, as many at a time as there are workers, each with a process of its own."""
     if workers == 1 or len(items) < 2:
-        return [run(item) for item in items]
+        return list(map(run, items))
     with ThreadPoolExecutor(min(workers, len(items))) as threads:
-        futures = {threads.submit(run, item): i for i, item in enumerate(items)}
-        results = {futures[future]: future.result() for future in as_completed(futures)}
-    return [results[i] for i in range(len(items))]
+        return list(threads.map(run, items))

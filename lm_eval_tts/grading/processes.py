@@ -1,9 +1,9 @@
 """Worker processes with a hard time limit for each call, on any platform and from any thread.
 
-Knows nothing of grading: a call is a name and JSON arguments for `worker`. A process is a fresh
+Knows nothing of grading: a call is the name of a function and JSON arguments. A process is a fresh
 interpreter on every platform, never a fork; it talks over pipes and is ended by `Popen.kill`, so
-nothing depends on signals, `fork`, `resource` or `fcntl`. That a program without these grades the
-same is tested; macOS and Windows themselves were not at hand.
+nothing depends on signals, `fork`, `resource` or `fcntl`. It ends when its input closes, so it
+cannot outlive its parent, however that ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import json
 import os
+import pkgutil
 import queue
 import subprocess
 import sys
@@ -20,20 +21,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.grading.worker import READY
-
 START_SECONDS = 60.0
+READY = "ready"
 _SERVE = (
     "import sys; sys.path[:] = sys.argv[1:]; sys.setrecursionlimit(2000); "
-    "from lm_eval_tts.grading.worker import serve; serve()"
+    f"from {__name__} import serve; serve()"
 )
 
 
-def _paths() -> list[str]:
-    """Where the worker imports from: as here, without the working folder, and this package last."""
-    folder = os.getcwd()
-    package = str(Path(__file__).resolve().parents[2])
-    return [*(p for p in sys.path if p and os.path.abspath(p) != folder), package]
+def serve() -> None:
+    """Answer requests until the input closes."""
+    replies = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # what libraries print must not mix with the replies
+    print(json.dumps(READY), file=replies, flush=True)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        try:
+            reply: Any = pkgutil.resolve_name(name)(*arguments)
+        except Exception:  # any library error on hostile text: not known
+            reply = None
+        print(json.dumps(reply), file=replies, flush=True)
 
 
 class WorkerLost(RuntimeError):
@@ -53,7 +60,10 @@ class Worker:
         return self._process.pid if self._process else None
 
     def call(self, name: str, *arguments: Any, seconds: float) -> Any:
-        """Return the reply. Raises TimeoutError, with the process killed, or WorkerLost."""
+        """Return what the function `module:name` returns, None if it raises.
+
+        Raises TimeoutError, with the process killed, or WorkerLost.
+        """
         if not self._process or self._process.poll() is not None:
             self._start()
         self._send([name, *arguments])
@@ -64,10 +74,9 @@ class Worker:
         if self._process:
             self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+            for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+                with contextlib.suppress(OSError):
+                    pipe.close()
         self._process = None
 
     def _start(self) -> None:
@@ -82,9 +91,8 @@ class Worker:
             encoding="ascii",
             env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0"},
         )
-        threading.Thread(
-            target=_read, args=(self._process.stdout, self._replies), daemon=True
-        ).start()
+        arguments = (self._process.stdout, self._replies)
+        threading.Thread(target=_read, args=arguments, daemon=True).start()
         if self._reply(START_SECONDS) != READY:
             raise WorkerLost("the worker process did not start")
 
@@ -110,6 +118,13 @@ class Worker:
         return json.loads(line)
 
 
+def _paths() -> list[str]:
+    """Where the worker imports from: as here, without the working folder, and this package."""
+    package = str(Path(__file__).resolve().parents[2])
+    here = os.getcwd() if os.getcwd() != package else None
+    return [*(p for p in sys.path if p and os.path.abspath(p) != here), package]
+
+
 def _read(stream: Any, replies: queue.SimpleQueue[str]) -> None:
     with contextlib.suppress(OSError, ValueError):
         for line in stream:
@@ -117,43 +132,28 @@ def _read(stream: Any, replies: queue.SimpleQueue[str]) -> None:
     replies.put("")
 
 
-class _Idle:
-    """The workers that no thread uses at the moment."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.workers: list[Worker] = []
-
-    def take(self) -> Worker:
-        with self.lock:
-            return self.workers.pop() if self.workers else Worker()
-
-    def put(self, worker: Worker) -> None:
-        with self.lock:
-            self.workers.append(worker)
-
-    def close(self) -> None:
-        with self.lock:
-            workers, self.workers = self.workers, []
-        for worker in workers:
-            worker.close()
-
-    def forget(self) -> None:
-        """In a forked child the processes belong to the parent."""
-        self.lock, self.workers = threading.Lock(), []
+# The workers that no thread uses at the moment; append and pop are atomic.
+_idle: list[Worker] = []
 
 
-_idle = _Idle()
-atexit.register(_idle.close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.forget)
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+atexit.register(_close_idle)
+if hasattr(os, "register_at_fork"):  # in a forked child the processes belong to the parent
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 @contextlib.contextmanager
 def worker() -> Iterator[Worker]:
     """Borrow a worker; it is kept for the next borrower and ended at exit."""
-    borrowed = _idle.take()
+    try:
+        borrowed = _idle.pop()
+    except IndexError:
+        borrowed = Worker()
     try:
         yield borrowed
     finally:
-        _idle.put(borrowed)
+        _idle.append(borrowed)

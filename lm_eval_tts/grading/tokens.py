@@ -2,101 +2,51 @@ r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a
 
 `tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
 left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is no token. Knows notation only, not what a formula means.
+sizes, fonts, delimiters) is no token. `fold` makes one number of "two hundred and five" and of
+"three quarters" (English only). Knows notation only, not what a formula means.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
+from lm_eval_tts.grading.lexicon import NOTATION, words_of
+
 MAX_LENGTH = 2_000
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a table that is written as text."""
-    return text.split()
-
-
-# Characters of one meaning with several shapes. One for one, so that places stay what they are.
-PLAIN = str.maketrans(
-    "−–—‐‑﹣－∗＊∕⁄’‘´“”„«»，；：？！（）［］【】「」％＝＋＜＞＄。、．∧｜～‖∶⟨⟩〈〉ℝ☐ﬁ",
-    '-------**//\'\'\'""""",;:?!()[][]""%=+<>$.,.^|~|:<><>R f',
+NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN")
+PLAIN = str.maketrans(NOTATION["plain"]["from"], NOTATION["plain"]["to"])
+SIGNS = {word: sign for sign, words in NOTATION["signs"].items() for word in words.split()}
+GREEK = dict(zip(NOTATION["greek"]["letters"], NOTATION["greek"]["names"].split(), strict=True))
+SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], strict=True))
+_RAISED = "".join(c for c in SCRIPTS if c not in "₀₁₂₃₄₅₆₇₈₉")
+_PROSE = words_of("prose")
+_FONT = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
+_LETTERS = {"greek": "".join(GREEK), "raised": _RAISED, "fonts": _FONT}
+TABLE = re.compile(
+    "|".join(
+        f"(?P<{kind}>{re.sub('<(greek|raised|fonts)>', lambda m: _LETTERS[m[1]], form)})"
+        for kind, form in NOTATION["tokens"].items()
+    ),
+    re.S,
 )
-SIGNS = {
-    "×": "*", "·": "*", "⋅": "*", "∙": "*", "•": "*", "÷": "/", "≤": "<=", "⩽": "<=", "≥": ">=",
-    "⩾": ">=",
-    "≠": "!=", "≈": "~", "≃": "~", "∼": "~", "∞": "\\infty", "√": "\\sqrt", "∛": "\\cbrt",
-    "∪": "\\cup",
-    "∩": "\\cap", "∈": "\\in", "°": "°", "º": "°", "±": "\\pm", "∓": "\\pm", "∅": "\\emptyset",
-    "→": "\\to", "⇒": "\\to", "∖": "\\setminus", "∫": "\\int", "∑": "\\sum",
-    "\\cdot": "*", "\\times": "*", "\\ast": "*", "**": "^", "\\div": "/", "\\%": "%",
-    "\\mp": "\\pm",
-    "\\le": "<=", "\\leq": "<=", "\\leqslant": "<=", "\\ge": ">=", "\\geq": ">=",
-    "\\geqslant": ">=",
-    "\\lt": "<", "\\gt": ">", "\\ne": "!=", "\\neq": "!=", "/=": "!=", "\\approx": "~",
-    "~=": "~", "\\sim": "~",
-    "\\simeq": "~", "\\doteq": "~", "\\langle": "(", "\\rangle": ")", "\\lvert": "|",
-    "\\rvert": "|",
-    "\\vert": "|", "\\mid": "|", "\\degree": "°", "\\circ": "°", "\\{": "{{", "\\}": "}}",
-    "\\lbrace": "{{",
-    "\\rbrace": "}}", "\\Rightarrow": "\\to", "\\implies": "\\to", "\\Longrightarrow": "\\to",
-    "\\iff": "\\to", "\\rightarrow": "\\to", "\\therefore": "\\to", "=>": "\\to", "->": "\\to",
-    "\\varnothing": "\\emptyset", "\\backslash": "\\setminus", "\\colon": ":", "\\prime": "'",
-    "\\bigcup": "\\cup", "\\$": "MONEY", "€": "MONEY", "£": "MONEY", "¥": "MONEY",
-    "\\pounds": "MONEY",
-    "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\dbinom": "\\binom",
-    "\\tbinom": "\\binom", "\\arrow": "\\to", "\\lbrack": "[", "\\rbrack": "]",
-}  # fmt: skip
-GREEK = dict(zip("αβγδεζηθικλμµνξρστυφϕχψωΓΔΘΛΞΣΦΨΩπℏ", words_of(
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu mu nu xi rho "
-        "sigma tau upsilon phi phi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi "
-        "Omega pi hbar"
-    ), strict=True))  # fmt: skip
-RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n", strict=True))
-LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-
-_DRESS = (
-    "(?:displaystyle|textstyle|limits|nolimits|q?quad|left|right|middle|[bB]igg?[lrm]?|hfill|par)(?![A-Za-z])\\.?"
-    "|[,;:!> ()\\[\\]]"
-)
-_FONT = (
-    "text(?:bf|it|rm|sf|tt|normal)?|mbox|hbox|math(?:rm|bf|it|sf|cal|tt)|operatorname|emph|boldsymbol|bm|"
-    "underline|overrightarrow|vec|hat|begin?boxed|f?boxed?|displaystyle|tilde|widehat|underbrace"
-)
-_TRANSPOSED = r"\^\s*\{?(?:\\top|\\mathrm\{T\}|T)\}?(?=\s*$)"
-_HALF_DAY = r"(?:\\text\{\s*)?[AaPp]\.?\s?[Mm]\b\.?\}?"
-_MORE = r"(?:(?P=gap)\s?\d{3})*(?:\.\d+)?(?![\d,/]|\s\d)"
-_GAP = r"(?:,|\{,\}|\\,|,?\\!,?|\s)"
-TABLE = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in (
-    ("MATRIX", r"\\begin\{([pbvBV]?matrix|array)\}(?:\{[lcr|]*\})?(.*?)\\end\{\2\}"),
-    # a command that was escaped once too often, as in JSON, is a command
-    ("FONT", rf"\\(?:{_FONT})\s*\*?\s*\{{|\\phantom\{{[^{{}}]*\}}"),
-    ("SKIP", rf"(?:\s|~(?!=)|\\(?:{_DRESS})|`|[ᵀ]|{_TRANSPOSED})+"),
-    ("TIME", rf"\d{{1,2}}(?::|\{{:\}})[0-5]\d(?::[0-5]\d)?(?:\s*{_HALF_DAY})"),
-    ("REPEATING", r"\d*\.\d*\\overline\s*\{?\d+\}?|\d*\.\d*\(\d+\)(?!\w)"),
-    ("GROUPED", rf"[1-9]\d{{0,2}}(?:(?P<gap>{_GAP})\s?\d{{3}}){_MORE}"),
-    ("EUROPEAN", r"(?:\d{1,3}(?:\.\d{3})+|\d+),\d+(?![\d,])"),
-    ("DOTS", r"\.\.\.|…|\\[lc]?dots(?![a-z])"),
-    ("FRACTION", "[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"),
-    ("NUMBER", r"\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4}(?![\d.A-Za-z\\]))?|\.\d+"),
-    ("SIGN", r"<=|>=|=>|->|!=|/=|~=|\*\*|\\[$%{}]|\\[A-Za-z]+|\\\\[A-Za-z]{2,}"),
-    ("SUPER", f"[{''.join(RAISED)}]+"),
-    ("SUB", f"[{''.join(LOWERED)}]+"),
-    ("GREEK", f"[{''.join(GREEK)}]"),
-    ("WORD", r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[-'][A-Za-zÀ-ÖØ-öø-ɏ]{2,})*"),
-    ("OTHERWORD", r"(?:[^\W\d_A-Za-zÀ-ÖØ-öø-ɏ](?<!["+ "".join(GREEK) + "]))+"),
-    ("OTHER", r"."),
-)), re.S)  # fmt: skip
+_KINDS = {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD", "gap": "GROUPED"}
+_DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
-_LETTERS = re.compile(r"[A-Za-z]+")
-PROSE = frozenset(
-    words_of("and or to for the is are per in of on at by so we it was has if as per each")
-)
-_DIGITS = re.compile(r"\d+(?:\.\d+)?")
-_INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")
+
+_SMALL: dict[str, int] = NOTATION["numbers"]
+_SCALES: dict[str, int] = NOTATION["scales"]
+_PARTS = {
+    word + ending: number
+    for number, words in NOTATION["parts"].items()
+    for word in words.split()
+    for ending in ("", "s")
+}
+NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
 
 
 class Token(NamedTuple):
@@ -108,11 +58,22 @@ class Token(NamedTuple):
 
     kind: str
     text: str
-    start: int
-    end: int
-    spaced: bool
-    mode: str
+    start: int = 0
+    end: int = 0
+    spaced: bool = False
+    mode: str = ""
     formula: bool = False
+
+
+class _Tidy(dict[int, str]):
+    """A table for `str.translate` that fills itself."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = _tidy_one(chr(PLAIN.get(code, code)))
+        return self[code]
+
+
+_TIDY = _Tidy()
 
 
 def tidy(text: str) -> str:
@@ -120,22 +81,17 @@ def tidy(text: str) -> str:
     return text if text.isascii() and text.isprintable() else text.translate(_TIDY)
 
 
-class _Tidy(dict[int, str]):
-    """A table for `str.translate` that fills itself."""
-
-    def __missing__(self, code: int) -> str:
-        plain = PLAIN.get(code)
-        self[code] = _tidy_one(chr(plain if plain is not None else code))
-        return self[code]
-
-
-_TIDY = _Tidy()
-
-
 def _tidy_one(character: str) -> str:
-    if character.isascii() or character in SIGNS or character in RAISED or character in LOWERED:
+    if character.isascii() or character in SIGNS or character in SCRIPTS:
         return character if character.isprintable() or character in "\t\n" else " "
-    if character.isspace() or unicodedata.category(character) in _INVISIBLE:
+    if character.isspace() or unicodedata.category(character) in (
+        "Cf",
+        "Cc",
+        "Cs",
+        "Co",
+        "Cn",
+        "Mn",
+    ):
         return " "
     plain = unicodedata.normalize("NFKC", character)
     return plain if len(plain) == 1 else character
@@ -146,45 +102,45 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
     found: list[Token] = []
     braces: list[str] = []  # what each open brace is: a font, or "" for a group
     at, spaced, depth, inside = 0, False, 0, False
-    money = currency(text) if "$" in text else set()
-    while at < len(text):
-        match = TABLE.match(text, at)
-        assert match  # OTHER matches anything
-        kind, word, start = str(match.lastgroup), match.group(), at
-        kind = "GROUPED" if kind == "gap" else kind
-        if (kind == "EUROPEAN" and not comma) or (kind == "GROUPED" and depth and "," in word):
-            # (12,345) is a pair
-            match = _DIGITS.match(text, at)
-            assert match
-            kind, word = "NUMBER", match.group()
-        at = match.end()
+    money = currency(text)
+    while (start := at) < len(text):
+        kind, word = _next(text, at, split=not comma, in_brackets=depth > 0)
+        at += len(word)
         if kind == "FONT":
-            if word.endswith("{"):
-                braces.append(
-                    "text"
-                    if word.startswith(("\\text", "\\mbox", "\\mathrm", "\\hbox"))
-                    else "math"
-                )
+            is_text = word.startswith(("\\text", "\\mbox", "\\mathrm", "\\hbox"))
+            braces += ["text" if is_text else "math"] if word.endswith("{") else []
             spaced = spaced or word.startswith("\\text")
-            continue
-        if word == "$" and start not in money:
+        elif word == "$" and start not in money:
             inside, spaced = not inside, True
             at += text.startswith("$", at) and at not in money
-            continue
-        if kind == "SKIP":
+        elif kind == "SKIP":
             spaced, inside = True, _in_math(word, inside)
-            continue
-        if word == "}" and braces:
-            if braces.pop():
-                continue
-        elif word == "{":
-            braces.append("")
-        kind = _kind(kind, word)
-        depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
-        mode = next((font for font in reversed(braces) if font), "math" if inside else "")
-        found.append(Token(kind, word, start, at, spaced, mode, inside))
-        spaced = False
+        elif word != "}" or not braces or not braces.pop():
+            braces += [""] if word == "{" else []
+            kind = _kind(kind, word)
+            depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
+            mode = next((font for font in reversed(braces) if font), "math" if inside else "")
+            found.append(Token(kind, word, start, at, spaced, mode, inside))
+            spaced = False
     return found
+
+
+def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, str]:
+    """The kind and text of the next token. split: 1,5 is two; in brackets (12,345) is a pair."""
+    match = TABLE.match(text, at)
+    assert match  # OTHER matches anything
+    kind, word = match.lastgroup or "", match.group()
+    kind = _KINDS.get(kind, kind)
+    if (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets and "," in word):
+        return "NUMBER", _DIGITS.match(text, at)[0]  # type: ignore[index]
+    return kind, word
+
+
+def _kind(kind: str, word: str) -> str:
+    if word == "$":
+        return "MONEY"
+    word = word[1:] if word.startswith("\\\\") else word
+    return SIGNS.get(word, word) if kind in ("SIGN", "OTHER") else kind
 
 
 def _in_math(skipped: str, inside: bool) -> bool:
@@ -194,35 +150,21 @@ def _in_math(skipped: str, inside: bool) -> bool:
     return inside if opened == closed else opened > closed
 
 
-def _kind(kind: str, word: str) -> str:
-    if word.startswith("\\\\"):
-        word = word[1:]
-    if word == "$":
-        return "MONEY"
-    if kind == "FRACTION":
-        return "NUMBER"
-    if kind in ("GREEK", "OTHERWORD"):
-        return "WORD"
-    return SIGNS.get(word, word) if kind in ("SIGN", "OTHER") else kind
-
-
 def currency(text: str) -> set[int]:
     r"""Return where a dollar sign is money, and no end of a formula: in "$5 and $3 x$", the first.
 
     A sign opens a formula if the next one closes something that reads like a formula.
     """
     found: set[int] = set()
-    places = [match.start() for match in _DOLLAR.finditer(text)]
+    places = [match.start() for match in _DOLLAR.finditer(text)] if "$" in text else []
     at = 0
     while at < len(places):
         here = places[at]
         double = places[at + 1 : at + 2] == [here + 1]
         following = at + 1 + double
         if following >= len(places):
-            found |= {here} if not double else set()
-            break
-        inside = text[here + 1 + double : places[following]]
-        if double or _is_formula(inside):
+            return found if double else found | {here}
+        if double or _is_formula(text[here + 1 : places[following]]):
             at = following + 1 + double
         else:
             found.add(here)
@@ -231,12 +173,86 @@ def currency(text: str) -> set[int]:
 
 
 def _is_formula(inside: str) -> bool:
-    if (
-        not inside.strip()
-        or "\n\n" in inside
-        or inside.rstrip()[-1] in "+-*/=<>(^"
-        or inside.endswith(", ")
-    ):
+    end = inside.rstrip()[-1:]
+    if not end or "\n\n" in inside or end in "+-*/=<>(^" or inside.endswith(", "):
         return False
-    bare = _COMMAND.sub(" ", inside)
-    return not any(len(word) > 3 or word in PROSE for word in _LETTERS.findall(bare))
+    words = re.findall("[A-Za-z]+", _COMMAND.sub(" ", inside))
+    return not any(len(word) > 3 or word in _PROSE for word in words)
+
+
+def spelled(words: Sequence[str]) -> Fraction | None:
+    """Return the number that these words are, all of them; None if they are none."""
+    words = [word.lower() for word in words]
+    if words[:1] == ["a"] and len(words) > 1:
+        words = ["one", *words[1:]]
+    if not words or words[-1] not in _PARTS:
+        number = _cardinal(words)
+        return None if number is None else Fraction(number)
+    if words[-3:-1] in (["and", "a"], ["and", "one"]):
+        whole = _cardinal(words[:-3])
+        return None if whole is None else whole + Fraction(1, _PARTS[words[-1]])
+    top = _cardinal(words[:-1]) if len(words) > 1 else 1
+    return Fraction(top, _PARTS[words[-1]]) if top else None
+
+
+def _cardinal(words: Sequence[str]) -> int | None:
+    """A whole number: groups of up to 999, each with its scale, from large to small."""
+    total, group, least = 0, 0, 10**15
+    for last, word in zip(["", *words], words, strict=False):
+        if word == "and" and last in (*_SCALES, "hundred"):
+            continue
+        if word in _SMALL:
+            if last in _SMALL and not (_SMALL[last] >= 20 and 0 < _SMALL[word] < 10):
+                return None
+            group += _SMALL[word]
+        elif word == "hundred" and 0 < group < 100 and last in _SMALL:
+            group *= 100
+        elif word == "dozen" and word is words[-1]:
+            group = 12 * max(group, 1)
+        elif _SCALES.get(word, least) < least and group > 0:
+            least = _SCALES[word]
+            total, group = total + group * least, 0
+        else:
+            return None
+    return total + group if words and words[-1] != "and" else None
+
+
+def fold(found: Sequence[Token]) -> list[Token]:
+    """Return tokens with each longest run of number words as one NUMBER."""
+    if not any(_belongs(token, inside=False) for token in found):
+        return list(found)
+    folded: list[Token] = []
+    at = 0
+    while at < len(found):
+        end, number = _run(found, at)
+        if number is None:
+            folded += found[at:end]
+        else:
+            folded.append(
+                found[at]._replace(kind="NUMBER", text=str(number), end=found[end - 1].end)
+            )
+        at = end
+    return folded
+
+
+def _run(found: Sequence[Token], at: int) -> tuple[int, Fraction | None]:
+    """Where a run of number words ends, and its number; never a part of one."""
+    aside = at and found[at - 1].kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
+    end = at
+    while not aside and end < len(found) and _belongs(found[end], inside=end > at):  # 12 (twelve)
+        end += 1
+    while end > at:
+        number = spelled([word for token in found[at:end] for word in token.text.split("-")])
+        if number is not None:
+            return end, number
+        if found[end - 1].text.lower() not in ("and", "a"):
+            break
+        end -= 1
+    return max(end, at + 1), None
+
+
+def _belongs(token: Token, inside: bool) -> bool:
+    words = token.text.lower().split("-")
+    if token.kind != "WORD":
+        return False
+    return all(w in NUMBER_WORDS for w in words) or (inside and words[0] in ("and", "a"))

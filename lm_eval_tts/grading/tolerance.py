@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.grading.fingerprints import CTX
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.readings import closure
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.units import Mark, size
-from lm_eval_tts.grading.values import TooLarge
+from lm_eval_tts.grading.values import CTX, Unreadable
 
 _DECIMAL = re.compile(r"(?<![\d.])(\d*)\.(\d+)|\d[eE][-+]?\d|10\s*\^")
+_POWER = re.compile(r"[eE]|\\times|\s?[x*×]")
 
 
 class Tolerance(NamedTuple):
@@ -52,20 +51,16 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
         wanted = _quantities(closure([parse(reference)], "both"))
         given = _quantities(closure([parse(answer)], "answer"))
         return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
-    except (TooLarge, RecursionError):
+    except (Unreadable, RecursionError):
         return False
 
 
 def _quantities(trees: Sequence[Node]) -> list[tuple[Any, Mark]]:
-    return [quantity for tree in trees if (quantity := _quantity(tree))]
-
-
-def _quantity(node: Node) -> tuple[Any, Mark] | None:
-    node = node.parts[1] if node.kind == "named" else node
-    if node.kind != "value" or node.value is None or node.value.variables:
-        return None
-    number = node.value.number[0]
-    return None if CTX.im(number) else (CTX.re(number), node.unit)
+    nodes = [tree.parts[1] if tree.kind == "named" else tree for tree in trees]
+    found = [
+        (n.exact.number[0], n.unit) for n in nodes if n.kind == "value" and not n.has_variables
+    ]
+    return [(CTX.re(number), unit) for number, unit in found if not CTX.im(number)]
 
 
 def _near(
@@ -76,23 +71,15 @@ def _near(
         (factor, dimension), (other, other_dimension) = size(given[1]), size(wanted[1])
         if not tolerance.units or dimension != other_dimension:
             return False
-        number = number * _number(factor / other)
+        number *= CTX.mpf((factor / other).numerator) / (factor / other).denominator
     distance = abs(number - target)
     if distance <= abs(target) * CTX.mpf(10) ** -30:
         return True
-    decimal = _DECIMAL.search(reference)
-    if not decimal:
-        return False
     allowed = [tolerance.absolute, abs(target) * tolerance.relative]
     if tolerance.digits:
         exponent = CTX.floor(CTX.log10(abs(target))) if target else 0
-        digits = (
-            len(re.sub(r"\D", "", re.split(r"[eE]|\\times|\s?[x*×]", reference)[0]).lstrip("0"))
-            or 1
-        )
+        spelled = "".join(filter(str.isdecimal, _POWER.split(reference)[0]))
+        digits = len(spelled.lstrip("0")) or 1
         allowed.append(CTX.mpf(10) ** (exponent - digits + 1) / 2)
-    return bool(distance <= max(allowed) * (1 + CTX.mpf(10) ** -12))
-
-
-def _number(fraction: Fraction) -> Any:
-    return CTX.mpf(fraction.numerator) / fraction.denominator
+    is_near = distance <= max(allowed) * (1 + CTX.mpf(10) ** -12)
+    return bool(is_near and _DECIMAL.search(reference))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.fingerprints import CTX
-from lm_eval_tts.grading.functions import NotAFormula
 from lm_eval_tts.grading.units import Mark
-from lm_eval_tts.grading.values import TooLarge, Value
+from lm_eval_tts.grading.values import CTX, NotAFormula, TooLarge, Value
 
 ORDER = {"<", "<=", ">", ">="}
 
@@ -27,107 +25,79 @@ class Node(NamedTuple):
     value: Value | None = None
     unit: Mark = ()
 
+    @property
+    def exact(self) -> Value:
+        """The value. Raises NotAFormula if this is none."""
+        if self.kind != "value" or self.value is None:
+            raise NotAFormula(self.kind)
+        return self.value
 
-def node_of(value: Value) -> Node:
+    @property
+    def has_variables(self) -> bool:
+        """Whether this is anything but a value without variables."""
+        return self.value is None or bool(self.value.variables)
+
+    def mapped(self, change: Callable[[Node], Node]) -> Node:
+        """Return this with each of its parts changed."""
+        return self._replace(parts=tuple(map(change, self.parts))) if self.parts else self
+
+
+def node_of(value: Value | int) -> Node:
     """Return a value as a tree."""
-    return Node("value", value=value)
-
-
-def number(value: int) -> Node:
-    """Return a whole number as a tree."""
-    return node_of(values.rational(value))
-
-
-def value_of(node: Node) -> Value:
-    """Return the value of a tree. Raises NotAFormula if it is none."""
-    if node.kind != "value" or node.value is None:
-        raise NotAFormula(node.kind)
-    return node.value
+    return Node("value", value=values.rational(value) if isinstance(value, int) else value)
 
 
 INFINITE = node_of(values.INFINITY)
 MINUS_INFINITE = node_of(values.negate(values.INFINITY))
 ALL_REALS = Node("tuple", "()", (MINUS_INFINITE, INFINITE))
+EMPTY = Node("text", "∅")
 
 
 def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
-    if node.kind != "value" or node.value is None or node.unit or node.value.bottom != values.ONE:
+    if node.value is None or node.unit or node.value.bottom != values.ONE:
         return False
-    if len(node.value.top) != 1:
-        return False
-    ((product, factor),) = node.value.top.items()
-    kinds = {atom.kind for atom, _ in product}
-    return (
+    terms = list(node.value.top.items())
+    return len(terms) == 1 and all(
         factor == 1
-        and bool(product)
-        and kinds <= {"free", "unit"}
-        and all(abs(r) == 1 for _, r in product)
+        and product
+        and all(a.kind in ("free", "unit") and abs(r) == 1 for a, r in product)
+        for product, factor in terms
     )
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     """Return a named value, an interval, a set or an equation."""
     if signs[-1] == "~":
-        left, right = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else sides[0], sides[-1]
-        if left.kind == "named":
-            return left
-        return Node("named", "", (left, right)) if is_name(left) else left
-    if signs[-1] == "\\in":
-        return _member(sides)
+        left = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else sides[0]
+        return Node("named", "", (left, sides[-1])) if is_name(left) else left
+    if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
+        return Node("named", "∈ℤ", tuple(sides)) if sides[-1].kind == "opaque" else sides[-1]
     if set(signs) == {"="}:
         return _equation(sides)
-    if set(signs) == {"!="} and len(sides) == 2 and is_name(sides[0]) and sides[1].kind == "value":
+    are_values = all(side.kind == "value" for side in sides)
+    if list(signs) == ["!="] and is_name(sides[0]) and are_values:
         return Node("relation", "!=", tuple(sides))
-    if (
-        set(signs) <= ORDER
-        and all(side.kind == "value" for side in sides)
-        and (found := _interval(sides, signs))
-    ):
+    if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
         return found
-    if signs[0] == "=" and len(signs) > 1 and is_name(sides[0]):  # f(x) = x > 3
+    if signs[0] == "=" and is_name(sides[0]):  # f(x) = x > 3
         return relation(sides[1:], signs[1:])
     return Node("relation", " ".join(signs), tuple(sides))
 
 
-def _member(sides: Sequence[Node]) -> Node:
-    """x ∈ S says S, other than k ∈ ℤ, which says what k may be."""
-    if sides[-1].kind == "opaque":
-        return Node("named", "∈ℤ", (sides[0], sides[-1]))
-    return sides[-1]
-
-
 def _equation(sides: Sequence[Node]) -> Node:
     left, right = sides[-2:]
-    if len(sides) > 2 and sides[0].kind == "opaque":
-        left = sides[0]
-    if not is_name(left) and is_name(right) and not _has_variables(left):
+    if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
+        left = sides[0]  # y = 2 + 3 = 5
+    if not is_name(left) and is_name(right) and not left.has_variables:
         left, right = right, left  # 17 = x
-    if is_name(left) and left != right:
-        return Node("named", "", (left, right))
-    if left.kind == right.kind == "tuple" and all(map(is_name, left.parts)):
-        return Node("named", "", (left, right))  # (x, y) = (1, 2)
-    if len(sides) > 2 and is_name(sides[0]):
-        return Node("named", "", (sides[0], right))  # y = 2 + 3 = 5
-    if left.kind == "text":
-        return Node("named", "", (left, right))  # area = 5
-    if not _has_variables(left) and not _has_variables(right):
-        return (
-            right
-            if len(sides) > 2 or _is_true(left, right)
-            else Node("relation", "=", (left, right))
-        )  # 2 + 3 = 5
+    of_names = left.kind == right.kind == "tuple" and all(map(is_name, left.parts))
+    if (is_name(left) and left != right) or of_names or left.kind == "text":
+        return Node("named", "", (left, right))  # (x, y) = (1, 2), area = 5
+    are_numbers = not left.has_variables and not right.has_variables
+    if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
+        return right  # 2 + 3 = 5
     return Node("relation", "=", (left, right))
-
-
-def _is_true(left: Node, right: Node) -> bool:
-    if left.kind != "value" or right.kind != "value":
-        return left.kind not in ("value", "list", "tuple")
-    return value_of(left).key == value_of(right).key
-
-
-def _has_variables(node: Node) -> bool:
-    return node.kind != "value" or node.value is None or bool(node.value.variables)
 
 
 def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
@@ -138,8 +108,8 @@ def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
         return None
     ends = {False: (MINUS_INFINITE, "<"), True: (INFINITE, "<")}
     unknown: values.Product | None = None
-    for left, right, sign in zip(sides, sides[1:], signs, strict=False):
-        difference = values.add(value_of(left), values.negate(value_of(right)))
+    for (left, right), sign in zip(pairwise(sides), signs, strict=True):
+        difference = values.add(left.exact, values.negate(right.exact))
         terms = [p for p in difference.top if any(atom.kind == "free" for atom, _ in p)]
         if len(terms) != 1 or difference.bottom != values.ONE or unknown not in (None, terms[0]):
             return None
@@ -154,52 +124,50 @@ def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
 
 
 def complement(points: Sequence[Node]) -> Node:
-    """Return all real numbers but some."""
-    if any(p.kind != "value" or p.value is None or p.value.variables for p in points):
+    """Return all real numbers but some. Raises NotAFormula if they are no numbers."""
+    if any(point.has_variables for point in points):
         raise NotAFormula("points")
-    ordered = sorted(points, key=lambda p: float(CTX.re(value_of(p).number[0])))
-    ends = [MINUS_INFINITE, *ordered, INFINITE]
-    pairs = pairwise(ends)
+    ordered = sorted(points, key=lambda p: float(CTX.re(p.exact.number[0])))
+    pairs = pairwise([MINUS_INFINITE, *ordered, INFINITE])
     return Node("list", "cup", tuple(Node("tuple", "()", pair) for pair in pairs))
+
+
+def _matrix(rows: Sequence[Sequence[Value]]) -> Node:
+    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(node_of, r))) for r in rows))
+
+
+def _cells(matrix: Node) -> list[list[Value]]:
+    return [[cell.exact for cell in row.parts] for row in matrix.parts]
 
 
 def scaled(matrix: Node, factor: Value) -> Node:
     """Return a matrix times a number."""
-    rows = (
-        row._replace(parts=tuple(node_of(values.multiply(factor, value_of(x))) for x in row.parts))
-        for row in matrix.parts
-    )
-    return matrix if factor.constant == 1 else matrix._replace(parts=tuple(rows))
+    if factor.constant == 1:
+        return matrix
+    return _matrix([[values.multiply(factor, x) for x in row] for row in _cells(matrix)])
 
 
 def added(a: Node, b: Node) -> Node:
-    """Return the sum of two matrices."""
+    """Return the sum of two matrices. Raises TooLarge."""
     if [len(row.parts) for row in a.parts] != [len(row.parts) for row in b.parts]:
         raise TooLarge("shapes of a sum")
-    rows = (
-        tuple(
-            node_of(values.add(value_of(x), value_of(y)))
-            for x, y in zip(r.parts, s.parts, strict=True)
-        )
-        for r, s in zip(a.parts, b.parts, strict=True)
-    )
-    return Node("matrix", parts=tuple(Node("tuple", "()", row) for row in rows))
+    rows = zip(_cells(a), _cells(b), strict=True)
+    return _matrix([[values.add(x, y) for x, y in zip(r, s, strict=True)] for r, s in rows])
 
 
 def multiplied(a: Node, b: Node) -> Node:
-    """Return the product of two matrices."""
+    """Return the product of two matrices. Raises TooLarge."""
     if len(a.parts[0].parts) != len(b.parts):
         raise TooLarge("shapes of a product")
-    columns = list(zip(*(row.parts for row in b.parts), strict=True))
-    rows = (tuple(_dot(row.parts, column) for column in columns) for row in a.parts)
-    return Node("matrix", parts=tuple(Node("tuple", "()", row) for row in rows))
+    columns = list(zip(*_cells(b), strict=True))
+    return _matrix([[_dot(row, column) for column in columns] for row in _cells(a)])
 
 
-def _dot(row: Sequence[Node], column: Sequence[Node]) -> Node:
+def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
     total = values.rational(0)
     for x, y in zip(row, column, strict=True):
-        total = values.add(total, values.multiply(value_of(x), value_of(y)))
-    return node_of(total)
+        total = values.add(total, values.multiply(x, y))
+    return total
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
@@ -211,7 +179,6 @@ def components(value: Value) -> tuple[Node, ...] | None:
         axes = [atom for atom, rate in product if atom.name in found and rate == 1]
         if len(axes) != 1:
             return None
-        rest = tuple(item for item in product if item[0] != axes[0])
-        term = Value({rest: factor}, values.ONE)
+        term = Value({tuple(item for item in product if item[0] != axes[0]): factor}, values.ONE)
         found[axes[0].name] = values.add(found[axes[0].name], term)
     return tuple(map(node_of, found.values()))

@@ -13,34 +13,49 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from lm_eval_tts.grading.fingerprints import CTX, NOISE, recognised, significant
+import mpmath
+from mpmath import libmp
 
+CTX = mpmath.mp.clone()
+CTX.dps = 50
+KEPT_BITS = 96
+NOISE = CTX.mpf(2) ** -130  # of the size of the terms; a sum below it is zero
+MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
 MAX_TERMS = 200
 MAX_BITS = 4_000
 
 Number = tuple[Any, Any]  # at the two points
+MadeOf = tuple[str, "tuple[Value | None, ...]"]  # a function and its arguments
 
 
-class TooLarge(ArithmeticError):
+class Unreadable(ValueError):
+    """A text has no exact value here."""
+
+
+class NotAFormula(Unreadable):
+    """It is not a formula of the kinds that are known."""
+
+
+class TooLarge(Unreadable):
     """The value is undefined, or too large to be worked out."""
 
 
 class Atom:
     """A factor that is not split further; the same for the same name.
 
-    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (a sum, a limit or
-    an integral that only computer algebra can work out).
+    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (with a sum, a limit
+    or an integral in it that only computer algebra can work out).
     """
 
-    __slots__ = ("kind", "name", "number")
+    __slots__ = ("kind", "made_of", "name", "number")
 
-    def __init__(self, name: str, kind: str, number: Number) -> None:
-        self.name, self.kind, self.number = name, kind, number
+    def __init__(self, name: str, kind: str, number: Number, made_of: MadeOf = ("", ())) -> None:
+        self.name, self.kind, self.number, self.made_of = name, kind, number, made_of
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Atom) and self.name == other.name
@@ -73,19 +88,22 @@ class Value(NamedTuple):
         return {atom for part in self for product in part for atom, _ in product}
 
     @property
-    def name(self) -> str:
-        """The names of all factors, in order."""
-        return " ".join(sorted(atom.name for atom in self.atoms))
-
-    @property
     def variables(self) -> set[str]:
         """The names of the variables."""
         return {atom.name for atom in self.atoms if atom.kind == "free"}
 
     @property
+    def is_open(self) -> bool:
+        """Whether a part is left that only computer algebra can work out."""
+        return any(atom.kind == "binder" for atom in self.atoms)
+
+    @property
     def number(self) -> Number:
-        """What the value comes to at the two points."""
-        return _at(self, 0), _at(self, 1)
+        """What the value comes to at the two points. Raises TooLarge."""
+        first, second = (_approximate(self.bottom, point) for point in (0, 1))
+        if not first or not second:
+            raise TooLarge("division by zero")
+        return _approximate(self.top, 0) / first, _approximate(self.top, 1) / second
 
     @property
     def key(self) -> Hashable:
@@ -123,33 +141,27 @@ def pseudo_number(name: str) -> Number:
     return CTX.mpf(halves[0]) / 2**256 + 0.5, CTX.mpf(halves[1]) / 2**256 + 0.5
 
 
-def constant(name: str, number: Any) -> Value:
-    """Return a named number that no rational arithmetic relates to others, such as pi."""
-    return _single(Atom(name, "constant", (number, number)))
-
-
-PI = constant("π", +CTX.pi)
-E = constant("e", +CTX.e)
-DEGREE = constant("°", CTX.pi / 180)
+# Named numbers that no rational arithmetic relates to others.
+PI = _single(Atom("π", "constant", (+CTX.pi, +CTX.pi)))
+E = _single(Atom("e", "constant", (+CTX.e, +CTX.e)))
+DEGREE = _single(Atom("°", "constant", (CTX.pi / 180, CTX.pi / 180)))
 INFINITY = _single(Atom("∞", "constant", pseudo_number("∞")))
 IMAGINARY_UNIT = _single(Atom("i", "unit", (CTX.mpc(0, 1), CTX.mpc(0, 1))))
 
 
-def opaque(name: str, number: Number, kind: str = "opaque") -> Value:
-    """Return something that is only known by its text and its numbers."""
+def opaque(name: str, arguments: tuple[Value, ...], number: Number) -> Value:
+    """Return a function of values that is only known by its numbers."""
     if not all(CTX.isfinite(n) for n in number):
         raise TooLarge(name)
-    return _single(Atom(name, kind, number))
+    text = f"{name}({', '.join(repr(argument.key) for argument in arguments)})"
+    kind = "binder" if any(argument.is_open for argument in arguments) else "opaque"
+    return _single(Atom(text, kind, number, (name, arguments)))
 
 
-def function(name: str, argument: Value, rule: Callable[[Any], Any]) -> Value:
-    """Return a function of a value as an opaque atom."""
-    try:
-        first, second = argument.number
-        number = rule(first), rule(second)
-    except (ArithmeticError, ValueError, TypeError) as error:
-        raise TooLarge(name) from error
-    return opaque(f"{name}({argument.key!r})", number)
+def binder(name: str, variable: str, *parts: Value | None) -> Value:
+    """Return a sum, product, limit or integral over a variable; parts: its limits and its body."""
+    label = f"{name}({variable},{','.join(str(part and part.key) for part in parts)})"
+    return _single(Atom(label, "binder", pseudo_number(label), (f"{name} {variable}", parts)))
 
 
 def add(a: Value, b: Value) -> Value:
@@ -197,11 +209,15 @@ def _quotient(top: Sum, bottom: Sum) -> Value:
 def _add(a: Sum, b: Sum) -> Sum:
     total = dict(a)
     for product, factor in b.items():
-        total[product] = total.get(product, Fraction(0)) + factor
-        _check_size(total[product])
-        if not total[product]:
-            del total[product]
+        _accumulate(total, product, factor)
     return total
+
+
+def _accumulate(total: Sum, product: Product, factor: Fraction) -> None:
+    factor += total.pop(product, Fraction(0))
+    _check_size(factor)
+    if factor:
+        total[product] = factor
 
 
 def _multiply(a: Sum, b: Sum) -> Sum:
@@ -213,17 +229,9 @@ def _multiply(a: Sum, b: Sum) -> Sum:
     for product, factor in a.items():
         for other, other_factor in b.items():
             extra, joined = _join(product, other)
-            total = _accumulate(total, joined, factor * other_factor * extra)
+            _accumulate(total, joined, factor * other_factor * extra)
     if len(total) > MAX_TERMS:
         raise TooLarge("terms")
-    return total
-
-
-def _accumulate(total: Sum, product: Product, factor: Fraction) -> Sum:
-    _check_size(factor)
-    factor += total.pop(product, Fraction(0))
-    if factor:
-        total[product] = factor
     return total
 
 
@@ -255,13 +263,6 @@ def rational_power(base: Fraction, exponent: int) -> Fraction:
     return base**exponent
 
 
-def _at(value: Value, point: int) -> Any:
-    bottom = _approximate(value.bottom, point)
-    if not bottom:
-        raise TooLarge("division by zero")
-    return _approximate(value.top, point) / bottom
-
-
 def _approximate(total: Sum, point: int) -> Any:
     """What a sum comes to; zero where its terms cancel up to rounding."""
     terms = [_term(product, factor, point) for product, factor in total.items()]
@@ -272,7 +273,24 @@ def _approximate(total: Sum, point: int) -> Any:
 def _term(product: Product, factor: Fraction, point: int) -> Any:
     result = CTX.mpf(factor.numerator) / factor.denominator
     for atom, rate in product:
-        number = atom.number[point]
-        whole = rate.denominator == 1
-        result *= number ** (int(rate) if whole else CTX.mpf(rate.numerator) / rate.denominator)
+        is_whole = rate.denominator == 1
+        exponent = int(rate) if is_whole else CTX.mpf(rate.numerator) / rate.denominator
+        result *= atom.number[point] ** exponent
     return result
+
+
+def recognised(number: Any) -> Fraction | None:
+    """Return the rational number of small denominator that a number is, if it is one."""
+    if abs(CTX.im(number)) > abs(number) * NOISE:
+        return None
+    top, bottom = libmp.to_rational(CTX.re(number)._mpf_)
+    exact = Fraction(int(top), int(bottom))
+    found = exact.limit_denominator(MAX_DENOMINATOR)
+    return found if abs(exact - found) <= max(Fraction(1), abs(exact)) / 2**120 else None
+
+
+def significant(number: Any) -> Hashable:
+    """Return the leading bits of both parts of a number; what is mere noise is zero."""
+    least = abs(number) * NOISE
+    parts = (CTX.re(number), CTX.im(number))
+    return tuple(libmp.mpf_pos(p._mpf_, KEPT_BITS, "n") if abs(p) > least else 0 for p in parts)

@@ -6,27 +6,18 @@ Puts the other modules together; leaves what only computer algebra can decide as
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from lm_eval_tts.grading.boxes import Found, boxes
+from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.extraction import find_answer, find_in_text
+from lm_eval_tts.grading.extraction import Found, boxes, find_answer, find_in_text
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.parts import (
-    DEFAULT_TAGS,
-    Parts,
-    State,
-    Tags,
-    first_turn,
-    split_parts,
-    without_residue,
-)
+from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import in_asked_form, leaves_work, restates_given
 from lm_eval_tts.grading.segments import sentences
 from lm_eval_tts.grading.tokens import tidy
@@ -37,7 +28,9 @@ Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
 MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
-_LETTER = re.compile(r"\\text\w*\{\s*\([A-J]\)\s*\}$")  # of a problem that lists its options
+_LETTER_REFERENCE = re.compile(
+    r"\\text\w*\{\s*\([A-J]\)\s*\}$"
+)  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 _PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
 _LABELS = re.compile(r"(?<=[.;,])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
@@ -56,8 +49,7 @@ class Item(NamedTuple):
     tolerance: Tolerance | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a response is right, and what it was judged by.
 
     correct: False also where that could not be decided.
@@ -78,18 +70,7 @@ class Verdict:
     reference: str | None = None
 
 
-class Draft(NamedTuple):
-    """A verdict whose `correct` may be None: only computer algebra can tell."""
-
-    correct: bool | None
-    answer: str | None
-    source: str | None
-    state: State
-    loop: bool
-    reference: str | None = None
-
-
-def assess(item: Item) -> Draft:
+def assess(item: Item) -> Verdict:
     """Grade one response as far as that is possible without computer algebra."""
     if item.kind not in ("math", "choice"):
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
@@ -97,10 +78,10 @@ def assess(item: Item) -> Draft:
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     solution = read_reference(item.reference) if item.kind == "math" else None
     if not found:
-        return Draft(False, None, None, parts.state, loop, solution)
-    wanted = item._replace(reference=solution or item.reference)
-    correct = _correct(wanted, found.answer, parts)
-    return Draft(correct, found.answer, found.source, parts.state, loop, solution)
+        return Verdict(False, None, None, parts.state, loop, False, solution)
+    correct = _correct(item._replace(reference=solution or item.reference), found.answer, parts)
+    is_open = correct is None
+    return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
 
 
 def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: Tags) -> str | None:
@@ -109,16 +90,25 @@ def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: 
     return found.answer if found else None
 
 
+def response_classes(
+    responses: Sequence[str],
+    options: Mapping[str, str] | None = None,
+    tags: Tags = DEFAULT_TAGS,
+) -> list[int | None]:
+    """Return the class of each response's answer; with options the answer is a letter."""
+    kind: Kind = "choice" if options else "math"
+    return answer_classes([extract(str(text), kind, options, tags) for text in responses])
+
+
 @lru_cache(maxsize=20_000)
 def read_reference(reference: str) -> str | None:
     """Return the answer of a reference that is a whole solution, by the extraction of responses."""
     if not _SOLUTION.search(reference):
         return None
-    parts = _parts(tidy(reference), DEFAULT_TAGS)
-    found = find_answer(parts, is_cut=False)
-    answer = found.answer if found else None
-    inner = find_in_text(answer) if answer and "\\boxed" in answer else None
-    return inner.answer if inner else answer
+    found = find_answer(split_parts(tidy(reference), DEFAULT_TAGS), is_cut=False)
+    inner = find_in_text(found.answer) if found and "\\boxed" in found.answer else None
+    answer = inner or found
+    return answer.answer if answer else None
 
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
@@ -127,51 +117,39 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     loop = has_loop(response)
     response = tidy(response)
     turn, rest = first_turn(response)
-    parts = _parts(turn, item.tags)
+    parts = split_parts(turn, item.tags)
     found = _find(item, parts, loop)
     if rest and not found:
-        parts = _parts(response, item.tags)
+        parts = split_parts(response, item.tags)
         found = _find(item, parts, loop)
     return found, parts, loop
 
 
-def _parts(response: str, tags: Tags) -> Parts:
-    parts = split_parts(response, tags)
-    return parts._replace(
-        thinking=without_residue(parts.thinking),
-        open_thinking=without_residue(parts.open_thinking),
-        answers=tuple(without_residue(answer) for answer in parts.answers),
-        before=without_residue(parts.before),
-        after=without_residue(parts.after),
-    )
-
-
 def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
-    if item.kind == "choice":
-        return find_choice(parts, item.options, loop)
-    if _LETTER.match(item.reference) and (letter := find_choice(parts, item.options, loop)):
-        return letter
+    if item.kind == "choice" or _LETTER_REFERENCE.match(item.reference):
+        letter = find_choice(parts, item.options, loop)
+        if letter or item.kind == "choice":
+            return letter
     if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
         parts = parts._replace(before="")  # the preamble of a thinking that was cut off
     return find_answer(parts, loop)
 
 
 def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
+    reference, question = item.reference, item.question
     if item.kind == "choice":
-        return answer == item.reference.strip().strip("()").upper()
-    correct = matches(answer, item.reference)
-    if correct and item.question and restates_given(answer, item.question):
-        return matches(answer, item.reference) is True and restates_given(
-            item.reference, item.question
-        )
+        return answer == reference.strip().strip("()").upper()
+    correct = matches(answer, reference)
+    if correct and question and restates_given(answer, question):
+        return restates_given(reference, question)
     if correct:
-        return not leaves_work(answer, item.reference, item.question)
-    if item.question and in_asked_form(answer, item.reference, item.question):
+        return not leaves_work(answer, reference, question)
+    if question and in_asked_form(answer, reference, question):
         return True
-    if item.tolerance and within(answer, item.reference, item.tolerance):
+    if item.tolerance and within(answer, reference, item.tolerance):
         return True
-    if correct is False and (whole := _in_parts(item.reference, parts)):
-        return matches(whole, item.reference) is True
+    if correct is False and (whole := _in_parts(reference, parts)):
+        return matches(whole, reference) is True
     return correct
 
 
@@ -179,27 +157,20 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     """The answer of several parts that the last boxes or sentences give one by one."""
     try:
         tree = parse(reference)
-    except (TooLarge, RecursionError):
+    except TooLarge:
         return None
-    if (
-        tree.kind not in ("list", "tuple")
-        or not 2 <= len(tree.parts) <= MAX_SENTENCES
-        or tree.mark in (":", "to", "time", "cup")
-    ):
+    count = len(tree.parts)
+    is_plain = tree.kind in ("list", "tuple") and tree.mark not in (":", "to", "time", "cup")
+    if not is_plain or not 2 <= count <= MAX_SENTENCES:
         return None
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    count = len(tree.parts)
-    boxed = boxes(text)
-    if len(boxed) == count:
-        return ", ".join(boxed)
+    if boxed := boxes(text):
+        return ", ".join(boxed) if len(boxed) == count else None
     pieces = sentences(_LABELS.sub("\n", text))[-count:]
-    claims = [committed(_PART.sub("", piece), loosely=False) for piece in pieces]
-    if len(claims) < count or boxed or None in claims:
-        return None
-    subjects = {
-        _subject(piece, claim.answer) for piece, claim in zip(pieces, claims, strict=True) if claim
-    }
-    return ", ".join(claim.answer for claim in claims if claim) if len(subjects) == count else None
+    found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
+    answers = [(piece, claim.answer) for piece, claim in found if claim]
+    subjects = {_subject(piece, answer) for piece, answer in answers}
+    return ", ".join(answer for _, answer in answers) if len(subjects) == count else None
 
 
 def _subject(piece: str, answer: str) -> str:

@@ -7,13 +7,17 @@ the thinking, what ends a turn, and whether an instruction arrives as it was wri
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.chat import Rendered, TemplateChat
 from lm_eval_tts.prompts import Message, load_prompts
+from lm_eval_tts.settings import Settings
+from lm_eval_tts.strategies import Abilities
 
 QUESTION: list[Message] = [{"role": "user", "content": "What is two plus two?"}]
 REPLY: Message = {"role": "assistant", "content": "It is four, as all agree."}
@@ -27,8 +31,8 @@ class ModelFamily:
 
     delimiters: str | None = None
     """A preset; None leaves it to the prompt style."""
-    unknown_tags: tuple[str, ...] = ()
-    """Tokens that look like tags of a thinking that no preset knows."""
+    question: str = ""
+    """Why it cannot be known whether and how it thinks."""
     turn_end: int | None = None
     """The id that the template ends a turn with."""
     thinking: str = "absent"
@@ -72,9 +76,10 @@ def find_family(chat: TemplateChat) -> ModelFamily:
     name = rule.delimiters if rule and rule.delimiters != "none" else None
     known = " ".join(f"{m.thinking_start}{m.thinking_end}" for m in prompts.delimiters.values())
     strange = sorted(tag for tag in tokens if ABOUT_THINKING.search(tag) and tag not in known)
+    unknown = f"its tokens {', '.join(strange)} are in no preset" if strange else ""
     return ModelFamily(
         name,
-        () if rule else tuple(strange),
+        rule.question if rule else unknown,
         _turn_end(chat, prompts.preset(name or "none"), tokens),
         thinking_in(prompt, QUESTION[-1]["content"], prompts.preset(name or "qwen3")),
         "strftime_now" in template,
@@ -114,6 +119,35 @@ def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bo
     own = chat.apply(QUESTION).partition(QUESTION[-1]["content"])[0] if rendered.templated else ""
     kept = [line for line in own.splitlines() if ABOUT_THINKING.search(line)]
     return instruction in rendered.text and (forced or all(line in rendered.text for line in kept))
+
+
+def check_thinking_end(
+    settings: Settings,
+    given: Container[str],
+    family: ModelFamily,
+    model: Abilities,
+    tokenizer: Tokenizer,
+) -> None:
+    """Raise SettingsError where the end of a thought is needed and not known, or to be masked and
+    cannot be.
+
+    given: the names of the settings that were given.
+    """
+    strategy, end = settings.strategy, settings.delimiters.ending
+    named = any(name in given for name in ("delimiters", "thinking_start", "thinking_end"))
+    if family.question and strategy.needs_thinking_end and not named:
+        raise SettingsError(
+            f"how does this model think? That is not known, since {family.question}: set "
+            "delimiters= to its preset, or thinking_start= and thinking_end=, or "
+            "delimiters=think if it does not think by itself"
+        )
+    size = len(tokenizer.encode(end))
+    if strategy.masks_thinking_end and size > 1 and not model.masks_strings:
+        raise SettingsError(
+            f"the end of the thinking, {end!r}, is {size} tokens, and {model.name} can mask one: "
+            "leave out min_tokens=, min_thinking_by=masking and an empty wait_text=, or use "
+            "tts-hf or tts-vllm"
+        )
 
 
 def switches_of(chat: TemplateChat) -> Sequence[str]:

@@ -86,7 +86,9 @@ class TTSHF(StrategyLM, HFLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
         """Answer each request; the tiny models that come along use the threads that pay."""
         tiny = self.session.checkpoint.names["pretrained"] in NAMES
-        with threads(TINY_THREADS) if tiny else nullcontext():
+        precision = self.mixed_precision_dtype
+        mixed = torch.autocast(self.device.type, precision, enabled=precision is not None)
+        with mixed, threads(TINY_THREADS) if tiny else nullcontext():
             return super().generate_until(requests, disable_tqdm)
 
     def _serve(self, names: dict[str, Any]) -> None:

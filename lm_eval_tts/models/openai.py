@@ -195,6 +195,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         return Abilities(
             name=self._server.url,
             continues=not self._chat_only,
+            masks_strings=False,
             logprobs=LogprobKind.TOP if reports else LogprobKind.NONE,
         )
 

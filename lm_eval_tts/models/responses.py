@@ -10,7 +10,7 @@ from typing import Any
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.scheduler import Cost, Result
-from lm_eval_tts.core.trace import Candidate, Trace
+from lm_eval_tts.core.trace import Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
@@ -50,7 +50,10 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         cost=cost,
         prompt=prompt_of(plan),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
-        candidates=tuple(_candidate(plan, some, tokenizer) for some in trace.candidates),
+        candidates=tuple(
+            _response(plan, candidate.trace, tokenizer, scores=dict(candidate.scores))
+            for candidate in trace.candidates
+        ),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
     )
 
@@ -87,10 +90,6 @@ def prompt_of(plan: Plan) -> Prompt:
 def as_padding(response: Response) -> Response:
     """Return a copy that is marked as evening out the work of several ranks."""
     return Response(str(response), replace(response.details, padding=True))
-
-
-def _candidate(plan: Plan, candidate: Candidate, tokenizer: Tokenizer) -> Response:
-    return _response(plan, candidate.trace, tokenizer, scores=dict(candidate.scores))
 
 
 def _response(

@@ -29,7 +29,7 @@ from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat, TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.families import ModelFamily, find_family
+from lm_eval_tts.models.families import ModelFamily, check_thinking_end, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
@@ -143,20 +143,12 @@ class Session:
                 given = {**self.defaults, **kwargs}
                 seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
-                self._check_tags(given, seen[key])
+                check_thinking_end(
+                    seen[key], given, self.family, self._abilities, self.checkpoint.text
+                )
             return seen[key]
 
         return read
-
-    def _check_tags(self, given: Mapping[str, Any], settings: Settings) -> None:
-        """Raise SettingsError where nobody has said how a model with tags of its own thinks."""
-        named = {"delimiters", "thinking_start", "thinking_end"} & given.keys()
-        if self.family.unknown_tags and settings.strategy.needs_thinking_end and not named:
-            raise SettingsError(
-                f"how does this model think? Its tokens {', '.join(self.family.unknown_tags)} are "
-                "in no preset: set thinking_start= and thinking_end=, or delimiters=think if it "
-                "does not think with them"
-            )
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""

@@ -64,19 +64,39 @@ def tag_repetition_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS
     return max(-0.5, -0.25 * repeated)
 
 
+def long_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
+    """Return -2.0 beyond 2,500 characters, else 0.0: github.com/yash9439/Test-time-compute-SLMs."""
+    return -2.0 if len(response) > 2500 else 0.0
+
+
+def extra_tag_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
+    """Return -0.5 for each time that a tag is there once more, however often; source as above."""
+    counts = (response.count(tag.strip()) for tag in tags if tag.strip())
+    return -0.5 * sum(max(0, count - 1) for count in counts)
+
+
 _OF_ANSWERS = (correctness, untagged_correctness, integer_answer)
 _OF_FORM = (strict_format, soft_format, tag_count, length_penalty, tag_repetition_penalty)
 REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (*_OF_ANSWERS, *_OF_FORM)}
 
 
+_FORM = (integer_answer, strict_format, soft_format, tag_count)
+PRESETS: dict[str, tuple[Reward, ...]] = {
+    "default": (correctness, *_FORM, length_penalty, tag_repetition_penalty),
+    # The kinds and the sizes of github.com/yash9439/Test-time-compute-SLMs, train_llama_grpo.py.
+    "test-time-compute-slms": (correctness, *_FORM, long_penalty, extra_tag_penalty),
+}
+
+
 def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Callable[..., Any]]:
-    """Return the rewards of these names as TRL's GRPOTrainer calls them, over a batch. Their
-    dataset needs a column `answer`. Raises SettingsError for an unknown name."""
+    """Return the rewards of these names, or presets, as TRL's GRPOTrainer calls them, over a batch.
+    Their dataset needs a column `answer`. Raises SettingsError for an unknown name."""
+    known = {**{name: (reward,) for name, reward in REWARDS.items()}, **PRESETS}
     functions = []
     for name in names:
-        if name not in REWARDS:
-            raise unknown_name("reward", name, REWARDS)
-        functions.append(_over_batch(REWARDS[name], tags))
+        if name not in known:
+            raise unknown_name("reward", name, known)
+        functions += [_over_batch(reward, tags) for reward in known[name]]
     return functions
 
 

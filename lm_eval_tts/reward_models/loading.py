@@ -14,7 +14,7 @@ from lm_eval_tts.reward_models.families import FAMILIES, Family
 from lm_eval_tts.reward_models.heads import cannot_load
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
-_ALLOWED = {
+_CHOICES = {
     "reward_model_dtype": (None, "auto", "float32", "bfloat16", "float16"),
     "reward_model_backend": ("hf", "vllm"),
     "reward_model_type": (None, *FAMILIES),
@@ -58,7 +58,7 @@ class RewardModelSettings:
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what is wrong whatever the checkpoint is."""
-        for name, allowed in _ALLOWED.items():
+        for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise unknown_name(name, str(value), filter(None, allowed))
         size = self.reward_model_batch_size

@@ -34,6 +34,8 @@ class Abilities:
     """It takes a prompt in tokens or text, so that a begun response can be continued."""
     logprobs: LogprobKind = LogprobKind.VOCABULARY
     """The log-probabilities that it reports."""
+    masks_strings: bool = True
+    """It can mask an ending of several tokens, not of one token alone."""
     reward_model: bool = False
     """A reward model is loaded beside it."""
     policy_size: float | None = None
@@ -75,6 +77,11 @@ class Strategy(ABC):
     @property
     def needs_thinking_end(self) -> bool:
         """Whether it has to see or to write where thinking ends."""
+        return False
+
+    @property
+    def masks_thinking_end(self) -> bool:
+        """Whether it has the end of a thought masked."""
         return False
 
     @property

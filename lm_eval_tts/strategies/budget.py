@@ -13,37 +13,37 @@ from dataclasses import dataclass
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.strategies.base import Strategy
-from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.thinking import open_thinking, share_room
-from lm_eval_tts.strategies.parts.waits import Points, Thinking, with_points
+from lm_eval_tts.strategies.parts.waits import Points, Thinking, WaitingStrategy, with_points
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget(Strategy):
+class Budget(WaitingStrategy):
     """Think within a budget, then answer."""
 
     max_thinking_tokens: tuple[int, ...] = (2048,)
     """>= 0; several budgets give the answer at each of them, from one run."""
     min_thinking_tokens: int = 0
-    """Wait until this many tokens were thought."""
-    num_waits: int = 0
-    """Wait at least this often."""
-    wait_text: str = "Wait"
-    """Appended instead of the model's ending; may be empty."""
-    max_answer_tokens: int = 512
-    """Room for the answer, >= 1."""
-
-    needs_thinking_end = True
+    """The thinking does not end before this many tokens were thought."""
+    min_thinking_by: str = "waits"
+    """What keeps it from that: "waits", or "masking" the end until then, as s1's fork does."""
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "max_thinking_tokens", "num_waits")
-        at_least(self, 1, "max_answer_tokens")
+        super().__post_init__()
+        at_least(self, 0, "max_thinking_tokens")
+        one_of(self, "min_thinking_by", ("waits", "masking"))
         if not 0 <= self.min_thinking_tokens <= min(self.max_thinking_tokens):
             raise SettingsError(
                 f"min_thinking_tokens={self.min_thinking_tokens}: allowed is 0 to "
                 f"max_thinking_tokens={min(self.max_thinking_tokens)}"
             )
+
+    @property
+    def masks_thinking_end(self) -> bool:
+        """Where its minimum does, too."""
+        by_minimum = self.min_thinking_by == "masking" or not self.wait_text
+        return super().masks_thinking_end or (self.min_thinking_tokens > 0 and by_minimum)
 
     @property
     def point_labels(self) -> tuple[str, ...]:
@@ -56,14 +56,8 @@ class Budget(Strategy):
         start = open_thinking(request)
         room = share_room(request, start, self.max_answer_tokens)
         left = sorted(set(self.max_thinking_tokens))
-        thought = Thinking(
-            request,
-            start,
-            max_tokens=min(left[-1], room.thinking),
-            min_tokens=self.min_thinking_tokens,
-            num_waits=self.num_waits,
-            wait_text=self.wait_text,
-        )
+        least = {f"{self.min_thinking_by}_until": self.min_thinking_tokens}
+        thought = Thinking(request, start, min(left[-1], room.thinking), self, **least)
         points = Points(request, room)
         while left:
             settled = yield from thought.next_round()

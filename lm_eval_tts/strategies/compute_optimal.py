@@ -23,24 +23,21 @@ from lm_eval_tts.strategies.base import Abilities, LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, SampleStrategy, classes_of
 from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.table import TableRule, load_table
-from lm_eval_tts.strategies.parts.tree import SearchSettings
+from lm_eval_tts.strategies.parts.tree import BeamSettings
 from lm_eval_tts.strategies.registry import find_strategy, names_within_n
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeOptimal(SearchSettings):
+class ComputeOptimal(BeamSettings):
     """Estimate the difficulty of a problem by probes and run what a table says.
 
     The settings of sampling, rating and search are those of the probes, and are handed to the
     strategy of the rule, if it has them. `n` is the budget of samples.
     """
 
-    beam_width: int = 4
-    """As for beam search."""
-    filter_duplicates: bool = True
-    """As for beam search."""
     table: str | None = None
-    """A YAML file like compute_optimal.yaml; None is the published rule."""
+    """A YAML file like compute_optimal.yaml, or one of the tables in that: "aime24" or
+    "r1-distill", None for its first."""
     policy_size: float | None = None
     """In billions of parameters; None is what the model reports."""
     probes: int = 4

@@ -19,12 +19,7 @@ from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import pick_voted
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.base import LogprobKind
-from lm_eval_tts.strategies.parts.candidates import (
-    SampleStrategy,
-    chosen,
-    classes_of,
-    generator_of,
-)
+from lm_eval_tts.strategies.parts.candidates import SampleStrategy, chosen, classes_of, generator_of
 from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.completion import has_end, write_on
 from lm_eval_tts.strategies.parts.confidence import (

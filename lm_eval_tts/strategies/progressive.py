@@ -12,14 +12,13 @@ from math import inf
 
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.trace import Request, Trace
-from lm_eval_tts.strategies.base import Strategy
 from lm_eval_tts.strategies.parts.checks import at_least
 from lm_eval_tts.strategies.parts.thinking import open_thinking, share_room
-from lm_eval_tts.strategies.parts.waits import Points, Thinking, with_points
+from lm_eval_tts.strategies.parts.waits import Points, Thinking, WaitingStrategy, with_points
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progressive(Strategy):
+class Progressive(WaitingStrategy):
     """Think, and answer after 0, 1 ... `num_waits` waits; points are named wait0, wait1 ...
 
     A level that the budget does not reach has the answer of the last level before it.
@@ -29,16 +28,10 @@ class Progressive(Strategy):
     """The last level, >= 0."""
     max_thinking_tokens: int = 2048
     """One budget for all levels, >= 0."""
-    wait_text: str = "Wait"
-    """As for budget forcing."""
-    max_answer_tokens: int = 512
-    """Room for each answer, >= 1."""
-
-    needs_thinking_end = True
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "max_thinking_tokens", "num_waits")
-        at_least(self, 1, "max_answer_tokens")
+        super().__post_init__()
+        at_least(self, 0, "max_thinking_tokens")
 
     @property
     def point_labels(self) -> tuple[str, ...]:
@@ -49,14 +42,8 @@ class Progressive(Strategy):
         """Return the trace of the last level, with all levels as its points."""
         start = open_thinking(request)
         room = share_room(request, start, self.max_answer_tokens)
-        thought = Thinking(
-            request,
-            start,
-            max_tokens=min(self.max_thinking_tokens, room.thinking),
-            num_waits=self.num_waits,
-            wait_text=self.wait_text,
-        )
-        points = Points(request, room)
+        max_tokens = min(self.max_thinking_tokens, room.thinking)
+        thought, points = Thinking(request, start, max_tokens, self), Points(request, room)
         settled = 0.0
         while settled < inf:
             settled = yield from thought.next_round()

@@ -25,6 +25,15 @@ def test_the_report_shows_both_accuracies_and_the_responses_in_dispute(tmp_path,
     assert "| 3 | yes | yes | right |" in report
 
 
+def test_a_line_ends_only_where_json_ends_it(tmp_path, capsys):
+    pytest.importorskip("math_verify")
+    file = tmp_path / "samples.jsonl"
+    row = {"response": "One line.\u2028It is \\boxed{5}.", "reference": "5"}
+    file.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    assert main(["grade", str(file)]) == 0
+    assert "| 1 responses | right |" in capsys.readouterr().out
+
+
 def test_a_row_without_a_response_is_named(tmp_path, capsys):
     file = tmp_path / "samples.jsonl"
     file.write_text('{"reference": "5"}\n', encoding="utf-8")

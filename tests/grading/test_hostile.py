@@ -43,6 +43,7 @@ HOSTILE = {
     "root": "\\sqrt[99999999]{2}^{99999999}",
     "big root": f"\\sqrt{{{10**400 + 1}}}",
     "power of sum": "(a+b+c+d)^{99}",
+    "no points": "x \\neq 0, y",
     "long sum": "+".join(f"x_{{{i}}}" for i in range(400)),
 }
 

@@ -10,17 +10,19 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from lm_eval_tts.grading import grade
-from lm_eval_tts.grading.algebra import _asked
-from lm_eval_tts.grading.worker import OutOfBudget, within_budget
+from lm_eval_tts.grading.algebra import OutOfBudget, within_budget
+from lm_eval_tts.grading.pool import _asked
+from lm_eval_tts.grading.processes import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = """
 import sys, time
 from lm_eval_tts.grading.processes import worker
 with worker() as process:
-    process.call("warm", seconds=60)
+    process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
     print(process.pid, flush=True)
     time.sleep(60)
 """
@@ -72,6 +74,32 @@ def test_a_budget_counts_work_and_not_time() -> None:
 
 def _one() -> int:
     return 1
+
+
+KINDS = {
+    "\\int_0^1 x^2 dx": "\\frac{1}{3}",
+    "\\int_0^{\\pi} \\sin^2 x dx": "\\frac{\\pi}{2}",
+    "\\sum_{k=1}^{\\infty} 2^{-k}": "1",
+    "\\sum_{k=1}^{\\infty} \\frac{1}{k(k+2)}": "\\frac{3}{4}",
+    "\\lim_{x \\to 0} \\frac{\\sin x}{x}": "1",
+    "\\int_0^1 \\sin(x^{x^x}) dx": None,
+}
+
+
+@pytest.mark.parametrize("first", list(KINDS)[::2])
+def test_a_fresh_process_decides_what_an_old_one_does(first: str) -> None:
+    """Whatever it was asked before: each formula comes first in one process."""
+    process = Worker()
+    try:
+        process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
+        order = sorted(KINDS, key=lambda formula: formula != first)
+        found = {
+            formula: process.call("lm_eval_tts.grading.algebra:work_out", formula, seconds=60)[0]
+            for formula in order
+        }
+    finally:
+        process.close()
+    assert found == KINDS
 
 
 BUSY = "while True: pass"

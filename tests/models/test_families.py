@@ -63,6 +63,12 @@ TOKENS = [
     "<|END_THINKING|>",
     "<|END_OF_TURN_TOKEN|>",
     "<|eot_id|>",
+    "<|system|>",
+    "<|role_sep|>",
+    "<|message_sep|>",
+    "<|im_user|>",
+    "<|im_assistant|>",
+    "<|im_middle|>",
     "<|user|>",
     "<|assistant|>",
 ]
@@ -113,6 +119,28 @@ OWN = {
     "gemma4-large": "{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}<turn|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|turn>model\n{% if not enable_thinking %}<|channel>thought\n"
     "<channel|>{% endif %}{% endif %}",
+    "phi4-mini": "{% if messages[0].role == 'system' %}<|system|>{{ messages[0].content }}<|end|>"
+    "{% endif %}{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% else %}<|endoftext|>{% endif %}",
+    "phi4-mini-reasoning": "<|system|>Your name is Phi, an AI math expert developed by Microsoft."
+    "{% for m in messages if m.role == 'system' %} {{ m.content }}{% endfor %}<|end|>{% for m in "
+    "messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% else %}<|endoftext|>{% endif %}",
+    "bielik": "<s>" + CHATML + ASSISTANT + KNOWS_THINK,
+    "mimo": "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are MiMo.<|im_end|>\n"
+    "{% endif %}" + CHATML + ASSISTANT + KNOWS_THINK,
+    "gigachat": "developer system<|role_sep|>\nMaintain a chain of reasoning.<|message_sep|>\n\n"
+    "{% for m in messages %}{{ m.role }}<|role_sep|>\n{{ m.content }}<|message_sep|>\n\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant<|role_sep|>\n{% endif %}",
+    "step": "{% if reasoning_effort is defined and messages[0].role != 'system' %}<|im_start|>system\n"
+    "Reasoning: {{ reasoning_effort }}\n\n<|im_end|>\n{% endif %}"
+    + CHATML
+    + "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+    + KNOWS_THINK,
+    "kimi-vl": "{% for m in messages %}<|im_{{ m.role }}|>{{ m.role }}<|im_middle|>{% if m.content is "
+    "string %}{{ m.content }}{% else %}<|media_start|>image<|media_content|><|media_pad|><|media_end|>"
+    "{% endif %}<|im_end|>{% endfor %}{% if add_generation_prompt %}<|im_assistant|>assistant"
+    "<|im_middle|>{% endif %}",
     "hunyuan": "{# '</think>', '<answer>' of earlier turns #}" + CHATML + ASSISTANT,
     "plain": CHATML + ASSISTANT,
 }
@@ -164,13 +192,7 @@ def prompt_and_response(session: Session, thought: str, ends: bool = True) -> tu
             return "yes"
         return thought + marks.thinking_end.strip() if ends else thought * 20
 
-    engine = ScriptedEngine(write, tokenizer=text, max_length=40_000)
-    eos = 4_000_000
-    engine._requests.eos_token_ids = frozenset({eos})
-    engine._script = lambda op, seed, limit: (
-        *text.encode(write(text.decode(op.token_ids), seed)),
-        eos,
-    )
+    engine = ScriptedEngine(write, tokenizer=text, max_length=40_000, eos_token_id=4_000_000)
     trace = run_one(plan.settings.strategy.run(plan.request), engine).value
     return text.decode(trace.prompt), text.decode(trace.response_ids)
 
@@ -201,6 +223,10 @@ THINKING = [
     ("solar", {}, "solar", False),
     ("exaone-deep", {}, "exaone-deep", True),
     ("hunyuan", {}, "think", False),
+    ("phi4-mini-reasoning", {}, "qwen3", False),
+    ("bielik", {}, "qwen3", False),
+    ("mimo", {}, "qwen3", False),
+    ("step", {"reasoning_effort": "low"}, "qwen3", True),
 ]
 # Templates of models without a way of their own: the tags are those of the prompt style.
 PLAIN = [
@@ -213,6 +239,8 @@ PLAIN = [
     ("phi3-first", {}),
     ("granite", {}),
     ("plain", {}),
+    ("phi4-mini", {}),
+    ("gigachat", {}),
 ]
 CLOSED = [
     ("qwen3", {"enable_thinking": False}),
@@ -301,6 +329,14 @@ def test_a_role_that_drops_the_instruction_is_refused_where_the_user_named_it():
         plan_of(session, **R1, instruction_role="system")
 
 
+def test_a_template_that_two_kinds_of_models_share_gets_a_question_instead_of_a_guess():
+    session = session_of("kimi-vl")
+    with pytest.raises(SettingsError, match=r"how does this model think\?.*delimiters=kimi-vl"):
+        plan_of(session, **BUDGET)
+    assert plan_of(session, **BUDGET, delimiters="kimi-vl").request.delimiters.thinking_end
+    plan_of(session, **R1, strategy="single")
+
+
 def test_unknown_tags_get_a_question_instead_of_a_guess():
     session = session_of("plain", ("<|ponder_thought|>", "<|/ponder_thought|>"))
     with pytest.raises(SettingsError, match=r"how does this model think\?.*ponder_thought"):
@@ -319,6 +355,9 @@ def test_unknown_tags_get_a_question_instead_of_a_guess():
         ("phi3", "<|end|>"),
         ("gemma4", "<turn|>"),
         ("magistral", "<|endoftext|>"),
+        ("phi4-mini", "<|end|>"),
+        ("gigachat", "<|message_sep|>"),
+        ("kimi-vl", "<|im_end|>"),
     ],
 )
 def test_what_the_template_ends_a_turn_with_ends_a_turn(template, ending):

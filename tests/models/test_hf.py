@@ -102,6 +102,22 @@ def test_a_stock_task_gets_what_the_stock_model_would_say(model, tiny_checkpoint
     assert model.generate_until(requests) == stock.generate_until(requests)
 
 
+def test_mixed_precision_is_that_of_the_stock_model(tiny_checkpoint):
+    from lm_eval.models.huggingface import HFLM
+
+    arguments = {"pretrained": str(tiny_checkpoint), "device": "cpu", "dtype": "float32"}
+    mixed = TTSHF(**arguments, mixed_precision_dtype="bfloat16")
+    seen = []
+    mixed.model.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    kwargs = {"until": ["never"], "max_gen_toks": 20, "do_sample": False}
+    stock = HFLM(**arguments, mixed_precision_dtype="bfloat16")
+    have, want = (
+        lm.generate_until([instance("Who? ", **kwargs)], disable_tqdm=True) for lm in (mixed, stock)
+    )
+    assert have == want
+    assert all(seen)
+
+
 def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint):
     from lm_eval.models.huggingface import HFLM
 

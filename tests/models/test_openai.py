@@ -92,6 +92,24 @@ def test_a_chat_server_refuses_what_continues_before_anything_is_sent(serve, con
     assert len(server.calls) == calls
 
 
+def test_an_end_of_several_tokens_that_a_server_cannot_mask_is_refused_before_anything_is_sent(
+    serve, connect
+):
+    lm = connect(server := serve("tokens", "a!"))
+    calls = len(server.calls)
+    for settings in ({"wait_text": ""}, {"min_tokens": 1}, {"min_thinking_by": "masking"}):
+        given = {**BUDGET, "min_thinking_tokens": 2, **settings}
+        with pytest.raises(
+            SettingsError, match=r"the end of the thinking, '</think>', is .* tokens"
+        ):
+            lm.generate_until([instance("2+2?", **given)], disable_tqdm=True)
+    assert len(server.calls) == calls
+    one = {**BUDGET, "wait_text": "", "delimiters": "final-answer", "thinking_end": "!"}
+    (response,) = lm.generate_until([instance("2+2?", **one)], disable_tqdm=True)
+    assert response.details.usage.waits == 1
+    assert sum("logit_bias" in call for call in server.calls) == 1
+
+
 def test_a_chat_server_votes_over_samples(serve, connect):
     lm = connect(serve("chat", "It is 4."))
     request = instance("2+2?", strategy="self_consistency", n=3, temperature=1.0)

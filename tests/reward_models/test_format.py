@@ -58,6 +58,29 @@ def test_rewards_stay_in_their_documented_range(response):
         assert low <= value <= high
 
 
+@pytest.mark.parametrize(
+    ("response", "penalties"),
+    [
+        (GOOD, [0, 0]),
+        ("x" * 2500, [0, 0]),
+        ("x" * 2501, [-2, 0]),
+        ("<think>" * 4 + "</answer>" * 2, [0, -2]),
+        ("<think>" * 400, [-2, -199.5]),
+    ],
+)
+def test_penalties_have_the_sizes_of_the_project_that_the_preset_names(response, penalties):
+    functions = reward_functions(["test-time-compute-slms"])
+    assert len(functions) == 7
+    given = [reward(completions=[response], answer=["4"]) for reward in functions[-2:]]
+    assert given == [[penalty] for penalty in penalties]
+
+
+def test_an_answer_is_paid_for_once_by_default():
+    names = [reward.__name__ for reward in reward_functions(["default"])]
+    assert [name for name in names if "correctness" in name] == ["correctness"]
+    assert set(names) == set(REWARDS) - {"untagged_correctness"}
+
+
 def test_trl_gets_functions_over_a_batch_that_keep_their_names():
     first, second = reward_functions(["correctness", "tag_count"])
     assert (first.__name__, second.__name__) == ("correctness", "tag_count")

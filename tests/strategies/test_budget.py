@@ -109,11 +109,47 @@ def test_waiting_goes_on_until_the_minimum_is_thought():
     assert answer_of(trace) == "r"
 
 
-def test_without_a_wait_text_a_model_that_has_nothing_to_add_is_not_asked_for_ever():
-    engine = ScriptedEngine(lambda text, seed: "" if "ab" in text else "ab")
-    strategy = Budget(wait_text="", num_waits=9, min_thinking_tokens=100)
-    result = run_one(strategy.run(byte_request()), engine)
-    assert result.cost.num_engine_calls == 3
+def thought_of(strategy, write) -> str:
+    """What is thought; "." is written in place of an ending that is masked."""
+    trace = run_one(strategy.run(byte_request()), ScriptedEngine(write)).value
+    return text_of(trace.response_ids).removeprefix("<think>\n").partition("</think>\n<answer>")[0]
+
+
+@pytest.mark.parametrize("ending", ["</think>", ""], ids=["tag", "end of the turn"])
+def test_a_wait_without_a_text_masks_the_ending_and_thinks_on(ending):
+    def write(text: str, seed: int | None) -> str:
+        return ending if text.endswith("ab") or "." in text else "ab" + ending
+
+    strategy = Budget(wait_text="", num_waits=2)
+    masked = ending[:-1] + "."  # of a tag in several tokens the last one
+    assert thought_of(strategy, write) == "ab" + masked + masked
+    trace = run_one(strategy.run(byte_request()), ScriptedEngine(write)).value
+    assert trace.num_waits == 2
+
+
+def test_the_minimum_is_kept_by_masking_where_that_is_asked_for():
+    def write(text: str, seed: int | None) -> str:
+        return "</think>" if "ab" in text else "ab</think>"
+
+    thought = thought_of(Budget(min_thinking_tokens=12, min_thinking_by="masking"), write)
+    assert thought == "ab</think.</think."  # the second tag would begin among the 12 tokens
+    assert thought_of(Budget(min_thinking_tokens=2, min_thinking_by="masking"), write) == "ab"
+
+
+@given(min_tokens=st.integers(0, 12), num_waits=st.integers(0, 3), text=st.sampled_from(["", "W"]))
+def test_budgets_of_a_list_equal_runs_of_their_own_where_endings_are_masked(
+    min_tokens, num_waits, text
+):
+    def points_of(*budgets: int) -> list[Trace]:
+        strategy = Budget(
+            max_thinking_tokens=budgets, num_waits=num_waits, wait_text=text, min_tokens=min_tokens
+        )
+        write = writer(["so</think>"] * 9, ["A"] * 9)
+        trace = run_one(strategy.run(byte_request()), ScriptedEngine(write)).value
+        return [point for _, point in trace.points] or [trace]
+
+    budgets = range(0, 40, 3)
+    assert points_of(*budgets) == [points_of(budget)[0] for budget in budgets]
 
 
 S1 = Delimiters("[think", "[answer", cut_text="\n[answer\nFinal Answer:")
@@ -168,6 +204,13 @@ def test_the_answer_keeps_its_room_when_the_context_ends_before_the_budget():
     assert answer_of(trace) == "A0"
     assert trace.num_tokens("thinking") == 60 - 10 - len("<think>\n</think>\n<answer></answer>")
     assert trace.out_of_context
+
+
+def test_a_limit_that_leaves_nothing_to_think_is_noted():
+    engine = ScriptedEngine(writer(["x" * 500]))
+    request = byte_request(max_tokens=60)
+    trace = run_one(Budget(max_answer_tokens=100).run(request), engine).value
+    assert (trace.num_tokens("thinking"), trace.out_of_context) == (0, True)
 
 
 def test_a_prompt_without_room_for_an_answer_is_a_failure_not_a_crash():

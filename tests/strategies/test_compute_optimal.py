@@ -12,7 +12,7 @@ from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.strategies import Abilities
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.parts.table import DEFAULT_TABLE, load_table
+from lm_eval_tts.strategies.parts.table import DEFAULT_TABLE
 
 AGREE = {"": ["7", "7", "7", "8", "8", "8"]}
 DIFFER = {"": ["5", "6", "7", "8", "a\n", "b\n"], "a\n": ["1", "2"]}
@@ -46,20 +46,22 @@ def write_table(folder: Path, *rules: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("size", "difficulty", "want"),
+    ("table", "size", "difficulty", "want"),
     [
-        (1.5, "easy", "best_of_n"),
-        (1.5, "medium", "beam"),
-        (6.9, "hard", "beam"),
-        (7.6, "easy", "dvts"),
-        (32.8, "medium", "dvts"),
-        (32.8, "hard", "beam"),
-        (72.7, "easy", "best_of_n"),
-        (72.7, "hard", "best_of_n"),
+        (None, 1.5, "easy", "beam"),
+        (None, 6.9, "hard", "beam"),
+        (None, 7.6, "easy", "dvts"),
+        (None, 32.8, "medium", "dvts"),
+        (None, 32.8, "hard", "beam"),
+        (None, 72.7, "easy", "best_of_n"),
+        ("aime24", 13.9, "easy", "dvts"),
+        ("aime24", 14.0, "hard", "best_of_n"),
+        ("r1-distill", 1.5, "hard", "best_of_n"),
     ],
 )
-def test_the_default_table_is_the_published_rule(size, difficulty, want):
-    assert next(r for r in load_table(None) if r.fits(size, difficulty, 16)).strategy == want
+def test_the_published_tables_are_as_their_authors_put_them_right(table, size, difficulty, want):
+    rules = optimal(table=table, policy_size=None).rules
+    assert next(r for r, _ in rules if r.fits(size, difficulty, 16)).strategy == want
 
 
 def test_the_default_table_names_its_source():
@@ -67,7 +69,7 @@ def test_the_default_table_names_its_source():
 
 
 def test_where_samples_agree_more_samples_are_taken_and_the_first_count():
-    result = solve(optimal(), AGREE)
+    result = solve(optimal(policy_size=72.7), AGREE)
     assert texts(result) == ["7", "7", "7", "8", "8", "8"]
     assert result.cost.num_engine_calls == result.cost.num_scores == 6
     assert text_of(result.value.response_ids) == "8"  # rated higher than 7
@@ -120,7 +122,7 @@ def test_the_oracle_knows_pass_at_1_from_an_earlier_run(tmp_path):
 
 def test_the_size_of_the_policy_is_what_the_model_reports_unless_given():
     strategy = optimal(policy_size=None)
-    assert len(texts(solve(strategy, AGREE, policy_size=1.5))) == 6
+    assert len(texts(solve(strategy, AGREE, policy_size=72.7))) == 6
     with pytest.raises(SettingsError, match="policy_size="):
         solve(strategy, AGREE)
     with pytest.raises(SettingsError, match="policy_size="):

@@ -245,8 +245,8 @@ def test_wrong_settings_are_told(make, message):
         make()
 
 
-def test_parents_are_spread_evenly_the_better_ones_first():
-    assert spread(["a", "b", "c"], 8) == ["a", "a", "a", "b", "b", "b", "c", "c"]
+def test_parents_are_spread_evenly():
+    assert spread(["a", "b", "c"], 8) == ["a", "b", "c", "a", "b", "c", "a", "b"]
 
 
 def test_shares_become_whole_numbers_with_the_right_sum():

@@ -151,6 +151,7 @@ class HFEngine(HalvingEngine):
         if len(ready) < len(active):
             logits = logits[numbers["ready"]]
         choices = self._sampler.draw(logits, draws, numbers)
+        self._sampler.draw_again(choices, logits, rows, self._requests)
         note_sampled(rows, choices, self._requests)
         for index, (token, _) in zip(ready, choices, strict=True):
             if token == NOT_A_NUMBER:

@@ -83,6 +83,7 @@ class _RowSampler(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         choices = self._sampler.sample(scores, [Draw.of(row) for row in self._batch])
+        self._sampler.draw_again(choices, scores, self._batch, self._requests)
         note_sampled(self._batch, choices, self._requests)
         tokens = torch.tensor([[max(token, 0)] for token, _ in choices], device=scores.device)
         return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)

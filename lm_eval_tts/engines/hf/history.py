@@ -14,7 +14,9 @@ import torch
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.uniform import uniform
 
+BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 ROOM = 256  # tokens; the memory of a row grows in steps of these
 
 
@@ -26,11 +28,17 @@ class Draw(NamedTuple):
     step: int  # how many tokens it has sampled
     ids: Sequence[int]  # all it has so far: the same object at each step, to which the row appends
     logprobs: int | None = None  # as in `Generate`
+    banned: tuple[int, ...] = ()  # tokens that were drawn for it, and are masked
 
     @classmethod
     def of(cls, row: BatchRow) -> Draw:
         """Return the next draw of a row."""
         return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
+
+    @property
+    def number(self) -> float:
+        """A uniform number, another for each token that was masked."""
+        return min(uniform(self.seed, self.step + (len(self.banned) << 32)), BELOW_ONE)
 
 
 @dataclass(slots=True)

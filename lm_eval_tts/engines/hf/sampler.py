@@ -13,13 +13,11 @@ from lm_eval_tts.core.program import TokenLogprob
 from lm_eval_tts.engines.hf.history import Draw, History
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 from lm_eval_tts.engines.requests import BatchRow, Requests
-from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
-Choices = list[tuple[int, TokenLogprob | None]]  # a token for each row, and how sure it was
 HEAD = 1024  # likeliest tokens that are sorted for top_p, where these hold it
+Choice = tuple[int, TokenLogprob | None]  # a token for a row, and how sure it was
 NOT_A_NUMBER = -1  # a token for logits that choose none
-BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 
 
 class Sampler:
@@ -34,8 +32,7 @@ class Sampler:
         settings = [draw.sampling for draw in draws]
         hot = [s for s in settings if s.temperature]
         if hot:
-            numbers = [min(uniform(d.seed, d.step), BELOW_ONE) for d in draws]
-            parcel.put_fractions("uniform", numbers)
+            parcel.put_fractions("uniform", [draw.number for draw in draws])
             parcel.put_fractions("temperature", [s.temperature or 1.0 for s in settings])
         if len(hot) < len(settings):
             parcel.put("greedy", [s.temperature == 0 for s in settings])
@@ -45,21 +42,26 @@ class Sampler:
             parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
         if any(s.min_p for s in hot):
             parcel.put_fractions("min_p", [s.min_p for s in settings])
+        if banned := [(i, token) for i, draw in enumerate(draws) for token in draw.banned]:
+            parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
         self._history.pack(draws, parcel)
 
-    def sample(self, logits: torch.Tensor, draws: Sequence[Draw]) -> Choices:
+    def sample(self, logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
         """Pack and draw at once."""
         parcel = Parcel()
         self.pack(draws, parcel)
         return self.draw(logits, draws, parcel.send(logits.device))
 
-    def draw(self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers) -> Choices:
+    def draw(self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers) -> list[Choice]:
         """Return the next token of each row, with its log-probabilities if any row asks for them.
         The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
         returned comes from the device in one copy; once more where nuclei become wide."""
         logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
         penalized = self._history.penalized(logits, numbers)
+        if "banned" in numbers:
+            never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
+            penalized = penalized.index_put(tuple(numbers["banned"].T), never)
         tokens, is_wide = self._choose(penalized, draws, numbers)
         tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
         columns = [tokens[:, None], is_wide[:, None]]
@@ -77,6 +79,24 @@ class Sampler:
             (token, TokenLogprob(own, tuple(top), mean=mean))
             for token, (own, mean, *top) in zip(found, told, strict=True)
         ]
+
+    def draw_again(
+        self, choices: list[Choice], logits: torch.Tensor, rows: Sequence[BatchRow], known: Requests
+    ) -> None:
+        """Replace the choices that would end a row among its `min_tokens`. Masking one drawn token
+        after the other gives the distribution without all of them."""
+        draws: dict[int, Draw] = {}
+        while early := [
+            i
+            for i, (row, (token, _)) in enumerate(zip(rows, choices, strict=True))
+            if token != NOT_A_NUMBER and known.ends_early(row, token)
+        ]:
+            for i in early:
+                draw = draws.get(i) or Draw.of(rows[i])
+                draws[i] = draw._replace(banned=(*draw.banned, choices[i][0]))
+            redrawn = self.sample(logits[early], [draws[i] for i in early])
+            for i, choice in zip(early, redrawn, strict=True):
+                choices[i] = choice
 
     def _choose(
         self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
@@ -136,12 +156,12 @@ def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Ten
     return torch.cat([chosen, mean, largest], dim=1)
 
 
-def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> Choices:
+def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
     """Draw once, as `Sampler.draw` does."""
     return Sampler().sample(logits, draws)
 
 
-def note_sampled(rows: Sequence[BatchRow], choices: Choices, requests: Requests) -> None:
+def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], requests: Requests) -> None:
     """Append what was drawn to the rows that are not done. A row whose logits are not numbers
     fails, and the others go on."""
     for row, (token, logprob) in zip(rows, choices, strict=True):

@@ -18,8 +18,7 @@ import tenacity
 from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
-from lm_eval_tts.engines.asynchronous import SampledTokens
-from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.requests import BatchRow, SampledTokens
 from lm_eval_tts.engines.server.wire import FINISHES, Fault, Wire, cached_tokens, read_event
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
@@ -59,8 +58,10 @@ class Server:
     _run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     async def sample(self, row: BatchRow) -> SampledTokens:
-        """Sample one row. Raises RequestError when tries run out or none can help."""
+        """Sample a part of a row. Raises RequestError when tries run out or none can help."""
         sampled: SampledTokens = await self.retrying(self._sample, row)
+        if row.op.min_tokens and self.wire.eos_token_ids & set(sampled.token_ids):
+            raise RequestError("the server ignores logit_bias, so no ending can be masked")
         return sampled
 
     async def retrying(self, work: Any, *arguments: Any) -> Any:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
-from lm_eval_tts.engines.asynchronous import SampledTokens
-from lm_eval_tts.engines.requests import MAX_SEED, BatchRow
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, SampledTokens
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -127,8 +126,12 @@ class Wire:
             raise RequestError(f"this server takes no {ours}: leave them out")
         if self.dialect.prompt == "messages":
             body |= self._chat_arguments()
+        if op.min_tokens:
+            ends = (token for stop in op.stop for token in self.tokenizer.encode(stop))
+            body["logit_bias"] = {str(token): -100 for token in (*self.eos_token_ids, *ends)}
         if self.dialect.returns_ids:
-            body |= {"stop": [stop for stop in op.stop if stop], "return_token_ids": True}
+            stops = [stop for stop in op.stop if stop and not op.min_tokens]
+            body |= {"stop": stops, "return_token_ids": True}
             if op.logprobs is not None:
                 body |= {"logprobs": op.logprobs, "return_tokens_as_token_ids": True}
         return body

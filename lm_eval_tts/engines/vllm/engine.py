@@ -16,8 +16,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.engine import Output, PromptTokens
 from lm_eval_tts.core.program import Generate, TokenLogprob
-from lm_eval_tts.engines.asynchronous import SampledTokens
-from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, take
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, SampledTokens, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -74,9 +73,10 @@ class VLLMEngine(RowEngine):
         return self._requests.pop_finished()
 
     def _submit(self, row: BatchRow) -> None:
-        prompt = TokensPrompt(prompt_token_ids=list(row.op.token_ids))
+        part = self._requests.next_part(row)
+        prompt = TokensPrompt(prompt_token_ids=list(part.op.token_ids))
         try:
-            params = sampling_params(row, self._requests.eos_token_ids)
+            params = sampling_params(part, self._requests.eos_token_ids)
             lora = self._lora_request
             (key,) = self._llm.enqueue([prompt], [params], use_tqdm=False, lora_request=lora)
         except EngineDeadError:
@@ -89,9 +89,12 @@ class VLLMEngine(RowEngine):
     def _finish(self, output: Any) -> None:
         if (row := self._live.pop(output.request_id, None)) is None:
             return  # aborted
-        self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
+        self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
         try:
-            self._requests.finished(row, *sampled_of(output, row.op))
+            if self._requests.take_part(row, sampled_of(output, row.op)):
+                self._requests.finished(row, row.sampled, row.logprobs)
+            else:
+                self._submit(row)
         except RequestError as error:
             self._requests.fail(row, error)
 
@@ -115,14 +118,18 @@ def end_calls_when_dead(llm: LLM) -> None:
 
 
 def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
-    """Return a row's settings in vLLM's words; what a checkpoint recommends stays out of it. vLLM
-    filters in its own order: temperature, min_p, top_k, top_p."""
+    """Return the settings of a part of a row in vLLM's words, without a checkpoint's own. vLLM
+    filters in its own order: temperature, min_p, top_k, top_p. It masks the end of the turn by
+    min_tokens, and the last token of a stop string, as it tokenizes that, by bad_words."""
     op, sampling = row.op, row.op.sampling
+    stops = [stop for stop in op.stop if stop]
     return SamplingParams(
         **{**asdict(sampling), "top_k": sampling.top_k or -1},  # all else has the same name
         max_tokens=row.max_tokens,
+        min_tokens=op.min_tokens,
+        bad_words=stops if op.min_tokens else None,
         seed=row.seed & MAX_SEED if sampling.temperature else None,
-        stop=[stop for stop in op.stop if stop],
+        stop=[] if op.min_tokens else stops,
         stop_token_ids=sorted(eos_token_ids),
         logprobs=op.logprobs,
         detokenize=any(op.stop),

@@ -14,8 +14,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 
 from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.engines.affinity import Ranks
-from lm_eval_tts.engines.asynchronous import Background, SampledTokens
-from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.asynchronous import Background
+from lm_eval_tts.engines.requests import BatchRow, SampledTokens
 from lm_eval_tts.engines.vllm.engine import REFUSALS, refused, sampled_of, sampling_params
 
 
@@ -42,7 +42,7 @@ class DataParallelLLM:
         self.llm_engine.shutdown()
 
     async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
-        """Sample one row. Raises RequestError if it cannot be served."""
+        """Sample a part of a row. Raises RequestError if it cannot be served."""
         try:
             params = sampling_params(row, eos_token_ids)
             output = await self._generate(row.op.token_ids, params, self.lora_request)

@@ -144,9 +144,10 @@ class RatedStrategy(SampleStrategy):
             pairs = list(zip(scores, classes, strict=True))
             if any(number is not None for _, number in pairs):
                 scores = [math.nan if number is None else score for score, number in pairs]
+        order = untied(scores, candidates)
         if self.weighted:
-            return vote(request, candidates, vote_weights(scores), scores, "choose")
-        return chosen(candidates, pick_best(scores, generator_of(request, "choose")))
+            return vote(request, candidates, vote_weights(scores), order, "choose")
+        return chosen(candidates, pick_best(order, generator_of(request, "choose")))
 
 
 def steps_of(text: str, delimiter: str) -> list[str]:
@@ -166,6 +167,13 @@ def ask_reward(request: Request, steps: Sequence[str]) -> Program[tuple[float, .
     except RequestError:
         return ()
     return result.scores
+
+
+def untied(scores: Sequence[float], candidates: Sequence[Candidate]) -> list[float]:
+    """Return numbers in the order of the scores, and where these tie, of the last step's."""
+    keys = [(s, *c.step_scores[-1:]) for s, c in zip(scores, candidates, strict=True)]
+    order = sorted({key for key in keys if not math.isnan(key[0])})
+    return [math.nan if math.isnan(key[0]) else float(order.index(key)) for key in keys]
 
 
 def generator_of(request: Request, purpose: str) -> Random:

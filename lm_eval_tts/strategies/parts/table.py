@@ -36,20 +36,24 @@ class TableRule:
 
 
 def load_table(path: str | None) -> tuple[TableRule, ...]:
-    """Return the rules of a file, or of the published table. Raises SettingsError."""
-    file = Path(path).expanduser() if path else DEFAULT_TABLE
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(
-            f"table={path!r} cannot be read: {str(error).splitlines()[0]}"
-        ) from error
-    rules = content.get("rules") if isinstance(content, dict) else None
+    """Return the rules of a file, or of a published table by its name. Raises SettingsError."""
+    published = _read(DEFAULT_TABLE)
+    key = "rules" if path is None else path
+    rules = published[key] if key in published else _read(Path(key).expanduser()).get("rules")
     if not isinstance(rules, list) or not rules:
         raise SettingsError(
             f"table={path!r}: it must have a list `rules`, see {DEFAULT_TABLE.name}"
         )
     return tuple(_rule(rule, f"table={path!r}, rule {i}") for i, rule in enumerate(rules, 1))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"table={str(file)!r} cannot be read: {reason}") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _rule(given: Any, where: str) -> TableRule:

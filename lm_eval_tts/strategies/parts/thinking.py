@@ -48,16 +48,22 @@ def open_thinking(request: Request) -> Trace:
 
 
 def note_context(request: Request, trace: Trace, budget: int, room: Room) -> Trace:
-    """Mark a trace whose thinking the context window cut short of its budget."""
+    """Mark a trace whose thinking the context cut short of its budget, or any limit to nothing."""
     ended = bool(trace.num_tokens("thinking")) and not trace.truncated("thinking")
-    cut = request.context_limited and budget > room.thinking and not ended
+    short = request.context_limited or not room.thinking
+    cut = short and budget > room.thinking and not ended
     return replace(trace, out_of_context=True) if cut else trace
 
 
-def think(request: Request, trace: Trace, max_tokens: int) -> Program[Completion]:
-    """Think on, up to `max_tokens` (>= 1), until the model ends its thinking or its turn."""
-    end = request.delimiters.thinking_end
-    return (yield from _generate_until(request, trace, max_tokens, end, (end.strip(),)))
+def think(
+    request: Request, trace: Trace, max_tokens: int, min_tokens: int = 0
+) -> Program[Completion]:
+    """Think on, up to `max_tokens` (>= 1), until the model ends its thinking or its turn.
+
+    min_tokens: those in which neither can come.
+    """
+    stop = (request.delimiters.ending,)
+    return (yield from _generate_until(request, trace, max_tokens, stop, min_tokens))
 
 
 def ending_room(request: Request, end: str) -> int:
@@ -66,16 +72,17 @@ def ending_room(request: Request, end: str) -> int:
 
 
 def _generate_until(
-    request: Request, trace: Trace, max_tokens: int, end: str, stop: tuple[str, ...]
+    request: Request, trace: Trace, max_tokens: int, stop: tuple[str, ...], min_tokens: int = 0
 ) -> Program[Completion]:
-    """Generate up to `max_tokens`; the delimiter `end` may end after them."""
-    ending = ending_room(request, end)
+    """Generate up to `max_tokens`; the first stop string, if it is one, may end after them."""
+    ending = ending_room(request, stop[0])
     completion = yield from generate(
         trace.token_ids,
         max_tokens=max_tokens + ending,
-        stop=stop,
+        stop=tuple(filter(None, stop)),
         sampling=request.sampling,
         logprobs=request.logprobs,
+        min_tokens=min(min_tokens, max_tokens + ending),
     )
     return completion.within(max_tokens, ending)
 
@@ -90,12 +97,12 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
     else:
         trace = _end(request, trace, marks.thinking_end, ended, marks.answer_start)
     answer_end = marks.answer_end.strip()
-    stop = (*((answer_end,) if answer_end else ()), *request.until)
-    completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+    stop = (answer_end, *request.until)
+    completion = yield from _generate_until(request, trace, max_tokens, stop)
     while goes_on(request, trace, completion) and len(completion.sampled_ids) < max_tokens:
         max_tokens -= len(completion.sampled_ids)
         trace = trace.add(as_written(completion, completion.stop), "answer")
-        completion = yield from _generate_until(request, trace, max_tokens, marks.answer_end, stop)
+        completion = yield from _generate_until(request, trace, max_tokens, stop)
     trace = trace.add(completion, "answer")
     return _end(request, trace, marks.answer_end, completion.stop == answer_end)
 

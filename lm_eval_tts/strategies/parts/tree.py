@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.program import GREEDY, Completion, Program, gather, generate
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import aggregate
+from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, ask_reward, steps_of
-from lm_eval_tts.strategies.parts.checks import at_least
+from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.completion import as_written, begin, ends_of, goes_on
 from lm_eval_tts.strategies.parts.thinking import (
     answer,
@@ -59,6 +60,8 @@ class SearchSettings(RatedStrategy):
     """>= 1; a longer step is rated where it stands and goes on in the next iteration."""
     lookahead: int = 0
     """Steps (>= 0) written greedily after a path to rate it with them, and then dropped."""
+    answer_mark: str = ""
+    """A path is complete with the step that has this text in it, such as \\boxed."""
 
     num_samples = 0  # what a search finds are no independent samples
 
@@ -66,6 +69,32 @@ class SearchSettings(RatedStrategy):
         super().__post_init__()
         at_least(self, 1, "num_iterations", "max_step_tokens")
         at_least(self, 0, "lookahead")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamSettings(SearchSettings):
+    """The settings of every beam search."""
+
+    beam_width: int = 4
+    """>= 1; `n` is a multiple of it."""
+    filter_duplicates: bool = True
+    """Of paths that say the same only one is kept; the others' expansions go to those that are."""
+    complete_paths: str = "keep"
+    """Those that are among the best "keep" their place, so that the search gets narrower, or all
+    "leave" the others theirs, so that each iteration writes `n` steps."""
+    candidates: str = "complete"
+    """What competes in the end: every "complete" path, those that were "kept" among the best, or
+    the "first" n of them, with which the search ends."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, 1, "beam_width")
+        one_of(self, "complete_paths", ("keep", "leave"))
+        one_of(self, "candidates", ("complete", "kept", "first"))
+        if (self.complete_paths, self.candidates) == ("leave", "kept"):
+            raise SettingsError(
+                "complete_paths='leave', candidates='kept': paths that leave are never kept"
+            )
 
 
 class SearchStrategy(SearchSettings):
@@ -132,8 +161,10 @@ class Growth:
         left -= len(completion.token_ids)
         cut = more or completion.finish_reason == "length"
         out = cut and left < 1 and room < max_tokens
+        mark, text = self.settings.answer_mark, self.request.decode(completion.token_ids)
+        done = left < 1 or not (closed or cut) or bool(mark and mark in text)
         trace = replace(trace.add(completion, "answer"), out_of_context=out)
-        return Path(trace, done=left < 1 or not (closed or cut), closed=closed)
+        return Path(trace, done, closed)
 
     def _think_step(self, trace: Trace, budget: int, last: bool) -> Program[Path]:
         """Write a step of the thinking, and the answer where the thinking is over with it."""
@@ -150,9 +181,9 @@ class Growth:
         """Write a step of the thinking; it is done if the thinking is over."""
         if left < 1:
             return Path(trace, done=True)
-        limit, end = self._limit(left, last), self.request.delimiters.thinking_end
+        limit, end = self._limit(left, last), self.request.delimiters.ending
         ending = ending_room(self.request, end)
-        completion = yield from self._step(trace, limit + ending, (end.strip(),), last)
+        completion = yield from self._step(trace, limit + ending, (end,), last)
         if completion.stop == self.settings.step_delimiter:
             ending = 0  # the delimiter is part of the thinking
         completion = completion.within(limit, ending)
@@ -188,9 +219,14 @@ def _steps(request: Request, path: Path, delimiter: str) -> list[str]:
     return steps_of(text, delimiter)
 
 
-def best_paths(paths: Iterable[Path], count: int) -> list[Path]:
-    """Return the best-rated paths, the earlier one where two are alike."""
-    return sorted(paths, key=lambda path: -path.rank)[:count]
+def best_paths(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return the best-rated paths as they come: of equal scores by the last step's, then the first.
+
+    A path's least or mean score ties with its siblings' more often than the last one.
+    """
+    ranked = sorted(paths, key=lambda path: (-path.rank, -(path.step_scores or (0.0,))[-1]))
+    best = set(map(id, ranked[:count]))
+    return [path for path in paths if id(path) in best]
 
 
 def distinct_paths(paths: Iterable[Path]) -> list[Path]:

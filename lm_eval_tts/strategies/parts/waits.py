@@ -8,12 +8,14 @@ the engine has room, answers on the way take little longer than the last one alo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
 
 from lm_eval_tts.core.program import Completion, Program, Task, join, spawn
 from lm_eval_tts.core.trace import Request, Trace
+from lm_eval_tts.strategies.base import Strategy
+from lm_eval_tts.strategies.parts.checks import at_least
 from lm_eval_tts.strategies.parts.thinking import Room, answer, ending_room, note_context, think
 
 
@@ -29,29 +31,54 @@ class Round(NamedTuple):
         return self.before.add(self.thought, "thinking")
 
 
+@dataclass(frozen=True, kw_only=True)
+class WaitingStrategy(Strategy):
+    """What the strategies that wait have in common."""
+
+    num_waits: int = 0
+    """Wait at least this often, >= 0."""
+    wait_text: str = "Wait"
+    """Appended instead of the model's ending; where it is empty, the ending is masked once."""
+    min_tokens: int = 0
+    """Where it waits: the end of a round of thinking is not among so many tokens, since it is
+    masked; 1 in s1's fork, in vLLM's words."""
+    max_answer_tokens: int = 512
+    """Room for the answer, >= 1."""
+
+    needs_thinking_end = True
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "num_waits", "min_tokens")
+        at_least(self, 1, "max_answer_tokens")
+
+    @property
+    def masks_thinking_end(self) -> bool:
+        """Where it waits and is asked to, or waits without a text."""
+        return self.num_waits > 0 and (self.min_tokens > 0 or not self.wait_text)
+
+
 class Thinking:
     """A thought up to `max_tokens`, wait texts included, that is told to wait where it ends.
 
-    It waits `num_waits` times and until `min_tokens` were thought. A wait is appended only if at
-    least one token can be thought after it. Where the wait text is empty and the model ends at
-    once, waiting again would change nothing, so thinking ends.
+    It waits as a strategy's settings say, and until `waits_until` tokens were thought; a wait is
+    appended only if at least one token can be thought after it. masking_until: tokens of the
+    thinking among which its end is masked.
     """
 
     def __init__(
         self,
         request: Request,
         start: Trace,
-        *,
         max_tokens: int,
-        min_tokens: int = 0,
-        num_waits: int,
-        wait_text: str,
+        settings: WaitingStrategy,
+        *,
+        waits_until: int = 0,
+        masking_until: int = 0,
     ) -> None:
-        self._request = request
+        self._request, self._max_tokens, self._settings = request, max_tokens, settings
+        self._waits_until, self._masking_until = waits_until, masking_until
         self._start = self._next = start
-        self._max_tokens, self._min_tokens, self._num_waits = max_tokens, min_tokens, num_waits
-        self._wait_text = wait_text
-        self._ending = ending_room(request, request.delimiters.thinking_end)
+        self._ending = ending_room(request, request.delimiters.ending)
         self._rounds: list[Round] = []
 
     @property
@@ -65,20 +92,24 @@ class Thinking:
         Returns the number of tokens of thinking that are settled, that is, where another round
         begins; infinity where there is none.
         """
-        left = self._max_tokens - self._next.num_tokens("thinking")
+        settings, before = self._settings, self._next.num_tokens("thinking")
+        left = self._max_tokens - before
         if left <= 0:
             return inf
-        thought = yield from think(self._request, self._next, left)
+        masked = self._masking_until - before
+        if settings.num_waits:
+            masked = max(masked, settings.min_tokens)
+        if self._rounds and not settings.wait_text:
+            masked = max(masked, 1)  # or it would end as it did
+        thought = yield from think(self._request, self._next, left, masked)
         self._rounds.append(Round(self._next, thought))
-        trace = self.trace
-        num_thought = trace.num_tokens("thinking")
-        wait = self._request.place(self._wait_text, trace)
+        num_thought = self.trace.num_tokens("thinking")
+        wait = self._request.place(settings.wait_text, self.trace)
         full = num_thought + len(wait) >= self._max_tokens
-        enough = len(self._rounds) > self._num_waits and num_thought >= self._min_tokens
-        stuck = not (wait or thought.token_ids)
-        if thought.finish_reason == "length" or full or enough or stuck:
+        enough = len(self._rounds) > settings.num_waits and num_thought >= self._waits_until
+        if thought.finish_reason == "length" or full or enough:
             return inf
-        self._next = trace.force(wait, "thinking")
+        self._next = self.trace.force(wait, "thinking")
         return self._next.num_tokens("thinking")
 
     def trace_at(self, budget: int) -> Trace:

@@ -11,6 +11,7 @@ from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.sampler import Sampler, sample
+from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 
 PROMPTS = [tuple(range(5, 5 + n)) for n in (4, 9, 30)]
@@ -109,3 +110,21 @@ def test_penalties_are_those_of_servers():
     sampler = Sampler()
     ((token, _),) = sampler.sample(logits, [draw])
     assert token == 0  # 1.0, against -2.35, 0.5 and 1.5 - 0.5 - 0.1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_where_endings_are_masked_the_others_are_drawn_in_their_proportions(temperature):
+    logits = torch.tensor([3.0, 1.0, 0.5, 2.5, 1.5, -1.0])
+    ends, stop = [0, 3], bytes([4]).decode()
+    op = Generate((9,), 5, (stop,), Sampling(temperature=temperature), logprobs=0, min_tokens=1)
+    rows = [BatchRow(op, seed, 5, [9]) for seed in range(4000)]
+    known = Requests(ByteTokenizer(), eos_token_ids=ends, max_length=99)
+    sampler, many = Sampler(), logits.expand(len(rows), -1)
+    choices = sampler.sample(many, [Draw.of(row) for row in rows])
+    sampler.draw_again(choices, many, rows, known)
+    allowed = torch.tensor([1, 2, 5])
+    want = logits[allowed].softmax(0) if temperature else torch.tensor([1.0, 0.0, 0.0])
+    have = torch.tensor([[token == a for a in allowed] for token, _ in choices]).float().mean(0)
+    assert torch.allclose(have, want, atol=0.03)
+    token, told = choices[0]
+    assert told.sampled == pytest.approx(float(logits.log_softmax(0)[token]), abs=1e-5)

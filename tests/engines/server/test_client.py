@@ -106,6 +106,28 @@ def test_the_end_of_a_turn_is_told_from_a_stop_string(start, name, dialect):
     assert bytes(stopped[0].token_ids) == b"It is 4."
 
 
+@pytest.mark.parametrize("dialect", [TOKENS, IDS, TEXT, STRICT])
+def test_endings_are_masked_by_a_call_of_its_own_with_a_bias(start, dialect):
+    server = start({TOKENS: "tokens", IDS: "ids", TEXT: "text", STRICT: "strict"}[dialect], "a|b")
+    op = Generate(PROMPT, 5, stop=("|",), min_tokens=2)
+    ((completion,),) = complete_all(engine_of(client(server, dialect=dialect)), [op])
+    first, rest = server.calls
+    assert first["logit_bias"] == {str(EOS): -100, str(ord("|")): -100}
+    assert (first["max_tokens"], rest["max_tokens"]) == (2, 3)
+    assert "logit_bias" not in rest
+    assert bytes(completion.token_ids) == b"a.a"  # the server writes "." where a bias forbids
+    assert completion.stop == "|"
+
+
+@pytest.mark.parametrize(("name", "dialect"), [("tokens", TOKENS), ("text", TEXT)])
+def test_a_server_that_ignores_a_bias_is_found_out(start, name, dialect):
+    server = start(name, "")
+    server.heeds_bias = False
+    op = Generate(PROMPT, 5, stop=("|",), min_tokens=2)
+    (error,) = complete_all(engine_of(client(server, dialect=dialect)), [op])
+    assert "the server ignores logit_bias" in str(error)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_mended_by_another_try_and_changes_nothing(start, fault):
     (want,) = complete_all(ScriptedEngine(eos=False), OPS[:1])

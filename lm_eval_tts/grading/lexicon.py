@@ -1,0 +1,72 @@
+"""What grading knows of words and signs, from `notation.yaml` and `phrases.yaml`."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def read_data(name: str) -> Any:
+    """Return what stands in a data file beside this module."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+NOTATION = read_data("notation.yaml")
+_PHRASES = read_data("phrases.yaml")
+SYNONYMS = {other: word for word, others in _PHRASES["synonyms"].items() for other in others}
+
+
+def words_of(name: str) -> frozenset[str]:
+    """Return a list of words of `notation.yaml`."""
+    return frozenset(NOTATION[name].split())
+
+
+def alternatives(*groups: str) -> str:
+    """Return a pattern of all phrases of some groups, the longest first.
+
+    Words of alphabets end where letters end; Chinese and Japanese have no spaces between words.
+    """
+    every = {str(p) for group in groups for some in _PHRASES[group].values() for p in some}
+    ordered = sorted(every, key=lambda phrase: (-len(phrase), phrase))
+    free = [p for p in ordered if ord(p[0]) > 0x2E00 or not p[0].isalnum()]
+    words = [p for p in ordered if p not in free]
+    bounded = rf"(?<!\w){_branches(words)}(?!\w)" if words else ""
+    return "|".join(filter(None, [bounded, _branches(free)]))
+
+
+def _branches(phrases: list[str]) -> str:
+    """The phrases as a tree of their letters: no search tries a letter twice."""
+    by_first: dict[str, list[str]] = {}
+    for phrase in phrases:
+        by_first.setdefault(phrase[:1], []).append(phrase[1:])
+    ends = by_first.pop("", None)
+    branches = [_letter(first) + _branches(rest) for first, rest in by_first.items()]
+    if len(branches) <= 1 and not ends:
+        return "".join(branches)
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
+
+
+def _letter(letter: str) -> str:
+    return {" ": r"\s+", "'": "['’]"}.get(letter, re.escape(letter))
+
+
+@lru_cache
+def pattern(template: str, flags: int = re.I) -> re.Pattern[str]:
+    """Compile a pattern in which `<group>`, or `<group|group>`, is any phrase of these groups."""
+    filled = re.sub(r"<([a-z|]+)>", lambda m: f"(?:{alternatives(*m[1].split('|'))})", template)
+    return re.compile(filled, flags)
+
+
+def phrases(group: str) -> re.Pattern[str]:
+    """Return the pattern of a group."""
+    return pattern(f"<{group}>")
+
+
+def has(group: str, text: str) -> bool:
+    """Say whether a phrase of a group occurs in a text."""
+    return bool(phrases(group).search(text))
