@@ -1,10 +1,7 @@
 """`lm-eval-tts`: the package's own command.
 
-Each subcommand is one entry in COMMANDS: what it is for, a function that adds its arguments and one
-that runs it and returns an exit code: 0 done, 1 a regression was found, 2 bad input or undecided.
-"""
-
-from __future__ import annotations
+Each subcommand is an entry in COMMANDS: what it is for, a function that adds its arguments and one
+that runs it and returns an exit code: 0 done, 1 a regression, 2 bad input or undecided."""
 
 import argparse
 import os
@@ -49,9 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():
-        command.add_arguments(
-            commands.add_parser(name, help=command.purpose, description=command.purpose)
-        )
+        own = commands.add_parser(name, help=command.purpose, description=command.purpose)
+        command.add_arguments(own)
     return parser
 
 
@@ -74,20 +70,14 @@ def add_results(parser: argparse.ArgumentParser, *, more: bool = True) -> None:
     """Add the results to read and the choice of the metric."""
     if more:
         parser.add_argument("results", nargs="+", help="results_*.json files, or folders of them")
-    parser.add_argument(
-        "--metric", help="what counts as accuracy, as name or name,filter (default: exact_match)"
-    )
+    said = "what counts as accuracy, as name or name,filter (default: exact_match)"
+    parser.add_argument("--metric", help=said)
 
 
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
     """Add what `leaderboard` takes."""
     add_results(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="file, .html, .md, .csv or .json",
-    )
+    parser.add_argument("-o", "--output", type=Path, help="file, .html, .md, .csv or .json")
     parser.add_argument("--title", default="Leaderboard", help="heading of the HTML page")
     parser.add_argument("--no-samples", action="store_true", help="no pages of samples in the HTML")
 
@@ -99,28 +89,21 @@ def run_leaderboard(args: argparse.Namespace) -> int:
     form = check_ending(args.output, ("html", "md", "csv", "json"), default="md")
     loaded = load_runs(args.results, args.metric)
     board = leaderboard.build_leaderboard(require_runs(loaded), loaded.unread)
-    forms = {
-        "md": leaderboard_text.board_markdown,
-        "csv": leaderboard_text.board_csv,
-        "json": leaderboard_text.board_json,
-    }
     with opened(args.output) as out:
         if form == "html":
             leaderboard_html.write_html(board, out, args.title, samples=not args.no_samples)
         else:
-            out.write(forms[form](board))
+            out.write(leaderboard_text.BOARDS[form](board))
     return report(board.notes, args.output, num_bad=len(loaded.unread))
 
 
 def add_curve(parser: argparse.ArgumentParser) -> None:
     """Add what `curve` takes."""
     add_results(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file, .html, .svg, .png (a plot), .md, .csv or .json"
-    )
-    parser.add_argument(
-        "--join", action="store_true", help="one curve of all runs of a benchmark, whatever ran"
-    )
+    endings = "file, .html, .svg, .png (a plot), .md, .csv or .json"
+    parser.add_argument("-o", "--output", type=Path, help=endings)
+    joined = "one curve of all runs of a benchmark, whatever ran"
+    parser.add_argument("--join", action="store_true", help=joined)
 
 
 def run_curve(args: argparse.Namespace) -> int:
@@ -156,7 +139,7 @@ def run_compare(args: argparse.Namespace) -> int:
     form = check_ending(args.output, ("md", "json"), default="md")
     sides = [load_runs([path], args.metric) for path in (args.a, args.b)]
     kept = [keep_largest(require_runs(side)) for side in sides]
-    pairs = compare.match_runs(*(side.runs for side in kept))
+    pairs = compare.match_runs(*(runs for runs, _ in kept))
     comparisons = [compare.compare(a, b) for a, b in pairs]
     with opened(args.output) as out:
         if form == "json":
@@ -164,24 +147,21 @@ def run_compare(args: argparse.Namespace) -> int:
         else:
             out.write("\n".join(map(compare.comparison_markdown, comparisons)))
     unread = [file for side in sides for file in side.unread]
-    notes = [note for side in kept for note in side.notes]
+    notes = [note for _, notes in kept for note in notes]
     return report([*unread, *notes], args.output, num_bad=len(unread))
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
     """Add what `fit` takes."""
     parser.add_argument("results", nargs="+", help="results_*.json files, or folders of them")
-    parser.add_argument(
-        "--baseline",
-        required=True,
-        help="results file of independent samples that tell the difficulty (a *_maj run, say)",
+    samples = "results file of independent samples that tell the difficulty (a *_maj run, say)"
+    parser.add_argument("--baseline", required=True, help=samples)
+    estimates = (
+        "agreement of the baseline's answers, their mean reward, both (the mean of the two), or "
+        "the oracle: its pass@1, which takes the reference"
     )
     parser.add_argument(
-        "--difficulty-by",
-        choices=sorted(ESTIMATES),
-        default="agreement",
-        help="agreement of the baseline's answers, their mean reward, both (the mean of the two), "
-        "or the oracle: its pass@1, which takes the reference",
+        "--difficulty-by", choices=sorted(ESTIMATES), default="agreement", help=estimates
     )
     parser.add_argument("--folds", type=int, default=5, help="of the cross-validation, >= 2")
     parser.add_argument("-o", "--output", type=Path, help="YAML file to write for table=")
@@ -213,10 +193,8 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     parser.add_argument("--baseline", type=Path, required=True, help="JSON file to compare with")
     parser.add_argument("--update", action="store_true", help="write the baseline instead")
-    parser.add_argument(
-        "--margin", action="append", default=[], metavar="NAME=SHARE",
-        help=f"largest accepted loss, or NAME=off (default: {margins}); may be repeated",
-    )  # fmt: skip
+    said = f"largest accepted loss, or NAME=off (default: {margins}); may be repeated"
+    parser.add_argument("--margin", action="append", default=[], metavar="NAME=SHARE", help=said)
     parser.add_argument("--junit", type=Path, help="file for the checks as JUnit XML")
 
 

@@ -25,7 +25,6 @@ from lm_eval_tts.tasks.arith import (
     VALUES,
     Problem,
     Step,
-    check_lines,
     draw_problem,
     draw_step,
 )
@@ -314,6 +313,30 @@ def _endless(row: Callable[[random.Random], dict[str, Any]], rng: random.Random)
 
 # GRPO takes question and answer of "sft".
 ROWS = {"sft": partial(_endless, sft), "steps": steps}
+
+
+def check_lines(problem: Problem, lines: Sequence[str]) -> list[bool]:
+    """Say of each line of a working whether it is right and all before it are. A line that begins
+    with "Wait" starts anew and is right."""
+    checked: list[bool] = []
+    done, right = 0, True
+    for line in lines:
+        if line.startswith("Wait"):
+            done, right = 0, True
+        else:
+            right = right and done < len(problem.steps) and _is_right(problem, done, line)
+            done += 1
+        checked.append(right)
+    return checked
+
+
+def _is_right(problem: Problem, index: int, line: str) -> bool:
+    """Whether a line has the number and the equation of a step, however it tells the step."""
+    step, value = problem.steps[index], problem.values[index]
+    number, equation = line.partition(" ")[0], line.rpartition(" ")[2]
+    return number == f"{index + 1})" and equation in {
+        step.written(value, split=split) for split in (False, True)
+    }
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
     runs = load_runs([folder]).runs
     if stage == "load":
         kept = [read_outcomes(run) for run in runs]
-        assert all(read.outcomes for read in kept)
+        assert all(outcomes for outcomes, _ in kept)
     else:
         board = leaderboard.build_leaderboard(runs)
         if stage == "html":

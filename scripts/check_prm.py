@@ -26,7 +26,7 @@ from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.reward_models.loading import load_reward_model
-from lm_eval_tts.tasks.arith import WORDINGS, Problem, Step, check_lines
+from lm_eval_tts.tasks.arith import WORDINGS, Problem, Step
 
 OPERATORS = {text.split()[0]: operator for operator, texts in WORDINGS.items() for text in texts}
 
@@ -60,7 +60,7 @@ def of_the_policy(paths: Iterable[Path]) -> Iterator[Rated]:
             problem = parse(question)
             for text in {c["text"]: None for c in sample["answered"]["candidates"]}:
                 head, *lines = text.partition("</think>")[0].strip().split("\n")
-                checked: list[bool | None] = list(check_lines(problem, lines))
+                checked: list[bool | None] = list(arith_texts.check_lines(problem, lines))
                 first = checked.index(False) if False in checked else len(checked)
                 right = [*checked[: first + 1], *[None] * len(checked)][: len(checked)]
                 yield Rated(question, [head, *lines], [None, *right])

@@ -1,8 +1,7 @@
 """The small checkpoints that come with the package, by name; README.md is their model card.
 
 `arith-base` is a Llama over bytes, `arith-sft` and `arith-grpo` are LoRA adapters for it, and
-`arith-prm` is a process reward model. All were made by the recipes in `scripts/`.
-"""
+`arith-prm` is a process reward model. All were made by the recipes in `scripts/`."""
 
 from pathlib import Path
 
@@ -12,8 +11,6 @@ NAMES = (*DEFAULTS.values(), "arith-sft")
 
 
 def find_checkpoint(name: str) -> str:
-    """Return the folder of a checkpoint that comes with the package; other names as they are.
-
-    A folder of that name in the working directory wins, as with names of the Hub.
-    """
+    """Return the folder of a checkpoint that comes with the package; other names as they are. A
+    folder of that name in the working directory wins, as with names of the Hub."""
     return str(FOLDER / name) if name in NAMES and not Path(name).exists() else name

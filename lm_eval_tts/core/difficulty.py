@@ -1,10 +1,7 @@
 """How hard a problem is for a policy: pure arithmetic. Imports nothing of this package.
 
 Three bins with fixed bounds on pass@1 (Liu et al. 2025, arXiv:2502.06703), not
-quantiles, so that a bin means the same for every policy.
-"""
-
-from __future__ import annotations
+quantiles, so that a bin means the same for every policy."""
 
 import math
 from collections import Counter
@@ -22,11 +19,9 @@ def bin_of(rate: float) -> str:
 
 
 def agreement(classes: Sequence[int | None]) -> float:
-    """Return which share of the other samples agrees with the most frequent answer, in [0, 1].
-
-    1 if all samples have one answer, 0 if no two have, which a share of all samples could not be.
-    Says how sure the policy is, not whether it is right: no reference is needed.
-    """
+    """Return which share of the other samples agrees with the most frequent answer, in [0, 1]. 1 if
+    all samples have one answer, 0 if no two have, which a share of all samples could not be. Says
+    how sure the policy is, not whether it is right: no reference is needed."""
     if len(classes) < 2:
         raise ValueError("agreement takes at least two samples")
     counts = Counter(number for number in classes if number is not None)

@@ -1,7 +1,5 @@
 """Short digests that tell weights, tokenizers, texts and files apart. Knows no setting."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -13,36 +11,25 @@ from typing import Any
 BLOCK = 1 << 22  # words of 8 bytes that are summed up at once
 _MULTIPLIER = 0x1E3779B97F4A7C15  # spreads the weights of words over all 64 bits
 # Of configs: says where a model came from, not what it computes.
-_PLACES = frozenset(
-    {
-        "transformers_version",
-        "base_model_name_or_path",
-        "name_or_path",
-        "inference_mode",
-        "revision",
-    }
-)
+_OF_PLACES = ("name_or_path", "base_model_name_or_path", "revision")
+_PLACES = frozenset((*_OF_PLACES, "transformers_version", "inference_mode"))
 
 
 def digest(*texts: str) -> str:
     """Return 12 characters that tell texts apart."""
-    return hashlib.blake2b(
-        "\x1f".join(texts).encode("utf-8", "surrogatepass"), digest_size=6
-    ).hexdigest()
+    joined = "\x1f".join(texts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(joined, digest_size=6).hexdigest()
 
 
 def json_key(value: Any, **options: Any) -> str:
     """Return 32 characters that identify a JSON value; options are those of `json.dumps`."""
-    text = json.dumps(value, **options)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(value, **options).encode(), digest_size=16).hexdigest()
 
 
 def weights_digest(model: Any) -> str:
-    """Return a digest of the names, shapes and all bytes of the tensors of a torch module.
-
-    Every byte counts, as one row of an embedding decides tokens too. Tensors are summed up where
-    they are, a GPU's on the GPU; those that are not in memory count by name and shape alone.
-    """
+    """Return a digest of the names, shapes and all bytes of the tensors of a torch module. Every
+    byte counts, as one row of an embedding decides tokens too. Tensors are summed up where they
+    are, a GPU's on the GPU; those that are not in memory count by name and shape alone."""
     state = hashlib.blake2b(digest_size=6)
     for name, tensor in sorted([*model.named_parameters(), *model.named_buffers()]):
         state.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -53,9 +40,7 @@ def weights_digest(model: Any) -> str:
 
 def _checksums(tensor: Any) -> list[int]:
     """Return a sum of each block of a tensor's bytes in which every word has a weight of its own.
-
-    Weights are odd, so that no change of one word leaves a sum modulo 2**64 as it was.
-    """
+    Weights are odd, so that no change of one word leaves a sum modulo 2**64 as it was."""
     import torch
 
     data = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
@@ -67,9 +52,7 @@ def _checksums(tensor: Any) -> list[int]:
 
 def config_digest(model: Any) -> str:
     """Return a digest of what a transformers or PEFT model is built by: scales, norms, rotation.
-
-    Where it was loaded from, and by which version, is left out.
-    """
+    Where it was loaded from, and by which version, is left out."""
     adapters = getattr(model, "peft_config", None) or {}
     configs = [model.config.to_dict(), *(adapters[name].to_dict() for name in sorted(adapters))]
     kept = [{k: v for k, v in c.items() if k not in _PLACES and k[0] != "_"} for c in configs]
@@ -89,10 +72,8 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def files_digest(folder: str | Path) -> str:
-    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere.
-
-    A file that was read before and has the size, time and inode of then is not read again.
-    """
+    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere. A
+    file that was read before and has the size, time and inode of then is not read again."""
     known = _read_known()
     found = {}
     for path in sorted(path for path in Path(folder).iterdir() if path.is_file()):
@@ -134,8 +115,8 @@ def _read_known() -> dict[str, str]:
 
 def _write_known(known: dict[str, str]) -> None:
     path = _known_file()
+    part = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):  # it only saves time
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps(known), encoding="utf-8")
         part.replace(path)

@@ -1,7 +1,5 @@
 """Whether a folder can be written, asked before work is spent on what goes there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -16,10 +14,8 @@ MIN_FREE_BYTES = 64 * 2**20
 
 def check_writable(name: str, folder: str | Path) -> None:
     """Make a folder and write to it.
-
     name: the setting that gave it. Raises SettingsError where that cannot be done, or where less
-    than 64 MiB are free.
-    """
+    than 64 MiB are free."""
     path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -40,9 +36,7 @@ def check_writable(name: str, folder: str | Path) -> None:
 
 def refuse_links(name: str, paths: Iterable[Path]) -> None:
     """Raise SettingsError where a file that is to be written is a link or a folder.
-
-    name: the setting that gave their folder.
-    """
+    name: the setting that gave their folder."""
     for path in paths:
         if path.is_symlink() or path.is_dir():
             kind = "a link" if path.is_symlink() else "a folder"

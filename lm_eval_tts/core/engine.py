@@ -1,8 +1,7 @@
 """The protocol between the scheduler and whatever continues token sequences.
 
 An engine gets token ids and gives token ids. It finds shared prefixes by itself: *continue* is the
-same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice.
-"""
+same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -54,6 +53,23 @@ class Engine(Protocol):
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
+
+
+class EngineWrapper:
+    """What engines around another engine have in common: its limits."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def max_length(self) -> int:
+        """Context window in tokens."""
+        return self._engine.max_length
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences worth having under way at once."""
+        return self._engine.max_num_seqs
 
 
 def check_fits(op: Generate, max_length: int) -> None:

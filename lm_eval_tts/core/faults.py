@@ -1,7 +1,5 @@
 """What becomes of an error that is not ours: the failure of one request, or the end of a device."""
 
-from __future__ import annotations
-
 import re
 
 from lm_eval_tts.errors import RequestError

@@ -1,9 +1,6 @@
 """What a problem is known by: in a benchmark, in a recording, and in the samples file of a run.
 
-A document is what a task makes of a problem; a row is what a samples file has of one document.
-"""
-
-from __future__ import annotations
+A document is what a task makes of a problem; a row is what a samples file has of one document."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -42,10 +39,8 @@ def problem_of(doc: Any, prompt: str = "") -> str:
 
 
 def seed_key(doc: Any, prompt: str) -> str:
-    """Return what seeds a document: its text and its id, not its place in a run.
-
-    So a problem samples the same with --limit, --samples, or on another rank.
-    """
+    """Return what seeds a document: its text and its id, not its place in a run. So a problem
+    samples the same with --limit, --samples, or on another rank."""
     return f"{prompt}\x1f{doc.get('id', '') if isinstance(doc, dict) else ''}"
 
 
@@ -57,9 +52,7 @@ def recording_keys(question: str | None, doc_id: str | None) -> list[str]:
 
 def document_key(row: Mapping[str, Any]) -> str:
     """Return what is equal where question, options and answer are: lm-eval's hash of a document.
-
-    Before 0.4.4 rows have no hash; then it is the number and the answer.
-    """
+    Before 0.4.4 rows have no hash; then it is the number and the answer."""
     if isinstance(row.get("doc_hash"), str):
         return str(row["doc_hash"])[:16]
     return f"{row.get('doc_id')}:{text_hash(str(row.get('target')))[:8]}"

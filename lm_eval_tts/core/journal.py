@@ -7,8 +7,7 @@ The first record tells the run; one of another run is refused. A record is in th
 result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
 last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
 record is. Every rank reads all files, so a run may continue with another number of ranks. Links
-are not followed to write. Knows nothing of engines or of what is stored.
-"""
+are not followed to write. Knows nothing of engines or of what is stored."""
 
 from __future__ import annotations
 
@@ -20,16 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core import records
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
-from lm_eval_tts.core.records import (
-    BROKEN,
-    content_of,
-    is_whole,
-    lines_of,
-    looks_damaged,
-    make_record,
-    record_key,
-)
+from lm_eval_tts.core.records import BROKEN, content_of, is_whole, make_record, record_key
 from lm_eval_tts.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -51,11 +43,9 @@ class Journal:
 
     def __init__(self, folder: str | Path, run: Facts, rank: int = 0) -> None:
         """Open the folder's journal, or begin one.
-
-        run: what makes results of two runs differ; names and values are shown to the user.
-        Raises SettingsError where the folder cannot be written, another process writes it, or it
-        is the journal of another run.
-        """
+        run: what makes results of two runs differ; names and values are shown to the user. Raises
+        SettingsError where the folder cannot be written, another process writes it, or it is the
+        journal of another run."""
         self.folder = Path(folder).expanduser()
         check_writable("journal", self.folder)
         self._run = dict(run)
@@ -79,9 +69,8 @@ class Journal:
         self._end = self._path.stat().st_size
         self._synced = time.monotonic()
         if rank == 0:
-            logger.info(
-                "journal %s: %d finished results taken over", self.folder, len(self._places)
-            )
+            count = len(self._places)
+            logger.info("journal %s: %d finished results taken over", self.folder, count)
 
     def __enter__(self) -> Journal:
         return self
@@ -113,10 +102,8 @@ class Journal:
         self._places.pop(key, None)
 
     def add(self, key: str, result: Any) -> bool:
-        """Append a result, anything that JSON can tell; False if the key has one, which stays.
-
-        A full disk is no error: what cannot be written is kept, and tried again with the next.
-        """
+        """Append a result, anything that JSON can tell; False if the key has one, which stays. A
+        full disk is no error: what cannot be written is kept, and tried again with the next."""
         if key in self._places or key in self._unwritten:
             return False
         self._unwritten[key] = make_record(key, result)
@@ -125,17 +112,13 @@ class Journal:
 
     def check_task(self, task: str, settings: Facts, documents: Facts) -> None:
         """Note what a task was asked for, or compare with what was noted.
-
-        documents: a digest of each prompt, by document; new ones may join.
-        Raises SettingsError for other settings, or another prompt of a document.
-        """
+        documents: a digest of each prompt, by document; new ones may join. Raises SettingsError for
+        other settings, or another prompt of a document."""
         known = self._tasks.get(task, {"settings": settings, "documents": {}})
         if known["settings"] != settings:
             raise self._refusal(f"task {task}", known["settings"], settings)
         seen = known["documents"]
-        if other := [
-            name for name in documents if seen.get(name, documents[name]) != documents[name]
-        ]:
+        if other := [name for name, now in documents.items() if seen.get(name, now) != now]:
             raise SettingsError(
                 f"journal={str(self.folder)!r} is of another version of task {task}: the prompt of "
                 f"document {other[0]} was another one; name a new folder by journal="
@@ -163,7 +146,7 @@ class Journal:
         if self._path.exists() and self._path.stat().st_size:
             if self._has_head(self._path):
                 return
-            if not looks_damaged(self._path):
+            if not records.looks_damaged(self._path):
                 raise SettingsError(
                     f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
                     "package: name another folder"
@@ -192,16 +175,16 @@ class Journal:
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
         try:
-            if not self._has_head(path):
+            if self._has_head(path):
+                self._take_all(path)
+            else:
                 logger.warning("%s: its head is damaged, it is left out", path)
-                return
-            self._take_all(path)
         except OSError as error:
             logger.warning("%s is left out: %s", path, error.strerror or error)
 
     def _take_all(self, path: Path) -> None:
         end, damaged, torn = 0, 0, 0
-        for offset, line in lines_of(path):
+        for offset, line in records.lines_of(path):
             if not self._take(path, offset, line):
                 torn += 1
                 continue
@@ -219,18 +202,15 @@ class Journal:
         try:
             key = record_key(line)
             if key == TASK:
-                self._join_task(content_of(line))
+                noted = content_of(line)
+                first = {"settings": noted["settings"], "documents": {}}
+                known = self._tasks.setdefault(noted["task"], first)
+                known["documents"].update(noted["documents"])
         except BROKEN:
             return False
         if key not in (RUN, TASK):
             self._places.setdefault(key, _Place(path, offset, len(line)))
         return True
-
-    def _join_task(self, noted: dict[str, Any]) -> None:
-        known = self._tasks.setdefault(
-            noted["task"], {"settings": noted["settings"], "documents": {}}
-        )
-        known["documents"].update(noted["documents"])
 
     def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]

@@ -1,10 +1,7 @@
 """Where in the text of a response its thinking ends, and what of it is the answer.
 
 start, end: the strings around the thinking, "" for none. A response that the chat template has
-opened begins with `start`. Imports nothing of this package.
-"""
-
-from __future__ import annotations
+opened begins with `start`. Imports nothing of this package."""
 
 import re
 from collections.abc import Sequence
@@ -28,11 +25,9 @@ def in_thinking(text: str, start: str, end: str) -> bool:
 
 
 def after_thinking(text: str, start: str, end: str, *, cut: bool = False) -> str:
-    """Return what follows the thinking, without the blank before it.
-
-    Nothing where a thought does not end. cut: the text ends at a limit, which is told where the
-    start of a thought has no mark: then a text without `end` is a thought, else an answer.
-    """
+    """Return what follows the thinking, without the blank before it. Nothing where a thought does
+    not end. cut: the text ends at a limit, which is told where the start of a thought has no mark:
+    then a text without `end` is a thought, else an answer."""
     if not end:
         return text
     _, closed, rest = text.rpartition(end)
@@ -46,10 +41,8 @@ def answer_in(
     text: str, tags: tuple[str, str, str, str], until: Sequence[str] = (), *, cut: bool = False
 ) -> str:
     """Return the part of a response that a task's grader is to see.
-
     tags: the strings around thinking and answer, stripped; the answer's own are left out. until:
-    the task's stop strings, which end an answer and no thought. cut: see `after_thinking`.
-    """
+    the task's stop strings, which end an answer and no thought. cut: see `after_thinking`."""
     start, end, answer_start, answer_end = tags
     rest = after_thinking(text, opening_of(start, end), end, cut=cut)
     if answer_start and answer_start in rest:

@@ -23,25 +23,18 @@ FinishReason = Literal["stop", "length", "eos"]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn; the defaults are greedy decoding.
+    """How tokens are drawn; the defaults are greedy decoding. Applied in the order of transformers:
+    penalty, temperature, top_k, top_p, min_p."""
 
-    Applied in the order of transformers: penalty, temperature, top_k, top_p, min_p.
-    """
-
-    temperature: float = 0.0
-    """0 is greedy, otherwise > 0."""
-    top_p: float = 1.0
-    """In (0, 1]; 1 is off."""
-    top_k: int = 0
-    """0 is off."""
-    min_p: float = 0.0
-    """In [0, 1]; 0 is off."""
-    repetition_penalty: float = 1.0
-    """> 0; 1 is off (Keskar et al. 2019, CTRL)."""
+    temperature: float = 0.0  # 0 is greedy, otherwise > 0
+    top_p: float = 1.0  # in (0, 1]; 1 is off
+    top_k: int = 0  # 0 is off
+    min_p: float = 0.0  # in [0, 1]; 0 is off
+    repetition_penalty: float = 1.0  # > 0; 1 is off (Keskar et al. 2019, CTRL).
+    # In [-2, 2]; taken off a token's logit for each time that the op has sampled it; 0 is off.
     frequency_penalty: float = 0.0
-    """In [-2, 2]; taken off a token's logit for each time that the op has sampled it; 0 is off."""
+    # In [-2, 2]; taken off once if the op has sampled it at all; 0 is off.
     presence_penalty: float = 0.0
-    """In [-2, 2]; taken off once if the op has sampled it at all; 0 is off."""
 
 
 GREEDY = Sampling()
@@ -51,47 +44,37 @@ GREEDY = Sampling()
 class Generate:
     """Continue a text until a stop string, the end of the turn, or a number of tokens."""
 
-    token_ids: TokenIds
-    """Prompt and response so far."""
-    max_tokens: int
-    """>= 1."""
+    token_ids: TokenIds  # prompt and response so far
+    max_tokens: int  # >= 1
     stop: tuple[str, ...] = ()
     sampling: Sampling = GREEDY
-    n: int = 1
-    """Samples; number k draws from the op's seed plus k, so n samples equal n requests."""
+    n: int = 1  # Samples; number k draws from the op's seed plus k, so n samples equal n requests
+    # Asks for the sampled token's log-probability and those of this many likeliest tokens (>= 0);
+    # None asks for nothing.
     logprobs: int | None = None
-    """Asks for the sampled token's log-probability and those of this many likeliest tokens (>= 0);
-    None asks for nothing."""
+    # Among so many tokens sampled first, <= max_tokens, the turn does not end and no stop string
+    # begins: the token that would end the one or complete the other is masked.
     min_tokens: int = 0
-    """Among so many tokens sampled first, <= max_tokens, the turn does not end and no stop string
-    begins: the token that would end the one or complete the other is masked."""
 
 
 class TokenLogprob(NamedTuple):
     """How sure the model was of a token: natural logarithms, before temperature and filters."""
 
-    sampled: float
-    """Of the token itself."""
-    top: tuple[float, ...] = ()
-    """Of the likeliest tokens, largest first."""
-    mean: float = nan
-    """Over the whole vocabulary; NaN where an engine does not report it."""
+    sampled: float  # of the token itself
+    top: tuple[float, ...] = ()  # of the likeliest tokens, largest first
+    mean: float = nan  # over the whole vocabulary; NaN where an engine does not report it
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What an engine made of a `Generate`."""
 
-    token_ids: TokenIds
-    """The text before the stop string or the end of the turn, cut exactly there."""
+    token_ids: TokenIds  # the text before the stop string or the end of the turn, cut exactly there
+    # Everything the model sampled, with the tokens of the ending; this is the cost.
     sampled_ids: TokenIds
-    """Everything the model sampled, with the tokens of the ending; this is the cost."""
-    finish_reason: FinishReason
-    """"stop" (a stop string), "eos" (end of turn) or "length"."""
-    stop: str | None = None
-    """The stop string that ended it."""
-    logprobs: tuple[TokenLogprob, ...] = ()
-    """One for each of `sampled_ids`, if they were asked for."""
+    finish_reason: FinishReason  # "stop" (a stop string), "eos" (end of turn) or "length"
+    stop: str | None = None  # the stop string that ended it
+    logprobs: tuple[TokenLogprob, ...] = ()  # one for each of `sampled_ids`, if they were asked for
 
     @property
     def ending(self) -> TokenIds:
@@ -102,11 +85,9 @@ class Completion:
 
     def within(self, max_tokens: int, ending: int) -> Completion:
         """Return what a limit of `max_tokens` leaves of it, ending not counted.
-
         ending: tokens that the ending may take after the limit, so that a closing tag which the
-        model has begun is seen to its end and not left as half a tag. A limit within a limit is
-        the smaller limit alone.
-        """
+        model has begun is seen to its end and not left as half a tag. A limit within a limit is the
+        smaller limit alone."""
         fits = len(self.token_ids) <= max_tokens and len(self.sampled_ids) <= max_tokens + ending
         if fits and self.finish_reason != "length":
             return self
@@ -130,11 +111,9 @@ class Task(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Wait for tasks; the result is the list of their values, in order.
-
-    Where one fails, all that this program has spawned end, and the error is thrown here. Tasks
-    that are not waited for end with the program.
-    """
+    """Wait for tasks; the result is the list of their values, in order. Where one fails, all that
+    this program has spawned end, and the error is thrown here. Tasks that are not waited for end
+    with the program."""
 
     tasks: tuple[Task[Any], ...]
 
@@ -143,20 +122,19 @@ class Join:
 class Score:
     """Ask the reward model about a response; the result is a `StepScores`."""
 
-    question: str
-    """What the response answers."""
+    question: str  # what the response answers
+    # The response's texts from the first step on, none of them empty, at least one.
     steps: tuple[str, ...]
-    """The response's texts from the first step on, none of them empty, at least one."""
 
 
 class StepScores(NamedTuple):
     """What a reward model says of a response."""
 
+    # One a step, each in [0, 1], of a process reward model; one in all, of any size, of an outcome
+    # reward model.
     scores: tuple[float, ...]
-    """One a step, each in [0, 1], of a process reward model; one in all, of any size, of an outcome
-    reward model."""
+    # Of question and steps as the model is shown them, whether or not it has read some before.
     num_tokens: int
-    """Of question and steps as the model is shown them, whether or not it has read some before."""
 
 
 Op = Generate | Spawn | Join | Score

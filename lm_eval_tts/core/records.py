@@ -1,7 +1,5 @@
 """Records of a journal: one line each, `<crc32> <key> <JSON, deflated, in base64>`."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -17,29 +17,24 @@ PRECISION = 4
 
 class Spent(NamedTuple):
     """What scores cost: seconds of wall-clock time, and tokens that the model read for them.
-
     A prefix that was read before is not read again, so the tokens read are fewer than those of the
-    texts (`StepScores.num_tokens`), and like the time they depend on what else was asked, and when.
-    """
+    texts (`StepScores.num_tokens`); like the time, they depend on what else was asked, and when."""
 
     seconds: float = 0.0
     num_tokens: float = 0
 
     def plus(self, *others: Spent) -> Spent:
         """Return the sum."""
-        seconds, num_tokens = zip(self, *others, strict=True)
-        return Spent(sum(seconds), sum(num_tokens))
+        return Spent(*map(sum, zip(self, *others, strict=True)))
 
 
 class RewardModel(Protocol):
     """Answers `Score` ops; a model with weights and a Python function do it alike."""
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
-        """Return the scores of each item, in order.
-
-        An item that cannot be scored (too long, no text) is a RequestError in its place; the
-        others are not touched by it. Scores do not depend on what else is scored, now or before.
-        """
+        """Return the scores of each item, in order. An item that cannot be scored (too long, no
+        text) is a RequestError in its place; the others are not touched by it. Scores do not depend
+        on what else is scored, now or before."""
 
 
 class LoadedRewardModel(RewardModel, Protocol):

@@ -3,8 +3,7 @@
 There are no rounds, so a straggler delays only itself. Programs are started when the engine has
 room, so a run of any size holds only the unfinished ones in memory. Scores are asked for together,
 over all programs, whenever the engine could take more work. Knows the ops and the protocols of
-engine and reward model; nothing of strategies, tokens or text.
-"""
+engine and reward model; nothing of strategies, tokens or text."""
 
 from __future__ import annotations
 
@@ -24,23 +23,17 @@ from lm_eval_tts.errors import RequestError, SettingsError
 
 @dataclass(slots=True)
 class Cost:
-    """What a program spent, counted so that nothing depends on what runs beside it.
-
-    The reward model's time does, and so does what it need not read again: it counts these itself.
-    """
+    """What a program spent, counted so that nothing depends on what runs beside it. The reward
+    model's time does, and so does what it need not read again: it counts these itself."""
 
     num_engine_calls: int = 0
+    # Tokens sent to the engine, whether or not it had some of them cached.
     num_prompt_tokens: int = 0
-    """Tokens sent to the engine, whether or not it had some of them cached."""
     num_sampled_tokens: int = 0
-    num_scores: int = 0
-    """Responses that the reward model was asked about."""
-    num_scorer_tokens: int = 0
-    """Tokens of their texts."""
-    num_unrated: int = 0
-    """Responses that it could not rate."""
-    unrated: str = ""
-    """Why it could not, for the first of them."""
+    num_scores: int = 0  # responses that the reward model was asked about
+    num_scorer_tokens: int = 0  # tokens of their texts
+    num_unrated: int = 0  # responses that it could not rate
+    unrated: str = ""  # why it could not, for the first of them
 
     def count_rating(self, result: StepScores | RequestError) -> None:
         """Count what the reward model said of a response."""
@@ -57,18 +50,15 @@ class Job(Generic[T]):
     """A program to run."""
 
     program: Program[T]
-    seed: int
-    """Fixes everything it samples, whatever runs beside it."""
+    seed: int  # fixes everything it samples, whatever runs beside it
 
 
 @dataclass(frozen=True, slots=True)
 class Result(Generic[T]):
     """What became of a program."""
 
-    job: int
-    """The number of its job, in the order they were given."""
-    value: T | RequestError
-    """What it returned, or the error that ended it."""
+    job: int  # the number of its job, in the order they were given
+    value: T | RequestError  # what it returned, or the error that ended it
     cost: Cost
 
 
@@ -85,21 +75,17 @@ class _Frame:
     program: Program[Any]
     seed: int
     cost: Cost
-    deliver: Callable[[Any], None]
-    """Takes its value."""
+    deliver: Callable[[Any], None]  # takes its value
     num_ops: int = 0
-    request_id: int | None = None
-    """Of what the engine is doing for it."""
+    request_id: int | None = None  # of what the engine is doing for it
     cancelled: bool = False
     num_spawned: int = 0
+    # The number of the first child since its last op, from which seeds are counted.
     siblings_from: int = 0
-    """The number of the first child since its last op, from which seeds are counted."""
+    # What it has spawned and is under way, by number.
     children: dict[int, _Frame] = field(default_factory=dict)
-    """What it has spawned and is under way, by number."""
-    values: dict[int, Any] = field(default_factory=dict)
-    """Of the children that ended."""
-    joining: tuple[int, ...] | None = None
-    """The numbers that it waits for, if it does."""
+    values: dict[int, Any] = field(default_factory=dict)  # of the children that ended
+    joining: tuple[int, ...] | None = None  # the numbers that it waits for, if it does
 
 
 class _Scheduler:
@@ -107,12 +93,12 @@ class _Scheduler:
         self._engine = engine
         self._reward_model = reward_model
         self._waiting: dict[int, _Frame] = {}
-        self._unscored: list[tuple[_Frame, Score]] = []
+        self.unscored: list[tuple[_Frame, Score]] = []  # what waits for the reward model
         self._ready: deque[Callable[[], None]] = deque()
         self._next_id = 0
 
     def start(self, frame: _Frame) -> None:
-        self._ready.append(lambda: self._resume(frame, None))
+        self._resume_later(frame, None)
         self._drain()
 
     def step(self) -> None:
@@ -126,8 +112,8 @@ class _Scheduler:
 
     def score(self) -> None:
         """Ask the reward model about all responses that wait for it, in one call."""
-        asked, self._unscored = self._unscored, []
-        asked = [(frame, op) for frame, op in asked if not frame.cancelled]
+        asked = [(frame, op) for frame, op in self.unscored if not frame.cancelled]
+        self.unscored = []
         if not asked or self._reward_model is None:
             return
         results = map(settled, self._reward_model.score([op for _, op in asked]))
@@ -135,11 +121,6 @@ class _Scheduler:
             frame.cost.count_rating(result)
             self._resume_later(frame, result)
         self._drain()
-
-    @property
-    def num_unscored(self) -> int:
-        """Responses that wait for the reward model."""
-        return len(self._unscored)
 
     def _drain(self) -> None:
         """Run what is ready in a loop, not by recursion: programs may nest deeply."""
@@ -153,10 +134,8 @@ class _Scheduler:
         if frame.cancelled:
             return
         try:
-            if isinstance(value, RequestError):
-                op = frame.program.throw(value)
-            else:
-                op = frame.program.send(value)
+            failed = isinstance(value, RequestError)
+            op = frame.program.throw(value) if failed else frame.program.send(value)
         except StopIteration as stop:
             self._end(frame, stop.value)
         except SettingsError:  # of no document, but of all
@@ -180,15 +159,12 @@ class _Scheduler:
         if isinstance(op, Join):
             frame.joining = tuple(task.number for task in op.tasks)
             self._join(frame)
-        elif isinstance(op, Score):
-            self._score(frame, op)
-        else:
+        elif not isinstance(op, Score):
             self._generate(frame, op, seed)
-
-    def _score(self, frame: _Frame, op: Score) -> None:
-        if self._reward_model is None:
+        elif self._reward_model is None:
             raise SettingsError("the strategy asks for scores: set reward_model= to a checkpoint")
-        self._unscored.append((frame, op))
+        else:
+            self.unscored.append((frame, op))
 
     def _generate(self, frame: _Frame, op: Generate, seed: int) -> None:
         request_id = self._next_id
@@ -204,17 +180,14 @@ class _Scheduler:
         self._waiting[request_id] = frame
 
     def _spawn(self, frame: _Frame, op: Spawn, seed: int) -> None:
-        tasks: list[Task[Any]] = []
-        for program in op.programs:
-            number = frame.num_spawned
-            frame.num_spawned += 1
+        numbers = range(frame.num_spawned, frame.num_spawned + len(op.programs))
+        frame.num_spawned = numbers.stop
+        for number, program in zip(numbers, op.programs, strict=True):
             deliver = partial(self._deliver, frame, number)
             child_seed = derive_seed(seed, number - frame.siblings_from)
-            child = _Frame(program, child_seed, frame.cost, deliver)
-            frame.children[number] = child
-            self._resume_later(child, None)
-            tasks.append(Task(number))
-        self._resume_later(frame, tasks)
+            frame.children[number] = _Frame(program, child_seed, frame.cost, deliver)
+            self._resume_later(frame.children[number], None)
+        self._resume_later(frame, list(map(Task, numbers)))
 
     def _deliver(self, frame: _Frame, number: int, value: Any) -> None:
         """Keep what a child has returned for the join that asks for it."""
@@ -250,21 +223,18 @@ def run(
     jobs: Iterable[Job[T]], engine: Engine, reward_model: RewardModel | None = None
 ) -> Iterator[Result[T]]:
     """Run programs over an engine and yield their results as they finish.
-
     reward_model: answers Score ops. Nothing is gained by asking it while the engine has all the
-    work it can take, so scores wait for that and go in larger batches.
-
-    A program whose request cannot be served may catch the RequestError where it yielded the op;
-    if it does not, the error is its result and the others go on. Whatever else a program raises
-    ends it alike, but a SettingsError, which is raised here.
-    """
+    work it can take, so scores wait for that and go in larger batches. A program whose request
+    cannot be served may catch the RequestError where it yielded the op; if it does not, the error
+    is its result and the others go on. Whatever else a program raises ends it alike, but a
+    SettingsError, which is raised here."""
     scheduler = _Scheduler(engine, reward_model)
     finished: deque[Result[T]] = deque()
     waiting = enumerate(jobs)
     num_running = 0
     while True:
         while engine.num_unfinished < engine.max_num_seqs:
-            if scheduler.num_unscored:
+            if scheduler.unscored:
                 scheduler.score()
             elif (numbered := next(waiting, None)) is not None:
                 scheduler.start(_root(*numbered, finished))
@@ -282,8 +252,5 @@ def run(
 
 def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
     cost = Cost()
-
-    def deliver(value: Any) -> None:
-        finished.append(Result(number, value, cost))
-
-    return _Frame(job.program, job.seed, cost, deliver)
+    end = partial(Result, number, cost=cost)
+    return _Frame(job.program, job.seed, cost, lambda value: finished.append(end(value)))

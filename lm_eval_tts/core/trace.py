@@ -1,7 +1,6 @@
 """What a strategy starts from and what it builds: a request, and the trace of its response.
 
-Everything here is in token ids. Knows no engine, no tokenizer and no reference answer.
-"""
+Everything here is in token ids. Knows no engine, no tokenizer and no reference answer."""
 
 from __future__ import annotations
 
@@ -23,21 +22,18 @@ Phase = Literal["thinking", "answer", "tag"]
 
 @dataclass(frozen=True, slots=True)
 class Delimiters:
-    """The strings around thinking and answer; an empty string means there is none.
-
-    They may span several tokens. White space around `thinking_end` and `answer_end` is written
-    when the string is forced and ignored when the model's text is searched for it.
-    """
+    """The strings around thinking and answer; an empty string means there is none. They may span
+    several tokens. White space around `thinking_end` and `answer_end` is written when the string is
+    forced and ignored when the model's text is searched for it."""
 
     thinking_start: str = ""
     thinking_end: str = ""
     answer_start: str = ""
     answer_end: str = ""
+    # Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
+    # breaks that it begins with are left out as far as the thought ends with them.
     cut_text: str = ""
-    """Written instead of `thinking_end` and `answer_start` where the budget cuts a thought; line
-    breaks that it begins with are left out as far as the thought ends with them."""
-    until_thinking: str = ""
-    """What ends a thought that is forced, where less than `thinking_end` does."""
+    until_thinking: str = ""  # what ends a forced thought, where less than `thinking_end` does
 
     @property
     def ending(self) -> str:
@@ -47,12 +43,8 @@ class Delimiters:
     @property
     def tags(self) -> tuple[str, str, str, str]:
         """All four without white space around them, in the order of the fields."""
-        return (
-            self.thinking_start.strip(),
-            self.thinking_end.strip(),
-            self.answer_start.strip(),
-            self.answer_end.strip(),
-        )
+        start, end = self.thinking_start.strip(), self.thinking_end.strip()
+        return start, end, self.answer_start.strip(), self.answer_end.strip()
 
 
 def equal_texts(texts: Sequence[str]) -> list[int | None]:
@@ -66,37 +58,29 @@ class Request:
     """What a strategy starts from."""
 
     prompt: TokenIds
-    max_tokens: int
-    """Room for the response, whatever is in it."""
+    max_tokens: int  # room for the response, whatever is in it
+    # Text to ids as it stands in the middle of a sequence (no bos).
     encode: Callable[[str], TokenIds]
-    """Text to ids as it stands in the middle of a sequence (no bos)."""
-    decode: Callable[[TokenIds], str]
-    """The way back."""
-    question: str = ""
-    """The text of what is asked, for a reward model."""
+    decode: Callable[[TokenIds], str]  # the way back
+    question: str = ""  # the text of what is asked, for a reward model
     delimiters: Delimiters = Delimiters()
     sampling: Sampling = GREEDY
-    until: tuple[str, ...] = ()
-    """Stop strings of the answer."""
+    until: tuple[str, ...] = ()  # stop strings of the answer
+    # The room is what the context window leaves, not what the user asked for.
     context_limited: bool = False
-    """The room is what the context window leaves, not what the user asked for."""
-    thinking_opened: bool = False
-    """The chat template has already written `thinking_start`."""
-    logprobs: int | None = None
-    """As in `Generate`, for all that is sampled."""
-    seed: int = 0
-    """For what a strategy draws by itself."""
+    thinking_opened: bool = False  # the chat template has already written `thinking_start`
+    logprobs: int | None = None  # as in `Generate`, for all that is sampled
+    seed: int = 0  # for what a strategy draws by itself
+    # Response texts to classes of equal answers, None where a text has no answer; it knows how
+    # answers are read and compared, and nothing of the reference.
     classify: Callable[[Sequence[str]], Sequence[int | None]] = equal_texts
-    """Response texts to classes of equal answers, None where a text has no answer; it knows how
-    answers are read and compared, and nothing of the reference."""
-    problem: str = ""
-    """What the problem is known by in results files."""
+    problem: str = ""  # what the problem is known by in results files
+    # Parameters of the model in billions; None where it is not known.
     policy_size: float | None = None
-    """Parameters of the model in billions; None where it is not known."""
+    # Ids that the model chooses among; None where it is not known.
     vocabulary_size: int | None = None
-    """Ids that the model chooses among; None where it is not known."""
+    # Text to ids as it stands after these ids; None where that makes no difference.
     encode_after: Callable[[TokenIds, str], TokenIds] | None = None
-    """Text to ids as it stands after these ids; None where that makes no difference."""
 
     def place(self, text: str, trace: Trace) -> TokenIds:
         """Return the ids of a text at the end of a trace."""
@@ -111,14 +95,11 @@ class Segment:
 
     token_ids: TokenIds
     phase: Phase
-    finish_reason: FinishReason | None = None
-    """Of what was sampled; None of what was forced."""
-    forced: bool = False
-    """The strategy put it in."""
+    finish_reason: FinishReason | None = None  # of what was sampled; None of what was forced
+    forced: bool = False  # the strategy put it in
+    # Of the tokens that were sampled for it, if they were asked for.
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Of the tokens that were sampled for it, if they were asked for."""
-    ending: TokenIds = ()
-    """What was sampled after it of the stop string that ended it."""
+    ending: TokenIds = ()  # what was sampled after it of the stop string that ended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +108,13 @@ class Trace:
 
     prompt: TokenIds
     segments: tuple[Segment, ...] = ()
+    # The context window ended before the budget that was asked for, or left no room to think.
     out_of_context: bool = False
-    """The context window ended before the budget that was asked for, or left no room to think."""
-    tries: int = 1
-    """Completions of thinking that were sampled for this trace (rejection sampling)."""
+    tries: int = 1  # completions of thinking that were sampled for this trace (rejection sampling)
+    # (label, trace) for each point of an anytime run, smallest budget first.
     points: tuple[tuple[str, Trace], ...] = ()
-    """(label, trace) for each point of an anytime run, smallest budget first."""
+    # What it was chosen from, itself among them; none where there was no choice.
     candidates: tuple[Candidate, ...] = ()
-    """What it was chosen from, itself among them; none where there was no choice."""
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
@@ -150,11 +130,8 @@ class Trace:
         return self._append(Segment(token_ids, "tag", forced=not sampled))
 
     def _append(self, segment: Segment) -> Trace:
-        return (
-            replace(self, segments=(*self.segments, segment))
-            if segment.token_ids or segment.finish_reason or segment.phase == "thinking"
-            else self
-        )
+        empty = not (segment.token_ids or segment.finish_reason or segment.phase == "thinking")
+        return self if empty else replace(self, segments=(*self.segments, segment))
 
     @property
     def response_ids(self) -> TokenIds:
@@ -169,10 +146,9 @@ class Trace:
     def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
         """Count response tokens, of one phase and of forced or sampled ones if given."""
         return sum(
-            len(segment.token_ids)
-            for segment in self.segments
-            if (phase is None or segment.phase == phase)
-            and (forced is None or segment.forced == forced)
+            len(s.token_ids)
+            for s in self.segments
+            if phase in (None, s.phase) and forced in (None, s.forced)
         )
 
     @property
@@ -200,7 +176,6 @@ class Candidate:
     """A response that competed with others."""
 
     trace: Trace
+    # (name, value) of each rating, more is better; NaN where it could not be rated.
     scores: tuple[tuple[str, float], ...] = ()
-    """(name, value) of each rating, more is better; NaN where it could not be rated."""
-    step_scores: tuple[float, ...] = ()
-    """What the reward model said of each step."""
+    step_scores: tuple[float, ...] = ()  # what the reward model said of each step

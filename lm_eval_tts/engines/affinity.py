@@ -1,19 +1,14 @@
 """Which requests belong together: those whose prompt continues an earlier one.
 
 Replicas do not share their prefix caches, so the requests of one problem should meet the same one.
-A strategy's first request is the problem's prompt; whatever follows begins with it.
-"""
-
-from __future__ import annotations
+A strategy's first request is the problem's prompt; whatever follows begins with it."""
 
 from collections.abc import Sequence
 
 
 class Sessions:
-    """Finds the session of a prompt: one for each prompt that begins with no earlier one.
-
-    Memory is one entry for each session; time is proportional to the longest first prompt.
-    """
+    """Finds the session of a prompt: one for each prompt that begins with no earlier one. Memory is
+    one entry for each session; time is proportional to the longest first prompt."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], int] = {}

@@ -2,10 +2,7 @@
 
 The event loop runs in a thread of its own, so it goes on while programs are resumed and works in
 notebooks, where the main thread has a loop already. What comes back is handed over at the next
-step.
-"""
-
-from __future__ import annotations
+step."""
 
 import asyncio
 import threading
@@ -13,15 +10,14 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
 from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, SampledTokens, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 _T = TypeVar("_T")
 
@@ -44,10 +40,8 @@ class Background:
 
 class AsyncEngine(RowEngine):
     """Runs up to `max_num_seqs` rows at once, each by `sample(row)`.
-
     sample: returns all that a part of a row sampled, or raises RequestError; cancelled when a
-    request is aborted.
-    """
+    request is aborted."""
 
     def __init__(
         self,

@@ -3,35 +3,24 @@
 When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
 engine and run again one by one: those that break it once more are failures with a reason, the
 others have their results, the same ones, since seeds belong to ops. An engine that breaks on
-everything, or whose device is lost, is not asked again: all that is left fails with its error.
-"""
-
-from __future__ import annotations
+everything, or whose device is lost, is not asked again: all that is left fails with its error."""
 
 import logging
-from typing import NamedTuple
 
-from lm_eval_tts.core.engine import Engine, Output, check_fits
+from lm_eval_tts.core.engine import Engine, EngineWrapper, Output, check_fits
 from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
 from lm_eval_tts.core.program import Generate
-from lm_eval_tts.engines.wrapping import EngineWrapper
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
 MAX_BREAKS = 32  # one after the other, without a step that went well between them
-
-
-class _Asked(NamedTuple):
-    op: Generate
-    seed: int
+_Asked = tuple[Generate, int]  # with its seed
 
 
 class IsolatedEngine(EngineWrapper):
     """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
-
-    lost: why the engine is not asked any more, if so.
-    """
+    lost: why the engine is not asked any more, if so."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -45,15 +34,15 @@ class IsolatedEngine(EngineWrapper):
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
         held = (*self._suspects.values(), *self._waiting.values())
-        return self._engine.num_unfinished + sum(asked.op.n for asked in held)
+        return self._engine.num_unfinished + sum(op.n for op, _ in held)
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
         if self._suspects or self._waiting or self.lost:
-            self._waiting[request_id] = _Asked(op, seed)
+            self._waiting[request_id] = op, seed
         else:
-            self._enter(request_id, _Asked(op, seed))
+            self._enter(request_id, op, seed)
 
     def step(self) -> list[Output]:
         """Advance the engine; where it raises, find out whose fault it was."""
@@ -76,9 +65,9 @@ class IsolatedEngine(EngineWrapper):
             held.pop(request_id, None)
         self._engine.abort(request_id)
 
-    def _enter(self, request_id: int, asked: _Asked) -> None:
-        self._engine.add_request(request_id, *asked)
-        self._inside[request_id] = asked
+    def _enter(self, request_id: int, op: Generate, seed: int) -> None:
+        self._engine.add_request(request_id, op, seed)
+        self._inside[request_id] = op, seed
 
     def _admit(self) -> list[Output]:
         """Let the next suspect in, alone, or when there is none all that came meanwhile."""
@@ -90,7 +79,7 @@ class IsolatedEngine(EngineWrapper):
         refused = []
         for request_id, asked in entering.items():
             try:
-                self._enter(request_id, asked)
+                self._enter(request_id, *asked)
             except Exception as error:
                 refused.append(Output(request_id, failure_of("the engine", error)))
         return refused
@@ -111,10 +100,8 @@ class IsolatedEngine(EngineWrapper):
             return self._fail_all(self.lost)
         if len(taken) == 1:
             return [Output(next(iter(taken)), failure_of("the engine", error))]
-        logger.warning(
-            "the engine failed (%s): %d requests run one by one", reason_of(error), len(taken)
-        )
-        self._suspects = taken
+        reason, self._suspects = reason_of(error), taken
+        logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
         return []
 
     def _fail_all(self, reason: str) -> list[Output]:

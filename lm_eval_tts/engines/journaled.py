@@ -2,27 +2,22 @@
 
 A request is known by its seed and its op. Seeds are derived from document, repeat and path in the
 program, so within a run they identify the request; two equal ops of one seed have one result.
-Programs replay on the results, so scheduler, strategies and engines need to know nothing of it.
-"""
-
-from __future__ import annotations
+Programs replay on the results, so scheduler, strategies and engines need to know nothing of it."""
 
 from dataclasses import asdict, fields
+from itertools import takewhile
 from typing import Any
 
 from lm_eval_tts.core.digests import json_key
-from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.engine import Engine, EngineWrapper, Output
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
-from lm_eval_tts.engines.wrapping import EngineWrapper
 from lm_eval_tts.errors import RequestError
 
 
 class JournaledEngine(EngineWrapper):
     """Hands out what the journal has, and journals what the engine finishes before it counts.
-
-    Failures are not kept: a request that could not be served is tried again by the next process.
-    """
+    Failures are not kept: a request that could not be served is tried again by the next process."""
 
     def __init__(self, engine: Engine, journal: Journal) -> None:
         super().__init__(engine)
@@ -71,9 +66,7 @@ class JournaledEngine(EngineWrapper):
         self, key: str, result: tuple[Completion, ...] | RequestError
     ) -> tuple[Completion, ...] | RequestError:
         """Journal a result; where an equal op was faster, its result is the one."""
-        if isinstance(result, RequestError):
-            return result
-        if self._journal.add(key, pack(result)):
+        if isinstance(result, RequestError) or self._journal.add(key, pack(result)):
             return result
         return self._recall(key) or result
 
@@ -92,9 +85,7 @@ def pack(completions: tuple[Completion, ...]) -> list[Any]:
 def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
     """Return how many `token_ids` are those of `sampled_ids`, and the others (a cut token)."""
     pairs = zip(completion.token_ids, completion.sampled_ids, strict=False)
-    common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-    if common is None:
-        common = min(len(completion.token_ids), len(completion.sampled_ids))
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return common, completion.token_ids[common:]
 
 

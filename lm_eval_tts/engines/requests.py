@@ -1,20 +1,17 @@
 """What an engine has under way: requests, their rows, when a row is done, and what is returned."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
+
+from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output, check_fits
 from lm_eval_tts.core.program import Completion, Generate, TokenIds, TokenLogprob
 from lm_eval_tts.engines.stopping import complete, ends_with_stop, find_stop, up_to_ending, window
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack  # in `typing` from Python 3.11
 
 MAX_SEED = 2**63 - 1  # that vLLM and servers take; ours have 64 bits
 
@@ -60,13 +57,9 @@ class Limits(TypedDict):
 
 class Requests:
     """Every request that was added and not yet returned or aborted, and the queue of new rows.
+    eos_token_ids, max_length: as in `Limits`."""
 
-    eos_token_ids, max_length: as in `Limits`.
-    """
-
-    def __init__(
-        self, tokenizer: Tokenizer, *, eos_token_ids: Sequence[int], max_length: int
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, eos_token_ids: Sequence[int], max_length: int) -> None:
         self.queue: deque[BatchRow] = deque()
         self._rows: dict[int, list[BatchRow]] = {}
         self._errors: dict[int, RequestError] = {}
@@ -117,10 +110,8 @@ class Requests:
 
     def next_part(self, row: BatchRow) -> BatchRow:
         """Return what is left to sample as a row of its own, in which endings are masked or not.
-
         For engines that mask in a whole request or not at all. Where a stop string has several
-        tokens, it is masked until one that began among the `min_tokens` is over.
-        """
+        tokens, it is masked until one that began among the `min_tokens` is over."""
         op, done = row.op, tuple(row.sampled)
         if not op.min_tokens:
             return row
@@ -161,17 +152,11 @@ class Requests:
         num_thinking: int = 0,
     ) -> None:
         """Take all that a row has sampled at once; what comes after its ending is dropped.
-
-        num_thinking: as in `BatchRow`.
-        """
+        num_thinking: as in `BatchRow`."""
         most = row.max_tokens + num_thinking  # a server counts as it tokenizes
-        row.num_thinking = num_thinking
-        row.sampled = [
-            *sampled[:num_thinking],
-            *up_to_ending(
-                sampled[num_thinking:most], row.op.stop, self.eos_token_ids, self._tokenizer
-            ),
-        ]
+        rest, stops = sampled[num_thinking:most], row.op.stop
+        answer = up_to_ending(rest, stops, self.eos_token_ids, self._tokenizer)
+        row.num_thinking, row.sampled = num_thinking, [*sampled[:num_thinking], *answer]
         row.logprobs = list(logprobs[: len(row.sampled)])
         row.done = True
 
@@ -186,9 +171,8 @@ class Requests:
         return [self._output(request_id, self._rows.pop(request_id)) for request_id in done]
 
     def _output(self, request_id: int, rows: list[BatchRow]) -> Output:
-        if error := self._errors.pop(request_id, None):
-            return Output(request_id, error)
-        return Output(request_id, tuple(map(self._complete, rows)))
+        error = self._errors.pop(request_id, None)
+        return Output(request_id, error or tuple(map(self._complete, rows)))
 
     def _complete(self, row: BatchRow) -> Completion:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
@@ -203,9 +187,8 @@ class RowEngine:
     def __init__(self, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
         self.max_length = limits["max_length"]
         self.max_num_seqs = limits["max_num_seqs"]
-        self._requests = Requests(
-            tokenizer, eos_token_ids=limits["eos_token_ids"], max_length=self.max_length
-        )
+        ends, length = limits["eos_token_ids"], self.max_length
+        self._requests = Requests(tokenizer, eos_token_ids=ends, max_length=length)
 
     @property
     def num_unfinished(self) -> int:

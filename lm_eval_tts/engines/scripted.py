@@ -7,8 +7,6 @@ step for each request under way), and what the "model" writes is a Python functi
     for result in scheduler.run([Job(strategy(request), seed=0)], engine): ...
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from lm_eval_tts.core.engine import Output
@@ -24,10 +22,8 @@ Writer = Callable[[str, int | None], str]
 
 
 def babble(text: str, seed: int | None) -> str:
-    """Write pseudo-random words that depend only on the text before them and the seed.
-
-    Each character depends on all before it, so a continuation is the same in one piece or in two.
-    """
+    """Write pseudo-random words that depend only on the text before them and the seed. Each
+    character depends on all before it, so a continuation is the same in one piece or in two."""
     alphabet = "abcdefgh ijklm.nopq\n"
     written = ""
     while len(written) < 64:
@@ -46,10 +42,8 @@ def hash_text(text: str) -> int:
 
 class ScriptedEngine(RowEngine):
     """Continues a text by what `write(text, seed)` returns, then ends the turn.
-
     write: `seed` is None when decoding is greedy. eos: without it, a script that runs out goes on
-    with what `write` says to the longer text (as `babble` needs).
-    """
+    with what `write` says to the longer text (as `babble` needs)."""
 
     def __init__(
         self,

@@ -2,10 +2,7 @@
 
 A stop string is searched in the text of what was sampled, so it may span tokens and may begin or
 end inside one. The completion is cut exactly before it: whole tokens are kept as sampled, and only
-the remainder of a token that runs into the stop string is encoded anew.
-"""
-
-from __future__ import annotations
+the remainder of a token that runs into the stop string is encoded anew."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,10 +26,8 @@ def find_stop(text: str, stops: Sequence[str]) -> StopMatch | None:
 
 def num_tokens_within(token_ids: Sequence[int], text: str, end: int, tokenizer: Tokenizer) -> int:
     """Return how many leading tokens have a text that lies wholly within `text[:end]`.
-
-    text: the decoded `token_ids`. Decoded length never shrinks as tokens are added, except where
-    a character is incomplete, so a bisection is settled by a short walk to the left.
-    """
+    text: the decoded `token_ids`. Decoded length never shrinks as tokens are added, except where a
+    character is incomplete, so a bisection is settled by a short walk to the left."""
     low, high = 0, len(token_ids)
     while low < high:
         middle = (low + high + 1) // 2
@@ -53,10 +48,8 @@ def cut_before(token_ids: Sequence[int], text: str, end: int, tokenizer: Tokeniz
 
 
 def window(stops: Sequence[str]) -> int:
-    """Return how many last tokens to decode to see whether the newest one completed a stop.
-
-    A token carries at least one byte, and a character that began further left at most four.
-    """
+    """Return how many last tokens to decode to see whether the newest one completed a stop. A token
+    carries at least one byte, and a character that began further left at most four."""
     return max((len(s.encode()) for s in stops), default=0) + 4
 
 
@@ -74,10 +67,8 @@ def up_to_ending(
     eos_token_ids: frozenset[int],
     tokenizer: Tokenizer,
 ) -> Sequence[int]:
-    """Return the ids up to the first that ends the turn or completes a stop string.
-
-    Engines that look at the text later than at the tokens may sample some more.
-    """
+    """Return the ids up to the first that ends the turn or completes a stop string. Engines that
+    look at the text later than at the tokens may sample some more."""
     ends = (place for place, token in enumerate(token_ids) if token in eos_token_ids)
     body = token_ids[: next(ends, len(token_ids))]
     text = tokenizer.decode(body) if stops else ""
@@ -98,11 +89,9 @@ def complete(
     tokenizer: Tokenizer,
     logprobs: tuple[TokenLogprob, ...] = (),
 ) -> Completion:
-    """Make the completion of what was sampled, ending included.
-
-    A stop string wins over an end of turn after it. Tokens sampled after the one that completed
-    the stop string are not part of the completion and must not be passed in.
-    """
+    """Make the completion of what was sampled, ending included. A stop string wins over an end of
+    turn after it. Tokens sampled after the one that completed the stop string are not part of the
+    completion and must not be passed in."""
     ended = bool(sampled_ids) and sampled_ids[-1] in eos_token_ids
     body = sampled_ids[:-1] if ended else sampled_ids
     if stops:

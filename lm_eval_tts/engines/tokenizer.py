@@ -2,10 +2,7 @@
 
 A strategy forces text into a response and an engine looks for stop strings in one; both need ids
 that mean the same wherever they stand. How a text is split depends on what is before it: `<think>`
-is `<th` and `ink>` after a line break, but not after a letter, to a pattern such as Qwen2.5's.
-"""
-
-from __future__ import annotations
+is `<th` and `ink>` after a line break, but not after a letter, to a pattern such as Qwen2.5's."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -57,20 +54,16 @@ class HFTokenizer:
         self._encode_behind = lru_cache(maxsize=4096)(self._encode_after_tail)
 
     def encode_after(self, token_ids: Sequence[int], text: str) -> TokenIds:
-        """Return the ids that `text` has after these, which stay as they are.
-
-        They are those of encoding both as one text, unless a token of that lies across the seam.
-        """
+        """Return the ids that `text` has after these, which stay as they are. They are those of
+        encoding both as one text, unless a token of that lies across the seam."""
         return self._encode_behind(tuple(token_ids[-self._TAIL :]), text)
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _decode(self, token_ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(
-            list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
+        as_is = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(self._tokenizer.decode(list(token_ids), **as_is))
 
     def _encode_after_tail(self, tail: TokenIds, text: str) -> TokenIds:
         before = self.decode(tail)
@@ -86,9 +79,7 @@ class HFTokenizer:
 
     def _split(self, before: str, text: str, wanted: Sequence[str]) -> TokenIds | None:
         """Return the ids of `text` within those of both; None where a token lies across the seam.
-
-        wanted: texts that they may decode to.
-        """
+        wanted: texts that they may decode to."""
         both, likely = self._encode(before + text), len(self._encode(before))
         places = range(max(0, likely - self._NEAR), likely + self._NEAR + 1)
         for place in sorted(places, key=lambda place: abs(place - likely)):

@@ -1,20 +1,10 @@
 """How a stock lm_eval finds this package: a hook that costs nothing until lm_eval is imported.
 
 The released lm_eval (0.4.13) has no plug-in mechanism. `lm_eval_tts.pth`, which Python reads at
-start-up, imports this module; it puts one finder on `sys.meta_path`. When lm_eval's model registry,
-task manager or command is imported, the finder lets it load as usual and then
+start-up, imports this module; it puts one finder on `sys.meta_path`. Where a module of lm_eval is
+imported that `_PATCHES` names, the finder lets it load as usual and then extends it.
 
-- registers our models lazily, except names that lm_eval already knows (its next release reads them
-  from the entry points in pyproject.toml),
-- adds our task folder to TaskManager's paths, before the user's own --include_path, which wins,
-  and looks for the user's strategies there,
-- has settings checked before a model is loaded, and our tasks made ready for any model,
-- has tasks grade what follows the thinking, where one of our models has answered,
-- puts a summary above the table of results,
-- puts `guard` around the command's runs: a user's error is one line, an exit code tells failures.
-
-LM_EVAL_TTS_DISABLE=1 switches it off. It never raises.
-"""
+LM_EVAL_TTS_DISABLE=1 switches it off. It never raises."""
 
 from __future__ import annotations
 
@@ -31,7 +21,8 @@ if TYPE_CHECKING:  # importing typing would cost start-up time
 
 
 def register_models(models_module: ModuleType) -> None:
-    """Add our models to lm_eval's registry, under names that are free."""
+    """Add our models to lm_eval's registry, lazily and under names that are free: its next release
+    reads them from the entry points in pyproject.toml."""
     from lm_eval.api.registry import model_registry
 
     for name, target in MODELS.items():
@@ -39,22 +30,36 @@ def register_models(models_module: ModuleType) -> None:
             model_registry.register(name, target=target)
 
 
-def add_task_path(manager_module: ModuleType) -> None:
-    """Make TaskManager look into our folder too, unless it is asked for no default tasks."""
+def _around(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
+    """Put a function in the place of an attribute, which it is given as its first argument."""
     import functools
+
+    original = getattr(owner, name)
+
+    def put(function: Callable[..., Any]) -> None:
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        call._is_ours = True  # type: ignore[attr-defined]
+        setattr(owner, name, call)
+
+    return put
+
+
+def add_task_path(manager_module: ModuleType) -> None:
+    """Make TaskManager look into our folder too, unless it is asked for no default tasks: before
+    the user's own --include_path, which wins. Look there for the user's strategies."""
     import inspect
 
     from lm_eval_tts.strategies.registry import search_also
 
-    task_manager = manager_module.TaskManager
-    original = task_manager.__init__
-    if getattr(original, "_has_tts_tasks", False):
+    if hasattr(manager_module.TaskManager.__init__, "_is_ours"):
         return
-    signature = inspect.signature(original)
 
-    @functools.wraps(original)
-    def init(*args: Any, **kwargs: Any) -> None:
-        bound = signature.bind(*args, **kwargs)
+    @_around(manager_module.TaskManager, "__init__")
+    def init(original: Any, *args: Any, **kwargs: Any) -> None:
+        bound = inspect.signature(original).bind(*args, **kwargs)
         given = bound.arguments.get("include_path") or []
         own = given if isinstance(given, (list, tuple)) else [given]
         search_also(own)
@@ -62,51 +67,35 @@ def add_task_path(manager_module: ModuleType) -> None:
             bound.arguments["include_path"] = [task_configs(), *own]
         original(*bound.args, **bound.kwargs)
 
-    init._has_tts_tasks = True  # type: ignore[attr-defined]
-    task_manager.__init__ = init
-
 
 def grade_any_task(task_module: ModuleType) -> None:
     """Have every task grade what follows the thinking, where one of our models has answered."""
-    import functools
     import importlib
 
-    original = task_module.Task.build_all_requests
-
-    @functools.wraps(original)
-    def build_all_requests(self: Any, *args: Any, **kwargs: Any) -> None:
+    @_around(task_module.Task, "build_all_requests")
+    def build_all_requests(original: Any, self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         if self.OUTPUT_TYPE == "generate_until":
             importlib.import_module(TASK_GRADING).attach(self)
 
-    task_module.Task.build_all_requests = build_all_requests
-
 
 def aggregate_points(group_module: ModuleType) -> None:
     """Have a group that aggregates a metric aggregate it at each point of its tasks too."""
-    import dataclasses
-    import functools
+    from dataclasses import replace
 
-    original = group_module.Group.aggregate
-
-    @functools.wraps(original)
-    def aggregate(self: Any, task_metrics: Any) -> Any:
+    @_around(group_module.Group, "aggregate")
+    def aggregate(original: Any, self: Any, task_metrics: Any) -> Any:
         leaves = [task_metrics.get(task.task_name, {}) for task in self.get_all_tasks()]
         known = {key.partition(",")[0] for found in leaves for key in found}
         listed = self.aggregate_metric_list or []
         points = [
-            dataclasses.replace(config, metric=name)
+            replace(config, metric=name)
             for config in listed
             for name in sorted(known)
             if name.startswith(f"{config.metric}@") and "_stderr" not in name
         ]
-        if not points:
-            return original(self, task_metrics)
-        return original(
-            dataclasses.replace(self, aggregate_metric_list=[*listed, *points]), task_metrics
-        )
-
-    group_module.Group.aggregate = aggregate
+        group = replace(self, aggregate_metric_list=[*listed, *points]) if points else self
+        return original(group, task_metrics)
 
 
 def prepare_runs(evaluator_module: Any) -> None:
@@ -116,45 +105,34 @@ def prepare_runs(evaluator_module: Any) -> None:
     def prepare(lm: Any, task_dict: Any, samples: Any = None, **unused: Any) -> None:
         importlib.import_module(PREPARE_TASKS).prepare(lm, task_dict, samples)
 
-    evaluator_module.simple_evaluate = _after(_check_settings, evaluator_module.simple_evaluate)
-    evaluator_module.evaluate = _after(prepare, evaluator_module.evaluate)
+    _before(evaluator_module, "simple_evaluate", _check_settings)
+    _before(evaluator_module, "evaluate", prepare)
 
 
-def _check_settings(
-    model: Any,
-    model_args: Any = None,
-    tasks: Any = None,
-    gen_kwargs: Any = None,
-    task_manager: Any = None,
-    **unused: Any,
-) -> None:
+def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
     if not isinstance(model, str) or model not in MODELS:
         return
     from lm_eval.utils import simple_parse_args_string
 
     from lm_eval_tts.harness.preflight import check_packages, check_settings
 
-    def parsed(given: Any) -> Any:
-        return simple_parse_args_string(given) if isinstance(given, str) else given or {}
+    def parsed(name: str) -> Any:
+        text = given.get(name)
+        return simple_parse_args_string(text) if isinstance(text, str) else text or {}
 
     check_packages(model)
-    index = getattr(task_manager, "task_index", None)
-    check_settings(model, parsed(model_args), parsed(gen_kwargs), tasks or (), index)
+    index, tasks = getattr(task_manager, "task_index", None), given.get("tasks") or ()
+    check_settings(model, parsed("model_args"), parsed("gen_kwargs"), tasks, index)
 
 
-def _after(action: Callable[..., None], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, which calls the action with its arguments first."""
-    import functools
+def _before(owner: Any, name: str, action: Callable[..., None]) -> None:
+    """Have a function call the action with its arguments first."""
     import inspect
 
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        action(**signature.bind(*args, **kwargs).arguments)
-        return function(*args, **kwargs)
-
-    return call
+    @_around(owner, name)
+    def call(original: Any, *args: Any, **kwargs: Any) -> Any:
+        action(**inspect.signature(original).bind(*args, **kwargs).arguments)
+        return original(*args, **kwargs)
 
 
 def guard_runs(run_module: ModuleType) -> None:
@@ -167,13 +145,12 @@ def guard_runs(run_module: ModuleType) -> None:
 
 def summarize_runs(utils_module: Any) -> None:
     """Have a summary above lm_eval's table of a run of our models."""
-    import functools
 
-    original = utils_module.make_table
-
-    @functools.wraps(original)
-    def make_table(result_dict: Any, column: str = "results", *args: Any, **kwargs: Any) -> Any:
-        table = original(result_dict, column, *args, **kwargs)
+    @_around(utils_module, "make_table")
+    def make_table(
+        original: Any, result_dict: Any, column: str = "results", *more: Any, **options: Any
+    ) -> Any:
+        table = original(result_dict, column, *more, **options)
         if column != "results" or result_dict.get("config", {}).get("model") not in MODELS:
             return table
         from lm_eval_tts.harness.run_state import output_path
@@ -181,23 +158,16 @@ def summarize_runs(utils_module: Any) -> None:
 
         return f"{summary(result_dict, output_path.get())}\n{table}"
 
-    utils_module.make_table = make_table
-
 
 def _let_argparse_tell(action: Any) -> None:
     """Have broken JSON in an argument end as argparse's own errors do, in one line."""
-    import functools
 
-    original = action.__call__
-
-    @functools.wraps(original)
-    def call(self: Any, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+    @_around(action, "__call__")
+    def call(original: Any, self: Any, parser: Any, *given: Any) -> None:
         try:
-            original(self, parser, namespace, values, option)
+            original(self, parser, *given)
         except ValueError as error:
-            parser.error(f"argument {option}: {' '.join(str(error).split())}")
-
-    action.__call__ = call
+            parser.error(f"argument {given[-1]}: {' '.join(str(error).split())}")
 
 
 _PATCHES = {
@@ -217,15 +187,12 @@ class _Finder:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name not in _PATCHES:
             return None
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    _patch_after(spec.loader, _PATCHES[name])
-                return spec
-        return None
+        others = [f for f in sys.meta_path if f is not self and hasattr(f, "find_spec")]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            _patch_after(spec.loader, _PATCHES[name])
+        return spec
 
 
 def _patch_after(loader: Any, patch: Callable[[ModuleType], None]) -> None:

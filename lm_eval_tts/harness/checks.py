@@ -1,7 +1,5 @@
 """A document and a response as the grader takes them, and a quick verdict for the progress line."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -29,12 +27,9 @@ def item_of(response: str, doc: Doc) -> Item:
 
 
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
-    """Grade a response for the progress line, without computer algebra.
-
-    None where that cannot decide, and for tasks that are not of this package: their documents may
-    mean other things.
-    """
-    if task not in _own_tasks() or len(response) > MAX_QUICK:
+    """Grade a response for the progress line, without computer algebra. None where that cannot
+    decide, and for tasks that are not of this package: their documents may mean other things."""
+    if task not in own_tasks() or len(response) > MAX_QUICK:
         return None
     try:
         return assess(item_of(response, doc)).correct
@@ -43,5 +38,6 @@ def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
 
 
 @lru_cache
-def _own_tasks() -> frozenset[str]:
+def own_tasks() -> frozenset[str]:
+    """Return the names of the tasks that this package brings."""
     return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))

@@ -1,7 +1,5 @@
 """Keys and tokens come from the environment: what stands in arguments, lm_eval logs and saves."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,18 +14,14 @@ SECRET = re.compile(
 )
 # Of lm_eval and of tokenizers, about the vocabulary; and settings that lack their last letter, of
 # which another message says so.
-NO_SECRETS = frozenset(
-    {"think_end_token", "add_bos_token"}
-    | {f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix")}
-    | {f"{name}_token" for name in ("max_thinking", "min_thinking", "thinking", "max_answer")}
-)
+_SPECIAL = ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix", "think_end", "add_bos")
+_SETTINGS = ("max_thinking", "min_thinking", "thinking", "max_answer")
+NO_SECRETS = frozenset(f"{name}_token" for name in (*_SPECIAL, *_SETTINGS))
 
 
 def refuse_credentials(names: Iterable[str], where: str = "model_args") -> None:
     """Raise SettingsError if an argument's name is that of a secret; its value is never shown.
-
-    where: the option that the names were given in.
-    """
+    where: the option that the names were given in."""
     for name in names:
         if SECRET.search(name) and name not in NO_SECRETS:
             raise _refusal(f"{name}=", where)
@@ -37,9 +31,8 @@ def refuse_secrets(value: Any, where: str = "model_args") -> None:
     """Raise SettingsError if there is a secret anywhere in an argument: by a name, or in a URL."""
     if isinstance(value, Mapping):
         refuse_credentials(map(str, value), where)
-        for inner in value.values():
-            refuse_secrets(inner, where)
-    elif isinstance(value, (list, tuple)):
+        refuse_secrets(list(value.values()), where)
+    elif isinstance(value, list | tuple):
         for inner in value:
             refuse_secrets(inner, where)
     elif isinstance(value, str) and ("://" in value or "?" in value):

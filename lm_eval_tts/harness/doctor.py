@@ -1,10 +1,7 @@
 """`lm-eval-tts doctor`: looks at an installation and says what to fix.
 
 Each check returns findings; `ok` or `note` ones cost nothing, a `fix` makes the exit code 1. It
-loads no model and asks the Hub one question, with a short time limit.
-"""
-
-from __future__ import annotations
+loads no model and asks the Hub one question, with a short time limit."""
 
 import argparse
 import importlib.metadata
@@ -23,12 +20,8 @@ from lm_eval_tts.harness.names import DATA_VARIABLE, MODELS, task_configs
 
 Severity = Literal["ok", "note", "fix"]
 HUB_SECONDS = 5
-OPTIONAL = {
-    "vllm": "tts-vllm",
-    "gguf": "GGUF files",
-    "peft": "adapters",
-    "trl": "the training recipes",
-}
+_MODELS = {"vllm": "tts-vllm", "gguf": "GGUF files", "peft": "adapters"}
+OPTIONAL = {**_MODELS, "trl": "the training recipes"}
 FIND = """
 from lm_eval.api.registry import model_registry
 import lm_eval.models
@@ -47,9 +40,8 @@ class Finding(NamedTuple):
 
 def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the subcommand."""
-    parser.add_argument(
-        "--output_path", default=".", help="folder that results go to, for the check of the disk"
-    )
+    said = "folder that results go to, for the check of the disk"
+    parser.add_argument("--output_path", default=".", help=said)
 
 
 def run_doctor(args: argparse.Namespace) -> int:
@@ -123,11 +115,9 @@ def check_discovery() -> Iterator[Finding]:
     if found.returncode:
         yield Finding("fix", f"lm_eval cannot be imported: {found.stderr.strip().splitlines()[-1]}")
     elif missing:
-        yield Finding(
-            "fix",
-            f"lm_eval does not know {', '.join(sorted(missing))}: Python reads no .pth files here, "
-            "use `lm-eval-tts run` in place of `lm_eval`",
-        )
+        names = ", ".join(sorted(missing))
+        cause = f"lm_eval does not know {names}: Python reads no .pth files here"
+        yield Finding("fix", f"{cause}, use `lm-eval-tts run` in place of `lm_eval`")
     else:
         yield Finding("ok", f"lm_eval knows {models.rpartition(chr(10))[2]} and {tasks} groups")
 
@@ -139,16 +129,14 @@ def check_devices() -> Iterator[Finding]:
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        yield Finding(
-            "ok", f"cuda:{index} {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-        )
+        memory = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        yield Finding("ok", f"cuda:{index} {name}, {memory}")
     if torch.backends.mps.is_available():
         yield Finding("ok", "mps")
     yield Finding("ok", f"cpu, {torch.get_num_threads()} threads")
     if not torch.cuda.is_available() and torch.version.cuda:
-        yield Finding(
-            "fix", f"torch is built for CUDA {torch.version.cuda} but sees no GPU: driver?"
-        )
+        built = f"torch is built for CUDA {torch.version.cuda}"
+        yield Finding("fix", f"{built} but sees no GPU: driver?")
 
 
 def check_data(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -178,11 +166,9 @@ def check_hub(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         with urlopen(f"{constants.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS):
             pass
     except OSError as error:
-        yield Finding(
-            "note",
-            f"{constants.ENDPOINT} is not reached ({type(error).__name__}): name local checkpoints "
-            f"and a data folder by {DATA_VARIABLE}; HF_HUB_OFFLINE=1 saves the waiting",
-        )
+        missed = f"{constants.ENDPOINT} is not reached ({type(error).__name__})"
+        remedy = f"name local checkpoints and a data folder by {DATA_VARIABLE}"
+        yield Finding("note", f"{missed}: {remedy}; HF_HUB_OFFLINE=1 saves the waiting")
         return
     yield Finding("ok", f"{constants.ENDPOINT} answers")
     if get_token() is None:

@@ -8,10 +8,7 @@
 from Python has the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
 
 lm_eval's own complaints of tasks, samples and models are told from bugs by the modules they come
-from: those that read the configuration and the tasks.
-"""
-
-from __future__ import annotations
+from: those that read the configuration and the tasks."""
 
 import difflib
 import functools
@@ -30,12 +27,13 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.harness.checks import own_tasks
 from lm_eval_tts.harness.credentials import refuse_secrets
-from lm_eval_tts.harness.names import MODELS, task_configs
+from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
-from lm_eval_tts.harness.summary import quiet
+from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -51,17 +49,19 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(execute)
     def run(args: Any) -> None:
-        unsaved = _Unsaved()
-        logging.getLogger(WRITER).addHandler(unsaved)
-        try:
-            output_path.set(getattr(args, "output_path", None))
-            hushed = quiet() if _is_ours(args) else nullcontext()
-            with watched(_journals(args)) as states, hushed:
-                _run(execute, args, states)
-        finally:
-            logging.getLogger(WRITER).removeHandler(unsaved)
-        if states and unsaved.messages:
-            _leave(FAILED, _not_written(unsaved.messages, states[-1].journal))
+        output_path.set(getattr(args, "output_path", None))
+        hushed = quiet() if _is_ours(args) else nullcontext()
+        unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
+
+        def note(record: logging.LogRecord) -> bool:
+            if record.getMessage().startswith("Could not save"):
+                unsaved.append(record.getMessage())
+            return True
+
+        with filtering([WRITER], note), watched(_journals(args)) as states, hushed:
+            _run(execute, args, states)
+        if states and unsaved:
+            _leave(FAILED, _not_written(unsaved, states[-1].journal))
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
         for state in states:
@@ -75,10 +75,8 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _journals(args: Any) -> str | None:
-    """Return where journals without a name of their own go, begun with what the command asks.
-
-    So commands that ask for other tasks, or otherwise, do not meet; more samples or points do.
-    """
+    """Return where journals without a name of their own go, begun with what the command asks. So
+    commands that ask for other tasks, or otherwise, do not meet; more samples or points do."""
     path = getattr(args, "output_path", None)
     if not path or not _is_ours(args):
         return None
@@ -92,9 +90,7 @@ def _journals(args: Any) -> str | None:
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
-
-    states: those of the models that the run has made so far.
-    """
+    states: those of the models that the run has made so far."""
     try:
         _check(args)
         with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():
@@ -108,7 +104,9 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     except Exception as error:
         if not (_is_ours(args) and _is_the_users(error)):
             raise
-        _leave(WRONG_SETTING, _in_short(error))
+        what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
+        said = f"{what}{error}{_nearest_tasks(str(error))}"
+        _leave(WRONG_SETTING, f"{said} (LMEVAL_LOG_LEVEL=DEBUG shows where)")
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:
@@ -169,25 +167,18 @@ def _is_the_users(error: Exception) -> bool:
     return checked or any(module.startswith(READS_SETTINGS) for module in modules)
 
 
-def _in_short(error: Exception) -> str:
-    what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
-    return f"{what}{error}{_nearest_tasks(str(error))} (LMEVAL_LOG_LEVEL=DEBUG shows where)"
-
-
 def _nearest_tasks(message: str) -> str:
     """Return the nearest names of ours to those that lm_eval has not found."""
     missing = message.partition("Tasks not found: ")[2]
-    ours = [path.stem for path in Path(task_configs()).glob("*/*.yaml")]
-    found = [name for task in missing.split(", ") for name in difflib.get_close_matches(task, ours)]
+    ours, asked = own_tasks(), missing.split(", ")
+    found = [name for task in asked for name in difflib.get_close_matches(task, ours)]
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 def _not_written(messages: list[str], journal: str | None) -> str:
-    rest = (
-        f"make room and give the same command again: it takes everything from journal={journal}"
-        if journal
-        else "with journal=<folder> in --model_args nothing would be computed again"
-    )
+    rest = "with journal=<folder> in --model_args nothing would be computed again"
+    if journal:
+        rest = f"make room and give the same command again: it takes everything from {journal=!s}"
     return f"{'; '.join(dict.fromkeys(messages))}: {rest}"
 
 
@@ -205,16 +196,3 @@ def _say(message: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"lm_eval_tts{where}: {' '.join(message.split())}\n")
     sys.stderr.flush()
-
-
-class _Unsaved(logging.Handler):
-    """Notes that lm_eval could not write its files, which it only warns of."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the messages that mean a loss."""
-        if record.getMessage().startswith("Could not save"):
-            self.messages.append(record.getMessage())

@@ -1,9 +1,6 @@
 """What lm_eval is to know of this package: the names of its models, and where its tasks are.
 
-Read at every start of Python, so it imports nothing that costs time.
-"""
-
-from __future__ import annotations
+Read at every start of Python, so it imports nothing that costs time."""
 
 import os
 

@@ -1,7 +1,5 @@
 """A command line whose complaints are one line, with what may be meant."""
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import re
@@ -18,7 +16,6 @@ class CommandParser(argparse.ArgumentParser):
     """As argparse's, without the usage above each complaint."""
 
     def __init__(self, **options: Any) -> None:
-        """Take what argparse's takes; texts keep their lines."""
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def error(self, message: str) -> NoReturn:

@@ -1,7 +1,5 @@
 """What can be found wrong with a run before its model is loaded, which may take minutes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -32,9 +30,7 @@ def check_settings(
     index: Mapping[str, Any] | None = None,
 ) -> None:
     """Check the settings of every task as they will be read. Raises SettingsError.
-
-    tasks: names and configs. index: lm_eval's entries by name; a name that it lacks is left to it.
-    """
+    tasks: names and configs. index: lm_eval's entries by name; one that it lacks is left to it."""
     names = setting_names(gen_kwargs.get("strategy", model_args.get("strategy", "single")))
     defaults = {name: value for name, value in model_args.items() if name in names}
     tiny = model == "tts-hf" and not model_args.get("pretrained")  # brings a reward model along

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
 from lm_eval_tts.harness.checks import quick_check
 
 
-class Asked(Protocol):
-    """What is used of an lm_eval instance."""
-
-    task_name: str | None
-    doc: Any
-
-
 class Progress:
     """A progress bar over the problems of one rank; close it, or use it as a context.
-
-    world_size: number of ranks that share the problems; only the first shows its own.
-    """
+    world_size: number of ranks that share the problems; only the first shows its own."""
 
     def __init__(self, total: int, *, disable: bool, world_size: int = 1) -> None:
         rank = f" (rank 0 of {world_size}, its own share)" if world_size > 1 else ""
-        self._bar = tqdm(
-            total=total, disable=disable, desc=f"Running generate_until requests{rank}"
-        )
+        said = f"Running generate_until requests{rank}"
+        self._bar = tqdm(total=total, disable=disable, desc=said)
         self._disabled = disable
         self._started = time.perf_counter()
         self._num_tokens = 0
@@ -39,8 +29,8 @@ class Progress:
     def __exit__(self, *unused: object) -> None:
         self._bar.close()
 
-    def update(self, problem: Asked, response: str, num_tokens: int) -> None:
-        """Count one problem that is done, with the tokens that were sampled for it."""
+    def update(self, problem: Any, response: str, num_tokens: int) -> None:
+        """Count one problem that is done, an lm_eval instance; num_tokens: sampled for it."""
         if self._disabled:
             return
         self._num_tokens += num_tokens

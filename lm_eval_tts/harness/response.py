@@ -1,14 +1,13 @@
 """The text lm-eval sees and logs, with what is known of its making.
 
 A `Response` is a str, so filters, caches and other tools take it as one; it can be pickled and
-keeps its counts on the way from `generate_until` to the task's metrics.
-"""
+keeps its counts on the way from `generate_until` to the task's metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lm_eval_tts.core.metrics import METRICS
 from lm_eval_tts.core.phases import answer_in
@@ -16,33 +15,24 @@ from lm_eval_tts.core.phases import answer_in
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Counts of one response, in tokens unless said otherwise.
-
-    thinking, answer: in each phase, forced ones included, delimiters not; where nothing was
-    forced, the text's own tags tell, and all behind the thinking is the answer.
-    forced: put in by the strategy, in any phase or as a delimiter. total: all of the response.
-    sampled: by the model for this problem, with branches and tokens behind a cut; the cost.
-    engine_calls: requests to the engine. waits: times a wait text replaced an ending.
-    scorer_calls: responses, whole or begun, that the reward model rated; scorer_tokens:
-    those of question and steps in them; scorer_unrated: responses that it could not rate.
-    tries: thoughts sampled by rejection sampling. truncated, thinking_truncated: the answer, the
-    thinking was cut by its limit. out_of_context: the context window did it, not the budget.
-    """
+    """Counts of one response, in tokens unless said otherwise. Those of a phase include forced ones
+    and no delimiters; where nothing was forced, the text's own tags tell, and all after the
+    thinking is the answer."""
 
     thinking: int = 0
     answer: int = 0
-    forced: int = 0
-    total: int = 0
-    sampled: int = 0
-    engine_calls: int = 0
-    scorer_calls: int = 0
-    scorer_tokens: int = 0
-    scorer_unrated: int = 0
-    waits: int = 0
-    tries: int = 1
-    truncated: bool = False
-    thinking_truncated: bool = False
-    out_of_context: bool = False
+    forced: int = 0  # put in by the strategy, in any phase or as a delimiter
+    total: int = 0  # all of the response
+    sampled: int = 0  # by the model for this problem, branches and tokens after a cut included
+    engine_calls: int = 0  # requests to the engine
+    scorer_calls: int = 0  # responses, whole or begun, that the reward model rated
+    scorer_tokens: int = 0  # those of question and steps in them
+    scorer_unrated: int = 0  # responses that it could not rate
+    waits: int = 0  # times a wait text replaced an ending
+    tries: int = 1  # thoughts sampled by rejection sampling
+    truncated: bool = False  # the answer was cut by its limit
+    thinking_truncated: bool = False  # the thinking was
+    out_of_context: bool = False  # the context window did it, not the budget
 
 
 # Field of Usage to the name of its metric; `tries` is part of engine_calls. Those of the scorer are
@@ -60,27 +50,24 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of a response beside its text.
+    """What is known of a response beside its text."""
 
-    usage: None where nothing was counted. tags: the opening and closing strings that were asked
-    for, stripped, in the order thinking, answer. until: the task's stop strings. failure: why the
-    request could not be served. points: the responses of an anytime run by label. padding: a copy
-    that only evens out the work of several ranks. candidates: what the response was chosen from,
-    itself among them. independent: they are samples of one program, each as good as another, and
-    not what a search found. scores: how a candidate was rated, by name, more is better; NaN where
-    it was not. prompt: of a response that is not a part of another.
-    """
-
-    usage: Usage | None = Usage()
+    usage: Usage | None = Usage()  # None where nothing was counted
+    # The opening and closing strings that were asked for, stripped: of thinking, then of answer.
     tags: tuple[str, str, str, str] = ("", "", "", "")
-    until: tuple[str, ...] = ()
-    failure: str | None = None
-    points: Mapping[str, Response] = field(default_factory=dict)
-    padding: bool = False
-    candidates: tuple[Response, ...] = ()
+    until: tuple[str, ...] = ()  # the task's stop strings
+    failure: str | None = None  # why the request could not be served
+    points: Mapping[str, Response] = field(default_factory=dict)  # of an anytime run, by label
+    padding: bool = False  # a copy that only evens out the work of several ranks
+    candidates: tuple[Response, ...] = ()  # what it was chosen from, itself among them
+    # They are samples of one program, each as good as another, and not what a search found.
     independent: bool = False
+    # How a candidate was rated, by name, more is better; NaN where it was not.
     scores: Mapping[str, float] = field(default_factory=dict)
-    prompt: Prompt | None = None
+    prompt: Prompt | None = None  # of a response that is not a part of another
+
+
+NOTHING_KNOWN = Details(usage=None)
 
 
 class Response(str):
@@ -88,7 +75,7 @@ class Response(str):
 
     details: Details
 
-    def __new__(cls, text: str, details: Details) -> Response:
+    def __new__(cls, text: str, details: Details = NOTHING_KNOWN) -> Response:
         """Return the text with details attached."""
         response = super().__new__(cls, text)
         response.details = details
@@ -101,6 +88,7 @@ class Response(str):
         cut = details.usage is not None and details.usage.truncated
         return answer_in(str(self), details.tags, details.until, cut=cut)
 
-    def __getnewargs__(self) -> tuple[str, Details]:  # type: ignore[override]
-        """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.details
+
+def details_of(response: Any) -> Details:
+    """Return what is known of a response: nothing of one that another model wrote."""
+    return response.details if isinstance(response, Response) else NOTHING_KNOWN

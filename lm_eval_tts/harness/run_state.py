@@ -2,8 +2,7 @@
 
 lm_eval takes a model's answers and returns nothing of the model. So a model notes its state in the
 `watched` block that it is made in, if there is one; models outside of such a block, or in another
-one, are not seen by it.
-"""
+one, are not seen by it."""
 
 from __future__ import annotations
 
@@ -34,24 +33,16 @@ class Tally(NamedTuple):
 class RunState:
     """What one model has answered so far."""
 
-    journal: str | None = None
-    """The folder, if there is one."""
+    journal: str | None = None  # the folder, if there is one
+    # How the path of a journal begins that the user has not named; None: there is to be none.
     journals: str | None = None
-    """How the path of a journal begins that the user has not named; None: there is to be none."""
-    max_failures: float = MAX_FAILURES
-    """Share of requests that may fail."""
-    tally: Tally = field(default_factory=Tally)
-    """On this rank."""
-    total: Tally | None = None
-    """On all ranks: rank 0 knows it once lm_eval has gathered."""
-    first_failure: str = ""
-    """Why the first of them was not served."""
-    num_journaled: int = 0
-    """Results in the journal."""
-    journal_lost: str | None = None
-    """Why what was in the journal is not there any more, if so."""
-    lost: str | None = None
-    """Why the engine could not be asked to the end, if so."""
+    max_failures: float = MAX_FAILURES  # share of requests that may fail
+    tally: Tally = field(default_factory=Tally)  # on this rank
+    total: Tally | None = None  # on all ranks: rank 0 knows it once lm_eval has gathered
+    first_failure: str = ""  # why the first of them was not served
+    num_journaled: int = 0  # results in the journal
+    journal_lost: str | None = None  # why what was in the journal is not there any more, if so
+    lost: str | None = None  # why the engine could not be asked to the end, if so
 
     def __post_init__(self) -> None:
         if (states := _watched.get()) is not None:
@@ -86,10 +77,8 @@ class RunState:
             return (
                 "interrupted; with journal=<folder> in --model_args a run goes on where it stopped"
             )
-        return (
-            f"interrupted; {self.num_journaled} finished results are in {self.journal}: "
-            "the same command continues there"
-        )
+        kept = f"{self.num_journaled} finished results are in {self.journal}"
+        return f"interrupted; {kept}: the same command continues there"
 
 
 def note_failed_document() -> None:
@@ -112,9 +101,7 @@ _journals: ContextVar[str | None] = ContextVar("journals", default=None)
 @contextmanager
 def watched(journals: str | None = None) -> Iterator[list[RunState]]:
     """Collect the states of the models that are made in this block, in their order.
-
-    journals: how the path of a journal begins that has no name of its own; None: there is none.
-    """
+    journals: how the path of a journal begins that has no name of its own; None: there is none."""
     states: list[RunState] = []
     tokens = _watched.set(states), _journals.set(journals)
     try:

@@ -1,7 +1,5 @@
 """Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -10,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 # Slurm, Kubernetes and a closed terminal; Python makes a KeyboardInterrupt of SIGINT by itself.
-STOPPING = [
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-]
+_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1")
+STOPPING = [getattr(signal, name) for name in _SENT if hasattr(signal, name)]
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
 
@@ -32,10 +29,8 @@ def exit_code(interrupt: KeyboardInterrupt) -> int:
 @contextmanager
 def stoppable(last_words: Callable[[], None]) -> Iterator[None]:
     """Raise Stopped in this block where a signal comes that nobody else handles or ignores.
-
     last_words: called where the block has not ended within `GRACE_SECONDS` after that; then the
-    process ends. Only the main thread can take signals; in another one nothing is done.
-    """
+    process ends. Only the main thread can take signals; in another one nothing is done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

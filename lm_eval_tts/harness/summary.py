@@ -1,11 +1,9 @@
 """What a run has come to, in a few lines above lm_eval's table: how good, at what cost."""
 
-from __future__ import annotations
-
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,7 @@ from lm_eval_tts.results.formats import figure_text
 from lm_eval_tts.results.runs import Run, runs_in
 from lm_eval_tts.results.statistics import count_interval
 
-_SHARES = {
-    "format_strict": "in format",
-    "truncated": "cut off",
-    "loop": "loops",
-    "failed": "failed",
-}
+_SHARES = {name: METRIC[name] for name in ("format_strict", "truncated", "loop", "failed")}
 _CHOICE = re.compile(r"(pass|maj|\w*bon\w*)@\d+")
 # What lm_eval says of every task with more metrics than its file lists, or with metadata.
 _NOISE = {
@@ -31,9 +24,7 @@ _NOISE = {
 
 def summary(content: Mapping[str, Any], output_path: str | None) -> str:
     """Return the lines of each task, where the files are and what can be typed next.
-
-    content: what lm_eval has for a results file. output_path: as it was given.
-    """
+    content: what lm_eval has for a results file. output_path: as it was given."""
     runs = runs_in(ResultsFile(Path(), content))
     return "\n".join([*(line for run in runs for line in _lines(run)), *_files(output_path), ""])
 
@@ -49,8 +40,8 @@ def _lines(run: Run) -> Iterator[str]:
     sampled = run.metrics.get("sampled_tokens")
     cost = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
     shares = [
-        f"{word} {figure_text(run.metrics[name], METRIC[name].unit)}"
-        for name, word in _SHARES.items()
+        f"{metric.compared or metric.heading} {figure_text(run.metrics[name], metric.unit)}"
+        for name, metric in _SHARES.items()
         if name in run.metrics
     ]
     if cost or shares:
@@ -59,17 +50,10 @@ def _lines(run: Run) -> Iterator[str]:
 
 def _by_budget(run: Run) -> list[str]:
     """Return the accuracy at each point of an anytime run, the cheapest first."""
-    costs = {
-        name.partition("@")[2]: tokens
-        for name, tokens in run.metrics.items()
-        if name.startswith("thinking_tokens@")
-    }
-    at = [
-        label
-        for label in sorted(costs, key=lambda k: costs[k])
-        if f"{run.metric}@{label}" in run.metrics
-    ]
-    return [f"@{label} {100 * run.metrics[f'{run.metric}@{label}']:.1f}" for label in at]
+    costs = [name for name in run.metrics if name.startswith("thinking_tokens@")]
+    labels = [name.partition("@")[2] for name in sorted(costs, key=lambda n: run.metrics[n])]
+    found = [(label, run.metrics.get(f"{run.metric}@{label}")) for label in labels]
+    return [f"@{label} {100 * score:.1f}" for label, score in found if score is not None]
 
 
 def _by_choice(run: Run) -> Iterable[str]:
@@ -93,16 +77,18 @@ def _files(output_path: str | None) -> Iterator[str]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out what lm_eval says by itself and nobody can do anything about."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return _NOISE[record.name] not in record.getMessage()
-
-    for name in _NOISE:
-        logging.getLogger(name).addFilter(wanted)
+def filtering(names: Iterable[str], wanted: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Ask of each record of these loggers in this block whether it is wanted."""
+    loggers = list(map(logging.getLogger, names))
+    for logger in loggers:
+        logger.addFilter(wanted)
     try:
         yield
     finally:
-        for name in _NOISE:
-            logging.getLogger(name).removeFilter(wanted)
+        for logger in loggers:
+            logger.removeFilter(wanted)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """Leave out what lm_eval says by itself and nobody can do anything about."""
+    return filtering(_NOISE, lambda record: _NOISE[record.name] not in record.getMessage())

@@ -1,7 +1,5 @@
 """Model arguments: what this package reads of them, and checks before a checkpoint is loaded."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator, Mapping
@@ -28,15 +26,14 @@ _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?")
 class OwnArguments:
     """What this package reads of --model_args, the same for every model."""
 
+    # Strategy settings, which are those of all tasks that do not say otherwise.
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Strategy settings, which are those of all tasks that do not say otherwise."""
+    # Folder that keeps finished requests, for a run to go on where it stopped; None: a folder
+    # beside the results, if they are written.
     journal: str | None = None
-    """Folder that keeps finished requests, for a run to go on where it stopped; None: a folder
-    beside the results, if they are written."""
-    keeps_journal: bool = True
-    """False: there is to be none."""
+    keeps_journal: bool = True  # False: there is to be none
+    # Share of requests that may fail before the command's exit code says so.
     max_failures: float = MAX_FAILURES
-    """Share of requests that may fail before the command's exit code says so."""
     reward_model: RewardModelSettings | None = None
 
 
@@ -49,11 +46,9 @@ def take_arguments(
     strict: bool = False,
 ) -> OwnArguments:
     """Take our arguments out of a model's and check all of them.
-
     known: names that the model takes itself. own: those of ours that mean something to it.
     strict: it takes no others, so any unknown name is refused; else one that is nearly, but not
-    quite, a known one. Raises SettingsError.
-    """
+    quite, a known one. Raises SettingsError."""
     refuse_secrets(kwargs)
     known |= PASSED_BY_LM_EVAL | own
     if strict:
@@ -75,9 +70,8 @@ def _check_loading(kwargs: Mapping[str, Any]) -> None:
     """Check the arguments that lm_eval's classes take as they are. Raises SettingsError."""
     given = {name: value for name, value in kwargs.items() if value is not None}
     if "batch_size" in given and not _is_batch_size(str(given["batch_size"])):
-        raise SettingsError(
-            f"batch_size={given['batch_size']!r}: allowed is a number >= 1, or auto"
-        )
+        size = given["batch_size"]
+        raise SettingsError(f"batch_size={size!r}: allowed is a number >= 1, or auto")
     for name in ("max_length", "max_batch_size"):
         if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
             raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")

@@ -1,7 +1,5 @@
 """What lm_eval asks of a model class, passed on to the `Session` that the class has."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -18,10 +16,8 @@ logger = logging.getLogger(__name__)
 
 
 class StrategyLM:
-    """In front of lm_eval's own class: its `generate_until`, and how ranks are gathered.
-
-    A subclass makes `session`; template: what renders chats, where the model has a tokenizer.
-    """
+    """In front of lm_eval's own class: its `generate_until`, and how ranks are gathered. A subclass
+    makes `session`; template: what renders chats, where the model has a tokenizer."""
 
     session: Session
     template: TemplateChat
@@ -48,10 +44,8 @@ class StrategyLM:
     def apply_chat_template(
         self, chat_history: Sequence[Message], add_generation_prompt: bool = True
     ) -> ChatPrompt:
-        """Render a chat, keeping its messages for `generate_until` to put a style around.
-
-        One that the template refuses fails when it is to be answered, and no other with it.
-        """
+        """Render a chat, keeping its messages for `generate_until` to put a style around. One that
+        the template refuses fails when it is to be answered, and no other with it."""
         try:
             text = self.template.apply(chat_history, add_generation_prompt)
         except Exception as error:  # whatever a template raises
@@ -71,16 +65,13 @@ class StrategyLM:
         return responses
 
     def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
-        """Rate continuations as lm-eval's own class does, after a line that says so.
-
-        Raises RequestError for a chat that could not be rendered.
-        """
+        """Rate continuations as lm-eval's own class does, after a line that says so. Raises
+        RequestError for a chat that could not be rendered."""
         for instance in requests:
             check_rendered(instance.args[0])
         logger.warning(
-            "%d log-likelihood requests: strategies act on written answers only, so these are "
-            "answered as without one",
-            len(requests),
+            f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
+            "these are answered as without one"
         )
         return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
 
@@ -96,10 +87,8 @@ class StrategyLM:
 
 def fill_gaps(gathered: list[Any]) -> list[Any]:
     """Give each rank's lists of metrics the names that another has; anything else is left alone.
-
     gathered: for each rank {task: {(metric, filter): values}}. A rank on which all documents of a
-    task failed has a NaN for each metric, which is dropped where another rank has values.
-    """
+    task failed has a NaN for each metric, which is dropped where another rank has values."""
     if not all(_is_metrics(rank) for rank in gathered):
         return gathered
     for task in gathered[0]:

@@ -1,7 +1,5 @@
 """A loaded checkpoint, as far as strategies, journals and results have to know it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,22 +12,16 @@ from lm_eval_tts.engines.tokenizer import HFTokenizer
 class Checkpoint:
     """What an lm_eval model class has loaded, or a server has for us."""
 
-    tokenizer: Any
-    """Of transformers."""
+    tokenizer: Any  # of transformers
+    # What results know the checkpoint by, for example `pretrained` and `peft`.
     names: dict[str, Any]
-    """What results know the checkpoint by, for example `pretrained` and `peft`."""
-    generation_config: Any = None
-    """Of transformers; its ends of turn count beside the tokenizer's."""
+    generation_config: Any = None  # of transformers; its ends of turn count beside the tokenizer's
+    # What makes its answers differ from another's; asked for where a journal needs it.
     own_facts: Callable[[], Mapping[str, Any]] = dict
-    """What makes its answers differ from another's; asked for where a journal needs it."""
-    policy_size: float | None = None
-    """Parameters in billions."""
-    vocabulary_size: int | None = None
-    """Ids that the model chooses among."""
-    turn_end: int | None = None
-    """The id that the chat template ends a turn with."""
-    text: HFTokenizer = field(init=False)
-    """The tokenizer, seen from the middle of a sequence."""
+    policy_size: float | None = None  # parameters in billions
+    vocabulary_size: int | None = None  # ids that the model chooses among
+    turn_end: int | None = None  # the id that the chat template ends a turn with
+    text: HFTokenizer = field(init=False)  # the tokenizer, seen from the middle of a sequence
 
     def __post_init__(self) -> None:
         self.text = HFTokenizer(self.tokenizer)

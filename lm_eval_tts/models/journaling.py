@@ -1,7 +1,5 @@
 """The journal of a run: where it is, and whether its tasks ask what they asked before."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
-from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.journal import Facts, Journal
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.run_state import RunState
 from lm_eval_tts.models.instances import Instance
@@ -24,20 +22,16 @@ class AskedFor(NamedTuple):
     """What a run asks for."""
 
     instances: Sequence[Instance]
-    read: ReadSettings
-    """Generation kwargs to settings."""
-    defaults: Mapping[str, Any]
-    """Settings of all tasks that do not say otherwise."""
+    read: ReadSettings  # generation kwargs to settings
+    defaults: Mapping[str, Any]  # settings of all tasks that do not say otherwise
 
 
 @contextmanager
 def open_journal(
-    state: RunState, facts: Callable[[], dict[str, str]], asked: AskedFor, rank: int
+    state: RunState, facts: Callable[[], Facts], asked: AskedFor, rank: int
 ) -> Iterator[Journal | None]:
     """Give the journal, if the run keeps one, after a look at what its tasks asked before.
-
-    facts: what makes the results of two runs differ; asked for where there is a journal.
-    """
+    facts: what makes the results of two runs differ; asked for where there is a journal."""
     journal = _open(state, facts, asked.defaults, rank)
     if journal is None:
         yield None
@@ -53,10 +47,7 @@ def open_journal(
 
 
 def _open(
-    state: RunState,
-    facts_of: Callable[[], dict[str, str]],
-    defaults: Mapping[str, Any],
-    rank: int,
+    state: RunState, facts_of: Callable[[], Facts], defaults: Mapping[str, Any], rank: int
 ) -> Journal | None:
     """Open the journal that was named, or one beside the results, where that can be done."""
     if state.journals is None:

@@ -3,10 +3,7 @@
     lm = ScriptedLM(lambda prompt, seed: "<think>\\n2+2</think>4", delimiters="think")
     lm_eval.simple_evaluate(lm, tasks=["gsm8k"], gen_kwargs="strategy=budget")
 
-For tests of tasks and strategies, and for people who write them.
-"""
-
-from __future__ import annotations
+For tests of tasks and strategies, and for people who write them."""
 
 from typing import Any
 

@@ -3,15 +3,13 @@
     requests --plans--> programs --scheduler over engine and reward model--> responses
 
 Engine and reward model are isolated from single faults and journaled; failures are counted. Each
-model has a session of its own, and no two of them share anything.
-"""
-
-from __future__ import annotations
+model has a session of its own, and no two of them share anything."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from lm_eval_tts import __version__
@@ -61,25 +59,13 @@ class Wanted(NamedTuple):
     settings: Settings
 
 
-class Answering(NamedTuple):
-    """What answers the ops of a run."""
-
-    engine: Engine
-    reward_model: RewardModel | None
-
-
-class Report(NamedTuple):
-    """What a rank has to say of itself when results are gathered."""
-
-    tally: Tally
-    spent: Spent
+Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
+Report = tuple[Tally, Spent]  # what a rank has to say of itself when results are gathered
 
 
 class Session:
     """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
-
-    defaults: settings of all tasks that do not say otherwise. reward_model: None if none was named.
-    """
+    defaults: settings of all tasks that do not say otherwise. reward_model: None without one."""
 
     checkpoint: Checkpoint
     chat: Chat
@@ -89,15 +75,11 @@ class Session:
         """Load the reward model, if one is named. Raises SettingsError."""
         self.defaults = dict(arguments.defaults)
         beside = arguments.keeps_journal and arguments.journal is None
-        self.state = RunState(
-            arguments.journal,
-            journals_of_this_run() if beside else None,
-            arguments.max_failures,
-        )
+        journals = journals_of_this_run() if beside else None
+        self.state = RunState(arguments.journal, journals, arguments.max_failures)
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name: str | None = None
         self._spent_on_all_ranks: Spent | None = None
-        self._engine: Engine | None = None
         self.family = ModelFamily()
         if (named := arguments.reward_model) is not None:
             self._reward_name = named.reward_model
@@ -119,29 +101,21 @@ class Session:
             checkpoint.turn_end = self.family.turn_end
             logger.info("%s", self.family.line(checkpoint.tokenizer))
 
-    @property
+    @cached_property
     def engine(self) -> Engine:
         """The engine; made at first use, when the batch size is settled."""
-        if self._engine is None:
-            self._engine = self._make_engine()
-        return self._engine
-
-    @engine.setter
-    def engine(self, engine: Engine | None) -> None:
-        self._engine = engine
+        return self._make_engine()
 
     def renew_engine(self) -> None:
         """Have the next use make a new engine: the last one was made for other weights."""
-        self._engine = None
+        self.__dict__.pop("engine", None)
 
     def answer(
         self, requests: Sequence[Instance], world: World, *, show_progress: bool
     ) -> list[Response]:
         """Answer each request by its strategy; a request that cannot be served is a failure.
-
         lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
-        those extra ones get a copy that is marked as padding.
-        """
+        those extra ones get a copy that is marked as padding."""
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
@@ -178,17 +152,13 @@ class Session:
 
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
-        return replace(
-            self._abilities,
-            reward_model=self.reward_model is not None,
-            policy_size=self.checkpoint.policy_size,
-        )
+        loaded, size = self.reward_model is not None, self.checkpoint.policy_size
+        return replace(self._abilities, reward_model=loaded, policy_size=size)
 
     def plan(self, instance: Instance, repeat: int, settings: Settings) -> Plan:
         """Return the plan of one answer."""
-        return make_plan(
-            instance, repeat, settings, self.chat, self.checkpoint, self.engine.max_length
-        )
+        most = self.engine.max_length
+        return make_plan(instance, repeat, settings, self.chat, self.checkpoint, most)
 
     def _run(
         self, asked: Sequence[Wanted], answering: Answering, progress: Progress
@@ -232,7 +202,7 @@ class Session:
                 known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
             rating = None if known is None else IsolatedRewardModel(known)
             try:
-                yield Answering(engine, rating)
+                yield engine, rating
             finally:
                 self.state.lost = isolated.lost
                 if rating is not None:
@@ -240,25 +210,15 @@ class Session:
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
-        reward_model = {"reward_model": str(self._reward_name)}
-        if self.reward_model is not None:
-            reward_model |= self.reward_model.facts()
-        return {
-            "lm_eval_tts": __version__,
-            **self.checkpoint.facts(self.engine.max_length),
-            **reward_model,
-        }
+        loaded = self.checkpoint.facts(self.engine.max_length)
+        facts = {"lm_eval_tts": __version__, **loaded, "reward_model": str(self._reward_name)}
+        return facts if self.reward_model is None else facts | self.reward_model.facts()
 
     def info(self) -> dict[str, Any]:
-        """Return what results say of the checkpoint, and what all scores of the run cost.
-
-        Time and tokens read depend on what is asked together, so no sample has a part of them.
-        """
-        info = {
-            **self.checkpoint.names,
-            **self.family.record,
-            "reward_model": self._reward_name,
-        }
+        """Return what results say of the checkpoint, and what all scores of the run cost. Time and
+        tokens read depend on what is asked together, so no sample has a part of them."""
+        named = {"reward_model": self._reward_name}
+        info = {**self.checkpoint.names, **self.family.record, **named}
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)
@@ -273,8 +233,7 @@ class Session:
 
     def report(self) -> Report:
         """Return what this rank has to say of itself."""
-        spent = Spent() if self.reward_model is None else self.reward_model.spent
-        return Report(self.state.tally, spent)
+        return self.state.tally, self.reward_model.spent if self.reward_model else Spent()
 
     def add_up(self, reports: Sequence[Report]) -> None:
         """Take what all ranks say for the whole run's."""
@@ -284,6 +243,5 @@ class Session:
 
 
 def _failing(error: RequestError) -> Program[Trace]:
-    """Return a program that ends with an error."""
     yield from ()
     raise error

@@ -1,9 +1,6 @@
 """The baseline of a gate: a small JSON file with the outcome of each document, to be committed.
 
-One line a document, so that a diff of two baselines can be read.
-"""
-
-from __future__ import annotations
+One line a document, so that a diff of two baselines can be read."""
 
 import json
 import math
@@ -42,13 +39,8 @@ def record_run(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> Recorded
 def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
     """Return everything that decides a run's outcomes, as far as its results file says."""
     setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
-    return {
-        **run.measure,
-        "documents": outcomes.fingerprint,
-        "repeats": outcomes.repeats,
-        **setup,
-        "settings": dict(run.setup.settings),
-    }
+    documents = {"documents": outcomes.fingerprint, "repeats": outcomes.repeats}
+    return {**run.measure, **documents, **setup, "settings": dict(run.setup.settings)}
 
 
 def write_baseline(path: Path, tasks: Sequence[RecordedRun]) -> None:
@@ -98,9 +90,9 @@ def read_baseline(path: Path) -> dict[str, RecordedRun]:
         raise DataError(f"there is no baseline {path}: write it with --update") from error
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be read: {error.strerror}") from error
+    except DataError:
+        raise
     except MALFORMED as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(
             f"{path} is not a baseline of this command ({error}): write it anew with --update"
         ) from error
@@ -115,9 +107,7 @@ def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
         raise TypeError(f"the settings of {name} are no names with values")
     keys, labels, *values = zip(*rows, strict=True)
     documents = tuple(map(str, keys))
-    metrics = {
-        metric: np.array(some, dtype=float)
-        for metric, some in zip(columns[2:], values, strict=True)
-    }
+    arrays = (np.array(some, dtype=float) for some in values)
+    metrics = dict(zip(columns[2:], arrays, strict=True))
     outcomes = Outcomes(documents, documents, tuple(map(str, labels)), metrics, said["repeats"])
     return RecordedRun(name, said, outcomes)

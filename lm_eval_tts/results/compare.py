@@ -1,7 +1,5 @@
 """Two runs of a benchmark, paired by document: is one better, on which problems, for how much?"""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +11,14 @@ from lm_eval_tts.core.metrics import COSTS, METRIC, Metric
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, common_documents, paired, read_outcomes
-from lm_eval_tts.results.formats import figure_text, inline, json_text, known, markdown_table
+from lm_eval_tts.results.formats import figure_text, inline, json_text, markdown_table
 from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
 
 ACCURACY = METRIC["accuracy"]
 # What is compared beside accuracy: the costs first.
-COMPARED = tuple(
-    METRIC[name]
-    for name in dict.fromkeys((*COSTS, *METRIC))
-    if METRIC[name].compared and name != "accuracy"
-)
+_ORDER = [METRIC[name] for name in dict.fromkeys((*COSTS, *METRIC)) if name != "accuracy"]
+COMPARED = tuple(metric for metric in _ORDER if metric.compared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +68,8 @@ class Comparison:
 
 
 def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Return the pairs to compare: of the same task, else of a benchmark's only two tasks.
-
-    Raises DataError where nothing matches, or one side has several setups for a task.
-    """
+    """Return the pairs to compare: of the same task, else of a benchmark's only two tasks. Raises
+    DataError where nothing matches, or one side has several setups for a task."""
     a, b = one_of_each_task("A", runs_a), one_of_each_task("B", runs_b)
     pairs = []
     for run in a.values():
@@ -153,15 +146,10 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
     if comparison.only_a or comparison.only_b:
         only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
         parts.append(f"Left out: {only}.\n")
-    if changed := _differing(a, b):
+    pairs = zip(a.measure, a.measure.values(), b.measure.values(), strict=True)
+    if changed := [f"{name} {x} and {y}" for name, x, y in pairs if x != y]:
         parts.append(f"Also different: {inline('; '.join(changed))}.\n")
     return "\n".join(parts)
-
-
-def _differing(a: Run, b: Run) -> list[str]:
-    """Return what differs beside what is meant to be compared."""
-    pairs = zip(a.measure, a.measure.values(), b.measure.values(), strict=True)
-    return [f"{name} {x} and {y}" for name, x, y in pairs if x != y]
 
 
 def _named(run: Run) -> str:
@@ -174,9 +162,8 @@ def _line(figure: Difference) -> list[str]:
     unit = figure.metric.unit
     scale, points = (100, " points") if unit == "share" else (1, "")
     low, high = figure.interval
-    change = (
-        f"{scale * (figure.b - figure.a):+.1f}{points} ({scale * low:+.1f} to {scale * high:+.1f})"
-    )
+    change = f"{scale * (figure.b - figure.a):+.1f}{points}"
+    change += f" ({scale * low:+.1f} to {scale * high:+.1f})"
     if unit != "share" and figure.a:
         change += f", {100 * (figure.b / figure.a - 1):+.0f}%"
     sides = figure_text(figure.a, unit), figure_text(figure.b, unit)
@@ -201,12 +188,7 @@ def _record(comparison: Comparison) -> dict[str, Any]:
         "b": str(comparison.b.results_path),
         "n": comparison.num_docs,
         "figures": {
-            figure.metric.compared: {
-                "a": known(figure.a),
-                "b": known(figure.b),
-                "low": known(figure.interval.low),
-                "high": known(figure.interval.high),
-            }
+            figure.metric.compared: {"a": figure.a, "b": figure.b, **figure.interval._asdict()}
             for figure in (comparison.accuracy, *comparison.figures)
         },
         "p_value": comparison.p_value,

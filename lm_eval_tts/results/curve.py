@@ -2,10 +2,7 @@
 
 Muennighoff et al. (2025), "s1: Simple test-time scaling", arXiv:2501.19393, section 3.2: control,
 scaling, performance. The paper's published scaling values come out only with x = log2(tokens), so
-scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout.
-"""
-
-from __future__ import annotations
+scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -33,15 +30,15 @@ _NUM_RESAMPLES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class CurveFigures:
-    """The figures of the s1 paper; NaN where undefined."""
+    """The figures of the s1 paper, by the names that they have in JSON; NaN where undefined."""
 
-    control: float  # in per cent of points, by their mean
-    control_samples: float  # in per cent of all documents
-    scaling_doubling: float  # points of accuracy for twice the tokens
-    scaling_1k: float  # points of accuracy for 1,000 tokens more
-    performance: float  # the highest accuracy
-    interval_doubling: ConfidenceInterval = statistics.UNDEFINED  # 95 %, bootstrap over documents
-    interval_1k: ConfidenceInterval = statistics.UNDEFINED
+    control_percent: float  # of points, by their mean
+    control_samples_percent: float  # of all documents
+    scaling_per_doubling: float  # points of accuracy for twice the tokens
+    scaling_per_1000_tokens: float  # points of accuracy for 1,000 tokens more
+    performance_percent: float  # the highest accuracy
+    scaling_per_doubling_interval: ConfidenceInterval  # 95 %, bootstrap over documents
+    scaling_per_1000_tokens_interval: ConfidenceInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +67,11 @@ class Curve:
         tokens = np.array([point.mean_tokens for point in self.points])
         accuracy = np.array([point.accuracy for point in self.points])
         within = [p.share_within for p in self.points if not math.isnan(p.share_within)]
-        doubling, thousand = _scalings(tokens, accuracy)
-        interval_doubling, interval_1k = self._intervals()
-        return CurveFigures(
-            control=control(tokens, [point.limit for point in self.points]),
-            control_samples=100 * float(np.mean(within)) if within else math.nan,
-            scaling_doubling=float(doubling),
-            scaling_1k=float(thousand),
-            performance=float(accuracy.max()),
-            interval_doubling=interval_doubling,
-            interval_1k=interval_1k,
-        )
+        samples = 100 * float(np.mean(within)) if within else math.nan
+        points = control(tokens, [point.limit for point in self.points])
+        doubling, thousand = map(float, _scalings(tokens, accuracy))
+        best = float(accuracy.max())
+        return CurveFigures(points, samples, doubling, thousand, best, *self._intervals())
 
     def _intervals(self) -> tuple[ConfidenceInterval, ConfidenceInterval]:
         """Return intervals of both scalings; the same documents are drawn for all points."""
@@ -92,12 +83,11 @@ class Curve:
         shares = weights / len(first)
         tokens = np.stack([shares @ np.nan_to_num(p.tokens) for p in self.points])
         accuracy = 100 * np.stack([shares @ np.nan_to_num(p.scores) for p in self.points])
-        doubling, thousand = map(_percentiles, _scalings(tokens, accuracy))
-        return doubling, thousand
+        doubling, thousand = _scalings(tokens, accuracy)
+        return _percentiles(doubling), _percentiles(thousand)
 
 
 def _scalings(tokens: Array, accuracy: Array) -> tuple[Array, Array]:
-    """Return the scaling per doubling and per 1,000 tokens."""
     doublings = np.log2(np.maximum(tokens, 1))
     return scaling(doublings, accuracy), scaling(tokens / 1000, accuracy)
 
@@ -112,19 +102,15 @@ def _percentiles(values: Array) -> ConfidenceInterval:
 
 def control(tokens: Array, limits: Sequence[float | None]) -> float:
     """Return the share of runs whose mean tokens are within their limit, in per cent (s1, eq. 1).
-
-    NaN where no run has a limit; runs without one are left out.
-    """
+    NaN where no run has a limit; runs without one are left out."""
     within = [t <= limit for t, limit in zip(tokens, limits, strict=True) if limit is not None]
     return 100 * sum(within) / len(within) if within else math.nan
 
 
 def scaling(x: Array, y: Array) -> Array:
     """Return the mean slope over all pairs of points (s1, eq. 2); NaN where there is no pair.
-
     x, y: of shape (points, ...); the slope is taken along the first axis. Pairs with equal x have
-    no slope and are left out.
-    """
+    no slope and are left out."""
     left, right = np.triu_indices(len(x), k=1)
     run, rise = x[right] - x[left], y[right] - y[left]
     slopes = np.divide(rise, run, out=np.full(rise.shape, np.nan), where=np.abs(run) > 1e-9)
@@ -142,10 +128,8 @@ class Curves(NamedTuple):
 
 def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
     """Return a curve for each anytime run, and one for all other runs of a setup and benchmark.
-
     Runs of one checkpoint, prompt style and strategy differ in their budgets. join: take all runs
-    of a benchmark for one curve, whatever their setup.
-    """
+    of a benchmark for one curve, whatever their setup."""
     names = short_names(run.setup.checkpoint for run in runs)
     notes: list[str] = []
     unread: list[UnreadFile] = []
@@ -153,7 +137,8 @@ def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
     for run in runs:
         outcomes, some = read_outcomes(run)
         unread += some
-        name = _curve_name(run, names[run.setup.checkpoint])
+        weights = run.setup.weights(names[run.setup.checkpoint])
+        name = " ".join(filter(None, (weights, run.setup.prompt_style, run.setup.method)))
         for rule, fewer in (points_by_samples(outcomes) if outcomes else {}).items():
             found[_unused((run.benchmark, f"{name}, {rule}"), found)] = fewer
         if outcomes and (points := anytime_points(run, outcomes)):
@@ -162,13 +147,11 @@ def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
             found.setdefault((run.benchmark, "all runs" if join else name), []).extend(points)
         else:
             notes.append(f"{run.results_path}: {run.task} has no token counts, so no point")
-    curves = [_curve(*key, points) for key, points in found.items()]
+    curves = [
+        Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))
+        for (benchmark, name), points in found.items()
+    ]
     return Curves(curves, [*map(str, first_of_each_file(unread)), *notes])
-
-
-def _curve_name(run: Run, checkpoint: str) -> str:
-    said = (run.setup.weights(checkpoint), run.setup.prompt_style, run.setup.method)
-    return " ".join(text for text in said if text)
 
 
 def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -178,7 +161,3 @@ def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str
         number += 1
         free = (key[0], f"{key[1]} ({number})")
     return free
-
-
-def _curve(benchmark: str, name: str, points: Sequence[CurvePoint]) -> Curve:
-    return Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))

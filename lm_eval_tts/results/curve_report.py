@@ -1,16 +1,17 @@
 """Scaling curves as text, data, a plot (PNG, SVG) or one HTML page with both."""
 
-from __future__ import annotations
-
-import html
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import jinja2
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.results import formats
-from lm_eval_tts.results.curve import Curve, CurveFigures
+from lm_eval_tts.results.curve import Curve
 from lm_eval_tts.results.statistics import ConfidenceInterval
 
 _LEGEND = (
@@ -20,39 +21,28 @@ _LEGEND = (
     "doubling of tokens (the unit of the values published for s1) and per 1,000 tokens. "
     "Performance: the highest accuracy. After arXiv:2501.19393; intervals are 95 %."
 )
-_STYLE = (
-    ":root{color-scheme:light dark}"
-    "@media(prefers-color-scheme:dark){svg{filter:invert(.93) hue-rotate(180deg)}}"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px}"
-    "svg{width:100%;height:auto}table{border-collapse:collapse;margin:12px 0}"
-    "td,th{padding:5px 12px;border-bottom:1px solid #8886;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}.scroll{overflow-x:auto}"
-)
 
 
 def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     """Return the points and the figures of a curve, each with a line of headings."""
-    points = [
-        [
-            point.label,
-            formats.figure_text(point.cost, "count"),
-            f"{point.mean_tokens:.0f}",
-            formats.MISSING if point.limit is None else f"{point.limit:.0f}",
-            _percent(100 * point.share_within),
-            _with_interval(point.accuracy, point.interval, ""),
-        ]
-        for point in curve.points
-    ]
-    figures = curve.figures()
-    doubling = _with_interval(figures.scaling_doubling, figures.interval_doubling, "+")
-    thousand = _with_interval(figures.scaling_1k, figures.interval_1k, "+")
-    return [["point", "sampled", curve.unit, "limit", "within", "accuracy %"], *points], [
+    points = [["point", "sampled", curve.unit, "limit", "within", "accuracy %"]]
+    for point in curve.points:
+        sampled, tokens = formats.figure_text(point.cost, "count"), f"{point.mean_tokens:.0f}"
+        limit = formats.MISSING if point.limit is None else f"{point.limit:.0f}"
+        within = _percent(100 * point.share_within)
+        accuracy = _with_interval(point.accuracy, point.interval, "")
+        points.append([point.label, sampled, tokens, limit, within, accuracy])
+    found = curve.figures()
+    slopes = found.scaling_per_doubling, found.scaling_per_1000_tokens
+    intervals = found.scaling_per_doubling_interval, found.scaling_per_1000_tokens_interval
+    doubling, thousand = map(_with_interval, slopes, intervals)
+    return points, [
         ["figure", "value"],
-        ["control, points", _percent(figures.control)],
-        ["control, samples", _percent(figures.control_samples)],
+        ["control, points", _percent(found.control_percent)],
+        ["control, samples", _percent(found.control_samples_percent)],
         ["scaling, points per doubling", doubling],
         ["scaling, points per 1,000 tokens", thousand],
-        ["performance", _percent(figures.performance)],
+        ["performance", _percent(found.performance_percent)],
     ]
 
 
@@ -60,7 +50,7 @@ def _percent(value: float) -> str:
     return formats.MISSING if math.isnan(value) else f"{value:.1f}%"
 
 
-def _with_interval(value: float, interval: ConfidenceInterval, sign: str) -> str:
+def _with_interval(value: float, interval: ConfidenceInterval, sign: str = "+") -> str:
     if math.isnan(value):
         return formats.MISSING
     low, high = interval
@@ -79,18 +69,13 @@ def curves_markdown(curves: Sequence[Curve]) -> str:
 
 def curves_csv(curves: Sequence[Curve]) -> str:
     """Return one line for each point."""
-    return formats.csv_text(
-        [{**_names(curve), **point} for curve in curves for point in _points(curve)]
-    )
+    return formats.csv_text([_names(curve) | point for curve in curves for point in _points(curve)])
 
 
 def curves_json(curves: Sequence[Curve]) -> str:
     """Return the curves with their figures; undefined ones are null."""
     return formats.json_text(
-        [
-            {**_names(curve), "points": _points(curve), "figures": _figures(curve.figures())}
-            for curve in curves
-        ]
+        [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
     )
 
 
@@ -103,60 +88,29 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         {
             "point": point.label,
             "tokens": point.mean_tokens,
-            "sampled_tokens": formats.known(point.cost),
+            "sampled_tokens": point.cost,
             "limit": point.limit,
-            "share_within": formats.known(point.share_within),
+            "share_within": point.share_within,
             "accuracy": point.accuracy,
-            "low": formats.known(point.interval.low),
-            "high": formats.known(point.interval.high),
+            **point.interval._asdict(),
             "n": len(point.documents) or None,
         }
         for point in curve.points
     ]
 
 
-def _figures(figures: CurveFigures) -> dict[str, Any]:
-    return {
-        "control_percent": formats.known(figures.control),
-        "control_samples_percent": formats.known(figures.control_samples),
-        "scaling_per_doubling": formats.known(figures.scaling_doubling),
-        "scaling_per_doubling_interval": list(map(formats.known, figures.interval_doubling)),
-        "scaling_per_1000_tokens": formats.known(figures.scaling_1k),
-        "scaling_per_1000_tokens_interval": list(map(formats.known, figures.interval_1k)),
-        "performance_percent": formats.known(figures.performance),
-    }
-
-
 def curves_html(curves: Sequence[Curve]) -> str:
     """Return one page with the plot and the tables; it needs no network and no script."""
     svg = draw_curves(curves, "svg").decode("utf-8")
-    body = "".join(map(_html_section, curves))
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Test-time scaling</title><style>{_STYLE}</style><h1>Test-time scaling</h1>"
-        f"{svg[svg.index('<svg') :]}{body}<p>{html.escape(_LEGEND)}</p></html>\n"
-    )
-
-
-def _html_section(curve: Curve) -> str:
-    scrolled = (f'<div class="scroll">{_html_table(table)}</div>' for table in curve_tables(curve))
-    return f"<h2>{html.escape(f'{curve.benchmark}: {curve.name}')}</h2>{''.join(scrolled)}"
-
-
-def _html_table(table: formats.TextTable) -> str:
-    def row(tag: str, cells: Sequence[str]) -> str:
-        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
-        return f"<tr>{inner}</tr>"
-
-    return f"<table>{row('th', table[0])}{''.join(row('td', line) for line in table[1:])}</table>"
+    page = Path(__file__).parent / "page" / "curve.html"
+    template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
+    svg = svg[svg.index("<svg") :]
+    return str(template.render(svg=svg, curves=curves, tables=curve_tables, legend=_LEGEND)) + "\n"
 
 
 def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
-    """Return the plot of accuracy against tokens as "png" or "svg".
-
-    Raises SettingsError where matplotlib is not installed.
-    """
+    """Return the plot of accuracy against tokens as "png" or "svg". Raises SettingsError where
+    matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -1,14 +1,10 @@
 """What a run did on each document: numbers only, so that many runs fit into memory.
 
-Read from a samples file line by line; no text is kept beyond a document's label.
-"""
-
-from __future__ import annotations
+Read from a samples file line by line; no text is kept beyond a document's label."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,57 +38,36 @@ class Outcomes:
         return identity.text_hash("\n".join(sorted(self.questions)))[:12]
 
 
-class ReadOutcomes(NamedTuple):
-    """Outcomes, None where a run has no usable samples file, and what was wrong with it."""
-
-    outcomes: Outcomes | None
-    unread: list[UnreadFile]
-
-
-class _Document(NamedTuple):
-    key: str
-    question: str
-    label: str
-    numbers: Mapping[str, float]
-    repeats: int
-
-
-def read_outcomes(run: Run) -> ReadOutcomes:
-    """Return what a run did on each document, for its own filter."""
+def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
+    """Return what a run did on each document, for its own filter, and what was wrong with its
+    samples file; None where there is no usable one."""
     if run.samples_path is None:
-        return ReadOutcomes(None, [])
+        return None, []
     unread: list[UnreadFile] = []
-    found = list(_documents(run, unread))
-    if not found:
+    rows = list(_documents(run, unread))
+    if not rows:
         nothing = UnreadFile(run.samples_path, f"no samples of the filter {run.filter!r} in it")
-        return ReadOutcomes(None, unread or [nothing])
-    names = dict.fromkeys(name for document in found for name in document.numbers)
+        return None, unread or [nothing]
+    documents, questions, labels, numbers, repeats = zip(*rows, strict=True)
+    names = dict.fromkeys(name for some in numbers for name in some)
     if run.metric not in names:
-        unread.append(UnreadFile(run.samples_path, f"its samples have no {run.metric!r}"))
-        return ReadOutcomes(None, unread)
-    outcomes = Outcomes(
-        documents=tuple(document.key for document in found),
-        questions=tuple(document.question for document in found),
-        labels=tuple(document.label for document in found),
-        metrics={n: np.array([d.numbers.get(n, np.nan) for d in found]) for n in names},
-        repeats=max(document.repeats for document in found),
-    )
-    return ReadOutcomes(outcomes, unread)
+        return None, [*unread, UnreadFile(run.samples_path, f"its samples have no {run.metric!r}")]
+    metrics = {name: np.array([some.get(name, np.nan) for some in numbers]) for name in names}
+    return Outcomes(documents, questions, labels, metrics, max(repeats)), unread
+
+
+_Document = tuple[str, str, str, dict[str, float], int]
 
 
 def _documents(run: Run, unread: list[UnreadFile]) -> Iterator[_Document]:
+    """Yield key, question, label, metrics and number of samples of each document."""
     seen: Counter[str] = Counter()
     for row in own_rows(run, unread):
         key = identity.document_key(row)
         seen[key] += 1
         unique = key if seen[key] == 1 else f"{key}#{seen[key]}"
-        yield _Document(
-            unique,
-            identity.question_key(row),
-            identity.document_label(row),
-            _numbers(row),
-            num_repeats(row),
-        )
+        question, label = identity.question_key(row), identity.document_label(row)
+        yield unique, question, label, _numbers(row), num_repeats(row)
 
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
@@ -106,9 +81,7 @@ def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
 
 def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
     """Return the places in `a` and in `b` of the documents that both have, in the order of `a`.
-
-    Shape (2, documents).
-    """
+    Shape (2, documents)."""
     if a.documents == b.documents:
         return np.tile(np.arange(len(a.documents)), (2, 1))
     place = {key: index for index, key in enumerate(b.documents)}
@@ -132,10 +105,11 @@ def num_repeats(row: SampleRow) -> int:
 
 
 def _numbers(row: SampleRow) -> dict[str, float]:
-    """Return the numeric metrics of a row."""
     found = numbers_of(row)
     if record := identity.mapping_in(row, "answered"):
-        found["answered"] = _share_answered(record)
+        each = record.get("repeats") or [record]
+        answered = [isinstance(one, dict) and one.get("answer") is not None for one in each]
+        found["answered"] = sum(answered) / len(each)
     return found
 
 
@@ -145,8 +119,3 @@ def numbers_of(row: SampleRow) -> dict[str, float]:
     names = listed if isinstance(listed, list) else [n for n in row if n not in _NOT_METRICS]
     values = {name: finite(row.get(name)) for name in names if isinstance(name, str)}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _share_answered(record: Mapping[str, Any]) -> float:
-    each = record.get("repeats") or [record]
-    return sum(isinstance(one, dict) and one.get("answer") is not None for one in each) / len(each)

@@ -1,9 +1,6 @@
 """Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files.
 
-A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one.
-"""
-
-from __future__ import annotations
+A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one."""
 
 import json
 import math
@@ -46,7 +43,7 @@ def read_results(paths: Iterable[str | Path]) -> tuple[list[ResultsFile], list[U
             unread.append(UnreadFile(path, content))
         else:
             found.append(ResultsFile(path, content))
-    return sorted(found, key=lambda file: _date(file.content)), unread
+    return sorted(found, key=lambda file: finite(file.content.get("date")) or 0.0), unread
 
 
 def _candidates(given: Path) -> list[Path]:
@@ -78,10 +75,6 @@ def _why(error: Exception) -> str:
     return f"not JSON in UTF-8: {error}"
 
 
-def _date(content: Mapping[str, Any]) -> float:
-    return finite(content.get("date")) or 0.0
-
-
 def samples_file(results: Path, task: str) -> Path | None:
     """Return the samples of a task that were written with a results file, or None."""
     if Path(task).name != task or "\\" in task:
@@ -100,17 +93,14 @@ def read_samples(path: Path) -> Iterator[SampleRow | UnreadFile]:
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _row(path, number, line)
+                if not line.strip():
+                    continue
+                try:
+                    yield parse_row(line)
+                except ValueError as error:
+                    yield UnreadFile(path, f"line {number} is left out: {error}")
     except OSError as error:
         yield UnreadFile(path, _why(error))
-
-
-def _row(path: Path, number: int, line: bytes) -> SampleRow | UnreadFile:
-    try:
-        return parse_row(line)
-    except ValueError as error:
-        return UnreadFile(path, f"line {number} is left out: {error}")
 
 
 def parse_row(line: str | bytes) -> SampleRow:

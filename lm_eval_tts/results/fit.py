@@ -3,17 +3,14 @@
 Each run answered the same problems by one strategy. For every budget of samples and every bin of
 difficulty the strategy with the best accuracy is chosen. What that gives is estimated by folds: the
 problems of a fold are answered by what the other folds chose, so no problem chooses its own
-strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two folds).
-"""
-
-from __future__ import annotations
+strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two folds)."""
 
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import stdev
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import yaml
@@ -27,11 +24,11 @@ from lm_eval_tts.results.runs import Run
 from lm_eval_tts.strategies.registry import names_within_n
 
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.
-TABLE_SETTINGS = (
-    *("n", "beam_width", "weighted", "score_by", "aggregation", "lookahead", "num_iterations"),
-    *("balance_temperature", "weight_temperature", "filter_duplicates"),
-)
+_OF_SEARCH = ("beam_width", "lookahead", "num_iterations", "filter_duplicates")
+_OF_CHOICE = ("weighted", "score_by", "aggregation", "balance_temperature", "weight_temperature")
+TABLE_SETTINGS = ("n", *_OF_SEARCH, *_OF_CHOICE)
 Bins = Mapping[str, str]  # problem to bin of difficulty
+Problems = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,9 @@ class StrategyRun:
         return int(self.settings["n"])
 
 
+Runs = Sequence[StrategyRun]
 Assignment = Mapping[str, StrategyRun]  # problem to the run that answers it
+Fit = Callable[[Problems], Assignment]  # by the problems that it may see
 
 
 class Estimate(NamedTuple):
@@ -78,11 +77,8 @@ def read_rows(run: Run) -> Mapping[str, SampleRow]:
 def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
     strategies = names_within_n()
-    found = [
-        _strategy_run(run)
-        for run in runs
-        if run.benchmark == benchmark and run.setup.strategy in strategies
-    ]
+    own = (run for run in runs if run.benchmark == benchmark)
+    found = [_strategy_run(run) for run in own if run.setup.strategy in strategies]
     if not found:
         raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return found
@@ -128,7 +124,7 @@ RATES: dict[str, Callable[[SampleRow], float]] = {
 }
 
 
-def common_problems(runs: Sequence[StrategyRun], bins: Bins) -> list[str]:
+def common_problems(runs: Runs, bins: Bins) -> list[str]:
     """Return the problems of all runs in an order by chance. Raises DataError if some lack any."""
     problems = set(bins)
     for run in runs:
@@ -140,47 +136,41 @@ def common_problems(runs: Sequence[StrategyRun], bins: Bins) -> list[str]:
     return sorted(problems, key=lambda p: hashlib.sha256(p.encode()).digest())
 
 
-def best_run(runs: Sequence[StrategyRun], problems: Sequence[str]) -> StrategyRun:
+def best_run(runs: Runs, problems: Problems) -> StrategyRun:
     """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
 
     def rank(run: StrategyRun) -> tuple[float, float]:
-        return _mean(run.accuracy[p] for p in problems), -_mean(run.tokens[p] for p in problems)
+        return fmean(run.accuracy[p] for p in problems), -fmean(run.tokens[p] for p in problems)
 
     return max(runs, key=rank)
 
 
-def best_of_bins(
-    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str]
-) -> dict[str, StrategyRun]:
-    """Return the best run of each bin on these problems.
-
-    A bin without a problem has the run that is best on all.
-    """
+def best_of_bins(runs: Runs, bins: Bins, problems: Problems) -> dict[str, StrategyRun]:
+    """Return the best run of each bin on these problems. A bin without a problem has the run that
+    is best on all."""
     members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
     return {name: best_run(runs, some) for name, some in members.items()}
 
 
-def by_difficulty(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
+def by_difficulty(runs: Runs, bins: Bins, seen: Problems) -> Assignment:
     """Answer each problem by the run that is best on the seen ones of its bin."""
     chosen = best_of_bins(runs, bins, seen)
     return {problem: chosen[name] for problem, name in bins.items()}
 
 
-def one_strategy(runs: Sequence[StrategyRun], bins: Bins, seen: Sequence[str]) -> Assignment:
+def one_strategy(runs: Runs, bins: Bins, seen: Problems) -> Assignment:
     """Answer every problem by the run that is best on the seen ones."""
     return dict.fromkeys(bins, best_run(runs, seen))
 
 
-def estimate(problems: Sequence[str], answering: Assignment) -> Estimate:
+def estimate(problems: Problems, answering: Assignment) -> Estimate:
     """Return what these problems would have, each answered by its run."""
     right = [answering[p].accuracy[p] for p in problems]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    return Estimate(_mean(right), stderr, _mean(answering[p].tokens[p] for p in problems))
+    return Estimate(fmean(right), stderr, fmean(answering[p].tokens[p] for p in problems))
 
 
-def cross_validated(
-    problems: Sequence[str], folds: int, fit: Callable[[Sequence[str]], Assignment]
-) -> Estimate:
+def cross_validated(problems: Problems, folds: int, fit: Fit) -> Estimate:
     """Return what a fit is worth on problems that it has not seen."""
     answering: dict[str, StrategyRun] = {}
     for fold in range(folds):
@@ -189,14 +179,12 @@ def cross_validated(
     return estimate(problems, answering)
 
 
-def budgets(runs: Sequence[StrategyRun]) -> list[int]:
+def budgets(runs: Runs) -> list[int]:
     """Return the budgets of samples that were run, largest first."""
     return sorted({run.n for run in runs}, reverse=True)
 
 
-def fit_report(
-    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str], folds: int
-) -> list[str]:
+def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[str]:
     """Return the lines that say what the table is worth, beside one strategy for all problems."""
     counts = ", ".join(f"{sum(bins[p] == name for p in problems)} {name}" for name in BINS)
     lines = [
@@ -212,9 +200,7 @@ def fit_report(
     return lines
 
 
-def table_rules(
-    runs: Sequence[StrategyRun], bins: Bins, problems: Sequence[str]
-) -> list[dict[str, Any]]:
+def table_rules(runs: Runs, bins: Bins, problems: Problems) -> list[dict[str, Any]]:
     """Return the rules fitted to all problems; bins with the same choice share a rule."""
     rules: list[dict[str, Any]] = []
     for budget in budgets(runs):
@@ -231,12 +217,5 @@ def table_rules(
 
 def table_yaml(rules: Iterable[Mapping[str, Any]]) -> str:
     """Return the YAML of a table, one rule a line."""
-    lines = [
-        yaml.safe_dump(dict(r), default_flow_style=True, sort_keys=False, width=999) for r in rules
-    ]
-    return "rules:\n" + "".join(f"  - {line}" for line in lines)
-
-
-def _mean(values: Iterable[float]) -> float:
-    each = list(values)
-    return math.fsum(each) / len(each)
+    flow = partial(yaml.safe_dump, default_flow_style=True, sort_keys=False, width=999)
+    return "rules:\n" + "".join(f"  - {flow(dict(rule))}" for rule in rules)

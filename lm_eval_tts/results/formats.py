@@ -1,10 +1,7 @@
 """Figures and tables as every report writes them: Markdown, CSV, JSON.
 
 What stands in a results file may be anybody's. So that it does nothing where a report is opened,
-Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas.
-"""
-
-from __future__ import annotations
+Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas."""
 
 import csv
 import io
@@ -23,15 +20,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsh
 TextTable = Sequence[Sequence[str]]  # the first line has the headings
 
 
-def known(value: float | None) -> float | None:
-    """Return the value, None for NaN, which JSON does not have."""
-    return None if value is None or math.isnan(value) else value
-
-
 def printable(text: str) -> str:
     """Return a text without what a terminal would obey; what no encoding has is written out."""
-    shown = _CONTROL.sub("\ufffd", text)
-    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", shown)
+    return _written_out(_CONTROL.sub("\ufffd", text))
+
+
+def _written_out(text: str) -> str:
+    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def inline(text: object) -> str:
@@ -69,14 +64,13 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """Return a value as one field: a list of texts, or JSON, which is no program's own notation.
-
-    A text that a spreadsheet would run begins with an apostrophe.
-    """
+    """Return a value as one field: a list of texts, or JSON, which is no program's own notation. A
+    text that a spreadsheet would run begins with an apostrophe."""
+    value = nulled(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = "; ".join(value)
-    elif isinstance(value, (list, dict)):
-        value = json.dumps(nulled(value))
+    elif isinstance(value, list | dict):
+        value = json.dumps(value)
     if not isinstance(value, str):
         return value
     return printable(f"'{value}" if value.startswith(_FORMULA) else value)
@@ -84,8 +78,8 @@ def _flat(value: Any) -> Any:
 
 def json_text(content: Any) -> str:
     """Return indented JSON with a line end; what is no finite number is null."""
-    text = json.dumps(nulled(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return _LONE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    text = json.dumps(nulled(content), indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{_written_out(text)}\n"
 
 
 def nulled(content: Any) -> Any:

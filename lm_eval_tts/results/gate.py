@@ -8,11 +8,9 @@ Three answers, so that noise is neither an alarm nor a pass. A check
   among a run's checks by Bonferroni, so a run without a change raises an alarm at most that often);
 - is undecided otherwise.
 
-Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982).
-"""
+Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982)."""
 
-from __future__ import annotations
-
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -30,6 +28,8 @@ from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
+Recorded = Mapping[str, RecordedRun]  # by task
+Rules = Mapping[str, Metric]  # by check
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
 # What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
 # they may be what is being tested.
@@ -63,9 +63,7 @@ class GateVerdict:
 
 def read_margins(given: Sequence[str]) -> dict[str, Metric]:
     """Return the rules with margins from texts like `accuracy=0.02`; `loops=off` drops a check.
-
-    Raises SettingsError for an unknown check or a margin that is not a number of at least 0.
-    """
+    Raises SettingsError for an unknown check or a margin that is not a number of at least 0."""
     rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
@@ -75,23 +73,20 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
             rules.pop(name, None)
             continue
         try:
-            margin = float(value)
+            rules[name] = replace(GATED[name], margin=float(value))
         except ValueError:
-            margin = -1.0
-        if not 0 <= margin < 100:
+            rules[name] = replace(GATED[name], margin=math.nan)
+        if not 0 <= rules[name].margin < 100:
             raise SettingsError(
                 f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
                 f"or {name}=off"
             )
-        rules[name] = replace(GATED[name], margin=margin)
     return rules
 
 
 def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[UnreadFile]]:
-    """Return what runs did, by task, and what was wrong with their samples.
-
-    Raises DataError where no run has samples.
-    """
+    """Return what runs did, by task, and what was wrong with their samples. Raises DataError where
+    no run has samples."""
     found: dict[str, RecordedRun] = {}
     unread: list[UnreadFile] = []
     metrics = [metric.name for metric in GATED.values()]
@@ -109,14 +104,11 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
     return found, unread
 
 
-def judge(
-    baseline: Mapping[str, RecordedRun], now: Mapping[str, RecordedRun], rules: Mapping[str, Metric]
-) -> GateVerdict:
+def judge(baseline: Recorded, now: Recorded, rules: Rules) -> GateVerdict:
     """Check each task of a baseline."""
     checks: list[GateCheck] = []
-    changes = [
-        f"{task} is not in the baseline: not checked" for task in now if task not in baseline
-    ]
+    new = [task for task in now if task not in baseline]
+    changes = [f"{task} is not in the baseline: not checked" for task in new]
     num_checks = sum(len(_applied(before, rules)) for before in baseline.values())
     for task, before in baseline.items():
         if task not in now:
@@ -127,7 +119,7 @@ def judge(
     return GateVerdict(tuple(checks), tuple(changes))
 
 
-def _applied(before: RecordedRun, rules: Mapping[str, Metric]) -> dict[str, Metric]:
+def _applied(before: RecordedRun, rules: Rules) -> dict[str, Metric]:
     return {n: rule for n, rule in rules.items() if rule.name in before.outcomes.metrics}
 
 
@@ -145,10 +137,9 @@ def _said(value: Any) -> str:
 
 
 def _check_task(
-    before: RecordedRun, now: RecordedRun, rules: Mapping[str, Metric], num_checks: int
+    before: RecordedRun, now: RecordedRun, rules: Rules, num_checks: int
 ) -> list[GateCheck]:
-    reason = _incomparable(before, now)
-    if reason:
+    if reason := _incomparable(before, now):
         return [GateCheck(before.task, "comparable", "undecided", reason)]
     checks = []
     for name, rule in _applied(before, rules).items():
@@ -173,8 +164,7 @@ def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
                 f"{name} changed from {_said(a)} to {_said(b)}: the outcomes cannot be compared; "
                 "write a new baseline with --update"
             )
-    missing = len(set(before.outcomes.documents) - set(now.outcomes.documents))
-    if missing:
+    if missing := len(set(before.outcomes.documents) - set(now.outcomes.documents)):
         return (
             f"{missing} of the baseline's {len(before.outcomes.documents)} problems are not in "
             "this run: other data, another order of options, or another --limit"
@@ -184,9 +174,7 @@ def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
 
 def decide_share(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
     """Decide on a metric in [0, 1] by its paired difference; see the module for the rule.
-
-    a, b: of shape (documents,), before and now. alpha: the chance of a false alarm.
-    """
+    a, b: of shape (documents,), before and now. alpha: the chance of a false alarm."""
     loss = rule.sign * (a - b)
     said = f"{name} {100 * a.mean():.1f} % → {100 * b.mean():.1f} %"
     if not np.any(loss):

@@ -1,7 +1,5 @@
 """A gate's verdict for people and for CI: text, JUnit XML, a GitHub step summary."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from xml.etree import ElementTree
@@ -42,9 +40,8 @@ def verdict_junit(verdict: GateVerdict) -> str:
     """Return the checks as JUnit XML."""
     statuses = [check.status for check in verdict.checks]
     counts = {f"{kind}s": str(statuses.count(status)) for status, kind in _JUNIT.items()}
-    suite = ElementTree.Element(
-        "testsuite", {"name": "lm-eval-tts gate", "tests": str(len(statuses)), **counts}
-    )
+    named = {"name": "lm-eval-tts gate", "tests": str(len(statuses)), **counts}
+    suite = ElementTree.Element("testsuite", named)
     for check in verdict.checks:
         case = ElementTree.SubElement(suite, "testcase", classname=check.task, name=check.name)
         if kind := _JUNIT.get(check.status):
@@ -58,8 +55,7 @@ def verdict_junit(verdict: GateVerdict) -> str:
 
 def append_summary(verdict: GateVerdict) -> None:
     """Append to the step summary of a GitHub job, if this is one."""
-    path = os.environ.get(SUMMARY_VARIABLE)
-    if not path:
+    if not (path := os.environ.get(SUMMARY_VARIABLE)):
         return
     try:
         with Path(path).open("a", encoding="utf-8") as summary:

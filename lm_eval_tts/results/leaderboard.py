@@ -1,22 +1,20 @@
 """Runs to a leaderboard: one row per checkpoint and strategy, one cell per benchmark.
 
 Says what is comparable and who is significantly better; how it looks is in `leaderboard_text` and
-`leaderboard_html`.
-"""
-
-from __future__ import annotations
+`leaderboard_html`."""
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, compress
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 
+from lm_eval_tts.core.expectations import pass_at, sample_sizes
 from lm_eval_tts.core.metrics import COSTS, METRICS
-from lm_eval_tts.core.pass_at_k import pass_at, sample_sizes
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.documents import Outcomes, paired, read_outcomes
 from lm_eval_tts.results.files import UnreadFile, first_of_each_file
@@ -96,14 +94,9 @@ def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
         interval = statistics.count_interval(run.accuracy, run.num_docs or 0)
         return Cell(run, None, interval, metrics)
     scores = outcomes.metrics[run.metric]
-    return Cell(
-        run=run,
-        outcomes=outcomes,
-        interval=statistics.proportion_interval(scores, outcomes.repeats),
-        metrics=metrics,
-        points=tuple(anytime_points(run, outcomes)),
-        pass_at=_pass_at(scores, outcomes.repeats),
-    )
+    interval = statistics.proportion_interval(scores, outcomes.repeats)
+    points, found = tuple(anytime_points(run, outcomes)), _pass_at(scores, outcomes.repeats)
+    return Cell(run, outcomes, interval, metrics, points, pass_at=found)
 
 
 def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
@@ -118,15 +111,11 @@ def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
 
 def _judge(cells: Sequence[Cell]) -> list[Cell]:
     """Mark what is not comparable in one benchmark, and rank the rest."""
-    marked = [
-        replace(cell, marks=tuple(some))
-        for cell, some in zip(cells, comparability(cells), strict=True)
-    ]
+    pairs = zip(cells, comparability(cells), strict=True)
+    marked = [replace(cell, marks=tuple(marks)) for cell, marks in pairs]
     ranked = [cell for cell in marked if not cell.marks]
-    judged = iter(
-        replace(cell, rank=rank, fronts=fronts)
-        for cell, rank, fronts in zip(ranked, _rank(ranked), _fronts(ranked), strict=True)
-    )
+    places = zip(ranked, _rank(ranked), _fronts(ranked), strict=True)
+    judged = iter([replace(cell, rank=rank, fronts=fronts) for cell, rank, fronts in places])
     return [cell if cell.marks else next(judged) for cell in marked]
 
 
@@ -166,11 +155,11 @@ def _marks(cell: Cell, trait: Mapping[str, object], usual: Mapping[str, object])
 def _most_common(values: Sequence[object]) -> object:
     """Return the value that most have; of equally many, the largest: the newest, the longest."""
     counts = Counter(value for value in values if value is not None)
-    return max(counts, key=lambda value: (counts[value], _order(value)), default=None)
 
+    def order(value: object) -> tuple[int, float, str]:
+        return counts[value], value if isinstance(value, int | float) else 0.0, str(value)
 
-def _order(value: object) -> tuple[float, str]:
-    return (float(value) if isinstance(value, (int, float)) else 0.0, str(value))
+    return max(counts, key=order, default=None)
 
 
 def _rank(cells: Sequence[Cell]) -> list[int]:
@@ -195,13 +184,12 @@ def _fronts(cells: Sequence[Cell]) -> list[frozenset[str]]:
     """Return for each cell in which COSTS no other beats it."""
     found: list[set[str]] = [set() for _ in cells]
     for cost in COSTS:
-        places = [place for place, cell in enumerate(cells) if cell.metrics.get(cost)]
-        costs = [cells[place].metrics[cost] for place in places]
-        front = statistics.pareto_front(costs, [cells[place].run.accuracy for place in places])
-        for place, on_front in zip(places, front, strict=True):
-            if on_front:
-                found[place].add(cost)
-    return [frozenset(costs) for costs in found]
+        known = [pair for pair in zip(cells, found, strict=True) if pair[0].metrics.get(cost)]
+        costs = [cell.metrics[cost] for cell, _ in known]
+        front = statistics.pareto_front(costs, [cell.run.accuracy for cell, _ in known])
+        for _, on in compress(known, front):
+            on.add(cost)
+    return list(map(frozenset, found))
 
 
 def _rows(cells: Sequence[Cell]) -> list[LeaderboardRow]:
@@ -211,8 +199,7 @@ def _rows(cells: Sequence[Cell]) -> list[LeaderboardRow]:
         some = by_setup.setdefault(cell.run.setup, [])
         free = next((row for row in some if cell.run.benchmark not in row), None)
         if free is None:
-            free = {}
-            some.append(free)
+            some.append(free := {})
         free[cell.run.benchmark] = cell
     rows = [LeaderboardRow(setup, row) for setup, some in by_setup.items() for row in some]
     return sorted(rows, key=_best_first)
@@ -220,6 +207,5 @@ def _rows(cells: Sequence[Cell]) -> list[LeaderboardRow]:
 
 def _best_first(row: LeaderboardRow) -> tuple[float, float]:
     cells = row.cells.values()
-    tokens = [cell.tokens for cell in cells if cell.tokens < math.inf]
-    mean = sum(c.run.accuracy for c in cells) / len(cells)
-    return (-mean, sum(tokens) / len(tokens) if tokens else math.inf)
+    tokens = [cell.tokens for cell in cells if cell.tokens < math.inf] or [math.inf]
+    return -fmean(cell.run.accuracy for cell in cells), fmean(tokens)

@@ -2,17 +2,14 @@
 
 Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
 tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
-parts are in `page/`.
-"""
-
-from __future__ import annotations
+parts are in `page/`."""
 
 import base64
 import gzip
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
 from itertools import islice
@@ -20,11 +17,11 @@ from typing import Any, TextIO
 
 from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.results.formats import nulled
-from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
+from lm_eval_tts.results.leaderboard import COLUMNS, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record, ranked_rows
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
-from lm_eval_tts.results.setups import Setup, short_names
+from lm_eval_tts.results.setups import short_names
 
 SAMPLES_A_CHUNK = 50  # that are unpacked at once
 _LISTED = 110  # characters of a problem that the list shows
@@ -70,29 +67,25 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "costs": COSTS,
         "chunk": SAMPLES_A_CHUNK,
         "rows": [
-            _row(number, row, names[row.setup.checkpoint], numbers, len(seeds) > 1)
+            {"id": number, "show_seed": len(seeds) > 1, **_row(row, names, numbers)}
             for number, row in enumerate(board.rows)
         ],
     }
 
 
-def _row(
-    number: int, row: LeaderboardRow, name: str, numbers: dict[int, int], show_seed: bool
-) -> dict[str, Any]:
-    setup = row.setup
+def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int]) -> dict[str, Any]:
+    setup, name = row.setup, names[row.setup.checkpoint]
     shown = setup.record() | {"strategy": setup.strategy or ""}
     return {
-        "id": number,
         "name": name,
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
-        "show_seed": show_seed,
-        "cells": {b: _cell(setup, c, numbers.get(id(c.run))) for b, c in row.cells.items()},
+        "cells": {
+            benchmark: cell_record(setup, cell)
+            | {"fronts": sorted(cell.fronts), "samples": numbers.get(id(cell.run))}
+            for benchmark, cell in row.cells.items()
+        },
     }
-
-
-def _cell(setup: Setup, cell: Cell, samples: int | None) -> dict[str, Any]:
-    return {**cell_record(setup, cell), "fronts": sorted(cell.fronts), "samples": samples}
 
 
 def _sample_scripts(number: int, run: Run) -> Iterator[str]:
@@ -115,11 +108,8 @@ def _index_entry(sample: SampleTexts) -> list[Any]:
     if "[invalid]" in sample.extracted:  # as lm-eval's extraction filters write it
         flags.append("no answer")
     start = " ".join(sample.problem[: 2 * _LISTED].split())[:_LISTED]
-    return [sample.label, sample.score, start, _tokens(sample), flags]
-
-
-def _tokens(sample: SampleTexts) -> float | None:
-    return next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
+    tokens = next((sample.figures[cost] for cost in COSTS if cost in sample.figures), None)
+    return [sample.label, sample.score, start, tokens, flags]
 
 
 def _packed(name: str, content: Any) -> str:

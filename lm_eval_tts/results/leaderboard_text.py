@@ -1,9 +1,7 @@
 """A leaderboard as Markdown, CSV or JSON."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lm_eval_tts.results import formats
@@ -28,27 +26,23 @@ def board_markdown(board: Leaderboard) -> str:
 
 
 def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str]) -> str:
-    rows = ranked_rows(board, benchmark)
-    shown = [m for m in COLUMNS if any(m.name in row.cells[benchmark].metrics for row in rows)]
-    headings = [metric.heading for metric in shown]
-    lines = [["rank", "checkpoint", "prompt", "strategy", "accuracy %", *headings, "n"]]
-    for row in rows:
-        cell, setup = row.cells[benchmark], row.setup
-        lines.append(
-            [
-                str(cell.rank) if cell.rank else f"not ranked: {'; '.join(cell.marks)}",
-                setup.weights(names[setup.checkpoint]),
-                setup.prompt_style or formats.MISSING,
-                f"{setup.method} {setup.settings_text}".strip(),
-                _accuracy(cell),
-                *(
-                    formats.figure_text(cell.metrics.get(metric.name), metric.unit)
-                    for metric in shown
-                ),
-                str(cell.num_docs or formats.MISSING),
-            ]
-        )
-    return f"## {formats.inline(benchmark)}\n\n{formats.markdown_table(lines)}"
+    rows = [(row.setup, row.cells[benchmark]) for row in ranked_rows(board, benchmark)]
+    shown = [m for m in COLUMNS if any(m.name in cell.metrics for _, cell in rows)]
+    lines = [
+        [
+            str(cell.rank) if cell.rank else f"not ranked: {'; '.join(cell.marks)}",
+            setup.weights(names[setup.checkpoint]),
+            setup.prompt_style or formats.MISSING,
+            f"{setup.method} {setup.settings_text}".strip(),
+            _accuracy(cell),
+            *(formats.figure_text(cell.metrics.get(m.name), m.unit) for m in shown),
+            str(cell.num_docs or formats.MISSING),
+        ]
+        for setup, cell in rows
+    ]
+    costs = (metric.heading for metric in shown)
+    heads = ["rank", "checkpoint", "prompt", "strategy", "accuracy %", *costs, "n"]
+    return f"## {formats.inline(benchmark)}\n\n{formats.markdown_table([heads, *lines])}"
 
 
 def _accuracy(cell: Cell) -> str:
@@ -64,28 +58,31 @@ def _accuracy(cell: Cell) -> str:
 def ranked_rows(board: Leaderboard, benchmark: str) -> list[LeaderboardRow]:
     """Return the rows of a benchmark: ranked ones by accuracy, then those that are marked."""
     rows = [row for row in board.rows if benchmark in row.cells]
-    return sorted(rows, key=lambda row: _place(row.cells[benchmark]))
 
+    def place(row: LeaderboardRow) -> tuple[bool, float, float]:
+        cell = row.cells[benchmark]
+        return cell.rank is None, -cell.run.accuracy, cell.tokens
 
-def _place(cell: Cell) -> tuple[bool, float, float]:
-    return (cell.rank is None, -cell.run.accuracy, cell.tokens)
+    return sorted(rows, key=place)
 
 
 def board_csv(board: Leaderboard) -> str:
-    """Return one line for each cell; what is not formats.known is empty."""
-    return formats.csv_text(list(_records(board)))
+    """Return one line for each cell; what is not known is empty."""
+    return formats.csv_text(_records(board))
 
 
 def board_json(board: Leaderboard) -> str:
     """Return everything: the cells with their points, and the notes; unknown figures are null."""
-    rows = list(_records(board))
-    return formats.json_text({"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes})
+    content = {"benchmarks": board.benchmarks, "rows": _records(board), "notes": board.notes}
+    return formats.json_text(content)
 
 
-def _records(board: Leaderboard) -> Iterator[dict[str, Any]]:
-    for benchmark in board.benchmarks:
-        for row in ranked_rows(board, benchmark):
-            yield cell_record(row.setup, row.cells[benchmark])
+def _records(board: Leaderboard) -> list[dict[str, Any]]:
+    return [
+        cell_record(row.setup, row.cells[benchmark])
+        for benchmark in board.benchmarks
+        for row in ranked_rows(board, benchmark)
+    ]
 
 
 def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
@@ -99,11 +96,10 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "metric": run.metric,
         "filter": run.filter,
         "accuracy": run.accuracy,
-        "low": formats.known(cell.interval.low),
-        "high": formats.known(cell.interval.high),
+        **cell.interval._asdict(),
         "n": cell.num_docs,
-        **{metric.name: formats.known(cell.metrics.get(metric.name)) for metric in COLUMNS},
-        "pass_at": {str(k): formats.known(v) for k, v in cell.pass_at.items()},
+        **{metric.name: cell.metrics.get(metric.name) for metric in COLUMNS},
+        "pass_at": {str(k): value for k, value in cell.pass_at.items()},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
         "file": str(run.results_path),
@@ -111,12 +107,13 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
 
 
 def _point(point: CurvePoint) -> dict[str, Any]:
-    low, high = map(formats.known, point.score_interval)
     return {
         "label": point.label,
-        "sampled_tokens": formats.known(point.cost),
+        "sampled_tokens": point.cost,
         "thinking_tokens": point.mean_tokens,
         "accuracy": point.score,
-        "low": low,
-        "high": high,
+        **point.score_interval._asdict(),
     }
+
+
+BOARDS = {"md": board_markdown, "csv": board_csv, "json": board_json}

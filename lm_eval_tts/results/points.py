@@ -1,7 +1,5 @@
 """Runs to points of accuracy against tokens: one a run, or one for each budget it answered at."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -83,10 +81,8 @@ def anytime_points(run: Run, outcomes: Outcomes) -> list[CurvePoint]:
 
 
 def points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
-    """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ...
-
-    k samples cost their share of all n, which are what the run has sampled.
-    """
+    """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ... k
+    samples cost their share of all n, which are what the run has sampled."""
     found: dict[str, list[CurvePoint]] = {}
     chosen = [(n, *n.split("@")) for n in outcomes.metrics if _is_choice(n)]
     sizes = [int(k) for _, rule, k in chosen if rule == "pass"]
@@ -108,11 +104,8 @@ def _is_choice(metric: str) -> bool:
 
 
 def single_point(run: Run, outcomes: Outcomes | None) -> list[CurvePoint]:
-    """Return the one point of a run, none without token counts.
-
-    Where nothing was thought, all tokens count; where a response was chosen among candidates, what
-    was sampled for them all.
-    """
+    """Return the one point of a run, none without token counts. Where nothing was thought, all
+    tokens count; where a response was chosen among candidates, what was sampled for them all."""
     chosen = outcomes is not None and "coverage" in outcomes.metrics
     label, limit = _label(run), _limit(run)
     for cost in (SAMPLED,) if chosen else (THINKING, TOTAL):

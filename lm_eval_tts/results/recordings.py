@@ -1,9 +1,6 @@
 """Recorded generations: lm-eval's samples files, and JSONL or CSV files with a response column.
 
-Rows are read as they come; nothing is known here of tasks, grading or models.
-"""
-
-from __future__ import annotations
+Rows are read as they come; nothing is known here of tasks, grading or models."""
 
 import csv
 import sys
@@ -28,11 +25,9 @@ class Recording:
 
 
 def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
-    """Return the files to read: `path` itself, or in a folder the newest samples of `task`.
-
-    A folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
-    nothing to read.
-    """
+    """Return the files to read: `path` itself, or in a folder the newest samples of `task`. A
+    folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
+    nothing to read."""
     root = Path(path).expanduser()
     if root.is_file():
         return [root]
@@ -54,9 +49,7 @@ def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
 
 def load_recordings(path: Path, response_column: str = "response") -> list[Recording]:
     """Return the recordings of a file in its order, repeats of a document one after the other.
-
-    Raises DataError if the file cannot be read, or a row has no response.
-    """
+    Raises DataError if the file cannot be read, or a row has no response."""
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{path} has no rows")
@@ -76,9 +69,8 @@ def _rows(path: Path) -> Iterator[SampleRow]:
                 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
                 yield from csv.DictReader(lines)
             else:
-                yield from (
-                    _object(line, path, n) for n, line in enumerate(lines, 1) if line.strip()
-                )
+                numbered = ((n, line) for n, line in enumerate(lines, 1) if line.strip())
+                yield from (_object(line, path, n) for n, line in numbered)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
@@ -92,14 +84,9 @@ def _object(line: str, path: Path, number: int) -> SampleRow:
 
 def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
     doc = mapping_in(row, "doc") or row
+    options = mapping_in(doc, "options") or None
     for response in _responses(row, response_column, place):
-        yield Recording(
-            response=response,
-            question=question_of(doc),
-            doc_id=id_of(doc),
-            options=mapping_in(doc, "options") or None,
-            metrics=row,
-        )
+        yield Recording(response, question_of(doc), id_of(doc), options, metrics=row)
 
 
 def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:

@@ -1,9 +1,6 @@
 """One run: a task, the setup that answered it, and its metrics, as a results file says.
 
-Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None.
-"""
-
-from __future__ import annotations
+Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +9,8 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import (
-    MALFORMED,
-    ResultsFile,
-    UnreadFile,
-    finite,
-    read_results,
-    samples_file,
-)
+from lm_eval_tts.results import files
+from lm_eval_tts.results.files import ResultsFile, UnreadFile, finite
 from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
@@ -79,16 +70,14 @@ class Loaded(NamedTuple):
 
 def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     """Return all runs in results files and folders of them, oldest first.
-
     metric: what counts as accuracy, as `name` or `name,filter`; by default the first of ACCURACIES
-    that a task has, else its first metric.
-    """
-    files, unread = read_results(paths)
+    that a task has, else its first metric."""
+    read, unread = files.read_results(paths)
     runs: list[Run] = []
-    for file in files:
+    for file in read:
         try:
             found = list(runs_in(file, metric))
-        except MALFORMED as error:
+        except files.MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
@@ -106,18 +95,9 @@ def require_runs(loaded: Loaded) -> list[Run]:
     return loaded.runs
 
 
-class Kept(NamedTuple):
-    """The runs that count, and a note on each that only repeats one of them."""
-
-    runs: list[Run]
-    notes: list[str]
-
-
-def keep_largest(runs: Iterable[Run]) -> Kept:
-    """Return the newest of the largest runs of each setup and task: a trial replaces nothing.
-
-    runs: oldest first.
-    """
+def keep_largest(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Return the newest of the largest runs of each setup and task (a trial replaces nothing), and
+    a note on each that only repeats one of them. runs: oldest first."""
     kept: dict[tuple[Setup, str], Run] = {}
     notes = []
     for run in runs:
@@ -129,16 +109,14 @@ def keep_largest(runs: Iterable[Run]) -> Kept:
         word = "a newer" if best.num_docs == other.num_docs else f"a larger ({best.num_docs})"
         notes.append(f"{other.results_path}: {word} run of {run.name} is shown")
         kept[run.setup, run.task] = best
-    return Kept(list(kept.values()), notes)
+    return list(kept.values()), notes
 
 
 def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     """Return the run of each task that counts. Raises DataError where several setups ran one.
-
-    name: what the runs are called in the error.
-    """
+    name: what the runs are called in the error."""
     found: dict[str, Run] = {}
-    for run in keep_largest(runs).runs:
+    for run in keep_largest(runs)[0]:
         other = found.setdefault(run.task, run)
         if other is not run:
             raise DataError(
@@ -159,21 +137,19 @@ def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
             yield _run(file, task, len(tasks), values, *chosen)
 
 
-def _run(
-    file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, metric: str
-) -> Run:
+def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, name: str) -> Run:
     content = file.content
     config = mapping_in(mapping_in(content, "configs"), task)
     counts = mapping_in(mapping_in(content, "n-samples"), task)
     num_fewshot = _int(mapping_in(content, "n-shot").get(task))
     return Run(
         results_path=file.path,
-        samples_path=samples_file(file.path, task),
+        samples_path=files.samples_file(file.path, task),
         task=task,
         benchmark=_benchmark(task, config),
         setup=setup_of(content, config, num_fewshot),
         metrics=values[filter],
-        metric=metric,
+        metric=name,
         filter=filter,
         num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
         num_fewshot=num_fewshot,
@@ -205,10 +181,8 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _benchmark(task: str, config: Mapping[str, Any]) -> str:
-    """Return what the variants of a benchmark share; any other task is its own benchmark.
-
-    A variant is graded by this package, and its name ends in that of a strategy or prompt style.
-    """
+    """Return what the variants of a benchmark share; any other task is its own benchmark. A variant
+    is graded by this package, and its name ends in that of a strategy or prompt style."""
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
     benchmark, _, variant = task.rpartition("_")

@@ -1,9 +1,6 @@
 """The texts of a samples file as a report shows them: problem, thinking, answer, verdict.
 
-Texts are passed on as they are: whoever shows them must show them as text.
-"""
-
-from __future__ import annotations
+Texts are passed on as they are: whoever shows them must show them as text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,9 +11,8 @@ from lm_eval_tts.results.files import SampleRow, finite, texts_in
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
-_THINKING_ENDS = (
-    "</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>",
-)  # fmt: skip
+_OF_CHANNELS = ("<|im_start|>answer", "<|channel|>final<|message|>")
+_THINKING_ENDS = ("</think>", "</reasoning>", *_OF_CHANNELS)
 
 
 class SampleTexts(NamedTuple):

@@ -1,7 +1,6 @@
 """What answered a run, as its results file says: equal for runs that only repeat each other."""
 
-from __future__ import annotations
-
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -10,13 +9,10 @@ from typing import Any
 from lm_eval_tts.core.arguments import decides
 from lm_eval_tts.core.identity import mapping_in
 
+Content = Mapping[str, Any]
 # What a setup has a field for; `until` is the task's, and says nothing of who answers.
-_FIELDS = frozenset(
-    (
-        *("pretrained", "path", "model", "peft", "lora_local_path", "revision"),
-        *("prompt_style", "strategy", "seed", "until"),
-    )
-)
+_CHECKPOINT = ("pretrained", "path", "model", "peft", "lora_local_path", "revision")
+_FIELDS = frozenset((*_CHECKPOINT, "prompt_style", "strategy", "seed", "until"))
 # Values that are what a run does without the setting.
 _DEFAULTS = {"do_sample": (False, None), "temperature": (0, None), "top_p": (1, None)}
 
@@ -55,9 +51,7 @@ class Setup:
         return (checkpoint or self.checkpoint) + adapter + revision
 
 
-def setup_of(
-    content: Mapping[str, Any], config: Mapping[str, Any], num_fewshot: int | None
-) -> Setup:
+def setup_of(content: Content, config: Content, num_fewshot: int | None) -> Setup:
     """Return the setup of a task. content: of the results file. config: of the task in it."""
     run = mapping_in(content, "config")
     model = str(run.get("model") or content.get("model_source") or "unknown")
@@ -65,9 +59,7 @@ def setup_of(
     arguments = _arguments(run.get("model_args"))
     given = {k: v for k, v in arguments.items() if decides(k)}
     given |= mapping_in(config, "generation_kwargs")
-    settings = {
-        k: v for k, v in given.items() if k not in _FIELDS and v not in _DEFAULTS.get(k, ())
-    }
+    settings = {k: given[k] for k in given.keys() - _FIELDS if given[k] not in _DEFAULTS.get(k, ())}
     settings |= _of_prompt(content, num_fewshot, ours)
     if recorded:  # what was set then is not known
         given, settings = {**given, "strategy": "recorded"}, {}
@@ -84,20 +76,15 @@ def setup_of(
     )
 
 
-def _of_prompt(content: Mapping[str, Any], num_fewshot: int | None, ours: bool) -> dict[str, Any]:
+def _of_prompt(content: Content, num_fewshot: int | None, ours: bool) -> dict[str, Any]:
     """Return what the command line made of the prompts; ours apply the chat template anyway."""
     templated = "applied" if content.get("chat_template_sha") and not ours else None
-    found = {
-        "num_fewshot": num_fewshot,
-        "system_instruction_sha": content.get("system_instruction_sha"),
-        "chat_template": templated,
-    }
+    found = {"num_fewshot": num_fewshot, "chat_template": templated}
+    found["system_instruction_sha"] = content.get("system_instruction_sha")
     return {name: value for name, value in found.items() if value}
 
 
-def _checkpoint(
-    content: Mapping[str, Any], run: Mapping[str, Any], arguments: Mapping[str, Any]
-) -> str:
+def _checkpoint(content: Content, run: Content, arguments: Content) -> str:
     """Return the checkpoint; a recording has no name of one, so its file stands for it."""
     names = (run.get("pretrained"), arguments.get("pretrained"), arguments.get("path"))
     named = (*names, arguments.get("model"), content.get("model_name"))
@@ -108,12 +95,7 @@ def _arguments(given: Any) -> dict[str, Any]:
     """Return model arguments: a mapping, or before 0.4.9 a text `a=1,b=[2,3]`."""
     if isinstance(given, dict):
         return dict(given)
-    parts: list[str] = []
-    for part in str(given or "").split(","):
-        if "=" in part.partition("[")[0] or not parts:
-            parts.append(part)
-        else:  # a comma within a value
-            parts[-1] += f",{part}"
+    parts = re.split(r",(?=[^,\[]*=)", str(given or ""))  # other commas are within a value
     return {name: value for name, _, value in (p.partition("=") for p in parts) if name}
 
 
@@ -130,10 +112,8 @@ def _plain(value: Any) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each path or Hub name by its last parts, as many as keep them apart.
-
-    A Hub name (`owner/name`) stays whole.
-    """
+    """Return each path or Hub name by its last parts, as many as keep them apart. A Hub name
+    (`owner/name`) stays whole."""
     unique = sorted(set(names))
     parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
     short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}

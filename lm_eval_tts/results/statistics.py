@@ -1,10 +1,7 @@
 """The statistics of all reports. Scores are per document, in [0, 1], means over its repeats.
 
 A document is one cluster: its repeats never count as further evidence. After Miller (2024),
-"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired.
-"""
-
-from __future__ import annotations
+"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -36,12 +33,10 @@ UNDEFINED = ConfidenceInterval(math.nan, math.nan)
 def proportion_interval(
     scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
 ) -> ConfidenceInterval:
-    """Return the Wilson interval of mean scores, right at 0 % and 100 % too.
-
-    Wilson (1927), as recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over
-    repeats, the number of documents is replaced by the effective sample size p(1-p)/se^2, which
-    the clustering leaves (Korn and Graubard 1998): between the documents and all samples.
-    """
+    """Return the Wilson interval of mean scores, right at 0 % and 100 % too. Wilson (1927), as
+    recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over repeats, the number
+    of documents is replaced by the effective sample size p(1-p)/se^2, which the clustering leaves
+    (Korn and Graubard 1998): between the documents and all samples."""
     scores = scores[~np.isnan(scores)]
     if not len(scores):
         return UNDEFINED
@@ -60,12 +55,10 @@ def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> 
 
 
 def paired_p_value(a: Array, b: Array) -> float:
-    """Return the two-sided p-value of equal accuracy, documents paired.
-
-    0 and 1 only: McNemar's test, exact (McNemar 1947; a binomial test of the documents that
-    flipped). Means over repeats: the paired t-test, as in Miller (2024); the sign test where all
-    documents differ by the same, which leaves a t-test no variance.
-    """
+    """Return the two-sided p-value of equal accuracy, documents paired. 0 and 1 only: McNemar's
+    test, exact (McNemar 1947; a binomial test of the documents that flipped). Means over repeats:
+    the paired t-test, as in Miller (2024); the sign test where all documents differ by the same,
+    which leaves a t-test no variance."""
     differences = b - a
     if not np.any(differences):
         return 1.0
@@ -80,8 +73,8 @@ def paired_p_value(a: Array, b: Array) -> float:
 
 def unpaired_p_value(mean_a: float, size_a: int, mean_b: float, size_b: int) -> float:
     """Return the two-sided p-value of equal accuracy where only totals are known: Fisher's."""
-    right = [round(mean_a * size_a), round(mean_b * size_b)]
-    table = [[right[0], size_a - right[0]], [right[1], size_b - right[1]]]
+    right_a, right_b = round(mean_a * size_a), round(mean_b * size_b)
+    table = [[right_a, size_a - right_a], [right_b, size_b - right_b]]
     return float(stats.fisher_exact(table).pvalue)
 
 
@@ -91,11 +84,9 @@ def is_binary(scores: Array) -> bool:
 
 
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
-    """Return the paired bootstrap interval of a mean difference; whole documents are drawn.
-
-    Where no document differs there is nothing to
-    draw: the ends are then the largest share of differing documents that is still likely.
-    """
+    """Return the paired bootstrap interval of a mean difference; whole documents are drawn. Where
+    no document differs there is nothing to
+    draw: the ends are then the largest share of differing documents that is still likely."""
     size = len(differences)
     if not size:
         return UNDEFINED
@@ -113,38 +104,24 @@ def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Confid
         return UNDEFINED
     if np.array_equal(a, b):
         return ConfidenceInterval(1.0, 1.0)
-
-    def ratio(some_a: Array, some_b: Array, axis: int = -1) -> Array:
-        means: Array = some_b.mean(axis) / some_a.mean(axis)
-        return means
-
-    return _bootstrap((a, b), ratio, confidence)
+    return _bootstrap((a, b), lambda a, b, axis: b.mean(axis) / a.mean(axis), confidence)
 
 
 def _bootstrap(
     samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float
 ) -> ConfidenceInterval:
     """Return the percentile interval (Efron 1979) of a statistic of paired samples."""
-    result = stats.bootstrap(
-        samples,
-        statistic,
-        paired=True,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        batch=max(1, 2_000_000 // sum(map(len, samples))),
-        rng=np.random.default_rng(0),
-    )
+    size = {"n_resamples": NUM_RESAMPLES, "batch": max(1, 2_000_000 // sum(map(len, samples)))}
+    how = {"paired": True, "method": "percentile", "confidence_level": confidence}
+    result = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0), **size, **how)
     return ConfidenceInterval(*map(float, result.confidence_interval))
 
 
 def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the interval of a mean difference in [-1, 1] that holds up when few documents flip.
-
     Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
     proportions": half a document is added to each of the four outcomes (both right, both wrong,
-    either one). So it has a width even where nothing flipped, unlike the bootstrap.
-    """
+    either one). So it has a width even where nothing flipped, unlike the bootstrap."""
     if not len(differences):
         return UNDEFINED
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
@@ -155,11 +132,9 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Conf
 
 def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) -> list[int]:
     """Return the rank of each row: 1 + the number of rows that are significantly better.
-
     differences, p_values: of shape (rows, rows); differences[i, j] > 0 where j is better than i.
     All pairs are corrected together by Holm (1979), so that the chance of any false difference on
-    the board is at most alpha. Rows that cannot be told apart may share a rank.
-    """
+    the board is at most alpha. Rows that cannot be told apart may share a rank."""
     size = len(differences)
     upper = np.triu_indices(size, k=1)
     order = np.argsort(p_values[upper])
@@ -173,10 +148,8 @@ def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) ->
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
     """Say of each point whether no other is at least as good and cheap, and better in one."""
+    points = list(zip(costs, scores, strict=True))
     return [
-        not any(
-            c <= cost and s >= score and (c < cost or s > score)
-            for c, s in zip(costs, scores, strict=True)
-        )
-        for cost, score in zip(costs, scores, strict=True)
+        not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
+        for cost, score in points
     ]

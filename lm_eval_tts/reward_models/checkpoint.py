@@ -2,10 +2,7 @@
 
 Nothing is cut off: what does not fit the model's context is an error that says so. A step without
 text is not shown to the model; it says nothing, so it has the score of the step before it (at the
-start: of the step after it).
-"""
-
-from __future__ import annotations
+start: of the step after it)."""
 
 import math
 import time
@@ -39,10 +36,8 @@ class _Asked(NamedTuple):
 
 class CheckpointModel:
     """What the reward models of `reward_model=` have in common, whatever runs them.
-
     max_length: tokens of an input at most. weights: a digest of them, or where they come from.
-    spent: on all scores so far.
-    """
+    spent: on all scores so far."""
 
     def __init__(
         self, family: Family, words: Words, max_length: int, *, weights: str, dtype: str

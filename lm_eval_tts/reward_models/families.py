@@ -1,12 +1,10 @@
 """The families of reward models as data: input format, head, and how a checkpoint is recognized."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.reward_models import inputs
 from lm_eval_tts.reward_models.heads import ClassifierHead, Head, Qwen2Head, SignHead
 
@@ -49,10 +47,8 @@ FAMILIES: dict[str, Family] = {
 
 
 def detect_family(name: str, config: Mapping[str, Any]) -> str:
-    """Return the family of a checkpoint by its config.json, else by its name.
-
-    Raises SettingsError if neither is known.
-    """
+    """Return the family of a checkpoint by its config.json, else by its name. Raises SettingsError
+    if neither is known."""
     if SEPARATOR_KEY in config:
         return "token-classification"
     classes = config.get("architectures") or []
@@ -84,10 +80,3 @@ def check_in_vllm(name: str, kind: str, config: Mapping[str, Any]) -> None:
             f"reward model {name} is a {', '.join(classes) or 'checkpoint of no architecture'}; "
             f"vLLM reads type {kind} from a class that ends in {ending}"
         )
-
-
-def family_of(kind: str) -> Family:
-    """Return a family by its name. Raises SettingsError for an unknown one."""
-    if kind not in FAMILIES:
-        raise unknown_name("reward_model_type", kind, FAMILIES)
-    return FAMILIES[kind]

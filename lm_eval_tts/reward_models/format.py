@@ -2,10 +2,7 @@
 
 The kinds and sizes are those common for GRPO on GSM8K with R1-style tags: correctness counts four
 times as much as each reward for form, and tags count singly, so that a model that knows none of
-them has something to climb. Each reward is a function of one response and the right answer.
-"""
-
-from __future__ import annotations
+them has something to climb. Each reward is a function of one response and the right answer."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -48,10 +45,8 @@ def soft_format(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
 
 
 def tag_count(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return up to 0.5, a share for each tag that occurs once, less what trails the last one.
-
-    Not below -0.5, however long the trail.
-    """
+    """Return up to 0.5, a share for each tag that occurs once, less what trails the last one. Not
+    below -0.5, however long the trail."""
     wanted = [tag.strip() for tag in tags if tag.strip()]
     once = sum(response.count(tag) == 1 for tag in wanted) / max(1, len(wanted))
     trail = response.rpartition(wanted[-1])[2] if wanted and wanted[-1] in response else ""
@@ -80,19 +75,9 @@ def extra_tag_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> 
     return -0.5 * sum(max(0, count - 1) for count in counts)
 
 
-REWARDS: dict[str, Reward] = {
-    reward.__name__: reward
-    for reward in (
-        correctness,
-        untagged_correctness,
-        integer_answer,
-        strict_format,
-        soft_format,
-        tag_count,
-        length_penalty,
-        tag_repetition_penalty,
-    )
-}
+_OF_ANSWERS = (correctness, untagged_correctness, integer_answer)
+_OF_FORM = (strict_format, soft_format, tag_count, length_penalty, tag_repetition_penalty)
+REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (*_OF_ANSWERS, *_OF_FORM)}
 
 
 _FORM = (integer_answer, strict_format, soft_format, tag_count)
@@ -105,9 +90,7 @@ PRESETS: dict[str, tuple[Reward, ...]] = {
 
 def reward_functions(names: Iterable[str], tags: Tags = DEFAULT_TAGS) -> list[Callable[..., Any]]:
     """Return the rewards of these names, or presets, as TRL's GRPOTrainer calls them, over a batch.
-
-    Their dataset needs a column `answer`. Raises SettingsError for an unknown name.
-    """
+    Their dataset needs a column `answer`. Raises SettingsError for an unknown name."""
     known = {**{name: (reward,) for name, reward in REWARDS.items()}, **PRESETS}
     functions = []
     for name in names:

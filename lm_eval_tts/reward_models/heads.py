@@ -1,7 +1,6 @@
 """Heads: what makes a score of the hidden state at a position. One small class for each kind.
 
-Imports nothing heavy before something is loaded.
-"""
+Imports nothing heavy before something is loaded."""
 
 from __future__ import annotations
 
@@ -33,10 +32,8 @@ class Head:
     vllm_class: str | None = None
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
-        """Return a checkpoint's model and, of it, the layer; kwargs go to `from_pretrained`.
-
-        Raises SettingsError if it cannot be loaded or has no trained head of this kind.
-        """
+        """Return a checkpoint's model and, of it, the layer; kwargs go to `from_pretrained`. Raises
+        SettingsError if it cannot be loaded or has no trained head of this kind."""
         raise NotImplementedError
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -112,9 +109,8 @@ class ClassifierHead(Head):
     def check_labels(self, name: str, config: Any) -> None:
         """Raise SettingsError unless there are one or two; a raw logit is one."""
         if config.num_labels > (1 if self.raw else 2):
-            raise SettingsError(
-                f"reward model {name} has {config.num_labels} labels, which is not one score"
-            )
+            many = f"{config.num_labels} labels, which is not one score"
+            raise SettingsError(f"reward model {name} has {many}")
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,7 @@
 """Runs a reward model in transformers: what is new of each input, within the memory there is."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
@@ -17,7 +14,6 @@ from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.heads import Scorer
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
-from lm_eval_tts.reward_models.padded import PaddedReader
 from lm_eval_tts.reward_models.prefixes import SlotReader
 
 logger = logging.getLogger(__name__)
@@ -25,25 +21,15 @@ logger = logging.getLogger(__name__)
 UNBOUNDED = 1 << 30  # tokens, where a config gives no length
 
 
-class Reader(Protocol):
-    """What runs the model over inputs."""
-
-    def read(self, items: Sequence[Input]) -> list[Reading]:
-        """Return the scores of each input, in order."""
-
-
 class HFRewardModel(CheckpointModel):
     """A checkpoint in this process.
-
-    batch_size: inputs read at once; the prefixes of twice as many are kept for what extends them.
-    """
+    batch_size: inputs read at once; prefixes of twice as many are kept for what extends them."""
 
     def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
         config = scorer.backbone.config.get_text_config(decoder=True)
         max_length = getattr(config, "max_position_embeddings", None) or UNBOUNDED
-        super().__init__(
-            family, words, max_length, weights=scorer.weights, dtype=str(scorer.backbone.dtype)
-        )
+        dtype = str(scorer.backbone.dtype)
+        super().__init__(family, words, max_length, weights=scorer.weights, dtype=dtype)
         self._scorer = scorer
         self._batch_size = batch_size
         self._reader = fit_reader(scorer, batch_size, max_length)
@@ -66,7 +52,39 @@ class HFRewardModel(CheckpointModel):
         return self._read(inputs)
 
 
-def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> Reader:
+class PaddedReader:
+    """Reads whole inputs, for models whose sequences cannot live in slots: by length, so that
+    little is padded, and `batch_size` at a time."""
+
+    def __init__(self, scorer: Scorer, batch_size: int) -> None:
+        self._scorer = scorer
+        self._batch_size = batch_size
+
+    def read(self, items: Sequence[Input]) -> list[Reading]:
+        """Return the scores of each input, in order."""
+        order = sorted(range(len(items)), key=lambda i: len(items[i].token_ids))
+        results: dict[int, Reading] = {}
+        for start in range(0, len(order), self._batch_size):
+            batch = order[start : start + self._batch_size]
+            results |= zip(batch, self._read([items[i] for i in batch]), strict=True)
+        return [results[i] for i in range(len(items))]
+
+    def _read(self, items: Sequence[Input]) -> list[Reading]:
+        """Read a batch, padded on the right, where a causal model's tokens do not see it."""
+        width = max(len(item.token_ids) for item in items)
+        model, texts = self._scorer.backbone, [item.token_ids for item in items]
+        ids = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts])
+        mask = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts])
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        results = []
+        for row, item in enumerate(items):
+            scores = self._scorer.head(hidden[row, list(item.positions)]).tolist()
+            results.append(Reading(tuple(scores), len(item.token_ids)))
+        return results
+
+
+def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> SlotReader | PaddedReader:
     """Return a reader that reuses prefixes if it is exact for this model, else a plain one."""
     try:
         model = SlotModel(scorer.backbone, SlotCache(2 * batch_size, max_length))

@@ -4,10 +4,7 @@ A writer turns texts into token ids and the positions at which the scores are re
 the last position is written: a causal model would not look at it. Knows tokenizers, no models.
 
 What a step says cannot look like the family's own marks: they are taken out of the texts, so there
-is one position a step, whatever a policy writes.
-"""
-
-from __future__ import annotations
+is one position a step, whatever a policy writes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -48,10 +45,8 @@ InputWriter = Callable[[Words, str, Sequence[str]], Input]  # question, steps (s
 
 def write_math_shepherd(words: Words, question: str, steps: Sequence[str]) -> Input:
     """Write `question step ки\\nstep ки`; scores are at each ки (id 12902 of its tokenizer).
-
     Source: model card of peiyi9979/math-shepherd-mistral-7b-prm; Wang et al. 2023,
-    arXiv:2312.08935. Its steps begin with "Step 1: ", which is left to the prompt of the policy.
-    """
+    arXiv:2312.08935. Its steps begin with "Step 1: ", which is left to the prompt of the policy."""
     tag = "ки"
     alone = re.compile(rf"(?<!\S){tag}(?!\S)")
     question, *steps = (alone.sub(" ", text) for text in (question, *steps))
@@ -66,13 +61,10 @@ def write_math_shepherd(words: Words, question: str, steps: Sequence[str]) -> In
 
 
 def write_rlhflow(words: Words, question: str, steps: Sequence[str]) -> Input:
-    """Write a chat: each user turn is a step (the first with the question), answered by "+".
-
-    Scores are where the assistant's turn opens: the token before each "+". The same for the models
-    of DeepSeek and of Mistral data. Source: `math-rm/prm_evaluate.py` of
-    RLHFlow/RLHF-Reward-Modeling, which renders the chat anew for each step and reads the third
-    token from the end.
-    """
+    """Write a chat: each user turn is a step (the first with the question), answered by "+". Scores
+    are where the assistant's turn opens: the token before each "+". The same for the models of
+    DeepSeek and of Mistral data. Source: `math-rm/prm_evaluate.py` of RLHFlow/RLHF-Reward-Modeling,
+    which renders the chat anew for each step and reads the third token from the end."""
     tokenizer = words.tokenizer
     chat: list[dict[str, str]] = []
     ids: list[int] = []
@@ -93,10 +85,8 @@ def write_rlhflow(words: Words, question: str, steps: Sequence[str]) -> Input:
 
 def write_skywork(words: Words, question: str, steps: Sequence[str]) -> Input:
     """Write bos, question, newline, and each step with a newline; scores are at these newlines.
-
     Each piece is encoded by itself.
-    Source: `model_utils/io_utils.py` of SkyworkAI/skywork-o1-prm-inference.
-    """
+    Source: `model_utils/io_utils.py` of SkyworkAI/skywork-o1-prm-inference."""
     bos = words.tokenizer.bos_token or ""
     ids = words.tokenizer.encode(f"{bos}{question}\n")
     return _write_steps(words.tokenizer, ids, steps, "\n")
@@ -104,17 +94,12 @@ def write_skywork(words: Words, question: str, steps: Sequence[str]) -> Input:
 
 def write_qwen(words: Words, question: str, steps: Sequence[str]) -> Input:
     """Write a chat whose assistant turn is `step<extra_0>step<extra_0>`; scores at <extra_0>.
-
-    Source: model card of Qwen/Qwen2.5-Math-PRM-7B, with its system prompt.
-    """
+    Source: model card of Qwen/Qwen2.5-Math-PRM-7B, with its system prompt."""
     tag = "<extra_0>"
     system = "Please reason step by step, and put your final answer within \\boxed{}."
     question, *steps = (text.replace(tag, " ") for text in (question, *steps))
-    chat = [
-        {"role": "system", "content": system},
-        {"role": "user", "content": question},
-        {"role": "assistant", "content": tag.join(steps) + tag},
-    ]
+    turns = {"system": system, "user": question, "assistant": tag.join(steps) + tag}
+    chat = [{"role": role, "content": text} for role, text in turns.items()]
     ids = words.tokenizer.encode(_render(words.tokenizer, chat), add_special_tokens=False)
     wanted = words.tokenizer.convert_tokens_to_ids(tag)
     return _cut(ids, [p for p, token in enumerate(ids) if token == wanted], steps)
@@ -122,31 +107,24 @@ def write_qwen(words: Words, question: str, steps: Sequence[str]) -> Input:
 
 def write_labelled(words: Words, question: str, steps: Sequence[str]) -> Input:
     """Write the chat prompt of the question, and each step with a separator, which is labelled.
-
-    What `scripts/train_prm.py` trains on. Each piece is encoded by itself.
-    """
+    What `scripts/train_prm.py` trains on. Each piece is encoded by itself."""
     ids = prompt_ids(words.tokenizer, question)
     return _write_steps(words.tokenizer, ids, steps, words.separator)
 
 
 def write_trl(words: Words, question: str, steps: Sequence[str]) -> Input:
-    """Write bos, the bare question, and each step with a separator, which is labelled.
-
-    What TRL's `PRMTrainer` trains on (`tokenize_row`; its `step_separator` is a newline).
-    """
+    """Write bos, the bare question, and each step with a separator, which is labelled. What TRL's
+    `PRMTrainer` trains on (`tokenize_row`; its `step_separator` is a newline)."""
     bos = words.tokenizer.bos_token_id
-    ids = words.tokenizer.encode(question, add_special_tokens=False)
-    return _write_steps(
-        words.tokenizer, ids if bos is None else [bos, *ids], steps, words.separator
-    )
+    asked = words.tokenizer.encode(question, add_special_tokens=False)
+    ids = asked if bos is None else [bos, *asked]
+    return _write_steps(words.tokenizer, ids, steps, words.separator)
 
 
 def write_outcome(words: Words, question: str, steps: Sequence[str]) -> Input:
-    """Write a chat of question and response (the one step); the score is at its last token.
-
-    Without a chat template: question, empty line, response. Padding tokens at the end do not
-    count, as AutoModelForSequenceClassification looks for the last token that is none.
-    """
+    """Write a chat of question and response (the one step); the score is at its last token. Without
+    a chat template: question, empty line, response. Padding tokens at the end do not count, as
+    AutoModelForSequenceClassification looks for the last token that is none."""
     tokenizer, (response,) = words.tokenizer, steps
     if tokenizer.chat_template is None:
         ids = tokenizer.encode(f"{question}\n\n{response}")
@@ -177,10 +155,8 @@ def special_tokens(tokenizer: Any) -> re.Pattern[str]:
 def _write_steps(
     tokenizer: Any, prompt: Sequence[int], steps: Sequence[str], separator: str
 ) -> Input:
-    """Append steps, each with a separator, at whose last token its score is.
-
-    A separator within a step would end it, so it becomes a space.
-    """
+    """Append steps, each with a separator, at whose last token its score is. A separator within a
+    step would end it, so it becomes a space."""
     ids, positions = list(prompt), []
     ending = tokenizer.encode(separator, add_special_tokens=False)
     for step in steps:
@@ -193,10 +169,8 @@ def _write_steps(
 def _cut(ids: Sequence[int], positions: Sequence[int], steps: Sequence[str]) -> Input:
     """Return ids up to the last score. Raises RequestError unless there is one for each step."""
     if len(positions) != len(steps):
-        raise RequestError(
-            f"the reward model's input has {len(positions)} places for the scores of "
-            f"{len(steps)} steps"
-        )
+        places = f"{len(positions)} places for the scores of {len(steps)} steps"
+        raise RequestError(f"the reward model's input has {places}")
     return Input(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
 

@@ -1,7 +1,5 @@
 """A reward model in which a response that breaks it fails alone, and which counts what it left."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 
@@ -43,10 +41,8 @@ class IsolatedRewardModel:
     def warn(self) -> None:
         """Say how many responses could not be rated, if any."""
         if self._unrated:
+            counts = f"{len(self._unrated)} of {self._num_asked}"
             logger.warning(
-                "the reward model could not rate %d of %d responses, which count as not rated "
-                "(scorer_unrated); the first because %s",
-                len(self._unrated),
-                self._num_asked,
-                self._unrated[0],
+                f"the reward model could not rate {counts} responses, which count as not rated "
+                f"(scorer_unrated); the first because {self._unrated[0]}"
             )

@@ -1,10 +1,7 @@
 """A reward model that remembers: its scores go to a journal, and those it knows are not asked for.
 
 A score is known by question and steps. What it cost is kept with it, so that a run which was
-stopped says, at its end, what all its scores cost and not only the last ones.
-"""
-
-from __future__ import annotations
+stopped says, at its end, what all its scores cost and not only the last ones."""
 
 from collections.abc import Sequence
 
@@ -17,10 +14,8 @@ from lm_eval_tts.errors import RequestError
 
 class JournaledRewardModel:
     """Hands out what the journal has, and journals what the reward model says before it counts.
-
     Equal items are asked for once. Failures are not kept: the next process tries them again. What
-    is handed out counts in the reward model's `spent` as if it had been asked for.
-    """
+    is handed out counts in the reward model's `spent` as if it had been asked for."""
 
     def __init__(self, reward_model: LoadedRewardModel, journal: Journal) -> None:
         self._reward_model = reward_model
@@ -30,15 +25,10 @@ class JournaledRewardModel:
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item, or why it has none, in order."""
         keys = [score_key(item) for item in items]
-        known: dict[str, StepScores | RequestError] = {}
-        unknown: dict[str, Score] = {}
-        for key, item in zip(keys, items, strict=True):
-            if (recalled := self._recall(key)) is None:
-                unknown[key] = item
-            else:
-                known[key] = recalled
-        known |= self._ask(unknown)
-        return [known[key] for key in keys]
+        recalled = {key: self._recall(key) for key in keys}
+        asked = zip(keys, items, strict=True)
+        said = self._ask({key: item for key, item in asked if recalled[key] is None})
+        return [recalled[key] or said[key] for key in keys]
 
     def _recall(self, key: str) -> StepScores | None:
         """Return what is kept, and count its cost if this process has not done so."""

@@ -1,7 +1,5 @@
 """The scores that were read: a prefix that a cache holds is not read again for them."""
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 from collections.abc import Iterator, Mapping
@@ -13,9 +11,7 @@ MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read fr
 
 class KnownScores:
     """Scores by all that they depend on: the tokens up to their position, and `long`.
-
-    long: the input is one whose keys are rotated by the long factors of "longrope".
-    """
+    long: the input is one whose keys are rotated by the long factors of "longrope"."""
 
     def __init__(self) -> None:
         self._scores: dict[bytes, float] = {}

@@ -2,30 +2,23 @@
 
     reward_model = load_reward_model("Qwen/Qwen2.5-Math-PRM-7B", device="cuda:1")
 
-Imports nothing heavy before something is loaded.
-"""
-
-from __future__ import annotations
+Imports nothing heavy before something is loaded."""
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lm_eval_tts.core.reward_model import LoadedRewardModel
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.reward_models.families import (
-    SEPARATOR_KEY,
-    Family,
-    check_in_vllm,
-    detect_family,
-    family_of,
-)
+from lm_eval_tts.reward_models import families
+from lm_eval_tts.reward_models.families import FAMILIES, Family
 from lm_eval_tts.reward_models.heads import cannot_load
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
-if TYPE_CHECKING:
-    from lm_eval_tts.core.reward_model import LoadedRewardModel
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-BACKENDS = ("hf", "vllm")
+_CHOICES = {
+    "reward_model_dtype": (None, "auto", "float32", "bfloat16", "float16"),
+    "reward_model_backend": ("hf", "vllm"),
+    "reward_model_type": (None, *FAMILIES),
+}
 GPU_MEMORY_UTILIZATION = 0.3  # of the card: the policy has the rest
 
 
@@ -47,19 +40,17 @@ class RewardModelSettings:
     reward_model_revision: str | None = None  # of a Hub repository
 
     def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
-        """Load what they name.
-
-        Raises SettingsError for what does not fit, before weights are loaded where possible.
-        """
+        """Load what they name. Raises SettingsError for what does not fit, before weights are
+        loaded where possible."""
         name, revision = self.reward_model, self.reward_model_revision
         config = _read_config(name, revision)
-        kind = self.reward_model_type or detect_family(name, config)
-        family = family_of(kind)
+        kind = self.reward_model_type or families.detect_family(name, config)
+        family = FAMILIES[kind]
         if self.reward_model_separator is not None and not family.open_separator:
             raise SettingsError("reward_model_separator is set, but this type has one of its own")
         if self.reward_model_backend == "vllm":
-            check_in_vllm(name, kind, config)
-        separator = self.reward_model_separator or config.get(SEPARATOR_KEY) or SEPARATOR
+            families.check_in_vllm(name, kind, config)
+        separator = self.reward_model_separator or config.get(families.SEPARATOR_KEY) or SEPARATOR
         code = {"trust_remote_code": trust_remote_code, "revision": revision}
         words = Words(_load_tokenizer(name, **code), separator)
         load = _load_vllm if self.reward_model_backend == "vllm" else _load_hf
@@ -67,17 +58,14 @@ class RewardModelSettings:
 
     def __post_init__(self) -> None:
         """Raise SettingsError for what is wrong whatever the checkpoint is."""
-        if self.reward_model_dtype not in (None, *DTYPES):
-            raise unknown_name("reward_model_dtype", str(self.reward_model_dtype), DTYPES)
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise unknown_name(name, str(value), filter(None, allowed))
         size = self.reward_model_batch_size
         if not isinstance(size, int):
             raise SettingsError(f"reward_model_batch_size is {size!r}: it must be a whole number")
         if size < 1:
             raise SettingsError(f"reward_model_batch_size is {size}: it must be at least 1")
-        if self.reward_model_backend not in BACKENDS:
-            raise unknown_name("reward_model_backend", str(self.reward_model_backend), BACKENDS)
-        if self.reward_model_type is not None:
-            family_of(self.reward_model_type)
         self._check_card()
 
     def _check_card(self) -> None:
@@ -88,17 +76,11 @@ class RewardModelSettings:
                 "reward_model_device is set, but vLLM takes the devices of CUDA_VISIBLE_DEVICES: "
                 "leave it out with reward_model_backend=vllm"
             )
-        if share is None:
-            return
-        if not in_vllm:
-            raise SettingsError(
-                "reward_model_gpu_memory_utilization needs reward_model_backend=vllm"
-            )
-        if not isinstance(share, int | float) or not 0 < share <= 1:
-            raise SettingsError(
-                f"reward_model_gpu_memory_utilization is {share!r}: "
-                "it must be a share above 0, at most 1"
-            )
+        name = "reward_model_gpu_memory_utilization"
+        if share is not None and not in_vllm:
+            raise SettingsError(f"{name} needs reward_model_backend=vllm")
+        if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
+            raise SettingsError(f"{name} is {share!r}: it must be a share above 0, at most 1")
 
 
 _OPTION_NAMES = [field.name for field in fields(RewardModelSettings)]
@@ -109,10 +91,8 @@ def load_reward_model(
     name: str, *, trust_remote_code: bool = False, **options: Any
 ) -> LoadedRewardModel:
     """Load a checkpoint from a Hub name or a local folder.
-
     options: fields of `RewardModelSettings` without `reward_model_`: type, backend, device ...
-    Raises SettingsError for what does not fit.
-    """
+    Raises SettingsError for what does not fit."""
     allowed = {field.removeprefix(_OPTION_PREFIX) for field in _OPTION_NAMES[1:]}
     if unknown := sorted(options.keys() - allowed):
         raise unknown_name("option", unknown[0], allowed)
@@ -121,10 +101,8 @@ def load_reward_model(
 
 
 def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
-    """Take these settings out of model arguments; None if there is none among them.
-
-    Raises SettingsError for one without `reward_model`, and for wrong ones.
-    """
+    """Take these settings out of model arguments; None if there is none among them. Raises
+    SettingsError for one without `reward_model`, and for wrong ones."""
     taken = {name: kwargs.pop(name) for name in _OPTION_NAMES if name in kwargs}
     if not taken:
         return None
@@ -145,12 +123,6 @@ def _read_config(name: str, revision: str | None) -> dict[str, Any]:
     return dict(config)
 
 
-def _default_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _load_tokenizer(name: str, **code: Any) -> Any:
     from transformers import AutoTokenizer
 
@@ -166,10 +138,12 @@ def _load_tokenizer(name: str, **code: Any) -> Any:
 def _load_hf(
     settings: RewardModelSettings, family: Family, words: Words, **loading: Any
 ) -> LoadedRewardModel:
+    import torch
+
     from lm_eval_tts.reward_models.heads import load_scorer
     from lm_eval_tts.reward_models.hf import HFRewardModel
 
-    device = settings.reward_model_device or _default_device()
+    device = settings.reward_model_device or ("cuda" if torch.cuda.is_available() else "cpu")
     name, size = settings.reward_model, settings.reward_model_batch_size
     scorer = load_scorer(name, family.head, words.tokenizer, device_map=device, **loading)
     pad = scorer.backbone.config.get_text_config().pad_token_id
@@ -185,13 +159,7 @@ def _load_vllm(
         raise SettingsError(
             f"reward_model_backend=vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
         ) from error
-    return load_vllm(
-        settings.reward_model,
-        family,
-        words,
-        batch_size=settings.reward_model_batch_size,
-        gpu_memory_utilization=(
-            settings.reward_model_gpu_memory_utilization or GPU_MEMORY_UTILIZATION
-        ),
-        **loading,
-    )
+    share = settings.reward_model_gpu_memory_utilization or GPU_MEMORY_UTILIZATION
+    size = settings.reward_model_batch_size
+    limits = {"max_num_seqs": size, "gpu_memory_utilization": share}
+    return load_vllm(settings.reward_model, family, words, limits, **loading)

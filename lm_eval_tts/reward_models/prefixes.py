@@ -1,10 +1,7 @@
 """Reads only what is new: in a search, each response goes on from one that was read before.
 
 Inputs live in the slots of one cache, as the engine's sequences do: each goes on in the slot that
-it extends, or starts from a copy of what it shares with another.
-"""
-
-from __future__ import annotations
+it extends, or starts from a copy of what it shares with another."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,9 +36,7 @@ class InputRow:
 
 class SlotReader:
     """Reads inputs in the slots of a model's cache, up to `batch_size` (<= slots) at a time.
-
-    head: hidden states [n, size] to scores [n].
-    """
+    head: hidden states [n, size] to scores [n]."""
 
     def __init__(
         self, model: SlotModel, head: Callable[[torch.Tensor], torch.Tensor], batch_size: int
@@ -50,11 +45,7 @@ class SlotReader:
         self._head = head
         self._batch_size = batch_size
         self._known = KnownScores()
-        self._table = self._new_table()
-
-    def _new_table(self) -> SlotTable[InputRow]:
-        cache = self._model.cache
-        return SlotTable(cache.num_slots, self._batch_size, cache, self._model.rope.is_long)
+        self._table: SlotTable[InputRow] = model.new_table(batch_size)
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
@@ -66,7 +57,8 @@ class SlotReader:
                 self._table.admit(queue)
                 self._read_active()
         except BaseException:
-            self._table = self._new_table()  # a forward that broke has not written what slots say
+            # A forward that broke has not written what the slots say.
+            self._table = self._model.new_table(self._batch_size)
             raise
         return [Reading(self._known.of(path.item, path.long), path.num_read) for path in paths]
 

@@ -1,9 +1,6 @@
 """Published reward models that are a plain Qwen2 decoder with a small head.
 
-They are loaded without the code in their repositories, which does not run on transformers 5.
-"""
-
-from __future__ import annotations
+They are loaded without the code in their repositories, which does not run on transformers 5."""
 
 from typing import Any, ClassVar
 
@@ -14,9 +11,7 @@ from transformers import Qwen2Model, Qwen2PreTrainedModel
 
 class QwenPRM(Qwen2PreTrainedModel):
     """Qwen2ForProcessRewardModel: two classes on top of a hidden layer with ReLU, on each token.
-
-    Names and shapes of the weights as in `modeling_qwen2_rm.py` of Qwen/Qwen2.5-Math-PRM-7B.
-    """
+    Names and shapes of the weights as in `modeling_qwen2_rm.py` of Qwen/Qwen2.5-Math-PRM-7B."""
 
     _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]
 
@@ -34,10 +29,8 @@ class QwenPRM(Qwen2PreTrainedModel):
 
 
 class SkyworkPRM(Qwen2PreTrainedModel):
-    """Qwen2ForPrmModel: one value on each token, computed in float32.
-
-    Names and shapes as in `model_utils/prm_model.py` of SkyworkAI/skywork-o1-prm-inference.
-    """
+    """Qwen2ForPrmModel: one value on each token, computed in float32. Names and shapes as in
+    `model_utils/prm_model.py` of SkyworkAI/skywork-o1-prm-inference."""
 
     _keep_in_fp32_modules_strict: ClassVar = ["v_head"]
     _keys_to_ignore_on_load_unexpected: ClassVar = ["lm_head"]

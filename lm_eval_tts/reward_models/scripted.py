@@ -5,8 +5,6 @@ What it thinks of a step is a Python function of the question and the steps up t
     reward_model = ScriptedRewardModel(lambda question, steps: 0.9 if "4" in steps[-1] else 0.1)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from lm_eval_tts.core.program import Score, StepScores
@@ -18,10 +16,8 @@ Rater = Callable[[str, tuple[str, ...]], float]
 
 class ScriptedRewardModel:
     """Scores each step by what `rate(question, steps so far)` returns; reads a token a character.
-
     outcome: score the whole response alone, as an outcome reward model does.
-    batches: the number of items of each call so far.
-    """
+    batches: the number of items of each call so far."""
 
     def __init__(self, rate: Rater, *, outcome: bool = False) -> None:
         self.batches: list[int] = []

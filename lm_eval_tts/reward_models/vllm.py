@@ -5,12 +5,9 @@ models, of whose head vLLM keeps the rows of "+" and "-" as a classifier of two 
 
 vLLM's prefix cache is used: for a search, only what is new is read. vLLM gives no logits of what
 it found in the cache, so the scores that were read there before are kept here; where one is
-missing, the input is read once more from its start.
-"""
+missing, the input is read once more from its start."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -22,13 +19,8 @@ from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.digests import folder_facts
-from lm_eval_tts.engines.vllm.engine import (
-    CPU_BLOCK_SIZE,
-    DEAD,
-    REFUSALS,
-    end_calls_when_dead,
-    refused,
-)
+from lm_eval_tts.engines.vllm import engine
+from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel
 from lm_eval_tts.reward_models.families import Family
@@ -92,18 +84,10 @@ class VLLMRewardModel(CheckpointModel):
 
 
 def load_vllm(
-    name: str,
-    family: Family,
-    words: Words,
-    *,
-    dtype: str,
-    batch_size: int,
-    gpu_memory_utilization: float,
-    trust_remote_code: bool,
-    revision: str | None,
+    name: str, family: Family, words: Words, limits: Mapping[str, Any], *, dtype: str, **code: Any
 ) -> VLLMRewardModel:
-    """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family."""
-    code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+    """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family.
+    limits: arguments of `vllm.LLM`. code: trust_remote_code and revision."""
     config = _read_config(name, **code)
     family.head.check_labels(name, config)
     if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
@@ -112,20 +96,19 @@ def load_vllm(
         "runner": "pooling",
         "pooler_config": _pooler_config(),
         "dtype": dtype,
-        "max_num_seqs": batch_size,
-        "gpu_memory_utilization": gpu_memory_utilization,
         "enable_prefix_caching": True,
         "enforce_eager": True,  # graphs serve the writing of single tokens
-        "tokenizer_revision": revision,
+        "tokenizer_revision": code["revision"],
+        **limits,
     }
     if current_platform.is_cpu():
-        arguments["block_size"] = CPU_BLOCK_SIZE
+        arguments["block_size"] = engine.CPU_BLOCK_SIZE
     arguments |= family.head.vllm_arguments(name, words.tokenizer)
     try:
         llm = LLM(name, **arguments, **code)
     except FAILURES as error:
         raise cannot_load(name, error) from error
-    end_calls_when_dead(llm)
+    engine.end_calls_when_dead(llm)
     pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
     return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))
 

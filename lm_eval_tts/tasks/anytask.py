@@ -6,13 +6,11 @@ sample behind it, which gives `<metric>@<point>`, pass@k, maj@k and avg@n. What 
 answered, and tasks whose filter is `tts_grade`, are left alone.
 
 In a task's `metadata`, `whole_response: true` asks for the thinking too, and `vote_classes` may
-name a function (document, filtered answers) -> keys, equal for answers that are, None for none.
-"""
-
-from __future__ import annotations
+name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from statistics import fmean
 from typing import Any
 
 from lm_eval.api.metrics import mean
@@ -22,21 +20,21 @@ from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics
+from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
 from lm_eval_tts.tasks.votes import VoteClasses
 
 UP, DOWN = True, False
+Records = list[dict[str, Any]]
+Metrics = Mapping[str, Any]
 
 
 def attach(task: Any) -> None:
     """Have a task grade the responses of our models, whose requests have just been built."""
-    asked = [
-        filter_.func for ensemble in getattr(task, "_filters", ()) for filter_ in ensemble.filters
-    ]
-    if GradeFilter in asked:
+    ensembles = getattr(task, "_filters", ())
+    if GradeFilter in [step.func for ensemble in ensembles for step in ensemble.filters]:
         return
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
@@ -76,17 +74,15 @@ class AnyTask:
         return None
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
-        """Return the task's own metrics of a document, with those of points and samples.
-
-        A request that failed is neither right nor wrong: a document whose requests all failed has
-        `failed` and `answered` alone, and so has one that cannot be graded.
-        """
+        """Return the task's own metrics of a document, with those of points and samples. A request
+        that failed is neither right nor wrong: a document whose requests all failed has `failed`
+        and `answered` alone, and so has one that cannot be graded."""
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
         for pending in results:
             pending.instance.filtered_resps[pending.filter] = pending.value
         responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
-        responses = [response for response in responses if not only_pads(response)]
+        responses = [response for response in responses if not response.details.padding]
         served = [response for response in responses if response.details.failure is None]
         metrics: dict[str, Any] = {}
         records = [self._record(response) for response in responses]
@@ -102,11 +98,7 @@ class AnyTask:
         return {**metrics, "answered": {**answered, **prompt_record(responses[0])}}
 
     def _graded(
-        self,
-        doc: Any,
-        results: Sequence[Pending],
-        served: Sequence[Response],
-        records: list[dict[str, Any]],
+        self, doc: Any, results: Sequence[Pending], served: Sequence[Response], records: Records
     ) -> dict[str, Any]:
         """Return the task's own metrics, with those of points, samples and responses."""
         values = [pending.value for pending in results]
@@ -117,9 +109,7 @@ class AnyTask:
         more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
         return metrics | {name: more[name] for name in more if name not in metrics}
 
-    def _at_points(
-        self, doc: Any, results: Sequence[Pending], own: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
         metrics = {}
         aggregations, directions = self._aggregation(), self._higher_is_better()
         for label in results[0].points:
@@ -135,8 +125,8 @@ class AnyTask:
         doc: Any,
         results: Sequence[Pending],
         served: Sequence[Response],
-        own: Mapping[str, Any],
-        records: list[dict[str, Any]],
+        own: Metrics,
+        records: Records,
     ) -> dict[str, float]:
         """Return pass@k and the like of each numeric metric; the first one's have short names."""
         drawn = list(zip(*(pending.samples for pending in results), strict=False))
@@ -150,24 +140,20 @@ class AnyTask:
             values = [float(some[name]) for some in graded]
             of_name = _metrics_of(values, classes, served, independent=independent)
             if place == 0 and served[0].details.candidates and len(records) == 1:
-                answers = [
-                    None if c is None else str(v[0]) for c, v in zip(classes, drawn, strict=True)
-                ]
+                firsts = zip(classes, (some[0] for some in drawn), strict=True)
+                answers = [None if c is None else str(first) for c, first in firsts]
                 records[0]["candidates"] = candidate_records(served[0], answers, values, classes)
             prefix = f"{name}_" if place else ""
             for suffix, value in of_name.items():
                 metrics[prefix + suffix] = self._noted(prefix + suffix, value, UP)
         return metrics
 
-    def _numeric(self, own: Mapping[str, Any], graded: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _numeric(self, own: Metrics, graded: Sequence[Metrics]) -> list[str]:
         """Return the metrics that are numbers of which more is better, in the task's order."""
         directions = self._higher_is_better()
         order = [*(name for name in self._aggregation() if name in own), *own]
-        return [
-            name
-            for name in dict.fromkeys(order)
-            if directions.get(name, UP) and all(_is_number(some.get(name)) for some in graded)
-        ]
+        rising = [name for name in dict.fromkeys(order) if directions.get(name, UP)]
+        return [name for name in rising if all(_is_number(some.get(name)) for some in graded)]
 
     def _means(self, served: Sequence[Response]) -> dict[str, float]:
         """Return what the responses say of themselves, averaged over repeats."""
@@ -175,10 +161,8 @@ class AnyTask:
             {"loop": float(has_loop(response)), **usage_metrics(response), **point_tokens(response)}
             for response in served
         ]
-        return {
-            name: self._noted(name, sum(some[name] for some in each) / len(each), DOWN)
-            for name in each[0]
-        }
+        means = {name: fmean(some[name] for some in each) for name in each[0]}
+        return {name: self._noted(name, value, DOWN) for name, value in means.items()}
 
     def _noted(self, name: str, value: float, higher_is_better: bool) -> float:
         self._aggregations[name], self._directions[name] = mean, higher_is_better
@@ -186,8 +170,8 @@ class AnyTask:
 
     def _record(self, response: Response) -> dict[str, Any]:
         """Return what is to be read in the samples file: which part of a response was graded."""
-        record: dict[str, Any] = {"answer": self._part(response).strip() and self._part(response)}
-        record["answer"] = record["answer"] or None
+        part = self._part(response)
+        record: dict[str, Any] = {"answer": part if part.strip() else None}
         if points := response.details.points:
             record["points"] = {label: self._part(point) for label, point in points.items()}
         if response.details.failure is not None:
@@ -201,13 +185,8 @@ def _metrics_of(
     if not independent:
         return {"coverage": max(values), "candidates": float(len(values))}
     candidates = samples_of(served)
-    scores = {
-        name: [candidate.details.scores[name] for candidate in candidates]
-        for name in (candidates[0].details.scores if len(candidates) == len(values) else ())
-    }
-    return {f"avg@{len(values)}": sum(values) / len(values)} | sample_metrics(
-        values, classes, scores
-    )
+    scores = scores_of(candidates) if len(candidates) == len(values) else {}
+    return {f"avg@{len(values)}": fmean(values), **sample_metrics(values, classes, scores)}
 
 
 def _is_number(value: Any) -> bool:

@@ -7,10 +7,7 @@ is worked out line by line, each telling its step again: `1) Finds 27. 38+27=65`
 
 A problem is a start and its steps; every value on the way has two digits. Which split it is in is
 decided by a hash of these numbers, whatever the wording, so no test problem can be trained on.
-Says what is right; knows no model and no prompt.
-"""
-
-from __future__ import annotations
+Says what is right; knows no model and no prompt."""
 
 import hashlib
 import random
@@ -25,11 +22,8 @@ VALUES = range(10, 100)
 NUM_TEST = 200
 PEOPLE = ("Tom", "Mia", "Ben", "Ada", "Sam", "Eva", "Leo", "Zoe")
 ITEMS = ("pens", "cards", "shells", "coins", "books", "keys", "beads", "stamps")
-WORDINGS = {
-    "+": ("Finds {}.", "Buys {}.", "Gets {}."),
-    "-": ("Loses {}.", "Sells {}.", "Gives {}."),
-    "*": ("Times {}.",),
-}
+_ADDS, _TAKES = ("Finds {}.", "Buys {}.", "Gets {}."), ("Loses {}.", "Sells {}.", "Gives {}.")
+WORDINGS = {"+": _ADDS, "-": _TAKES, "*": ("Times {}.",)}
 
 
 class Step(NamedTuple):
@@ -113,32 +107,6 @@ def draw_problem(num_steps: int, rng: random.Random, *, test: bool) -> Problem:
         problem = Problem(start, tuple(steps))
         if problem.is_test == test:
             return problem
-
-
-def check_lines(problem: Problem, lines: Sequence[str]) -> list[bool]:
-    """Say of each line of a working whether it is right and all before it are.
-
-    A line that begins with "Wait" starts anew and is right.
-    """
-    checked: list[bool] = []
-    done, right = 0, True
-    for line in lines:
-        if line.startswith("Wait"):
-            done, right = 0, True
-        else:
-            right = right and done < len(problem.steps) and _is_right(problem, done, line)
-            done += 1
-        checked.append(right)
-    return checked
-
-
-def _is_right(problem: Problem, index: int, line: str) -> bool:
-    """Whether a line has the number and the equation of a step, however it tells the step."""
-    step, value = problem.steps[index], problem.values[index]
-    number, equation = line.partition(" ")[0], line.rpartition(" ")[2]
-    return number == f"{index + 1})" and equation in {
-        step.written(value, split=split) for split in (False, True)
-    }
 
 
 def benchmark_documents(num_docs: int = NUM_TEST) -> Iterator[dict[str, Any]]:

@@ -2,10 +2,7 @@
 
 A document has `id`, `question`, `answer`, and for multiple choice `options` (letter to text) with
 the right letter as its answer. The local folder is named by --metadata '{"data_dir": ...}' or the
-environment variable LM_EVAL_TTS_DATA and holds `<benchmark>.jsonl` in the Hub's columns.
-"""
-
-from __future__ import annotations
+environment variable LM_EVAL_TTS_DATA and holds `<benchmark>.jsonl` in the Hub's columns."""
 
 import hashlib
 import json
@@ -34,19 +31,17 @@ def load_benchmark(
     **unused: Any,
 ) -> dict[str, datasets.Dataset]:
     """Return the documents of a benchmark as the split `test`.
-
     columns: document field to column. answer_after: the answer is what follows this mark.
     wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
-    Raises DataError if the data cannot be had or a row lacks a column.
-    """
+    Raises DataError if the data cannot be had or a row lacks a column."""
     folder = data_dir or os.environ.get(DATA_VARIABLE)
     local = _local_rows(benchmark, folder) if folder else None
     origin = hub["path"] if local is None else f"{folder}/{benchmark}.jsonl"
     rows = _hub_rows(benchmark, hub, folder) if local is None else local
-    docs = [
-        _document(index, row, columns, answer_after, wrong_answers, origin)
-        for index, row in enumerate(rows)
-    ]
+    docs = []
+    for index, row in enumerate(rows):
+        _check_row(row, (*columns.values(), *wrong_answers), f"{origin}, row {index + 1}")
+        docs.append(_document(index, row, columns, answer_after, wrong_answers))
     _check(docs, origin)
     return {"test": datasets.Dataset.from_list(docs)}
 
@@ -89,44 +84,38 @@ def _reason(path: str, error: Exception) -> str:
     return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."
 
 
-def _document(
-    index: int,
-    row: Record,
-    columns: Mapping[str, str],
-    answer_after: str | None,
-    wrong_answers: Sequence[str],
-    origin: str,
-) -> dict[str, Any]:
-    place = f"{origin}, row {index + 1}"
+def _check_row(row: Any, columns: Sequence[str], place: str) -> None:
     if not isinstance(row, Mapping):
         raise DataError(f"{place} is not an object with columns: {str(row)[:60]}")
-    for column in (*columns.values(), *wrong_answers):
+    for column in columns:
         if column not in row:
             raise DataError(f"{place}: no column {column!r}; has {sorted(row)}")
         if row[column] is None or str(row[column]).strip() == "":
             raise DataError(f"{place}: column {column!r} is empty")
+
+
+def _document(
+    index: int, row: Record, columns: Mapping[str, str], after: str | None, wrong: Sequence[str]
+) -> dict[str, Any]:
     doc = {field: row[column] for field, column in columns.items()}
     answer = doc["answer"]  # some benchmarks have a list of what is all asked for
     answer = ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
     doc = {"id": index, **doc, "answer": answer}
     doc["id"] = str(doc["id"])
-    if answer_after:
-        doc["answer"] = doc["answer"].rpartition(answer_after)[2].strip().replace(",", "")
-    if wrong_answers:
-        texts = [doc["answer"], *(str(row[column]) for column in wrong_answers)]
+    if after:
+        doc["answer"] = doc["answer"].rpartition(after)[2].strip().replace(",", "")
+    if wrong:
+        texts = [doc["answer"], *(str(row[column]) for column in wrong)]
         doc |= choices(doc["id"], [text.strip() for text in texts])
     return doc
 
 
 def choices(record_id: str, texts: Sequence[str]) -> dict[str, Any]:
     """Return options in an order that depends on the record alone, and the right letter.
-
-    texts: the right one first. The order is that of a hash of record and text, so it is the same
-    in every run, on every machine, and whatever other records there are.
-    """
-    order = sorted(
-        texts, key=lambda text: hashlib.sha256(f"{record_id}\x1f{text}".encode()).digest()
-    )
+    texts: the right one first. The order is that of a hash of record and text, so it is the same in
+    every run, on every machine, and whatever other records there are."""
+    hashed = {t: hashlib.sha256(f"{record_id}\x1f{t}".encode()).digest() for t in texts}
+    order = sorted(texts, key=lambda text: hashed[text])
     options = dict(zip(LETTERS, order, strict=False))
     return {"options": options, "answer": LETTERS[order.index(texts[0])]}
 

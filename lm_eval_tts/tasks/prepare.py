@@ -1,12 +1,9 @@
 """What lm_eval is told of our tasks before it runs them: their targets, and what any model may do.
 
-Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them.
-"""
-
-from __future__ import annotations
+Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,15 +22,14 @@ def prepare(
     lm: Any, task_dict: Mapping[str, Any], samples: Mapping[str, Any] | None = None
 ) -> None:
     """Make tasks of ours ready for a model. Raises SettingsError for samples of no task.
-
-    task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task.
-    """
+    task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task."""
     tasks = dict(_tasks_in(task_dict))
     for name in samples or {}:
         if name not in tasks:
             raise unknown_name("task in --samples", name, tasks)
     for task in tasks.values():
-        if _grades(task):
+        ensembles = getattr(task, "_filters", ())
+        if any(_kind(step) is GradeFilter for some in ensembles for step in some.filters):
             _grade_by_target(task)
             if not hasattr(lm, "session"):
                 _leave_out_strategy(task)
@@ -48,16 +44,6 @@ def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield str(name), task
 
 
-def _grades(task: Any) -> bool:
-    return any(
-        _kind(step) is GradeFilter for ensemble in _filters(task) for step in ensemble.filters
-    )
-
-
-def _filters(task: Any) -> Iterable[Any]:
-    return getattr(task, "_filters", ())
-
-
 def _kind(step: Any) -> Any:
     return step.func if isinstance(step, partial) else step
 
@@ -66,7 +52,7 @@ def _grade_by_target(task: Any) -> None:
     """Have responses graded against `doc_to_target`, which is `answer` in the tasks we bring."""
     if task.config.doc_to_target == "answer":
         return
-    for ensemble in _filters(task):
+    for ensemble in task._filters:
         ensemble.filters = [
             partial(GradeFilter, target_of=task.doc_to_target) if _kind(s) is GradeFilter else s
             for s in ensemble.filters

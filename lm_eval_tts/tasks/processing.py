@@ -2,8 +2,7 @@
 
 The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
 extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
-responses of any model: what a plain text cannot tell (token counts, say) is left out.
-"""
+responses of any model: what a plain text cannot tell (token counts, say) is left out."""
 
 from __future__ import annotations
 
@@ -18,18 +17,12 @@ from lm_eval.api.registry import register_filter
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.grading import (
-    Item,
-    Verdict,
-    answer_classes,
-    format_adherence,
-    grade_many,
-)
+from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.checks import Doc, item_of, tags_in
-from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import only_pads, point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +32,8 @@ UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=F
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
-
     failure: why there is no verdict, if the grader raised. none_served: every request of the task
-    failed, as far as this process has them.
-    """
+    failed, as far as this process has them."""
 
     response: str
     verdict: Verdict
@@ -51,32 +42,11 @@ class Graded(str):
     failure: str | None = None
     none_served: bool = False
 
-    def __new__(
-        cls,
-        response: str,
-        verdict: Verdict,
-        points: dict[str, Verdict],
-        candidates: list[Verdict],
-    ) -> Graded:
-        """Return the answer's text, or lm_eval's mark for an invalid one."""
-        graded = super().__new__(cls, NO_ANSWER if verdict.answer is None else verdict.answer)
-        graded.response, graded.verdict = response, verdict
-        graded.points, graded.candidates = points, candidates
-        return graded
-
-    def __getnewargs__(  # type: ignore[override]
-        self,
-    ) -> tuple[str, Verdict, dict[str, Verdict], list[Verdict]]:
-        """Say how to rebuild this where ranks are gathered."""
-        return self.response, self.verdict, self.points, self.candidates
-
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
     """Grades every response of a task at once.
-
-    target_of: a document to its right answer, where that is not its field `answer`.
-    """
+    target_of: a document to its right answer, where that is not its field `answer`."""
 
     def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
         """Take what a task file may say of a filter too."""
@@ -93,13 +63,14 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not only_pads(r)] for some in resps]
+        per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
         docs = [self._gradable(doc) for doc in docs]
         items = [
             _item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
-            for text in (response, *_points(response).values(), *_candidates(response))
+            for known in [details_of(response)]
+            for text in (response, *known.points.values(), *known.candidates)
         ]
         verdicts = iter(_grade(items))
         graded = [[_take(response, verdicts) for response in some] for some in per_doc]
@@ -133,22 +104,15 @@ def _grade_alone(item: Item) -> Verdict | RequestError:
         return failure_of("grading", error)
 
 
-def _points(response: str) -> Mapping[str, Response]:
-    return response.details.points if isinstance(response, Response) else {}
-
-
-def _candidates(response: str) -> Sequence[Response]:
-    return response.details.candidates if isinstance(response, Response) else ()
-
-
 def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
-    labels, candidates = list(_points(response)), _candidates(response)
+    labels, candidates = list(details_of(response).points), details_of(response).candidates
     found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
     failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
-    whole = [UNGRADED if isinstance(some, RequestError) else some for some in found]
-    points = dict(zip(labels, whole[1:], strict=False))
-    graded = Graded(response, whole[0], points, whole[1 + len(labels) :])
-    graded.failure = failure
+    verdict, *rest = [UNGRADED if isinstance(some, RequestError) else some for some in found]
+    graded = Graded(NO_ANSWER if verdict.answer is None else verdict.answer)
+    graded.response, graded.verdict, graded.failure = response, verdict, failure
+    graded.points = dict(zip(labels, rest, strict=False))
+    graded.candidates = rest[len(labels) :]
     if failure is not None:
         note_ungraded(failure)
     return graded
@@ -165,22 +129,17 @@ def _served(graded: Sequence[Graded]) -> list[Graded]:
 
 
 def _failure(graded: Graded) -> str | None:
-    response = graded.response
-    failure = response.details.failure if isinstance(response, Response) else None
-    return failure or graded.failure
+    return details_of(graded.response).failure or graded.failure
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
-    """Return the metrics of one document, averaged over its repeats.
-
-    Repeats of one response each have the metrics of samples too, such as pass@k and maj@k.
-
-    A request that failed is neither right nor wrong: it counts in `failed` alone. A document whose
-    requests all failed has no other metric; lm_eval averages each over the documents that have it.
-    Where that leaves none, the metrics are NaN.
-    So it is where its metrics cannot be computed: what was generated must not be lost to that.
-    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does.
-    """
+    """Return the metrics of one document, averaged over its repeats. Repeats of one response each
+    have the metrics of samples too, such as pass@k and maj@k. A request that failed is neither
+    right nor wrong: it counts in `failed` alone. A document whose requests all failed has no other
+    metric; lm_eval averages each over the documents that have it. Where that leaves none, the
+    metrics are NaN. So it is where its metrics cannot be computed: what was generated must not be
+    lost to that.
+    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
         return _document_metrics(results[0] if isinstance(results[0], list) else results)
     except Exception as error:
@@ -217,10 +176,8 @@ def _metrics(graded: Graded) -> dict[str, float]:
     tags = tags_in(graded.response)
     if any(tags):
         adherence = format_adherence(str(graded.response), tags)
-        metrics |= {
-            "format_strict": float(adherence.strict),
-            "format_soft": float(adherence.soft),
-        }
+        metrics["format_strict"] = float(adherence.strict)
+        metrics["format_soft"] = float(adherence.soft)
     if isinstance(graded.response, Response):
         details = graded.response.details
         metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
@@ -234,11 +191,8 @@ def _metrics(graded: Graded) -> dict[str, float]:
 def _record(graded: Graded) -> dict[str, Any]:
     """Return what is to be read in the samples file about one answer."""
     verdict = graded.verdict
-    record: dict[str, Any] = {
-        "answer": verdict.answer,
-        "source": verdict.source,
-        "state": verdict.state,
-    }
+    shown = ("answer", "source", "state")
+    record: dict[str, Any] = {name: getattr(verdict, name) for name in shown}
     if verdict.reference is not None:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
@@ -247,18 +201,14 @@ def _record(graded: Graded) -> dict[str, Any]:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
         answers = [verdict.answer for verdict in graded.candidates]
-        correct = [verdict.correct for verdict in graded.candidates]
-        record["candidates"] = candidate_records(
-            graded.response, answers, correct, answer_classes(answers)
-        )
+        correct, classes = [v.correct for v in graded.candidates], answer_classes(answers)
+        record["candidates"] = candidate_records(graded.response, answers, correct, classes)
     return record
 
 
 def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
-    """Aggregate `answered`: the share of responses from which an answer could be read.
-
-    NaN if there was none, because every request failed.
-    """
+    """Aggregate `answered`: the share of responses from which an answer could be read. NaN if there
+    was none, because every request failed."""
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan

@@ -1,24 +1,15 @@
 """What a response says beside its text, as metrics and as a record in the samples file."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage
-
-
-def only_pads(response: Any) -> bool:
-    """Whether a response only evens out the work of several ranks."""
-    return isinstance(response, Response) and response.details.padding
+from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
 
 
 def usage_metrics(response: Response) -> dict[str, float]:
     """Return the counts of a response; the scorer's where a reward model rated its candidates."""
-    details = response.details
-    metrics = _counts(details.usage)
-    if not any("reward" in candidate.details.scores for candidate in details.candidates):
-        metrics = {n: v for n, v in metrics.items() if not n.startswith("scorer_")}
-    return metrics
+    metrics, candidates = _counts(response.details.usage), response.details.candidates
+    rated = any("reward" in candidate.details.scores for candidate in candidates)
+    return {n: v for n, v in metrics.items() if rated or not n.startswith("scorer_")}
 
 
 def point_tokens(response: Response) -> dict[str, float]:
@@ -33,7 +24,7 @@ def point_tokens(response: Response) -> dict[str, float]:
 
 def prompt_record(response: str) -> dict[str, Any]:
     """Return the prompt that was sent, for a samples file; nothing where it is not known."""
-    prompt = response.details.prompt if isinstance(response, Response) else None
+    prompt = details_of(response).prompt
     return {} if prompt is None else {"prompt": prompt._asdict()}
 
 

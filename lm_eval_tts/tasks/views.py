@@ -1,10 +1,7 @@
 """The parts of responses that a task grades, each through the task's filters.
 
 A view is what the filters are to see of an instance's responses: the answers, those at a point, or
-those of the k-th sample.
-"""
-
-from __future__ import annotations
+those of the k-th sample."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -12,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.harness.response import Response
-from lm_eval_tts.tasks.usage import only_pads
+from lm_eval_tts.harness.response import Response, details_of
 
 Part = Callable[[Response], str]
 View = Callable[[Sequence[Any]], list[Any]]
@@ -43,7 +39,8 @@ def answer_of(response: Response) -> str:
 def hold(instances: Sequence[Any], ensembles: Sequence[Any], part: Part) -> None:
     """Filter every view and leave in `filtered_resps` what `process_results` is to find there."""
     main = filtered(instances, ensembles, _answers(part))
-    labels = dict.fromkeys(label for i in instances for r in i.resps for label in points_of(r))
+    responses = [response for instance in instances for response in instance.resps]
+    labels = dict.fromkeys(label for r in responses for label in details_of(r).points)
     points = {label: filtered(instances, ensembles, _at(label, part)) for label in labels}
     most = max(len(samples_of(instance.resps)) for instance in instances)
     samples = [filtered(instances, ensembles, _sample(k, part), optional=True) for k in range(most)]
@@ -59,9 +56,7 @@ def filtered(
     instances: Sequence[Any], ensembles: Sequence[Any], view: View, *, optional: bool = False
 ) -> list[dict[str, Any]]:
     """Return by filter what a task's filters make of a view of each instance.
-
-    optional: a filter that cannot take it, such as one that needs k responses, is left out.
-    """
+    optional: a filter that cannot take it, such as one that needs k responses, is left out."""
     seen = [copy(instance) for instance in instances]
     for instance in seen:
         instance.resps, instance.filtered_resps = view(instance.resps), {}
@@ -83,14 +78,9 @@ def _apply_alone(ensemble: Any, instances: Sequence[Any]) -> None:
             instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
 
 
-def points_of(response: Any) -> Mapping[str, Response]:
-    """Return the points of an anytime run; none of another model's response."""
-    return response.details.points if isinstance(response, Response) else {}
-
-
 def samples_of(responses: Sequence[Any]) -> list[Response]:
     """Return what was chosen from for a document: the candidates, or its repeats; else none."""
-    known = [r for r in responses if isinstance(r, Response) and not only_pads(r)]
+    known = [r for r in responses if isinstance(r, Response) and not r.details.padding]
     candidates = [candidate for r in known for candidate in r.details.candidates]
     return candidates or (known if len(known) > 1 else [])
 
@@ -99,13 +89,13 @@ def _answers(part: Part) -> View:
     return lambda responses: [
         part(response) if isinstance(response, Response) else response
         for response in responses
-        if not only_pads(response)
+        if not details_of(response).padding
     ]
 
 
 def _at(label: str, part: Part) -> View:
     answers = _answers(part)
-    return lambda responses: answers([points_of(r).get(label, r) for r in responses])
+    return lambda responses: answers([details_of(r).points.get(label, r) for r in responses])
 
 
 def _sample(number: int, part: Part) -> View:

@@ -1,7 +1,5 @@
 """Which answers to any task are equal, for votes: those of which its filter makes the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
 from typing import Any
@@ -15,10 +13,8 @@ KeysOf = Callable[[Any, list[Any]], Iterable[Hashable | None]]
 
 class VoteClasses:
     """The classes of a task.
-
     ensembles: its filters, of which the first that takes a single response decides. keys_of: the
-    task's own function, see `anytask`.
-    """
+    task's own function, see `anytask`."""
 
     def __init__(self, ensembles: Sequence[Any], keys_of: KeysOf | None) -> None:
         self._ensembles, self._keys_of = ensembles, keys_of

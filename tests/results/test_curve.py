@@ -72,12 +72,12 @@ def test_an_anytime_run_is_a_curve(tmp_path):
         ("16", 0, 16), ("64", 50, 64), ("256", 50, 256),
     ]  # fmt: skip
     figures = curve.figures()
-    assert figures.control == pytest.approx(200 / 3)  # the mean of budget 16 is over it
-    assert figures.control_samples == pytest.approx(100 * 119 / 120)
-    assert figures.performance == 50
-    assert figures.scaling_doubling == pytest.approx((25 + 0 + 12.5) / 3, abs=0.05)
-    low, high = figures.interval_doubling
-    assert low < figures.scaling_doubling < high
+    assert figures.control_percent == pytest.approx(200 / 3)  # the mean of budget 16 is over it
+    assert figures.control_samples_percent == pytest.approx(100 * 119 / 120)
+    assert figures.performance_percent == 50
+    assert figures.scaling_per_doubling == pytest.approx((25 + 0 + 12.5) / 3, abs=0.05)
+    low, high = figures.scaling_per_doubling_interval
+    assert low < figures.scaling_per_doubling < high
 
 
 def test_runs_at_several_budgets_are_a_curve_and_the_unit_is_named(tmp_path):
@@ -90,8 +90,8 @@ def test_runs_at_several_budgets_are_a_curve_and_the_unit_is_named(tmp_path):
     assert [(p.label, p.limit, p.accuracy) for p in curve.points] == [
         ("128", 128, 20), ("512", 512, 60), ("2048", 2048, 80),
     ]  # fmt: skip
-    assert curve.figures().control == 100
-    assert curve.figures().scaling_doubling == pytest.approx((20 + 15 + 10) / 3)
+    assert curve.figures().control_percent == 100
+    assert curve.figures().scaling_per_doubling == pytest.approx((20 + 15 + 10) / 3)
 
 
 def test_the_limit_of_step_control_is_100_tokens_a_step(tmp_path):

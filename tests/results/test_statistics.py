@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lm_eval_tts.core.pass_at_k import pass_at
+from lm_eval_tts.core.expectations import pass_at
 from lm_eval_tts.results import statistics
 
 

@@ -14,8 +14,8 @@ from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.reward_models import hf
 from lm_eval_tts.reward_models.families import FAMILIES, detect_family
+from lm_eval_tts.reward_models.hf import PaddedReader
 from lm_eval_tts.reward_models.loading import load_reward_model
-from lm_eval_tts.reward_models.padded import PaddedReader
 
 QUESTION = "What is 3 + 4 - 2?"
 STEPS = ["Step 1: 3 + 4 = 7.", "Step 2: 7 - 2 = 5.", "So it is 5.", "The answer is: 5"]

@@ -15,12 +15,12 @@ from transformers import (
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.reward_models.hf import PaddedReader
 from lm_eval_tts.reward_models.loading import (
     RewardModelSettings,
     load_reward_model,
     take_reward_model,
 )
-from lm_eval_tts.reward_models.padded import PaddedReader
 
 ITEMS = [Score("2+2?", ("so", "4" * n)) for n in (1, 9, 4)]
 

@@ -8,9 +8,8 @@ from transformers import AutoModel, LlamaConfig, MistralConfig, Phi3Config
 
 from lm_eval_tts.reward_models import known
 from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.hf import fit_reader
+from lm_eval_tts.reward_models.hf import PaddedReader, fit_reader
 from lm_eval_tts.reward_models.inputs import Input
-from lm_eval_tts.reward_models.padded import PaddedReader
 from lm_eval_tts.reward_models.prefixes import SlotReader
 
 SMALL = {

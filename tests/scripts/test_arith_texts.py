@@ -7,7 +7,7 @@ import arith_texts
 import pytest
 
 from lm_eval_tts.grading import grade
-from lm_eval_tts.tasks.arith import benchmark_documents, check_lines
+from lm_eval_tts.tasks.arith import benchmark_documents
 
 RESPONSES = arith_texts.NUM_EQUATION_ROWS  # rows of steps before the first response
 
@@ -29,7 +29,7 @@ def test_a_working_is_right_and_ends_with_the_answer():
     for level in range(1, 9):
         told = arith_texts.tell(level, rng)
         lines = arith_texts.working(told, rng)
-        assert check_lines(told.problem, lines) == [True] * level
+        assert arith_texts.check_lines(told.problem, lines) == [True] * level
         assert lines[-1].endswith(f"={told.problem.answer}")
 
 

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from arith_texts import check_lines
 
 from lm_eval_tts.grading import grade
 from lm_eval_tts.tasks.arith import (
@@ -11,7 +12,6 @@ from lm_eval_tts.tasks.arith import (
     Problem,
     Step,
     benchmark_documents,
-    check_lines,
     draw_problem,
 )
 

@@ -2,10 +2,7 @@
 
 Positions are always explicit, so most models need one additive mask. Layers with a sliding window
 or with chunks need one each. Models with "longrope" choose their factors once for a whole batch;
-here each row chooses for itself.
-"""
-
-from __future__ import annotations
+here each row chooses for itself."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,9 +36,7 @@ def _chunked(size: int) -> Allowed:
 
 class Masks:
     """Makes the masks of one model from positions.
-
-    windows: those that its config names are in force; some architectures ignore them.
-    """
+    windows: those that its config names are in force; some architectures ignore them."""
 
     def __init__(self, config: Any, *, windows: bool = True) -> None:
         text = config.get_text_config(decoder=True)
@@ -58,18 +53,13 @@ class Masks:
 
     def make(self, positions: torch.Tensor, width: int, dtype: torch.dtype) -> Any:
         """Return additive masks [batch, 1, tokens, width], by layer type if there are several.
-
-        positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets.
-        """
-        keys = torch.arange(width, device=positions.device)
-        query = positions[:, None, :, None]
+        positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets."""
+        query, keys = positions[:, None, :, None], torch.arange(width, device=positions.device)
+        seen = {name: allowed(query, keys) for name, allowed in self._rules.items()}
+        least = torch.finfo(dtype).min
         masks = {
-            name: torch.zeros(
-                (*positions.shape[:1], 1, positions.shape[1], width),
-                dtype=dtype,
-                device=positions.device,
-            ).masked_fill_(~allowed(query, keys), torch.finfo(dtype).min)
-            for name, allowed in self._rules.items()
+            name: torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, least)
+            for name, allowed in seen.items()
         }
         return masks if self._by_type else masks["full_attention"]
 
@@ -84,17 +74,14 @@ def grouped_sdpa(
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend with the query heads of one key head side by side, so that no key is copied.
-
     query: [batch, heads, tokens, size]; key, value: [batch, key heads, width, size];
-    attention_mask: [batch, 1, tokens, width], additive. Returns [batch, tokens, heads, size].
-    Equal to transformers' sdpa, which copies keys and values for each query head where there are
-    several tokens (Ainslie et al. 2023, arXiv:2305.13245, is the grouping).
-    """
+    attention_mask: [batch, 1, tokens, width], additive. Returns [batch, tokens, heads, size]. Equal
+    to transformers' sdpa, which copies keys and values for each query head where there are several
+    tokens (Ainslie et al. 2023, arXiv:2305.13245, is the grouping)."""
     groups = getattr(module, "num_key_value_groups", 1)
     if groups == 1 or kwargs.get("position_bias") is not None:
-        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
+        given = (module, query, key, value, attention_mask)
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(*given, scaling=scaling, **kwargs)
         return plain
     batch, heads, tokens, size = query.shape
     grouped = query.reshape(batch, heads // groups, groups * tokens, size)
@@ -123,10 +110,8 @@ def grouped_heads(model: Any) -> Iterator[None]:
 
 class LongRope:
     """Lets each row of a batch choose its own factors where a model has "longrope" (Phi-3, Phi-4).
-
     transformers asks whether the largest position of the batch is past the original context, and
-    then rotates all rows by the long factors.
-    """
+    then rotates all rows by the long factors."""
 
     def __init__(self, model: Any) -> None:
         self.boundary = 0  # original context in tokens; 0 where there is no longrope
@@ -134,12 +119,9 @@ class LongRope:
         self._numbers: Numbers | None = None
         for module in model.modules():
             if getattr(module, "rope_type", None) == "longrope":
-                config = module.config
-                parameters = getattr(config, "rope_parameters", None) or {}
-                self.boundary = int(
-                    parameters.get("original_max_position_embeddings")
-                    or config.original_max_position_embeddings
-                )
+                name = "original_max_position_embeddings"
+                parameters = getattr(module.config, "rope_parameters", None) or {}
+                self.boundary = int(parameters.get(name) or getattr(module.config, name))
                 module.forward = MethodType(self._split(module.forward), module)
 
     def is_long(self, num_tokens: int) -> bool:
@@ -149,9 +131,7 @@ class LongRope:
     @contextmanager
     def choosing(self, num_long: int, numbers: Numbers) -> Iterator[None]:
         """Rotate rows by the factors of their length meanwhile: others use this model too.
-
-        num_long: of the rows, those that are long; "long" in numbers says which, if only some.
-        """
+        num_long: of the rows, those that are long; "long" in numbers says which, if only some."""
         self._num_long, self._numbers = num_long, numbers
         try:
             yield

@@ -3,31 +3,28 @@
 Each sequence has a slot (`slots`) of one cache (`slot_cache`), where it finds the longest prefix
 of its ids already computed. A step feeds one token to every active sequence. Where there is much to
 catch up (prompts, forced texts of many forks), sequences are first brought to their last token in
-chunks; a few forced tokens ride along.
-"""
-
-from __future__ import annotations
+chunks; a few forced tokens ride along."""
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.engines.hf.attention import Masks
 from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
 from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
-from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Draw, Sampler, note_sampled
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler, note_sampled
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.engines.requests import BatchRow, Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +34,9 @@ FORWARD_TOKENS = 1024  # of all rows in one forward, padding included; more is n
 
 class HFEngine(HalvingEngine):
     """The engine of `tts-hf`.
-
     model: a decoder-only transformers (or PEFT) model.
     auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
-    measures. masks: those that its config asks for, if left out.
-    """
+    measures. masks: those that its config asks for, if left out."""
 
     def __init__(
         self,
@@ -59,7 +54,7 @@ class HFEngine(HalvingEngine):
         self._model = SlotModel(model, self._new_cache(), masks)
         self._sampler = Sampler()
         self.dtype = self._model.dtype
-        self._table = self._new_table()
+        self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
 
     @property
     def _num_slots(self) -> int:
@@ -69,23 +64,16 @@ class HFEngine(HalvingEngine):
     def _new_cache(self) -> SlotCache:
         return SlotCache(self._num_slots, self.max_length, self._max_tokens)
 
-    def _new_table(self) -> SlotTable[BatchRow]:
-        cache = self._model.cache
-        return SlotTable(cache.num_slots, self.max_num_seqs, cache, self._model.rope.is_long)
-
     def _start_anew(self) -> None:
         self._model.cache = self._new_cache()
-        self._table = self._new_table()
+        self._table = self._model.new_table(self.max_num_seqs)
 
     def probe(self) -> float:
-        """Return how far logits of ragged rows are from lone forwards, relative to the largest.
-
-        To be called before any request. Measures on the way what a token takes in the cache, and
-        starts a cache that cannot outgrow the memory that is free.
-        """
-        difference = probe(
-            self._model, lambda output: output.logits, self.max_length, logits_to_keep=1
-        )
+        """Return how far logits of ragged rows are from lone forwards, relative to the largest. To
+        be called before any request. Measures on the way what a token takes in the cache, and
+        starts a cache that cannot outgrow the memory that is free."""
+        read = attrgetter("logits")
+        difference = probe(self._model, read, self.max_length, logits_to_keep=1)
         self._bytes_per_token = sum(self._model.cache.bytes_per_token().values())
         self._max_tokens = self._model.max_tokens()
         if self._auto:
@@ -98,8 +86,7 @@ class HFEngine(HalvingEngine):
         """Say how much memory keys and values may take; known after `probe`."""
         cache = self._model.cache
         most = cache.num_slots * cache.max_capacity
-        if self._max_tokens is not None:
-            most = min(most, self._max_tokens)
+        most = most if self._max_tokens is None else min(most, self._max_tokens)
         return (
             f"KV cache: {cache.num_slots} slots for {self.max_num_seqs} sequences at once, "
             f"{self._bytes_per_token / 1024:.0f} KiB a token, growing with the longest sequence "
@@ -133,10 +120,8 @@ class HFEngine(HalvingEngine):
                 self._start_anew()
 
     def _catch_up(self) -> None:
-        """Feed what slots have to catch up, all but their last token, in chunks, while it pays.
-
-        A chunk costs about an ordinary step, so it takes more tokens than such a step has.
-        """
+        """Feed what slots have to catch up, all but their last token, in chunks, while it pays. A
+        chunk costs about an ordinary step, so it takes more tokens than such a step has."""
         active = self._table.active
         for slot in active:
             long = self._model.rope.is_long(len(slot.ids))
@@ -147,10 +132,8 @@ class HFEngine(HalvingEngine):
             self._model.forward(self._table.feed(*chunk), logits_to_keep=1)
 
     def _decode(self) -> None:
-        """Feed one token to every active slot and sample where it has caught up.
-
-        All that the device has to know goes there in one parcel, before the forward.
-        """
+        """Feed one token to every active slot and sample where it has caught up. All that the
+        device has to know goes there in one parcel, before the forward."""
         active = self._table.active
         if not active:
             return
@@ -180,10 +163,8 @@ def fit_engine(
     model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
 ) -> Engine:
     """Return a slot engine if its logits are those of the model alone, else one over `generate`.
-
-    Some architectures do not have the windows that their config names, so both are tried.
-    Arguments as for `HFEngine`.
-    """
+    Some architectures do not have the windows that their config names, so both are tried. Arguments
+    as for `HFEngine`."""
     reasons = []
     for in_force in (True, False):
         try:

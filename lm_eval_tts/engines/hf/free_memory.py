@@ -1,7 +1,5 @@
 """What is really free: of a device, of its allocator, and of the container that a process is in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,11 @@ import torch
 
 CGROUPS = Path("/sys/fs/cgroup")
 OF_THIS_PROCESS = Path("/proc/self/cgroup")
+# The files with limit and use of a group, by its controllers: of version 2, and of version 1.
+_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 
 def free_bytes(device: torch.device) -> int:
@@ -30,21 +33,16 @@ def free_bytes(device: torch.device) -> int:
 
 def cgroup_bytes() -> Iterator[int]:
     """Yield what each limit of the container leaves, with what its page cache would give back.
-
     Version 2 names one path of the process, version 1 one for its controller "memory"; inside a
-    container the path may be that of the host, so its parents are read as well.
-    """
+    container the path may be that of the host, so its parents are read as well."""
     try:
         lines = OF_THIS_PROCESS.read_text().splitlines()
     except OSError:
         return  # no Linux
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers in ("", "memory"):
+        if names := _FILES.get(controllers):
             root = CGROUPS / controllers
-            names = ("memory.max", "memory.current")
-            if controllers:
-                names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
             folder = root / path.lstrip("/")
             for place in (folder, *folder.parents):
                 if place.is_relative_to(root):

@@ -2,41 +2,30 @@
 
 A step takes the requests that wait, up to `max_num_seqs` sequences, and decodes them to their ends.
 Prompts are padded on the left and prefilled anew each time. What a row samples depends on its own
-ids and seed alone, up to the floating-point differences of batched kernels.
-"""
-
-from __future__ import annotations
+ids and seed alone, up to the floating-point differences of batched kernels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.generation import LogitsProcessor, LogitsProcessorList
+from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
+from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
 from lm_eval_tts.engines.hf.probe import pad_left
-from lm_eval_tts.engines.hf.sampler import Draw, Sampler, note_sampled
+from lm_eval_tts.engines.hf.sampler import Sampler, note_sampled
 from lm_eval_tts.engines.hf.slot_model import input_device
 from lm_eval_tts.engines.requests import BatchRow, Limits, Requests, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 
 class GenerateEngine(HalvingEngine):
     """What `tts-hf` falls back to where a model cannot run on slots.
-
-    model: a decoder-only transformers (or PEFT) model.
-    """
+    model: a decoder-only transformers (or PEFT) model."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
         super().__init__(tokenizer, **limits)
@@ -54,9 +43,8 @@ class GenerateEngine(HalvingEngine):
             if not is_out_of_memory(error):
                 raise
         rows = [row for row in batch if not row.done]
-        if self.max_num_seqs > 1:
-            for row in rows:
-                row.restart()
+        for row in rows if self.max_num_seqs > 1 else ():
+            row.restart()
         self._halve(rows)
         return self._requests.pop_finished()
 

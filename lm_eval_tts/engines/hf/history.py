@@ -1,8 +1,7 @@
 """What penalties need of each row: the ids that it has, kept on the device from step to step.
 
 A step uploads what is new alone, and a penalty changes the logits of the ids that a row has, not
-those of the whole vocabulary.
-"""
+those of the whole vocabulary."""
 
 from __future__ import annotations
 
@@ -14,16 +13,32 @@ import torch
 
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
+from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.uniform import uniform
 
+BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 ROOM = 256  # tokens; the memory of a row grows in steps of these
 
 
-class Written(NamedTuple):
-    """All ids of a row, and how many of them, from the right, it has sampled."""
+class Draw(NamedTuple):
+    """What decides one row's next token."""
 
-    ids: Sequence[int]  # the same object at each step, to which the row appends
-    num_sampled: int
     sampling: Sampling
+    seed: int
+    step: int  # how many tokens it has sampled
+    ids: Sequence[int]  # all it has so far: the same object at each step, to which the row appends
+    logprobs: int | None = None  # as in `Generate`
+    banned: tuple[int, ...] = ()  # tokens that were drawn for it, and are masked
+
+    @classmethod
+    def of(cls, row: BatchRow) -> Draw:
+        """Return the next draw of a row."""
+        return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
+
+    @property
+    def number(self) -> float:
+        """A uniform number, another for each token that was masked."""
+        return min(uniform(self.seed, self.step + (len(self.banned) << 32)), BELOW_ONE)
 
 
 @dataclass(slots=True)
@@ -43,7 +58,7 @@ class History:
         self._shape = (0, 0)
         self._tokens = torch.zeros(0, 0, dtype=torch.long)
 
-    def pack(self, rows: Sequence[Written], parcel: Parcel) -> None:
+    def pack(self, rows: Sequence[Draw], parcel: Parcel) -> None:
         """Put into a step's parcel what is new of the rows that have penalties."""
         indices = [i for i, row in enumerate(rows) if _has_penalty(row.sampling)]
         if not indices:
@@ -53,7 +68,7 @@ class History:
         parcel.put("penalized", indices)
         parcel.put("place", [k.place for k in known])
         parcel.put("written", [len(row.ids) for row in written])
-        parcel.put("prompt", [len(row.ids) - row.num_sampled for row in written])
+        parcel.put("prompt", [len(row.ids) - row.step for row in written])
         for name in ("repetition_penalty", "frequency_penalty", "presence_penalty"):
             parcel.put_fractions(name, [getattr(row.sampling, name) for row in written])
         if any(row.sampling.frequency_penalty or row.sampling.presence_penalty for row in written):
@@ -64,7 +79,7 @@ class History:
         for k in known:
             k.count = len(k.ids)
 
-    def _places(self, rows: Sequence[Written]) -> list[_Known]:
+    def _places(self, rows: Sequence[Draw]) -> list[_Known]:
         """Return the rows as they are on the device, new ones in places that are free."""
         longest = max(len(row.ids) for row in rows)
         if len(rows) > self._shape[0] or longest > self._shape[1]:
@@ -79,11 +94,9 @@ class History:
         return [self._known[id(row.ids)] for row in rows]
 
     def penalized(self, logits: torch.Tensor, numbers: Numbers) -> torch.Tensor:
-        """Return logits [rows, vocabulary] with the penalties of the parcel.
-
-        Repetition (CTRL, section 4.1) is of all ids that a row has, frequency and presence are of
-        what was sampled for its request alone, as servers have it.
-        """
+        """Return logits [rows, vocabulary] with the penalties of the parcel. Repetition (CTRL,
+        section 4.1) is of all ids that a row has, frequency and presence are of what was sampled
+        for its request alone, as servers have it."""
         if "penalized" not in numbers:
             return logits
         if self._tokens.shape != self._shape:
@@ -107,8 +120,5 @@ class History:
 
 
 def _has_penalty(sampling: Sampling) -> bool:
-    return (
-        sampling.repetition_penalty != 1.0
-        or sampling.frequency_penalty != 0.0
-        or sampling.presence_penalty != 0.0
-    )
+    added = sampling.frequency_penalty, sampling.presence_penalty
+    return sampling.repetition_penalty != 1 or any(added)

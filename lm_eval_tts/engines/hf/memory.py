@@ -1,7 +1,5 @@
 """How much memory keys and values may take on a device, and what running out of it looks like."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

@@ -2,12 +2,10 @@
 
 Recurrent states, ALiBi from a 2-D mask, flash attention and models that look ahead cannot run on
 slots; some raise, others are merely wrong. Local windows of a model's own and states that padding
-goes through make padded batches wrong as well.
-"""
-
-from __future__ import annotations
+goes through make padded batches wrong as well."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,13 +30,11 @@ def is_exact(difference: float, dtype: torch.dtype) -> bool:
 def probe(
     model: SlotModel, read: Callable[[Any], torch.Tensor], max_length: int, **kwargs: Any
 ) -> float:
-    """Return how far outputs of ragged rows are from lone forwards, relative to the largest.
-
-    Rows of very different length, in ragged chunks and one token at a time: what a wrong mask,
-    position or cache would change. Overwrites the first slots.
+    """Return how far outputs of ragged rows are from lone forwards, relative to the largest. Rows
+    of very different length, in ragged chunks and one token at a time: what a wrong mask, position
+    or cache would change. Overwrites the first slots.
     read: the model's output to [rows, tokens, size], of all tokens or of the last column alone.
-    max_length: of sequences, in tokens; kwargs: of the model's forward.
-    """
+    max_length: of sequences, in tokens; kwargs: of the model's forward."""
     table = _rows(model, max_length)
     differences: list[float] = []
     with torch.inference_mode():
@@ -75,9 +71,7 @@ def probe_padding(model: Any, pad: int, max_length: int) -> float:
 
 def probe_generate(model: Any, pad: int, max_length: int) -> float:
     """Return how far the logits of `generate`, past all windows, are from a forward of the whole.
-
-    Its cache keeps what the config's windows leave, also where the architecture ignores them.
-    """
+    Its cache keeps what the config's windows leave, also where the architecture ignores them."""
     longest = _texts(model, max_length)[-1]
     logits, tokens = _generated(model, [longest], pad)
     ids = torch.cat([torch.tensor([longest], device=tokens.device), tokens], dim=1)
@@ -90,27 +84,18 @@ def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, 
     """Return ids and mask, both [batch, longest prompt]."""
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    return ids, mask
+    return ids, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
 
 
 def _generated(model: Any, rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, torch.Tensor]:
     """Return the logits of each new token and the new tokens [rows, `NEW_TOKENS`]."""
     ids, mask = pad_left(rows, pad)
-    config = GenerationConfig(
-        max_new_tokens=NEW_TOKENS,
-        do_sample=False,
-        pad_token_id=pad,
-        eos_token_id=[],
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
+    ends = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad, "eos_token_id": []}
+    returned = {"output_logits": True, "return_dict_in_generate": True}
+    config = GenerationConfig(do_sample=False, **ends, **returned)
+    ids, mask = ids.to(input_device(model)), mask.to(input_device(model))
     with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids.to(input_device(model)),
-            attention_mask=mask.to(input_device(model)),
-            generation_config=config,
-        )
+        out = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
     return out.logits, out.sequences[:, ids.shape[1] :]
 
 
@@ -123,15 +108,10 @@ def windows(config: Any, max_length: int) -> list[int]:
     """Return the lengths in tokens, within `max_length`, at which a model may behave otherwise."""
     text = config.get_text_config(decoder=True).to_dict()
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
-    named = {name: value for name, value in (text | rope).items() if _names_window(name)}
-    lengths = [
-        n for value in named.values() for n in (value if isinstance(value, list) else [value])
-    ]
+    named = re.compile("window|chunk|^original_max_position_embeddings$")
+    values = [value for name, value in (text | rope).items() if named.search(name)]
+    lengths = [n for value in values for n in (value if isinstance(value, list) else [value])]
     return [n for n in lengths if isinstance(n, int) and 0 < n < max_length]
-
-
-def _names_window(name: str) -> bool:
-    return "window" in name or "chunk" in name or name == "original_max_position_embeddings"
 
 
 def _texts(model: Any, max_length: int) -> list[list[int]]:

@@ -3,49 +3,21 @@
 The distribution is that of transformers' logits warpers in their order (repetition penalty,
 temperature, top_k, top_p, min_p), which a test compares; frequency and presence penalties are
 OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number of the device
-is asked for on the way, and nothing is float64, which some devices do not have.
-"""
-
-from __future__ import annotations
+is asked for on the way, and nothing is float64, which some devices do not have."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 
-from lm_eval_tts.core.program import Sampling, TokenLogprob
-from lm_eval_tts.engines.hf.history import History, Written
+from lm_eval_tts.core.program import TokenLogprob
+from lm_eval_tts.engines.hf.history import Draw, History
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 from lm_eval_tts.engines.requests import BatchRow, Requests
-from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
 HEAD = 1024  # likeliest tokens that are sorted for top_p, where these hold it
-Choice = tuple[int, TokenLogprob | None]
+Choice = tuple[int, TokenLogprob | None]  # a token for a row, and how sure it was
 NOT_A_NUMBER = -1  # a token for logits that choose none
-BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
-
-
-class Draw(NamedTuple):
-    """What decides one row's next token: its settings, its seed, how many tokens it has sampled,
-    and all its ids so far (for the penalties). logprobs: as in `Generate`."""
-
-    sampling: Sampling
-    seed: int
-    step: int
-    ids: Sequence[int]
-    logprobs: int | None = None
-    banned: tuple[int, ...] = ()  # tokens that were drawn for it, and are masked
-
-    @classmethod
-    def of(cls, row: BatchRow) -> Draw:
-        """Return the next draw of a row."""
-        return cls(row.op.sampling, row.seed, len(row.sampled), row.ids, row.op.logprobs)
-
-    @property
-    def number(self) -> float:
-        """A uniform number, another for each token that was masked."""
-        return min(uniform(self.seed, self.step + (len(self.banned) << 32)), BELOW_ONE)
 
 
 class Sampler:
@@ -72,7 +44,7 @@ class Sampler:
             parcel.put_fractions("min_p", [s.min_p for s in settings])
         if banned := [(i, token) for i, draw in enumerate(draws) for token in draw.banned]:
             parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
-        self._history.pack([Written(d.ids, d.step, d.sampling) for d in draws], parcel)
+        self._history.pack(draws, parcel)
 
     def sample(self, logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
         """Pack and draw at once."""
@@ -82,11 +54,9 @@ class Sampler:
 
     def draw(self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers) -> list[Choice]:
         """Return the next token of each row, with its log-probabilities if any row asks for them.
-
         The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
-        returned comes from the device in one copy; once more where nuclei become wide.
-        """
+        returned comes from the device in one copy; once more where nuclei become wide."""
         logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
         penalized = self._history.penalized(logits, numbers)
         if "banned" in numbers:
@@ -113,10 +83,8 @@ class Sampler:
     def draw_again(
         self, choices: list[Choice], logits: torch.Tensor, rows: Sequence[BatchRow], known: Requests
     ) -> None:
-        """Replace the choices that would end a row among its `min_tokens`.
-
-        Masking one drawn token after the other gives the distribution without all of them.
-        """
+        """Replace the choices that would end a row among its `min_tokens`. Masking one drawn token
+        after the other gives the distribution without all of them."""
         draws: dict[int, Draw] = {}
         while early := [
             i
@@ -155,10 +123,8 @@ def _filtered(
     probabilities: torch.Tensor, size: int, numbers: Numbers
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Zero what top_k, top_p and min_p leave out; rows need not sum to 1 afterwards.
-
     size: likeliest tokens to sort, at least the largest top_k. Returns as well in which rows the
-    nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted.
-    """
+    nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted."""
     is_wide = torch.zeros_like(probabilities[:, 0], dtype=torch.bool)
     head = probabilities.topk(size, dim=-1).values if size else probabilities
     if "top_k" in numbers:
@@ -196,15 +162,11 @@ def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
 
 
 def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], requests: Requests) -> None:
-    """Append what was drawn to the rows that are not done.
-
-    A row whose logits are not numbers fails, and the others go on.
-    """
+    """Append what was drawn to the rows that are not done. A row whose logits are not numbers
+    fails, and the others go on."""
     for row, (token, logprob) in zip(rows, choices, strict=True):
-        if row.done:
-            continue
-        if token == NOT_A_NUMBER:
+        if not row.done and token != NOT_A_NUMBER:
+            requests.sampled(row, token, logprob)
+        elif not row.done:
             reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
             requests.fail(row, RequestError(reason))
-        else:
-            requests.sampled(row, token, logprob)

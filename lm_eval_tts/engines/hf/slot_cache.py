@@ -4,12 +4,11 @@ Each sequence owns a slot: row `s` of every layer's buffers [slots, heads, capac
 which are where the layer is. A forward names the slots it computes and where its tokens go; keys
 and values come back as a window over those slots. Padding goes to the place after a slot's last
 token, which no token of the forward sees and the next one overwrites. Knows no sequences, only
-slots and positions.
-"""
+slots and positions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,10 +96,8 @@ def _resized(buffer: torch.Tensor, num_slots: int, capacity: int) -> torch.Tenso
 
 class SlotCache(Cache):
     """All layers' buffers; layers that a model shares among others are simply never made.
-
     num_slots: at first; idle ones are given up where long sequences need their memory.
-    max_tokens: tokens of all slots together that memory allows; None until it is known.
-    """
+    max_tokens: tokens of all slots together that memory allows; None until it is known."""
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
@@ -108,23 +105,16 @@ class SlotCache(Cache):
         places = max_length + 1  # with that of padding
         self.max_capacity = places if max_tokens is None else min(places, max_tokens)
         self.capacity = min(GROWTH, self._most(num_slots))
-        self._windows: dict[torch.device, SlotWindow] = {}
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
-    @property
-    def window(self) -> SlotWindow:
-        """What the forward that comes reads and writes."""
-        return self._window
-
-    @window.setter
-    def window(self, window: SlotWindow) -> None:
-        self._window = window
-        self._windows = {window.slots.device: window}
+    def show(self, window: SlotWindow) -> None:
+        """Note what the forward that comes reads and writes."""
+        self.window, self._windows = window, {window.slots.device: window}
 
     def window_on(self, device: torch.device) -> SlotWindow:
         """Return the window on the device of a layer, copied there once a forward."""
         if device not in self._windows:
-            self._windows[device] = self._window.on(device)
+            self._windows[device] = self.window.on(device)
         return self._windows[device]
 
     def fits(self, num_slots: int, length: int) -> bool:
@@ -137,11 +127,6 @@ class SlotCache(Cache):
             return self.max_capacity
         return max(1, min(self.max_capacity, self._max_tokens // num_slots))
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the buffers as they are now."""
-        return sum(self._bytes_by_device().values())
-
     def bytes_per_token(self) -> Mapping[torch.device, float]:
         """Return the memory that a token takes on each device; empty before the first forward."""
         tokens = self.num_slots * self.capacity
@@ -149,48 +134,44 @@ class SlotCache(Cache):
 
     def _bytes_by_device(self) -> dict[torch.device, int]:
         sizes: dict[torch.device, int] = {}
-        for buffer in (t for layer in self._filled() for t in (layer.keys, layer.values)):
+        for buffer in self._buffers():
             sizes[buffer.device] = sizes.get(buffer.device, 0) + buffer.nbytes
         return sizes
 
     def _filled(self) -> list[SlotLayer]:
         return [layer for layer in self.layers if layer.is_initialized]
 
+    def _buffers(self) -> Iterator[torch.Tensor]:
+        return (buffer for layer in self._filled() for buffer in (layer.keys, layer.values))
+
     def reserve(self, length: int, needed: int) -> int:
         """Make room for sequences of `length` tokens and return how many slots are left.
-
-        needed: slots that are kept, the first ones. Raises CacheFull if they do not fit.
-        """
+        needed: slots that are kept, the first ones. Raises CacheFull if they do not fit."""
         if length < self.capacity:
             return self.num_slots
         if not self.fits(needed, length):
             raise CacheFull(f"{needed} sequences of {length} tokens do not fit into memory")
         wanted = -(-max(length + 1, self.capacity * 3 // 2) // GROWTH) * GROWTH
-        if self.fits(self.num_slots, length):
-            num_slots = self.num_slots
-        else:
-            num_slots = max(needed, (self._max_tokens or 0) // wanted)
-        self.capacity, self.num_slots = min(wanted, self._most(num_slots)), num_slots
+        if not self.fits(self.num_slots, length):
+            self.num_slots = max(needed, (self._max_tokens or 0) // wanted)
+        self.capacity = min(wanted, self._most(self.num_slots))
         for layer in self._filled():
-            layer.resize(num_slots, self.capacity)
-        return num_slots
+            layer.resize(self.num_slots, self.capacity)
+        return self.num_slots
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot to another."""
-        for layer in self._filled():
-            layer.keys[target, :, :length] = layer.keys[source, :, :length]
-            layer.values[target, :, :length] = layer.values[source, :, :length]
+        for buffer in self._buffers():
+            buffer[target, :, :length] = buffer[source, :, :length]
 
     def swap(self, a: int, b: int, length: int) -> None:
         """Exchange the first `length` tokens of two slots."""
-        for layer in self._filled():
-            for buffer in (layer.keys, layer.values):
-                kept = buffer[a, :, :length].clone()
-                buffer[a, :, :length] = buffer[b, :, :length]
-                buffer[b, :, :length] = kept
+        for buffer in self._buffers():
+            kept = buffer[a, :, :length].clone()
+            buffer[a, :, :length] = buffer[b, :, :length]
+            buffer[b, :, :length] = kept
 
     def clear(self, slot: int) -> None:
         """Make a slot zero: what is not a number would reach who has it next, masked or not."""
-        for layer in self._filled():
-            layer.keys[slot].zero_()
-            layer.values[slot].zero_()
+        for buffer in self._buffers():
+            buffer[slot].zero_()

@@ -1,10 +1,7 @@
 """A transformers model whose sequences live in the slots of one cache: ragged rows in one forward.
 
 Each row says in which slot it is, how much of it is already there, and what comes next. Shorter
-rows are padded on the right; padding is at position 0, and seen by no row.
-"""
-
-from __future__ import annotations
+rows are padded on the right; padding is at position 0, and seen by no row."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -15,7 +12,7 @@ import torch
 from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
 from lm_eval_tts.engines.hf.memory import cache_limit
 from lm_eval_tts.engines.hf.slot_cache import SlotCache, SlotWindow
-from lm_eval_tts.engines.hf.slots import Feed
+from lm_eval_tts.engines.hf.slots import Feed, SlotTable
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 
 
@@ -30,9 +27,7 @@ class Prepared(NamedTuple):
 
 class SlotModel:
     """A decoder-only model with its cache, its masks and its RoPE.
-
-    model: with a language head, or the bare decoder. cache: replaced to start anew.
-    """
+    model: with a language head, or the bare decoder. cache: replaced to start anew."""
 
     def __init__(self, model: Any, cache: SlotCache, masks: Masks | None = None) -> None:
         self.model = model
@@ -66,18 +61,15 @@ class SlotModel:
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].
-
-        kwargs: more arguments of the model's forward.
-        """
+        kwargs: more arguments of the model's forward."""
         step = self.prepare(feeds)
         return self.run(step, step.parcel.send(self.device), **kwargs)
 
     def run(self, step: Prepared, numbers: Numbers, **kwargs: Any) -> Any:
         """Run a forward that was prepared, with its parcel on the model's device."""
         positions, slots = numbers["positions"], numbers["slots"]
-        self.cache.window = SlotWindow(
-            rows=step.rows or slots[:, 0], slots=slots, places=numbers["places"], width=step.width
-        )
+        rows = step.rows or slots[:, 0]
+        self.cache.show(SlotWindow(rows, slots, numbers["places"], step.width))
         with self.rope.choosing(step.num_long, numbers), grouped_heads(self.model):
             return self.model(
                 input_ids=numbers["tokens"],
@@ -87,6 +79,10 @@ class SlotModel:
                 **{self._cache_argument: self.cache},
                 **kwargs,
             )
+
+    def new_table(self, max_active: int) -> SlotTable[Any]:
+        """Return a table of the cache's slots. max_active: rows at work at once."""
+        return SlotTable(self.cache.num_slots, max_active, self.cache, self.rope.is_long)
 
     def max_tokens(self) -> int:
         """Return how many tokens a cache may hold in the memory that is free, after a forward."""
@@ -99,10 +95,7 @@ def input_device(model: Any) -> torch.device:
     embeddings = model.get_input_embeddings()
     hook = getattr(embeddings, "_hf_hook", None)  # accelerate's, which brings weights when needed
     execution = getattr(hook, "execution_device", None)
-    if execution is None:
-        device: torch.device = next(embeddings.parameters()).device
-        return device
-    return torch.device(execution)
+    return torch.device(next(embeddings.parameters()).device if execution is None else execution)
 
 
 def cache_argument(model: Any) -> str:

@@ -2,32 +2,18 @@
 
 To continue a sequence is to go on in the slot that holds it; to retract or to fork is to copy the
 common part to another slot, so that a prefix survives those who leave it. Idle prefixes stay while
-there is room, and the least recently used one goes first. Knows ids and places, no model.
-"""
-
-from __future__ import annotations
+there is room, and the least recently used one goes first. Knows ids and places, no model."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
+
 WORTH_COPYING = 8  # tokens of a common prefix; to compute fewer is cheaper than to copy them
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute; worth a step's delay
 CHUNK_TOKENS = 512  # of one row in one forward: attention scores grow with its square
-
-
-class SlotMemory(Protocol):
-    """What is asked of the memory under the slots."""
-
-    def reserve(self, length: int, needed: int) -> int:
-        """Make room for sequences of `length` tokens and return how many slots are left."""
-
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Copy the first `length` tokens of a slot to another."""
-
-    def swap(self, a: int, b: int, length: int) -> None:
-        """Exchange the first `length` tokens of two slots."""
 
 
 class SlotUser(Protocol):
@@ -83,13 +69,11 @@ class Prefix(NamedTuple):
 
 class SlotTable(Generic[_User]):
     """The slots of one cache; the active ones are the first, so a forward need not copy them.
-
     max_active: rows at work at once; the slots beyond it are where idle prefixes survive.
-    is_long: whether a sequence of this many tokens is rotated by the long factors.
-    """
+    is_long: whether a sequence of this many tokens is rotated by the long factors."""
 
     def __init__(
-        self, num_slots: int, max_active: int, cache: SlotMemory, is_long: Callable[[int], bool]
+        self, num_slots: int, max_active: int, cache: SlotCache, is_long: Callable[[int], bool]
     ) -> None:
         self.slots: list[Slot[_User]] = [Slot() for _ in range(num_slots)]
         self.num_active = 0
@@ -105,10 +89,8 @@ class SlotTable(Generic[_User]):
 
     def next_chunk(self, keep: int, most: int) -> tuple[list[int], list[int]]:
         """Return some active slots that have more than `keep` tokens to feed, and how many of each.
-
         Those with the fewest left first, whose padding is the least; at most `most` tokens in all,
-        padding included, but for a slot alone.
-        """
+        padding included, but for a slot alone."""
         left = {i: slot.behind - keep for i, slot in enumerate(self.active) if slot.behind > keep}
         far = sorted(left, key=lambda i: left[i])
         counts = [min(left[i], CHUNK_TOKENS) for i in far]
@@ -116,10 +98,8 @@ class SlotTable(Generic[_User]):
         return far[:size], counts[:size]
 
     def feed(self, indices: Sequence[int], counts: Sequence[int]) -> list[Feed]:
-        """Return the next `counts` tokens of these slots, which are from now on cached.
-
-        Where long sequences need it, memory takes the last idle slots away.
-        """
+        """Return the next `counts` tokens of these slots, which are from now on cached. Where long
+        sequences need it, memory takes the last idle slots away."""
         ends = [self.slots[i].cached + count for i, count in zip(indices, counts, strict=True)]
         del self.slots[self._cache.reserve(max(ends), max(self.num_active, max(indices) + 1)) :]
         feeds = []
@@ -132,30 +112,24 @@ class SlotTable(Generic[_User]):
 
     def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
-
         Longest first: forks of one text then find their keys in the slot of a longer fork, when the
-        text itself has been overwritten; and rows that are at work together are of like length.
-        """
+        text itself has been overwritten; and rows that are at work together are of like length."""
         self._clock += 1
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        free = min(self._max_active, len(self.slots)) - sum(
-            slot.row is not None for slot in self.slots
-        )
+        working = sum(slot.row is not None for slot in self.slots)
+        free = min(self._max_active, len(self.slots)) - working
         if free and queue:
             rows = [row for row in queue if not row.done]
-            rows.sort(key=lambda row: len(row.ids), reverse=True)
-            later = self._place_some(rows, free)
+            later = self._place_some(sorted(rows, key=lambda row: -len(row.ids)), free)
             queue.clear()
             queue.extend(later)
         self._compact()
 
     def _place_some(self, rows: list[_User], free: int) -> list[_User]:
-        """Place up to `free` rows and return the others.
-
-        Who shares a prefix with a row placed just now can copy it when that one has computed it.
-        """
+        """Place up to `free` rows and return the others. Who shares a prefix with a row placed just
+        now can copy it when that one has computed it."""
         waiting = {row: self._longest_prefix(row) for row in rows[: free + self._max_active]}
         placed: list[_User] = []
         for row in rows[:free]:
@@ -173,9 +147,7 @@ class SlotTable(Generic[_User]):
 
     def _choose(self, prefix: Prefix, waiting: Iterable[Prefix]) -> int:
         """Return the idle slot for a row: the one of its prefix, if that is all that is in it.
-
-        Otherwise the one whose content waiting rows would miss least, then the least recently used.
-        """
+        Else the one whose content waiting rows would miss least, then the least recently used."""
         source = self.slots[prefix.slot]
         if source.row is None and 0 < prefix.length == source.cached:
             return prefix.slot
@@ -192,25 +164,21 @@ class SlotTable(Generic[_User]):
 
     def _place(self, row: _User, prefix: Prefix, target: int) -> None:
         """Start a row in a slot, with a copy of its prefix if that is elsewhere and worth it."""
-        source, slot = self.slots[prefix.slot], self.slots[target]
-        length = prefix.length
-        if target != prefix.slot:
-            length = length if length >= WORTH_COPYING else 0
-            if length:
-                self._cache.copy(prefix.slot, target, length)
-                source.last_used = self._clock
+        slot, length = self.slots[target], prefix.length
+        if target != prefix.slot and length >= WORTH_COPYING:
+            self._cache.copy(prefix.slot, target, length)
+            self.slots[prefix.slot].last_used = self._clock
+        elif target != prefix.slot:
+            length = 0
         slot.ids, slot.cached, slot.row = row.ids, length, row
-        slot.long = self._is_long(len(row.ids))
-        slot.last_used = self._clock
+        slot.long, slot.last_used = self._is_long(len(row.ids)), self._clock
 
     def _longest_prefix(self, row: _User) -> Prefix:
         """Find the slot that shares most with a row."""
         most, long = row.num_reusable, self._is_long(len(row.ids))
         best, longest = 0, 0
         for index, slot in enumerate(self.slots):
-            if slot.cached <= longest or slot.long != long:
-                continue
-            if slot.ids[longest] != row.ids[longest]:
+            if slot.cached <= longest or slot.long != long or slot.ids[longest] != row.ids[longest]:
                 continue  # it cannot share more than the best so far
             length = min(common_prefix(slot.ids, row.ids), slot.cached, most)
             if length > longest:

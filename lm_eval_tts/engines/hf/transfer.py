@@ -1,25 +1,18 @@
 """The numbers of one step on their way to a device: all of them in one copy.
 
 On a GPU each copy from the host costs as much as a small kernel, or waits for all that the device
-has yet to do. So whatever a step needs is put into one parcel before its forward.
-"""
+has yet to do. So whatever a step needs is put into one parcel before its forward."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping
 from math import prod
-from typing import NamedTuple
 
 import torch
 
-
-class Place(NamedTuple):
-    """Where a list is among all numbers."""
-
-    start: int
-    shape: tuple[int, ...]
-    fractions: bool
+# Where a list starts among all numbers, its shape, and whether it is of fractions.
+Place = tuple[int, tuple[int, ...], bool]
 
 
 class Numbers:
@@ -54,13 +47,13 @@ class Parcel:
         """Add whole numbers below 2**31 in absolute value; shape: their number if left out."""
         start = len(self._raw)
         self._raw.extend(values)
-        self._places[name] = Place(start, shape or (len(self._raw) - start,), fractions=False)
+        self._places[name] = start, shape or (len(self._raw) - start,), False
 
     def put_fractions(self, name: str, values: Iterable[float]) -> None:
         """Add numbers that become float32."""
         start = len(self._raw)
         self._raw.frombytes(array("f", values).tobytes())
-        self._places[name] = Place(start, (len(self._raw) - start,), fractions=True)
+        self._places[name] = start, (len(self._raw) - start,), True
 
     def send(self, device: torch.device) -> Numbers:
         """Copy all that was put in (at least one number) to a device."""

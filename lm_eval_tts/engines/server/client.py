@@ -1,10 +1,7 @@
 """An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
 
 Where only text comes back, few servers say which stop string ended it. So the text is streamed,
-our own rule looks for the stop strings, and the call is ended where one is found.
-"""
-
-from __future__ import annotations
+our own rule looks for the stop strings, and the call is ended where one is found."""
 
 import asyncio
 import json
@@ -16,14 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    RetryError,
-    retry_if_exception_type,
-    stop_after_attempt,
-)
-from tenacity.wait import wait_exponential_jitter
+import tenacity
 
 from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.core.program import TokenIds
@@ -76,28 +66,24 @@ class Server:
 
     async def retrying(self, work: Any, *arguments: Any) -> Any:
         """Await `work(*arguments)`, again where a fault may be mended, up to `max_retries`."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Fault),
-            stop=stop_after_attempt(self.max_retries),
-            wait=self._wait,
-        )
+        stop = tenacity.stop_after_attempt(self.max_retries)
+        retry = tenacity.retry_if_exception_type(Fault)
+        retrying = tenacity.AsyncRetrying(retry=retry, stop=stop, wait=self._wait)
         try:
             return await retrying(work, *arguments)
-        except RetryError as error:
+        except tenacity.RetryError as error:
             last = error.last_attempt.exception()
             raise RequestError(f"no answer after {self.max_retries} tries: {last}") from None
 
-    def _wait(self, state: RetryCallState) -> float:
+    def _wait(self, state: tenacity.RetryCallState) -> float:
         """Return the seconds before the next try: doubled each time, or what the server asks."""
         self.num_retries += 1
         fault = state.outcome.exception() if state.outcome else None
         asked = fault.wait if isinstance(fault, Fault) else 0.0
-        seconds = max(
-            wait_exponential_jitter(self.first_wait, LONGEST_WAIT, jitter=self.first_wait)(state),
-            asked,
-        )
+        first = self.first_wait
+        doubled = tenacity.wait_exponential_jitter(first, LONGEST_WAIT, jitter=first)(state)
         logger.info("try %d failed (%s)", state.attempt_number, fault)
-        return min(seconds, LONGEST_WAIT)
+        return min(max(doubled, asked), LONGEST_WAIT)
 
     async def _sample(self, row: BatchRow) -> SampledTokens:
         if self.wire.dialect.returns_ids:
@@ -126,13 +112,14 @@ class Server:
 
     async def get(self, path: str) -> Any:
         """Return what is at a path, as JSON. Raises Fault or Refused."""
-        async with _faults(), self.client().get(self.url + path) as response:
-            await self._check(response)
-            return await response.json(content_type=None)
+        return await self._json(self.client().get(self.url + path))
 
     async def post(self, body: Mapping[str, Any], token_ids: TokenIds = ()) -> Any:
         """Return the answer to a call, as JSON. Raises Fault or Refused."""
-        async with _faults(), self._call(body, token_ids) as response:
+        return await self._json(self._call(body, token_ids))
+
+    async def _json(self, call: Any) -> Any:
+        async with _faults(), call as response:
             await self._check(response)
             return await response.json(content_type=None)
 
@@ -154,11 +141,9 @@ class Server:
         raise Refused(message, response.status)
 
     async def _stream(self, row: BatchRow) -> SampledTokens:
-        """Read text until it ends or holds a stop string, and return the ids of it.
-
-        Stop strings are those of the answer, so what comes as reasoning is not searched. What a
-        call has cached is reported at its end, so not where we end it.
-        """
+        """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
+        are those of the answer, so what comes as reasoning is not searched. What a call has cached
+        is reported at its end, so not where we end it."""
         reasoning, text, reason, cached = "", "", None, 0
         async with _faults():
             async for event in self._events(row):
@@ -176,7 +161,6 @@ class Server:
         return self.wire.of_text(text, ended=FINISHES[reason] and not stopped, reasoning=reasoning)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events of a streamed answer."""
         body = {**self.wire.payload(row), "stream": True}
         if self.wire.dialect.extras:
             body["stream_options"] = {"include_usage": True}

@@ -1,16 +1,13 @@
 """What a server can do, asked with one token before a run."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.program import Generate, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
-from lm_eval_tts.engines.server.wire import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS, Dialect
+from lm_eval_tts.engines.server.wire import DIALECTS, IDS, TOKENS, Dialect
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 
-CANDIDATES = (TOKENS, TEXT, STRICT, CHAT, STRICT_CHAT)  # the best first
 KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
 
 
@@ -27,8 +24,7 @@ async def find_model(server: Server, model: str | None) -> Served:
         answer = await server.retrying(server.get, "/models")
         entries = {entry["id"]: entry for entry in answer["data"]}
     except Refused as error:
-        if error.status in (401, 403):
-            raise SettingsError(f"{error}: {KEY_HINT}") from None
+        _check_key(error)
         entries = {}
     except (RequestError, KeyError, TypeError) as error:
         raise SettingsError(f"the server {server.url} does not answer: {error}") from None
@@ -43,28 +39,28 @@ async def find_model(server: Server, model: str | None) -> Served:
     return Served(model, int(length) if length else None)
 
 
+def _check_key(error: RequestError) -> None:
+    """Raise SettingsError where a server has refused our key, or that there is none."""
+    if isinstance(error, Refused) and error.status in (401, 403):
+        raise SettingsError(f"{error}: {KEY_HINT}") from None
+
+
 async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
     """Return the best dialect that the server takes a token's worth of work in.
-
-    prompt: token ids to ask with, for each kind of prompt that may be used.
-    Raises SettingsError if there is none.
-    """
+    prompt: token ids to ask with, for each kind of prompt that may be used. Raises SettingsError if
+    there is none."""
     refusals = []
-    for dialect in CANDIDATES:
+    for dialect in DIALECTS:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
         server.wire.dialect = dialect
         row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
         try:
             answer = await server.retrying(server.post, server.wire.payload(row))
-        except Refused as error:
-            if error.status in (401, 403):
-                raise SettingsError(f"{error}: {KEY_HINT}") from None
-            refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
         except RequestError as error:
+            _check_key(error)
             refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
         else:
-            if dialect is TOKENS and not answer.get("choices", [{}])[0].get("token_ids"):
-                return IDS
-            return dialect
+            exact = dialect is not TOKENS or answer.get("choices", [{}])[0].get("token_ids")
+            return dialect if exact else IDS
     raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

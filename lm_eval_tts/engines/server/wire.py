@@ -7,10 +7,7 @@ How exact a server is depends on what it takes and returns (`Dialect`):
     text    takes text and returns text
     chat    takes messages only: a response cannot be continued
 
-"strict" ones take no settings beyond OpenAI's own.
-"""
-
-from __future__ import annotations
+"strict" ones take no settings beyond OpenAI's own."""
 
 import json
 from collections.abc import Mapping
@@ -38,7 +35,7 @@ TEXT = Dialect("/completions", "text", extras=True)
 STRICT = Dialect("/completions", "text", extras=False)
 CHAT = Dialect("/chat/completions", "messages", extras=True)
 STRICT_CHAT = Dialect("/chat/completions", "messages", extras=False)
-
+DIALECTS = (TOKENS, TEXT, STRICT, CHAT, STRICT_CHAT)  # to be asked for, the best first
 
 # How servers name the end of an answer, and whether it is the model's own end of turn.
 FINISHES = {"stop": True, "eos": True, "eos_token": True, "stop_sequence": True, "length": False}
@@ -55,10 +52,8 @@ class Piece(NamedTuple):
 
 
 def read_event(event: Mapping[str, Any]) -> Piece:
-    """Return the piece of one event; those that only count tokens bring none.
-
-    Raises Fault for an error that a server reports after it has begun to answer.
-    """
+    """Return the piece of one event; those that only count tokens bring none. Raises Fault for an
+    error that a server reports after it has begun to answer."""
     if error := event.get("error"):
         message = error.get("message", error) if isinstance(error, Mapping) else error
         raise Fault(f"the server reports an error in its stream: {message}")
@@ -79,9 +74,8 @@ def _thinking_of(part: Mapping[str, Any]) -> str:
     if part.get("type") not in ("thinking", "reasoning"):
         return ""
     inner = part.get("thinking") or part.get("text") or ""
-    if isinstance(inner, list):
-        return "".join(str(item.get("text") or "") for item in inner)
-    return str(inner)
+    items = inner if isinstance(inner, list) else [{"text": inner}]
+    return "".join(str(item.get("text") or "") for item in items)
 
 
 class Fault(Exception):
@@ -116,9 +110,8 @@ class Wire:
             "top_p": sampling.top_p,
             "seed": row.seed & MAX_SEED,
         }
-        for name in ("frequency_penalty", "presence_penalty"):
-            if getattr(sampling, name):
-                body[name] = getattr(sampling, name)
+        added = ("frequency_penalty", "presence_penalty")
+        body |= {name: value for name in added if (value := getattr(sampling, name))}
         if self.dialect.extras:
             body |= {
                 "top_k": sampling.top_k or -1,
@@ -129,9 +122,8 @@ class Wire:
                 "stop_token_ids": sorted(self.eos_token_ids),
             }
         elif sampling.top_k or sampling.min_p or sampling.repetition_penalty != 1:
-            raise RequestError(
-                "this server takes no top_k, min_p or repetition_penalty: leave them out"
-            )
+            ours = "top_k, min_p or repetition_penalty"
+            raise RequestError(f"this server takes no {ours}: leave them out")
         if self.dialect.prompt == "messages":
             body |= self._chat_arguments()
         if op.min_tokens:
@@ -147,13 +139,10 @@ class Wire:
     def _chat_arguments(self) -> dict[str, Any]:
         """Return the template's arguments in a server's words. Raises RequestError without them."""
         rest = dict(self.template_args)
-        effort = (
-            {"reasoning_effort": rest.pop("reasoning_effort")} if "reasoning_effort" in rest else {}
-        )
+        effort = {name: rest.pop(name) for name in ("reasoning_effort",) if name in rest}
         if rest and not self.dialect.extras:
-            raise RequestError(
-                f"this server takes no chat_template_args: {', '.join(sorted(rest))}"
-            )
+            names = ", ".join(sorted(rest))
+            raise RequestError(f"this server takes no chat_template_args: {names}")
         return effort | ({"chat_template_kwargs": rest} if rest else {})
 
     def _prompt(self, token_ids: TokenIds) -> dict[str, Any]:
@@ -190,36 +179,26 @@ class Wire:
                 f"impossible counts: {counted} tokens reported, {len(ids)} sent, "
                 f"{row.max_tokens} asked for, {sent} of {len(row.op.token_ids)} read"
             )
-        if choice["finish_reason"] == "stop" and not isinstance(choice.get("stop_reason"), str):
-            ids = self._with_known_eos(ids)
+        stopped, by = choice["finish_reason"] == "stop", choice.get("stop_reason")
+        if stopped and not isinstance(by, str) and ids[-1] not in self.eos_token_ids:
+            # An end of turn that only the server knew is replaced by one of ours.
+            ids = (*ids[:-1], min(self.eos_token_ids))
         return SampledTokens(ids, logprobs)
 
     def of_text(self, text: str, ended: bool, reasoning: str = "") -> SampledTokens:
         """Return the ids of a text, with an end of turn if it has `ended` with one.
-
         reasoning: what came before it, which is put between `thinking`; where no text came, it was
-        cut and is left open.
-        """
-        thought = ""
-        if reasoning:
-            start, end = self.thinking
-            thought = start + reasoning + (end if text or ended else "")
-        before = self.tokenizer.encode(thought)
-        ids = (*before, *self.tokenizer.encode(text))
-        if ended:
-            ids = (*ids, min(self.eos_token_ids))
+        cut and is left open."""
+        start, end = self.thinking if reasoning else ("", "")
+        before = self.tokenizer.encode(start + reasoning + (end if text or ended else ""))
+        eos = (min(self.eos_token_ids),) if ended else ()
+        ids = (*before, *self.tokenizer.encode(text), *eos)
         return SampledTokens(ids, num_thinking=len(before))
-
-    def _with_known_eos(self, ids: TokenIds) -> TokenIds:
-        """Replace an end of turn that only the server knew by one of ours."""
-        return ids if ids[-1] in self.eos_token_ids else (*ids[:-1], min(self.eos_token_ids))
 
 
 def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached.
-
-    Raises ValueError for what is no number of them.
-    """
+    """Return the prompt tokens that a server says it had cached. Raises ValueError for what is no
+    number of them."""
     details = (usage or {}).get("prompt_tokens_details") or {}
     cached = _whole(details.get("cached_tokens") or 0)
     if cached > (usage or {}).get("prompt_tokens", cached):

@@ -2,14 +2,13 @@
 
 vLLM's prefix cache finds what is already computed: the same ids and some more are a continuation,
 the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
-Nothing is plugged into vLLM: no logits processor, no scheduler class.
-"""
-
-from __future__ import annotations
+Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+from typing_extensions import Unpack
 from vllm import LLM, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
@@ -20,9 +19,6 @@ from lm_eval_tts.core.program import Generate, TokenLogprob
 from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, SampledTokens, take
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 try:
     from vllm.exceptions import VLLMError
@@ -35,10 +31,8 @@ DEAD = "vLLM's engine process has died, see its messages"
 
 class VLLMEngine(RowEngine):
     """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
-
     llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
-    lora_request: the adapter of all requests. prompt_tokens: counts them, if someone keeps count.
-    """
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if anybody does."""
 
     def __init__(
         self,
@@ -59,17 +53,13 @@ class VLLMEngine(RowEngine):
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
         rows = self._requests.abort(request_id)
-        dropped = [key for key, row in self._live.items() if row in rows]
-        for key in dropped:
-            del self._live[key]
-        if dropped:
+        if dropped := [key for key, row in self._live.items() if row in rows]:
+            self._live = {key: row for key, row in self._live.items() if row not in rows}
             self._llm.llm_engine.abort_request(dropped)
 
     def step(self) -> list[Output]:
-        """Hand over what was added, advance vLLM and return the requests that finished.
-
-        Where vLLM's engine process has died, every request fails with that reason.
-        """
+        """Hand over what was added, advance vLLM and return the requests that finished. Where
+        vLLM's engine process has died, every request fails with that reason."""
         try:
             for row in take(self._requests.queue, len(self._requests.queue)):
                 self._submit(row)
@@ -87,9 +77,8 @@ class VLLMEngine(RowEngine):
         prompt = TokensPrompt(prompt_token_ids=list(part.op.token_ids))
         try:
             params = sampling_params(part, self._requests.eos_token_ids)
-            (key,) = self._llm.enqueue(
-                [prompt], [params], use_tqdm=False, lora_request=self._lora_request
-            )
+            lora = self._lora_request
+            (key,) = self._llm.enqueue([prompt], [params], use_tqdm=False, lora_request=lora)
         except EngineDeadError:
             raise
         except REFUSALS as error:
@@ -112,11 +101,9 @@ class VLLMEngine(RowEngine):
 
 def end_calls_when_dead(llm: LLM) -> None:
     """Have a call that waits for vLLM's engine process end in EngineDeadError when it has died.
-
     vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
     the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
-    that thread's last output, so the error is put after it.
-    """
+    that thread's last output, so the error is put after it."""
     core = llm.llm_engine.engine_core
     receiver = getattr(core, "output_queue_thread", None)
     if receiver is None:  # the engine runs in this process
@@ -131,24 +118,16 @@ def end_calls_when_dead(llm: LLM) -> None:
 
 
 def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
-    """Return the settings of a part of a row in vLLM's words, without a checkpoint's own.
-
-    vLLM filters in its own order: temperature, min_p, top_k, top_p. It masks the end of the turn by
-    min_tokens, and the last token of a stop string, as it tokenizes that, by bad_words.
-    """
+    """Return the settings of a part of a row in vLLM's words, without a checkpoint's own. vLLM
+    filters in its own order: temperature, min_p, top_k, top_p. It masks the end of the turn by
+    min_tokens, and the last token of a stop string, as it tokenizes that, by bad_words."""
     op, sampling = row.op, row.op.sampling
     stops = [stop for stop in op.stop if stop]
     return SamplingParams(
+        **{**asdict(sampling), "top_k": sampling.top_k or -1},  # all else has the same name
         max_tokens=row.max_tokens,
         min_tokens=op.min_tokens,
         bad_words=stops if op.min_tokens else None,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k or -1,
-        min_p=sampling.min_p,
-        repetition_penalty=sampling.repetition_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        presence_penalty=sampling.presence_penalty,
         seed=row.seed & MAX_SEED if sampling.temperature else None,
         stop=[] if op.min_tokens else stops,
         stop_token_ids=sorted(eos_token_ids),
@@ -172,13 +151,11 @@ def token_logprobs(completion: CompletionOutput, top: int | None) -> tuple[Token
     """Return the log-probabilities of the sampled tokens; vLLM does not report their mean."""
     if top is None or completion.logprobs is None:
         return ()
-    return tuple(
-        TokenLogprob(
-            entries[token].logprob,
-            tuple(sorted((e.logprob for e in entries.values()), reverse=True)[:top]),
-        )
-        for token, entries in zip(completion.token_ids, completion.logprobs, strict=True)
-    )
+    found = []
+    for token, entries in zip(completion.token_ids, completion.logprobs, strict=True):
+        likeliest = sorted((entry.logprob for entry in entries.values()), reverse=True)
+        found.append(TokenLogprob(entries[token].logprob, tuple(likeliest[:top])))
+    return tuple(found)
 
 
 def refused(error: Exception) -> RequestError:

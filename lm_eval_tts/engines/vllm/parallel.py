@@ -1,10 +1,7 @@
 """vLLM's own data parallel engine: several replicas under one AsyncLLM, loaded once.
 
 Each problem stays with one replica, whose cache has its prefix; a new one goes where least is
-under way.
-"""
-
-from __future__ import annotations
+under way."""
 
 import itertools
 from collections.abc import Sequence
@@ -24,9 +21,7 @@ from lm_eval_tts.engines.vllm.engine import REFUSALS, refused, sampled_of, sampl
 
 class DataParallelLLM:
     """Several replicas under what is used of `vllm.LLM`.
-
-    arguments: those of `vllm.LLM`, with data_parallel_size > 1.
-    """
+    arguments: those of `vllm.LLM`, with data_parallel_size > 1."""
 
     def __init__(self, **arguments: Any) -> None:
         self.background = Background()
@@ -49,9 +44,8 @@ class DataParallelLLM:
     async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
         """Sample a part of a row. Raises RequestError if it cannot be served."""
         try:
-            output = await self._generate(
-                row.op.token_ids, sampling_params(row, eos_token_ids), self.lora_request
-            )
+            params = sampling_params(row, eos_token_ids)
+            output = await self._generate(row.op.token_ids, params, self.lora_request)
         except REFUSALS as error:
             raise refused(error) from error
         self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)

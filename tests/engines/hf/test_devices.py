@@ -9,7 +9,8 @@ from hf_helpers import complete_all
 
 from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.hf.engine import HFEngine
-from lm_eval_tts.engines.hf.sampler import Draw, Sampler, sample
+from lm_eval_tts.engines.hf.history import Draw
+from lm_eval_tts.engines.hf.sampler import Sampler, sample
 from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 

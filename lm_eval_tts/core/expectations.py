@@ -2,10 +2,7 @@
 
 maj_at and best_at are exact, in closed form; weighted_at is exact where there are at most
 `MAX_SUBSETS` subsets and else the mean over so many drawn ones, always the same. A tie counts with
-the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n.
-"""
-
-from __future__ import annotations
+the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n."""
 
 import math
 from collections.abc import Sequence
@@ -21,9 +18,24 @@ from lm_eval_tts.core.voting import Classes, vote_weights
 
 MAX_SUBSETS = 2048  # a Monte Carlo error of at most 0.011 for one problem, less in the mean
 Counts = npt.NDArray[np.float64]
+Floats = Sequence[float]
 
 
-def best_at(correct: Sequence[float], scores: Sequence[float], k: int) -> float:
+def sample_sizes(n: int) -> list[int]:
+    """Return the k that are reported: 1, 2, 4 ... and n itself."""
+    return sorted({2**power for power in range(n.bit_length())} | {n})
+
+
+def pass_at(num_samples: int, num_correct: float, k: int) -> float:
+    """Return the chance that a draw of k samples without replacement holds a right one.
+    1 - C(n-c, k) / C(n, k), without bias: Chen et al. (2021), arXiv:2107.03374, equation 1. NaN for
+    k beyond num_samples and for an unknown num_correct."""
+    if not 1 <= k <= num_samples or math.isnan(num_correct):
+        return math.nan
+    return 1 - comb(num_samples - round(num_correct), k) / comb(num_samples, k)
+
+
+def best_at(correct: Floats, scores: Floats, k: int) -> float:
     """Return the chance that the best-rated of k samples is right; NaN scores come last."""
     rated = [-math.inf if math.isnan(score) else score for score in scores]
     expected = 0.0
@@ -35,13 +47,11 @@ def best_at(correct: Sequence[float], scores: Sequence[float], k: int) -> float:
     return expected
 
 
-def maj_at(correct: Sequence[float], classes: Classes, k: int) -> float:
-    """Return the chance that the most frequent answer of k samples is right.
-
-    Counts the subsets in which a class has t votes and j others have as many while none has more,
-    by the coefficients of a product over classes (the multivariate hypergeometric law); such a
-    subset counts 1 / (1 + j). Where no sample of a subset has an answer, it is wrong.
-    """
+def maj_at(correct: Floats, classes: Classes, k: int) -> float:
+    """Return the chance that the most frequent answer of k samples is right. Counts the subsets in
+    which a class has t votes and j others have as many while none has more, by the coefficients of
+    a product over classes (the multivariate hypergeometric law); such a subset counts 1 / (1 + j).
+    Where no sample of a subset has an answer, it is wrong."""
     sizes: dict[int, int] = {}
     rights: dict[int, float] = {}
     for right, number in zip(correct, classes, strict=True):
@@ -61,17 +71,14 @@ def maj_at(correct: Sequence[float], classes: Classes, k: int) -> float:
 @lru_cache(maxsize=10_000)
 def _wins(size: int, others: tuple[int, ...], silent: int, k: int) -> float:
     """Return the chance that a class of this size wins among k samples, a tie by its share."""
-    subsets = sum(
-        comb(size, t) * _subsets(t, others, silent, k - t) for t in range(1, min(size, k) + 1)
-    )
+    votes = range(1, min(size, k) + 1)
+    subsets = sum(comb(size, t) * _subsets(t, others, silent, k - t) for t in votes)
     return subsets / comb(size + sum(others) + silent, k)
 
 
 def _subsets(most: int, others: tuple[int, ...], silent: int, votes: int) -> float:
     """Count subsets of `votes` samples of the others in which none has more than `most` votes.
-
-    Weighted by 1 / (1 + j) for j others with exactly `most`.
-    """
+    Weighted by 1 / (1 + j) for j others with exactly `most`."""
     table: Counts = np.zeros((votes + 1, votes // most + 1))  # votes so far, classes that tie
     table[0, 0] = 1.0
     for size in others:
@@ -86,9 +93,7 @@ def _subsets(most: int, others: tuple[int, ...], silent: int, votes: int) -> flo
     return float(rest @ table @ shares)
 
 
-def weighted_at(
-    correct: Sequence[float], classes: Classes, scores: Sequence[float], k: int
-) -> float:
+def weighted_at(correct: Floats, classes: Classes, scores: Floats, k: int) -> float:
     """Return the chance that the answer with the largest sum of scores among k samples is right."""
     numbers = sorted({number for number in classes if number is not None})
     member = np.array([[number == c for c in numbers] for number in classes], float)

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval_tts.core.pass_at_k import pass_at
+from lm_eval_tts.core import expectations
+from lm_eval_tts.core.expectations import best_at, maj_at, pass_at, weighted_at
 from lm_eval_tts.core.voting import most_voted
-from lm_eval_tts.tasks import expectations
-from lm_eval_tts.tasks.expectations import best_at, maj_at, weighted_at
 
 SAMPLES = st.lists(
     st.tuples(st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([0.1, 0.2, 0.7, nan])),
