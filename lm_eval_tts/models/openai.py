@@ -47,13 +47,13 @@ KEY_NAMES = ("authorization", "api-key", "x-api-key")
 class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     """A model behind `/v1/completions`, or `/v1/chat/completions` for what needs no more.
 
-    base_url: up to /v1; /completions or /chat/completions after it chooses one of them.
-    model: as the server names it; not needed where it serves one. num_concurrent: calls at
-    once. max_retries: tries for each call. timeout: seconds for an answer. max_length: the
-    context in tokens, where the server does not say. think_end_token: as in lm-eval's `hf`, the
-    default of thinking_end. session_header: see `Server`. chat_template_args, enable_thinking,
-    reasoning_effort: of the chat template, ours or, where it takes messages only, the server's.
-    journal, max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
+    base_url: up to /v1; /completions or /chat/completions after it chooses one of them. model: as
+    the server names it; not needed where it serves one. num_concurrent: calls at once. max_retries:
+    tries for each call. timeout: seconds for an answer. max_length: the context in tokens, where
+    the server does not say. think_end_token: as in lm-eval's `hf`, the default of thinking_end.
+    session_header: see `Server`. chat_template_args, enable_thinking, reasoning_effort: of the chat
+    template, ours or, where it takes messages only, the server's. journal, max_failures: see
+    `OwnArguments`. reward_model ...: see `RewardModelSettings`.
     """
 
     tokenizer: Any
