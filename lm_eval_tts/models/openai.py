@@ -75,10 +75,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         reasoning_effort: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Ask the server what it can do.
-
-        Raises SettingsError for wrong arguments and servers that cannot be used.
-        """
+        """Ask the server what it can do. Raises SettingsError where it cannot be used."""
         own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
         check_server(base_url, header)
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
