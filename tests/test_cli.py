@@ -147,7 +147,7 @@ def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_d
         assert main(["gate", str(tmp_path / new), "--baseline", base]) == code
         assert main(["gate", str(tmp_path / old), "--baseline", base]) == 0
     content = json.loads(Path(base).read_text(encoding="utf-8"))
-    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "2"
+    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "3"
 
 
 @pytest.mark.parametrize("name", ["gate.yml", "test_gate.py"])

@@ -13,7 +13,7 @@ import yaml
 def read_data(name: str) -> Any:
     """Return what stands in a data file beside this module."""
     text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
 
 
 NOTATION = read_data("notation.yaml")

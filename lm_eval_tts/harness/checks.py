@@ -32,7 +32,8 @@ def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
     if task not in own_tasks() or len(response) > MAX_QUICK:
         return None
     try:
-        return assess(item_of(response, doc)).correct
+        verdict = assess(item_of(response, doc))
+        return None if verdict.undecided else verdict.correct
     except Exception:  # a progress line must never end a run
         return None
 

@@ -118,7 +118,7 @@ class Writer(ScriptedEngine):
         self.scripts, self.eos = list(scripts), tokenizer.eos_token_id
         self._requests.eos_token_ids = frozenset({self.eos})
 
-    def _script(self, op, seed, limit):
+    def _script(self, row):
         return (*self.scripts.pop(0), self.eos)
 
 
