@@ -206,11 +206,13 @@ def test_the_answer_keeps_its_room_when_the_context_ends_before_the_budget():
     assert trace.out_of_context
 
 
-def test_a_limit_that_leaves_nothing_to_think_is_noted():
+def test_an_answer_takes_at_most_half_of_a_limit_and_nothing_thought_is_noted():
     engine = ScriptedEngine(writer(["x" * 500]))
-    request = byte_request(max_tokens=60)
-    trace = run_one(Budget(max_answer_tokens=100).run(request), engine).value
-    assert (trace.num_tokens("thinking"), trace.out_of_context) == (0, True)
+    tags = len("<think>\n</think>\n<answer></answer>")
+    for room, thinking in ((26, 13), (1, 0)):
+        request = byte_request(max_tokens=tags + room)
+        trace = run_one(Budget(max_answer_tokens=100).run(request), engine).value
+        assert (trace.num_tokens("thinking"), trace.out_of_context) == (thinking, not thinking)
 
 
 def test_a_prompt_without_room_for_an_answer_is_a_failure_not_a_crash():

@@ -19,7 +19,7 @@ class Room(NamedTuple):
 
 
 def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
-    """Split the room left after `trace`: the answer first, the rest is for thinking.
+    """Split the room left after `trace`: the answer first, but never more than half of it.
 
     Raises RequestError if not even one token of an answer fits.
     """
@@ -35,7 +35,7 @@ def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
             f"prompt of {len(request.prompt)} tokens leaves room for {request.max_tokens} tokens: "
             f"too few for the delimiters and an answer"
         )
-    answer = min(max_answer_tokens, left)
+    answer = min(max_answer_tokens, max(1, left // 2))
     return Room(thinking=left - answer, answer=answer)
 
 
