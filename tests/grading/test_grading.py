@@ -201,12 +201,12 @@ def test_the_pool_survives_a_killed_worker(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_killed_worker_is_replaced_for_one_pair() -> None:
     from lm_eval_tts.grading.processes import worker
 
-    assert equivalent("\\sqrt{7+2\\sqrt{6}}", "1+\\sqrt{6}")
+    assert equivalent("\\int_0^1 7x^6 dx", "1")  # asks a worker, whatever ran before
     with worker() as process:
         assert process._process
         process._process.kill()
         process._process.wait()
-    assert equivalent("\\sqrt{8+2\\sqrt{7}}", "1+\\sqrt{7}")
+    assert equivalent("\\int_0^1 9x^8 dx", "1")
 
 
 def test_a_call_that_takes_too_long_is_ended() -> None:
