@@ -6,9 +6,9 @@ batch size, kernel or number of devices, does not decide either; another type of
 
 from pathlib import Path
 
-import yaml
+from lm_eval_tts.core.data import read_yaml
 
-_ARGUMENTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+_ARGUMENTS = read_yaml(Path(__file__).with_suffix(".yaml"))
 DECIDES = dict.fromkeys(_ARGUMENTS["decides"], True) | dict.fromkeys(_ARGUMENTS["does_not"], False)
 
 

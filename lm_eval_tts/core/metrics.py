@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import yaml
+from lm_eval_tts.core.data import read_yaml
 
 Unit = Literal["count", "share", "seconds"]
 
@@ -39,10 +39,7 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
 
-METRICS = tuple(
-    Metric(**row)
-    for row in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-)
+METRICS = tuple(Metric(**row) for row in read_yaml(Path(__file__).with_suffix(".yaml")))
 METRIC = {metric.name: metric for metric in METRICS}
 # What the gate checks, by the name of the check.
 GATED = {metric.heading: metric for metric in METRICS if metric.margin < math.inf}

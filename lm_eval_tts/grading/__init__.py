@@ -65,10 +65,9 @@ def grade(
 
     kind: "math" compares by value; for a "choice" the reference is a letter, and `options` maps
     letters to their texts, not necessarily all of them; a "math" reference such as \\text{(C)} is
-    read like a choice. tags: those asked for, as thinking start
-    and end, answer start and end ("" for none); the usual families are recognised without.
-    question: what was asked, so that an answer which only repeats it is none. tolerance: of the
-    task; exact without.
+    read like a choice. tags: those asked for, as thinking start and end, answer start and end (""
+    for none); the usual families are recognised without. question: what was asked, so that an
+    answer which only repeats it is none. tolerance: of the task; exact without.
     """
     item = Item(response, reference, kind, options, tags, question, tolerance)
     return finished(assess(item), reference)

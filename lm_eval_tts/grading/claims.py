@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import Expression, listed, runs, shown
-from lm_eval_tts.grading.lexicon import has, pattern, phrases, words_of
+from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases, words_of
 from lm_eval_tts.grading.segments import unmarked
 
 MAX_SENTENCE = 1_500
@@ -74,7 +74,7 @@ def committed(sentence: str, loosely: bool = True) -> Claim | None:
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
-    body = text[_LEAD.match(text).end() :].strip()  # type: ignore[union-attr]
+    body = text[end_of(_LEAD, text) :].strip()
     if not body or has("refusal", text):
         return None
     if has("nothing", text):
@@ -98,7 +98,7 @@ def leading(text: str) -> str | None:
         rest = sentence.text[label.end() :].split("\n")[0].rstrip(". ")
         if len(rest.split()) <= MAX_WORDS:
             return f"{label[0].strip()} {_plain(rest)}"
-    found = sentence.object_at(_FILLER.match(sentence.text).end())  # type: ignore[union-attr]
+    found = sentence.object_at(end_of(_FILLER, sentence.text))
     return found[0] if found else None
 
 
@@ -197,7 +197,7 @@ class _Sentence:
                 continue
             if found and _CONDITION.search(self.text, end, match.start() + 1):
                 break
-            start = _FILLER.match(self.text, match.end()).end()  # type: ignore[union-attr]
+            start = end_of(_FILLER, self.text, match.end())
             if (answer := self.object_at(start)) is not None:
                 found, end = answer
         return found

@@ -177,9 +177,9 @@ class FormulaReader(ArithmeticReader):
         if name == "int":
             return self._integral(lower, upper)
         low, high = lower and lower.constant, upper and upper.constant
-        is_short = None not in (low, high) and high - low <= MAX_SUMMANDS  # type: ignore[operator]
-        if name in ("sum", "prod") and variable and is_short:
-            return self._expanded(name, variable, int(low), int(high))  # type: ignore[arg-type]
+        is_expanded = name in ("sum", "prod") and bool(variable)
+        if is_expanded and low is not None and high is not None and high - low <= MAX_SUMMANDS:
+            return self._expanded(name, variable, int(low), int(high))
         outer = dict(self.known)
         name_inside = f"bound {len(outer)}"
         self.known[variable] = values.free(name_inside)

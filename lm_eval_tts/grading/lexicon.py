@@ -7,13 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from lm_eval_tts.core.data import read_yaml
 
 
 def read_data(name: str) -> Any:
     """Return what stands in a data file beside this module."""
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text).get_single_data()
+    return read_yaml(Path(__file__).with_name(name))
 
 
 NOTATION = read_data("notation.yaml")
@@ -70,3 +69,9 @@ def phrases(group: str) -> re.Pattern[str]:
 def has(group: str, text: str) -> bool:
     """Say whether a phrase of a group occurs in a text."""
     return bool(phrases(group).search(text))
+
+
+def end_of(skipped: re.Pattern[str], text: str, at: int = 0) -> int:
+    """Return where that ends which a pattern matches at a place: there, if it matches nothing."""
+    match = skipped.match(text, at)
+    return match.end() if match else at

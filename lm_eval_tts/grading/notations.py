@@ -264,8 +264,9 @@ def _degrees(value: Value) -> tuple[Value, bool]:
 
 def matrix(text: str) -> Node:
     """Return a matrix in LaTeX; its cells are formulas. Raises NotAFormula and TooLarge."""
-    body = TABLE.match(text)[3]  # type: ignore[index]
-    rows = [row.split("&") for row in _ROW_END.split(body) if row.strip()]
+    table = TABLE.match(text)
+    assert table  # its token was found by this pattern
+    rows = [row.split("&") for row in _ROW_END.split(table[3]) if row.strip()]
     if sum(map(len, rows)) > MAX_PARTS:
         raise TooLarge("cells")
     if not rows or len({len(row) for row in rows}) != 1:

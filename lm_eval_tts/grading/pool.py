@@ -80,7 +80,7 @@ def same_by_algebra(a: str, b: str) -> bool:
     """Say whether two answers are the same once both are worked out; False if that is not known."""
     left, right = resolved(a), resolved(b)
     try:
-        return bool(left and right) and form_of(left) == form_of(right)  # type: ignore[arg-type]
+        return left is not None and right is not None and form_of(left) == form_of(right)
     except Unreadable:
         return False
 

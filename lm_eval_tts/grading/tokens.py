@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from lm_eval_tts.grading.lexicon import NOTATION, words_of
+from lm_eval_tts.grading.lexicon import NOTATION, end_of, words_of
 
 MAX_LENGTH = 2_000
 NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN")
@@ -132,7 +132,7 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     kind, word = match.lastgroup or "", match.group()
     kind = _KINDS.get(kind, kind)
     if (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets and "," in word):
-        return "NUMBER", _DIGITS.match(text, at)[0]  # type: ignore[index]
+        return "NUMBER", text[at : end_of(_DIGITS, text, at)]
     return kind, word
 
 

@@ -1,8 +1,8 @@
 """Read at the start of every Python that tests start: a test run indexes the tasks once.
 
-lm_eval parses its nearly 14,000 files in each process, for some ten seconds.
-conftest.py names a file for the index of lm_eval's own; the first process that needs it writes it.
-The files of a user are indexed as ever.
+lm_eval parses its nearly 14,000 files in each process, for some ten seconds. conftest.py names a
+file for the index of lm_eval's own; the first process that needs it writes it. The files of a user
+are indexed as ever.
 """
 
 import functools

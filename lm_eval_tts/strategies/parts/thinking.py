@@ -35,6 +35,7 @@ def share_room(request: Request, trace: Trace, max_answer_tokens: int) -> Room:
             f"prompt of {len(request.prompt)} tokens leaves room for {request.max_tokens} tokens: "
             f"too few for the delimiters and an answer"
         )
+    # Half: a stock task limits a response to fewer tokens than an answer may have here.
     answer = min(max_answer_tokens, max(1, left // 2))
     return Room(thinking=left - answer, answer=answer)
 
