@@ -88,7 +88,7 @@ def test_best_of_n_chooses_as_with_the_reward_model_on_transformers(reasoner, on
         return [response for sample in found for response in sample["resps"][0]]
 
     have = run()
-    monkeypatch.setattr(reasoner, "reward_model", on_hf)
+    monkeypatch.setattr(reasoner.session, "reward_model", on_hf)
     want = run()
     assert have == want
     for response, other in zip(have, want, strict=True):
@@ -103,20 +103,19 @@ def rewards(response) -> list[float]:
     return [candidate.details.scores["reward"] for candidate in response.details.candidates]
 
 
-def test_a_second_run_with_the_journal_asks_vllm_for_nothing_that_was_finished(reasoner, tmp_path):
+def test_a_second_run_with_the_journal_asks_vllm_for_nothing_that_was_finished(
+    reasoner, tmp_path, monkeypatch
+):
     def run(limit: int) -> tuple[list[str], int]:
         before = reasoner.prompt_tokens.sent
         found = texts(samples(reasoner, "arith_budget", limit))
         return found, reasoner.prompt_tokens.sent - before
 
     alone, sent_alone = run(6)
-    reasoner.keep(journal=str(tmp_path))
-    try:
-        first, sent_first = run(4)
-        second, sent_second = run(6)
-        third, sent_third = run(6)
-    finally:
-        reasoner.keep()
+    monkeypatch.setattr(reasoner.session.state, "journal", str(tmp_path))
+    first, sent_first = run(4)
+    second, sent_second = run(6)
+    third, sent_third = run(6)
     assert (first, second, third) == (alone[:4], alone, alone)
     assert sent_first + sent_second == sent_alone
     assert 0 < sent_second < sent_first
