@@ -38,6 +38,8 @@ _LEAD_WORDS = pattern(
     r"(?:[\W_]|\\to|<so>[\s,:]|(?:it's|its|it is|i think|i believe)\s)*(?<![(\[])"
 )
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
+_REASON = pattern(r"\s(?:because|since|due)\b")
+_LONE = pattern(r"(?:<option|answer|final|is>|[\W_])*?([A-J])[\W_]*")
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 
 
@@ -93,11 +95,15 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     if not _enumerates(lines) and (letter := _labelled_line(lines[-1], options)):
         return Found(letter, "letter", 0)
     marked = explicit(text)
+    if marked and marked.answer.islower() and (letter := _only_label(marked.answer)):
+        return Found(letter, "letter", 0)
     for candidate in (lines[-1], pieces[-1], marked.answer if marked else ""):
         if letter := option_of(candidate, options) or at_end(candidate, options):
             return Found(letter, "option_text", 0)
-    found = statements(pieces[-1], options)
-    return Found(found[-1].letter, "letter", 0) if found else None
+    letters = [s.letter for s in statements(pieces[-1], options)[-1:]]
+    heads = [letter for line in lines if (letter := _only_label(line))]
+    letters = letters or (heads if len(heads) == 1 and _only_label(lines[0]) else [])
+    return Found(letters[0], "letter", 0) if letters else None
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -135,8 +141,8 @@ def _only_label(text: str) -> str | None:
     plain = plain[lead.end() if lead else 0 :]
     labels = list(LABEL.finditer(plain))
     if len(labels) != 1:
-        single = "".join(filter(str.isalnum, plain)).upper()
-        return single if len(single) == 1 and single in "ABCDEFGHIJ" else None
+        lone = _LONE.fullmatch(plain)
+        return lone[1].upper() if lone else None
     is_alone = _NOTHING.fullmatch(plain, 0, labels[0].start())
     return (
         label_of(labels[0]) if is_alone and not says_something(plain[labels[0].end() :]) else None
@@ -156,7 +162,11 @@ def _labelled_line(text: str, options: Options) -> str | None:
     following = after.lstrip()[:2]
     is_marked = match["dressed"] or after[:1] in (*").:,",) or following[:1] == "("
     is_marked = is_marked or following in ("- ", "– ")
-    goes_on = after[:1] == " " and (after[1:2].islower() or after[1:2] in (*"=<>+",))
+    goes_on = (
+        after[:1] == " "
+        and not _REASON.match(after)
+        and (after[1:2].islower() or after[1:2] in (*"=<>+",))
+    )
     if not is_marked and (goes_on or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]

@@ -34,6 +34,7 @@ MAX_JOINT = 24  # characters between two labels that "and" joins
 LABEL = re.compile(
     r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
     r"|(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-J])(?![A-Za-z0-9'’=+^_-])"
+    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
 )
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
@@ -44,10 +45,20 @@ _ANNOUNCED = pattern(
 _CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>)" + _TAIL)
 _CONCLUDED = pattern(r"<so>\W*$")
 _CHOSEN = pattern("<choose>" + _TAIL)
+_ONLY = pattern(r"\bonly\s+" + _OPTION_NOUN + r"[(\[]?\s*$")
+_ALL_BUT = pattern(
+    r"\b(?:all|every\w*)\b[^.;]{0,40}\b(?:but|except|besides)\s+(?:for\s+)?"
+    + _OPTION_NOUN
+    + r"[(\[]?\s*$"
+)
+_NOT_THIS = pattern(
+    r",\s*(?:not|rather than|instead of|unlike)\s+" + _OPTION_NOUN + r"[(\[]?[A-J][)\]]?\s*,"
+)
+_NOT_BUT = pattern(r"\bnot\b[^.;]*\bbut\s+(?:rather\s+)?" + _OPTION_NOUN + r"[(\[]?\s*$")
 _MERELY_IS = pattern(r"(?:is|be|es|est|ist|это)\b")
 _PRAISED = pattern(
-    r"[)\]\s]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
-    r"(?:(?:the|a|an|our|my|therefore|thus|hence|indeed|clearly)\s+)*<right>"
+    r"[)\]\s:がは]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
+    r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*<right>"
 )
 REFUTED = pattern(r"[)\]\s]*(?:[^\W\d_]+[\s,]+){0,2}?<wrong>")
 _BUT_WRONG = pattern(r"\bbut\b[^,;]*<wrong>")
@@ -172,12 +183,12 @@ class Mention(NamedTuple):
 
 def label_of(match: re.Match[str]) -> str:
     """Return the letter of a match of LABEL."""
-    return str(match["dressed"] or match["bare"]).upper()
+    return str(next(filter(None, match.groups()))).upper()
 
 
 def _mentions(text: str, options: Options) -> list[Mention]:
     found = [
-        Mention(label_of(m), text[: m.start()], text[m.end() :], bool(m["dressed"]))
+        Mention(label_of(m), text[: m.start()], text[m.end() :], not m["bare"])
         for m in LABEL.finditer(text)
     ]
     return [
@@ -201,7 +212,7 @@ def _is_article(mention: Mention) -> bool:
 
 def statements(piece: str, options: Options) -> list[Statement]:
     """Return what a sentence says of the options, from left to right."""
-    text = bare_text(piece)
+    text = _NOT_THIS.sub("", bare_text(piece))
     plain = without_idioms(text)
     found: list[Statement] = []
     mentions = _mentions(text, options)
@@ -212,7 +223,11 @@ def statements(piece: str, options: Options) -> list[Statement]:
         is_joined = bool(joined) and len(mention.before) - len(joined) < MAX_JOINT
         joined = mention.before if _JOIN.match(mention.after) else ""
         is_last = not LABEL.search(mention.after)
+        if _ALL_BUT.search(mention.clause):
+            found += [Statement(mention.letter, True)] if has("wrong", mention.rest) else []
+            continue
         if _is_negated(mention) or (has("hedge", plain) and _hedges(mention, text)):
+            found = [said for said in found if said.letter != mention.letter]
             continue
         if joined or is_joined:
             continue
@@ -250,12 +265,16 @@ def _is_claimed(mention: Mention, options: Options) -> int:
     """2 where a label is said to be the answer, 1 where that is so for a last sentence only."""
     clause, rest = mention.clause, mention.rest
     own_text = starts_with_own_text(mention, options)
-    chosen, connected = _CHOSEN.search(clause), _CONNECTED.search(clause)
+    chosen = _CHOSEN.search(clause) or _NOT_BUT.search(clause)
+    connected = _CONNECTED.search(clause)
     if _LIKE.search(clause) and not _KNOWN_AS.search(clause[-40:]):
         return int(own_text)
     if _ANNOUNCED.search(clause) and (connected or own_text or not rest.strip(" ).*]")):
         return 2
     is_article = not mention.is_dressed and mention.letter == "A" and mention.goes_on
+    is_subject = _ONLY.search(clause) and rest.strip(" ).,*]!")  # only (B) explains it
+    if is_subject and not is_article:
+        return 2
     if chosen and not is_article:
         return 2 if mention.is_dressed or own_text or not _MERELY_IS.match(chosen[0]) else 1
     if _PRAISED.match(rest):

@@ -33,7 +33,13 @@ TABLE = re.compile(
     ),
     re.S,
 )
-_KINDS = {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD", "gap": "GROUPED"}
+_KINDS = {
+    "cycle": "REPEATING",
+    "FRACTION": "NUMBER",
+    "GREEK": "WORD",
+    "OTHERWORD": "WORD",
+    "gap": "GROUPED",
+}
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
