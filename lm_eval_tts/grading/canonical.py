@@ -131,7 +131,7 @@ def _text(node: Node) -> Hashable:
     plain = " ".join(words)
     if plain.startswith("no "):
         plain = plain.removesuffix(" exist").removesuffix(" exists")
-    return ("text", SYNONYMS.get(plain, plain))
+    return ("text", SYNONYMS.get(plain, plain).replace(" ", ""))
 
 
 _FORMS: dict[str, Callable[[Node], Hashable]] = {
