@@ -12,21 +12,18 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
-from lm_eval_tts.grading.lexicon import has, pattern
-from lm_eval_tts.grading.options import (
+from lm_eval_tts.grading.labels import (
     LABEL,
     REFUTED,
     Mention,
-    Options,
-    at_end,
-    bare_text,
+    after_own_text,
     label_of,
-    option_of,
-    similar,
     starts_with_own_text,
     statements,
     without_idioms,
 )
+from lm_eval_tts.grading.lexicon import has, pattern
+from lm_eval_tts.grading.options import Options, at_end, bare_text, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, spoken
 
@@ -39,7 +36,8 @@ _LEAD_WORDS = pattern(
 )
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _REASON = pattern(r"\s(?:because|since|due)\b")
-_LONE = pattern(r"(?:<option|answer|final|is>|[\W_])*?([A-J])[\W_]*")
+_MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
+_LABEL_ALONE = pattern(r"(?:<option|answer|final|is>|[\W_])*?([A-J])[\W_]*")
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 
 
@@ -141,7 +139,7 @@ def _only_label(text: str) -> str | None:
     plain = plain[lead.end() if lead else 0 :]
     labels = list(LABEL.finditer(plain))
     if len(labels) != 1:
-        lone = _LONE.fullmatch(plain)
+        lone = _LABEL_ALONE.fullmatch(plain)
         return lone[1].upper() if lone else None
     is_alone = _NOTHING.fullmatch(plain, 0, labels[0].start())
     return (
@@ -157,8 +155,11 @@ def _labelled_line(text: str, options: Options) -> str | None:
     if not match:
         return None
     letter, after = label_of(match), plain[match.end() :]
-    if starts_with_own_text(Mention(letter, "", after), options):
-        return letter
+    mention = Mention(letter, "", after)
+    if starts_with_own_text(mention, options):
+        rest = after_own_text(mention, options)
+        is_refuted = any(has(group, rest) for group in ("not", "wrong", "hedge"))
+        return None if is_refuted or LABEL.search(rest) or _MIGHT.match(rest) else letter
     following = after.lstrip()[:2]
     is_marked = match["dressed"] or after[:1] in (*").:,",) or following[:1] == "("
     is_marked = is_marked or following in ("- ", "– ")
@@ -172,7 +173,13 @@ def _labelled_line(text: str, options: Options) -> str | None:
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
     is_hedged = "would" in sentence and has("hedge", without_idioms(sentence))
     others = {label_of(m) for m in LABEL.finditer(sentence)} - {letter}
-    if others or is_hedged or REFUTED.match(sentence) or after.startswith("?"):
+    if (
+        others
+        or is_hedged
+        or _MIGHT.match(sentence)
+        or REFUTED.match(sentence)
+        or after.startswith("?")
+    ):
         return None
     conflicts = (
         is_marked

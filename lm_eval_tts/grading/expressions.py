@@ -111,6 +111,8 @@ class _Tokens:
         token, following = self.token(at), self.token(at + 1)
         if token.formula or token.kind in (*NUMBERS, "TIME", "MATRIX"):
             return True
+        if token.text == "s" and self.kind(at - 1) == "'" and not token.spaced:
+            return False  # that's -7
         if token.mode == "text" and following.kind in ("_", "("):
             return True  # \text{mod}_5(6)
         if token.kind == "DOTS":

@@ -26,7 +26,7 @@ RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 LEADING = words_of("leading")
 ELEMENTS = words_of("elements")
-_FONTS = re.compile(r"\\(?:text|mathrm|ce|rm)\b")
+_FONT_NAMES = re.compile(r"\\(?:text|mathrm|ce|rm)\b")
 _NO_SCRIPTS = {ord(sign): None for sign in "_{}$ "} | {ord("₀") + d: str(d) for d in range(10)}
 _ELEMENT = re.compile(r"([A-Z][a-z]?)([2-9]|[1-9]\d)?")
 _SUBSTANCE = re.compile(rf"(?=.*\d){_ELEMENT.pattern}(?:{_ELEMENT.pattern})+")  # H2O, but not O2
@@ -53,7 +53,7 @@ def parse(text: str, *, comma: bool = False) -> Node:
 
 def _known(plain: str) -> Node | None:
     """An abbreviation, as DNE, or a substance: no product of letters."""
-    word = _FONTS.sub("", plain).translate(_NO_SCRIPTS)
+    word = _FONT_NAMES.sub("", plain).translate(_NO_SCRIPTS)
     if word.lower() in SYNONYMS and word.isalpha():
         return Node("text", word.lower())
     elements = [name for name, _ in _ELEMENT.findall(word)] if _SUBSTANCE.fullmatch(word) else []
