@@ -103,6 +103,7 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "pass_at": {str(k): value for k, value in cell.pass_at.items()},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
+        "fronts": sorted(cell.fronts),
         "file": str(run.results_path),
     }
 
