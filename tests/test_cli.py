@@ -14,6 +14,7 @@ from results_helpers import scored, write_run
 
 import lm_eval_tts
 from lm_eval_tts.cli import app, main
+from lm_eval_tts.grading import GRADER_VERSION
 
 GOOD, BAD = [1] * 60 + [0] * 40, [1] * 30 + [0] * 70
 
@@ -165,7 +166,9 @@ def test_the_gate_judges_two_recorded_runs_in_both_directions(tmp_path, shared_d
         assert main(["gate", str(tmp_path / new), "--baseline", base]) == code
         assert main(["gate", str(tmp_path / old), "--baseline", base]) == 0
     content = json.loads(Path(base).read_text(encoding="utf-8"))
-    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == "3"
+    assert content["tasks"]["math500_zeroshot"]["fingerprint"]["grader version"] == str(
+        GRADER_VERSION
+    )
 
 
 @pytest.mark.parametrize("name", ["gate.yml", "test_gate.py"])

@@ -20,9 +20,13 @@ MAX_WORDS = 8  # of an answer in words
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
 _LEAD = pattern(
     r"(?:[\s,.:;*#>]|\d+\.\s+(?=[A-Z])|\\to|<so>[\s,:]|step\s\d+\b[,:]?"
-    r"|(?:the\s+)?(?:final\s+)?answer\s+is\b)*"
+    r"|(?:the\s+)?(?:final\s+)?answer\s+is\b"
+    r"|[a-z]+ing\b[^,.]{0,60},\s+(?=(?:we|I)\s+<gives>))*"  # solving this, we get
 )
-_VERB = pattern(r"<is|gives>|:(?!\d)|=|→")
+_VERB = pattern(
+    r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b|<changes> from\b[^.;]{1,40}?\bto\b"
+    r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
+)
 _FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 # What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
@@ -36,7 +40,10 @@ _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
 )
-_PREDICATE = pattern(r"(?<!\w)(?:is|are|was|be|called|facing|:)\s+(?:an?\s+|the\s+)?(?=[^\W\d_])")
+_PREDICATE = pattern(
+    r"(?<!\w)(?:is|are|was|be|called|facing|(?:fall|fell|land)s? on|:)\s+(?:an?\s+|the\s+)?"
+    r"(?=[^\W\d_])"
+)
 _IS_A = pattern(
     r"\b(?:is|are|was)\s+an?\s+(?![^\s]*\d)(?:\w+\s+){0,2}?\w+\s+"
     r"(?:with|centered|whose|that|having|of|in)\b"
@@ -46,7 +53,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
 _COPULA = pattern(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
-_RATIO = pattern(r"\s*(?:to|:)\s*(\d+(?:\.\d+)?)\b")
+_RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
+_NO_BOUND = pattern(r"<gives>|\\[a-z]+")  # "up to" in "add up to", \times
+_PART_OF = re.compile(r"%\$? of \S{0,2}\d")  # 20% of 80
+_KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
+_DATE = pattern(
+    r"(?:<months>)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,\s*\d{4}\b)?"
+    r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:<months>)(?:,?\s+\d{4}\b)?"
+)
 _PRONOUNS = words_of("pronouns")
 _ENDS = ".;!?。；,，"
 
@@ -74,21 +88,33 @@ def committed(sentence: str, loosely: bool = True) -> Claim | None:
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
-    body = text[end_of(_LEAD, text) :].strip()
+    body = _body(text)
     if not body or has("refusal", text):
         return None
-    if has("nothing", text):
-        return None if has("hedge", text) else Claim(body, 2)
-    if has("working", text):
+    if nothing := phrases("nothing").search(body):
+        return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
+    if has("working", body):
         return None
     if is_formula(body):
         return Claim(_plain(body), 1)
+    if (date := _DATE.search(body)) and not any(c.isdigit() for c in _DATE.sub("", body)):
+        return Claim(date[0], 1)
     if name := _bold(marked) or _agent(body):
         return Claim(name, 3)
     if clause := _OPENING.match(body):
         rest = body[clause.end() :]
         body = rest if any(run.has_number for run in runs(rest)) else body
     return _Sentence(body).claim(loosely)
+
+
+def _body(text: str) -> str:
+    """A sentence without what leads to its claim: "so", "step 3:", "solving this, "."""
+    return text[end_of(_LEAD, text) :].strip()
+
+
+def is_working(sentence: str) -> bool:
+    """Say whether a sentence only goes on working."""
+    return has("working", _body(unmarked(sentence)))
 
 
 def leading(text: str) -> str | None:
@@ -133,7 +159,7 @@ class _Sentence:
     def __init__(self, text: str) -> None:
         self.text, self.runs = text, runs(text)
         # Of an equation that is talked about, both sides belong to the answer.
-        self.is_about_equations = has("equations", text)
+        self.is_about_equations = has("equations", text) and not has("measures", text)
 
     def claim(self, loosely: bool) -> Claim | None:
         text = self.text
@@ -160,9 +186,10 @@ class _Sentence:
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_heading = after.startswith(":") and not after[1:2].isdigit()
         return not (
-            _ends_with("bound", before, 1)
+            _ends_with("bound", _NO_BOUND.sub("", before), 1)
             or _ends_with("not", before, 3)
-            or _ends_with("named", before.rstrip(" ("), 0)
+            or (len(run.tokens) < 3 and _ends_with("named", before.rstrip(" ("), 0))
+            or _PART_OF.match(self.text, run.end - 1)
             or _is_numbered_name(before, run)
             or is_heading
             or phrases("compare").match(after)
@@ -216,8 +243,9 @@ class _Sentence:
             return None
         answer = self.shortened(run, self.answer(number))
         ratio = _RATIO.match(self.text, run.end)
-        if ratio and has("ratio", self.text):  # 3 to 4 is a ratio
-            answer = f"{answer} : {ratio[1]}"
+        if ratio:  # 3 to 4 is a ratio, 3 in 4 a chance
+            group, sign = ("ratio", " : ") if ratio[1] in ("to", ":") else ("chance", "/")
+            answer = f"{answer}{sign}{ratio[2]}" if has(group, self.text) else answer
         return answer, run.end
 
     def number_at(self, place: int) -> int | None:
@@ -237,7 +265,8 @@ class _Sentence:
             words = _WORD.findall(self.text[max(0, start - 30) : start])
             if not words or not phrases("free").fullmatch(words[-1]):
                 return self.answer(number)
-        return self.answer(numbers[0]) if numbers else None
+        known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
+        return next(map(self.answer, known), None)
 
 
 def _is_equation(run: Expression) -> bool:
@@ -257,7 +286,7 @@ def _is_numbered_name(before: str, run: Expression) -> bool:
     if len(words) < 2 or run.tokens[0].kind != "NUMBER" or not before.endswith(" "):
         return False
     is_capital = words[-1][0].isupper() and words[-1].isalpha() and len(words[-1]) > 1
-    return is_capital and not has("is", words[-1])
+    return is_capital and not has("is", words[-1]) and not has("filler", words[-1])
 
 
 def _predicate(text: str) -> str | None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.claims import MAX_WORDS, committed, is_formula, leading
+from lm_eval_tts.grading.claims import MAX_WORDS, committed, is_formula, is_working, leading
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
@@ -61,8 +61,8 @@ _AFTER = pattern(
     0,
 )
 _CHATTER = pattern(r"\?\s*$|<chatter>")
-_REMARK = pattern(r"\W*<remark>")
-_CONCLUDES = pattern(r"\W*<so>")
+_REMARK = pattern(r"\W*(?!th(?:is|at)\s+(?:leaves|gives)\b)<remark>")
+_CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
@@ -247,9 +247,9 @@ def _section(rest: str) -> str | None:
     if len(pieces) > 1 and rest.lstrip(" *").startswith("\n"):
         found = last_line(rest)
         return found.answer if found else None
-    if stated := committed(pieces[0], loosely=False):
-        return stated.answer
     words = plain.rstrip(".!")
+    if stated := committed(pieces[0], loosely=any(c.isdecimal() for c in words)):
+        return stated.answer
     is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
     return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
 
@@ -260,13 +260,14 @@ def last_line(text: str) -> Found | None:
     if not ending or _breaks_off(ending.rstrip("*_ \n")):
         return None
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
-    if pieces and (has("working", pieces[-1]) or has("refusal", pieces[-1])):
+    if pieces and (is_working(pieces[-1]) or has("refusal", pieces[-1])):
         return None
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
         if claim := committed(piece, loosely=piece is pieces[-1]):
             concludes = claim.weight >= 3 or bool(at and _CONCLUDES.match(piece))
-            ranked.append((not _REMARK.match(piece), concludes, at, claim.answer))
+            is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
+            ranked.append((not is_remark, concludes, at, claim.answer))
     if ranked:
         return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", len(text) - len(ending))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:

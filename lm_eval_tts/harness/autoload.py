@@ -102,11 +102,14 @@ def prepare_runs(evaluator_module: Any) -> None:
     """Have settings checked before a model is loaded, and our tasks made ready for any model."""
     import importlib
 
+    from lm_eval_tts.core.identity import text_hash
+
     def prepare(lm: Any, task_dict: Any, samples: Any = None, **unused: Any) -> None:
         importlib.import_module(PREPARE_TASKS).prepare(lm, task_dict, samples)
 
     _before(evaluator_module, "simple_evaluate", _check_settings)
     _before(evaluator_module, "evaluate", prepare)
+    evaluator_module.hash_string = text_hash  # its own cannot take halves of surrogate pairs
 
 
 def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:

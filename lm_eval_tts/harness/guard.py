@@ -13,14 +13,16 @@ from: those that read the configuration and the tasks."""
 import difflib
 import functools
 import glob
+import importlib
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from lm_eval_tts.core.arguments import ADDING
@@ -34,6 +36,7 @@ from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
 from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
+from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -50,7 +53,6 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(execute)
     def run(args: Any) -> None:
         output_path.set(getattr(args, "output_path", None))
-        hushed = quiet() if _is_ours(args) else nullcontext()
         unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
 
         def note(record: logging.LogRecord) -> bool:
@@ -58,7 +60,7 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
                 unsaved.append(record.getMessage())
             return True
 
-        with filtering([WRITER], note), watched(_journals(args)) as states, hushed:
+        with filtering([WRITER], note), watched(_journals(args)) as states:
             _run(execute, args, states)
         if states and unsaved:
             _leave(FAILED, _not_written(unsaved, states[-1].journal))
@@ -93,7 +95,7 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     states: those of the models that the run has made so far."""
     try:
         _check(args)
-        with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():
+        with _around_ours(states) if _is_ours(args) else nullcontext():
             execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
@@ -107,6 +109,18 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
         what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
         said = f"{what}{error}{_nearest_tasks(str(error))}"
         _leave(WRONG_SETTING, f"{said} (LMEVAL_LOG_LEVEL=DEBUG shows where)")
+
+
+@contextmanager
+def _around_ours(states: Sequence[RunState]) -> Iterator[None]:
+    """Have signals end a run in order, lm_eval leave out what nobody can use, and write JSON."""
+    writer = importlib.import_module(WRITER)
+    try:
+        writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
+        with quiet(), stoppable(lambda: _say(_how_to_resume(states))):
+            yield
+    finally:
+        writer.json = json  # type: ignore[attr-defined]
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:

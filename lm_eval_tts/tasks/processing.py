@@ -61,12 +61,17 @@ class GradeFilter(Filter):
             target = list(options)[target]
         return {**doc, "answer": str(target)}
 
+    def _item_or_failure(self, text: str, doc: Doc) -> Item | RequestError:
+        try:
+            return item_of(text, self._gradable(doc))
+        except Exception as error:  # a document of somebody's own task may be anything
+            return failure_of("grading", error)
+
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
         per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
-        docs = [self._gradable(doc) for doc in docs]
         items = [
-            _item_or_failure(text, doc)
+            self._item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for known in [details_of(response)]
@@ -78,13 +83,6 @@ class GradeFilter(Filter):
             for answer in (answer for some in graded for answer in some):
                 answer.none_served = True
         return graded
-
-
-def _item_or_failure(text: str, doc: Doc) -> Item | RequestError:
-    try:
-        return item_of(text, doc)
-    except Exception as error:  # a document of somebody's own task may be anything
-        return failure_of("grading", error)
 
 
 def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:

@@ -11,7 +11,7 @@ LAYERS = [
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
     {"expressions", "segments", "claims", "parts", "degeneration", "extraction"}
-    | {"options", "choices", "question"},
+    | {"options", "labels", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

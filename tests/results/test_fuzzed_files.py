@@ -5,12 +5,14 @@ import io
 import json
 from random import Random
 
+import numpy as np
 import pytest
+from lm_eval.utils import handle_non_serializable as handle
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
 from lm_eval_tts.results.files import samples_file
-from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable
+from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable, strict_json
 
 DEEP = "[" * 3000 + "]" * 3000
 VALUES = (
@@ -118,6 +120,15 @@ def test_json_has_null_for_what_is_no_number_and_writes_lone_surrogates():
         "b": [None, [1, None]],
         "c": "\ud83d",
     }
+
+
+def test_what_lm_eval_hands_over_is_written_as_json_too():
+    """Its default= makes floats of numpy's numbers, and texts of all else."""
+    text = strict_json(
+        {"a": [np.float32("nan"), np.float64("inf")], "b": {1}, "c": "\udc00"}, default=handle
+    )
+    content = json.loads(text.encode(), parse_constant=no_constant)
+    assert content == {"a": [None, None], "b": [1], "c": "\udc00"}
 
 
 def test_a_terminal_is_sent_nothing_that_it_would_obey():
