@@ -33,7 +33,7 @@ _EXPLAINED = {
     "pass": "chance that one of k samples is right",
     "n": "problems",
 }
-_SCRIPTS = ("leaderboard", "samples")
+_PAGE_SCRIPTS = ("leaderboard", "samples")
 _LISTED = 110  # characters of a problem that the list shows
 
 
@@ -47,7 +47,7 @@ def write_html(
     parts = {
         "title": [html.escape(title)],
         "css": [(page / "leaderboard.css").read_text(encoding="utf-8")],
-        "js": [(page / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS],
+        "js": [(page / f"{name}.js").read_text(encoding="utf-8") for name in _PAGE_SCRIPTS],
         "board": [in_script(_content(board, readable, title))],
         "samples": (s for n, run in enumerate(readable) for s in _sample_scripts(n, run)),
     }
