@@ -68,16 +68,17 @@ def ranked_rows(board: Leaderboard, benchmark: str) -> list[LeaderboardRow]:
 
 def board_csv(board: Leaderboard) -> str:
     """Return one line for each cell; what is not known is empty."""
-    return formats.csv_text(_records(board))
+    return formats.csv_text(board_records(board))
 
 
 def board_json(board: Leaderboard) -> str:
     """Return everything: the cells with their points, and the notes; unknown figures are null."""
-    content = {"benchmarks": board.benchmarks, "rows": _records(board), "notes": board.notes}
+    content = {"benchmarks": board.benchmarks, "rows": board_records(board), "notes": board.notes}
     return formats.json_text(content)
 
 
-def _records(board: Leaderboard) -> list[dict[str, Any]]:
+def board_records(board: Leaderboard) -> list[dict[str, Any]]:
+    """Return each cell as plain data."""
     return [
         cell_record(row.setup, row.cells[benchmark])
         for benchmark in board.benchmarks
@@ -102,6 +103,7 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "pass_at": {str(k): value for k, value in cell.pass_at.items()},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
+        "fronts": sorted(cell.fronts),
         "file": str(run.results_path),
     }
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from lm_eval_tts.cli import main
-from lm_eval_tts.cli import run_fit as fit_command
+from lm_eval_tts.cli.decisions import run_fit as fit_command
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
 from lm_eval_tts.results.runs import load_runs, require_runs
