@@ -27,13 +27,16 @@ pictures:
 
 .PHONY: docs pictures demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
-# Installs everything and runs budget forcing on the tiny reasoner that comes along.
+# Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
+# page and the picture of it.
 demo: install
 	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
+	lm-eval-tts leaderboard results -o results/leaderboard.html
+	lm-eval-tts curve results -o results/curve.png
 
 install:
 	$(call install,$(PYTHON)) '$(TORCH)'
-	$(call install,$(PYTHON)) -e '.[gguf]'
+	$(call install,$(PYTHON)) -e '.[gguf,plot]'
 
 # Installs everything and passes all tests and checks.
 test: install-test
