@@ -56,7 +56,7 @@ check:
 
 # Runs the tests that need vLLM, on CPUs, in an environment of its own.
 test-vllm: install-vllm
-	timeout 1200 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
+	timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
 	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
 	  tests/reward_models/test_vllm.py
 

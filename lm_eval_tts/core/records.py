@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lm_eval_tts.core.faults import MALFORMED
+
 # What reading a record raises whose checksum is right and whose content is not what we write.
-BROKEN = (ValueError, TypeError, LookupError, AttributeError, zlib.error, RecursionError)
+BROKEN = (*MALFORMED, zlib.error)
 _BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks of NUL
 
 

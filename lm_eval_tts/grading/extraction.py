@@ -21,11 +21,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.claims import MAX_WORDS, committed, is_formula, is_working, leading
+from lm_eval_tts.grading.claims import committed, is_formula, is_working, leading
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, unmarked
+from lm_eval_tts.grading.wording import MAX_WORDS
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
@@ -81,13 +82,16 @@ class Found(NamedTuple):
     at: int
 
 
-def find_answer(parts: Parts, is_cut: bool) -> Found | None:
-    """Return the final answer of a response. is_cut: it ends in a loop or inside of thinking."""
+def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
+    """Return the final answer of a response. is_cut: it ends in a loop or inside of thinking.
+
+    asked: the noun that is counted, of "how many apples".
+    """
     outside = parts.after if any(a.strip() for a in parts.answers) else parts.before
     tagged = _in_answer_tags(parts.answers)
     if tagged and (later := explicit(outside)):
         return later
-    return tagged or find_in_text(outside, is_cut) or _in_thinking(parts)
+    return tagged or find_in_text(outside, is_cut, asked) or _in_thinking(parts)
 
 
 def says_something(text: str) -> bool:
@@ -95,12 +99,12 @@ def says_something(text: str) -> bool:
     return any(c.isalnum() for c in text)
 
 
-def find_in_text(text: str, is_cut: bool = False) -> Found | None:
+def find_in_text(text: str, is_cut: bool = False, asked: str = "") -> Found | None:
     """Return the answer that a text without tags commits to."""
     found = explicit(text)
     if found and _taken_back(text, found, "retract"):
         return None
-    return found or (None if is_cut else last_line(text))
+    return found or (None if is_cut else last_line(text, asked))
 
 
 def _taken_back(text: str, found: Found, *groups: str) -> bool:
@@ -254,7 +258,7 @@ def _section(rest: str) -> str | None:
     return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
 
 
-def last_line(text: str) -> Found | None:
+def last_line(text: str, asked: str = "") -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
     ending = text[-MAX_TAIL:].rstrip()
     if not ending or _breaks_off(ending.rstrip("*_ \n")):
@@ -264,7 +268,7 @@ def last_line(text: str) -> Found | None:
         return None
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
-        if claim := committed(piece, loosely=piece is pieces[-1]):
+        if claim := committed(piece, loosely=piece is pieces[-1], asked=asked):
             concludes = claim.weight >= 3 or bool(at and _CONCLUDES.match(piece))
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, concludes, at, claim.answer))

@@ -181,7 +181,7 @@ class AnswerReader(NotationReader):
             try:
                 node = read()
                 must_end = read == self._words or (node is not None and node.kind == "base")
-                must_end = must_end or self.peek().kind.startswith("\\")
+                must_end = must_end or self.peek().kind[:1] in ("\\", "_")
                 if node and (not must_end or self.peek().kind in ENDS):
                     return node
             except NotAFormula:

@@ -14,8 +14,6 @@ from lm_eval_tts.core.identity import mapping_in
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
 SampleRow = Mapping[str, Any]
-# What reading raises where a value is not of the kind, size or depth that lm-eval writes.
-MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class UnreadFile(NamedTuple):

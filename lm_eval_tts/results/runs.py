@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import files
@@ -80,7 +81,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     for file in read:
         try:
             found = list(runs_in(file, metric))
-        except files.MALFORMED as error:
+        except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:

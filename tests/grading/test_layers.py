@@ -10,7 +10,7 @@ LAYERS = [
     {"cursor", "arithmetic", "formulas"},
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
-    {"expressions", "segments", "claims", "parts", "degeneration", "extraction"}
+    {"expressions", "segments", "wording", "claims", "parts", "degeneration", "extraction"}
     | {"options", "labels", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]

@@ -79,9 +79,8 @@ def test_lm_eval_writes_halves_of_surrogate_pairs_and_null_within_a_run_of_ours(
     from lm_eval import evaluator
     from lm_eval.loggers import EvaluationTracker, evaluation_tracker
 
-    hashes = {
-        f"{name}_hash": evaluator.hash_string("\ud83d") for name in ("doc", "prompt", "target")
-    }
+    names = ("doc_hash", "prompt_hash", "target_hash")
+    hashes = dict.fromkeys(names, evaluator.hash_string("\ud83d"))
     row = {"resps": [["a \ud83d"]], "filtered_resps": ["\udc00"], "arguments": (("\ud83d", {}),)}
     row |= {"target": "1", "metrics": ["m"], "m": float("nan"), "doc_id": 0, **hashes}
     tracker = EvaluationTracker(output_path=str(tmp_path))

@@ -7,6 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from json_mutations import changed, mutated, places
 from lm_eval.utils import handle_non_serializable as handle
 from results_helpers import scored, write_run
 
@@ -15,42 +16,24 @@ from lm_eval_tts.results.files import samples_file
 from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable, strict_json
 
 DEEP = "[" * 3000 + "]" * 3000
-VALUES = (
-    None, True, -1, 10**400, 1e308, float("nan"), float("inf"), "", "x", "\ud83d", "\x1b[31mred",
-    "=1+1", "<img src=x>", "a\nb", [], [[1]], {}, {"a": {}}, ["x", None, {"y": []}], "N/A",
-)  # fmt: skip
 NUM_SEEDS, SEEDS_A_TEST = 300, 20
 
 
-def places(value, prefix=()):
-    """Every place within a JSON value."""
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield (*prefix, key)
-        if isinstance(inner, dict | list):
-            yield from places(inner, (*prefix, key))
-
-
-def mutated(text: str, random: Random) -> bytes:
+def damaged(text: str, random: Random) -> bytes:
     """A line of JSON with another value in one place, another key, or damage to its bytes."""
-    content = json.loads(text)
-    *path, last = random.choice(list(places(content)))
-    inner = content
-    for key in path:
-        inner = inner[key]
-    kind = random.randrange(6)
-    if kind == 0 and isinstance(inner, dict):
-        inner[random.choice(["\ud800", "=x", "../../x", "a\nb"])] = inner.pop(last)
-    elif kind == 1:
+    content, kind = json.loads(text), random.randrange(6)
+    place = random.choice(list(places(content)))
+    if kind == 0 and isinstance(place[-1], str):
+        new = random.choice(["\ud800", "=x", "../../x", "a\nb"])
+        return text.replace(json.dumps(place[-1]), json.dumps(new), 1).encode()
+    if kind == 1:
         raw = bytearray(text.encode())
         for _ in range(3):
             raw[random.randrange(len(raw))] = random.randrange(256)
         return bytes(raw)
-    elif kind == 2:
-        inner[last] = "DEEP"
-        return json.dumps(content).replace('"DEEP"', DEEP).encode()
-    else:
-        inner[last] = random.choice(VALUES)
-    return json.dumps(content).encode()
+    if kind == 2:
+        return json.dumps(changed(content, place, "DEEP")).replace('"DEEP"', DEEP).encode()
+    return json.dumps(mutated(content, random)).encode()
 
 
 def no_constant(name: str):
@@ -87,7 +70,7 @@ def test_every_command_ends_in_its_exit_code_whatever_stands_in_a_file(folder, c
         good = path.read_text()
         lines = good.splitlines() if path.suffix == ".jsonl" else [good]
         place = random.randrange(len(lines))
-        bad = mutated(lines[place], random)
+        bad = damaged(lines[place], random)
         try:
             path.write_bytes(b"\n".join([x.encode() for x in lines[:place]] + [bad]) + b"\n")
             for command in list(commands(folder))[seed % 3 :: 3]:  # each meets a third of the files

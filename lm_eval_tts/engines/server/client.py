@@ -16,6 +16,7 @@ import aiohttp
 import tenacity
 
 from lm_eval_tts.core.engine import PromptTokens
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
@@ -154,8 +155,8 @@ class Server:
                 if match := find_stop(text, row.op.stop):
                     text, reason = text[: match.start + len(match.stop)], "stop"
                     break
-        if reason not in FINISHES:
-            raise Fault(f"a stream that ended with {reason!r}")
+            if reason not in FINISHES:
+                raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.add(len(row.op.token_ids), cached)
         stopped = find_stop(text, row.op.stop) is not None
         return self.wire.of_text(text, ended=FINISHES[reason] and not stopped, reasoning=reasoning)
@@ -185,5 +186,5 @@ async def _faults() -> AsyncIterator[None]:
     """Turn what may go wrong on the way, or in an answer's form, into a Fault."""
     try:
         yield
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, *MALFORMED) as error:
         raise Fault(f"{type(error).__name__}: {error}") from error

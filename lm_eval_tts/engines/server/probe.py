@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
@@ -22,11 +23,11 @@ async def find_model(server: Server, model: str | None) -> Served:
     """Return the model of this name, or the only one. Raises SettingsError if there is none."""
     try:
         answer = await server.retrying(server.get, "/models")
-        entries = {entry["id"]: entry for entry in answer["data"]}
+        entries = {str(entry["id"]): entry for entry in answer["data"]}
     except Refused as error:
         _check_key(error)
         entries = {}
-    except (RequestError, KeyError, TypeError) as error:
+    except (RequestError, *MALFORMED) as error:
         raise SettingsError(f"the server {server.url} does not answer: {error}") from None
     if model is None and len(entries) != 1:
         raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
@@ -34,12 +35,17 @@ async def find_model(server: Server, model: str | None) -> Served:
         (model,) = entries
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
-    entry: dict[str, Any] = entries.get(model, {})
-    length = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
-    return Served(model, int(length) if length else None)
+    return Served(model, _length(entries.get(model, {})))
 
 
-def _check_key(error: RequestError) -> None:
+def _length(entry: dict[str, Any]) -> int | None:
+    """Return the context that an entry tells, if it is a number of tokens."""
+    meta = entry.get("meta")
+    told = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return told if type(told) is int and told > 0 else None
+
+
+def _check_key(error: Exception) -> None:
     """Raise SettingsError where a server has refused our key, or that there is none."""
     if isinstance(error, Refused) and error.status in (401, 403):
         raise SettingsError(f"{error}: {KEY_HINT}") from None
@@ -57,10 +63,9 @@ async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
         row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
         try:
             answer = await server.retrying(server.post, server.wire.payload(row))
-        except RequestError as error:
+            exact = dialect is not TOKENS or answer["choices"][0].get("token_ids")
+            return dialect if exact else IDS
+        except (RequestError, *MALFORMED) as error:
             _check_key(error)
             refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
-        else:
-            exact = dialect is not TOKENS or answer.get("choices", [{}])[0].get("token_ids")
-            return dialect if exact else IDS
     raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

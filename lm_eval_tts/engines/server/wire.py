@@ -10,10 +10,12 @@ How exact a server is depends on what it takes and returns (`Dialect`):
 "strict" ones take no settings beyond OpenAI's own."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, SampledTokens
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -53,7 +55,7 @@ class Piece(NamedTuple):
 
 def read_event(event: Mapping[str, Any]) -> Piece:
     """Return the piece of one event; those that only count tokens bring none. Raises Fault for an
-    error that a server reports after it has begun to answer."""
+    error that a server reports after it has begun to answer, one of MALFORMED for what is none."""
     if error := event.get("error"):
         message = error.get("message", error) if isinstance(error, Mapping) else error
         raise Fault(f"the server reports an error in its stream: {message}")
@@ -64,9 +66,15 @@ def read_event(event: Mapping[str, Any]) -> Piece:
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     return Piece(
         reasoning + "".join(_thinking_of(part) for part in parts),
-        "".join(str(part.get("text") or "") for part in parts if part.get("type") == "text"),
+        "".join(_text(part) for part in parts if part.get("type") == "text"),
         choice.get("finish_reason"),
     )
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    if not isinstance(text := part.get("text") or "", str):
+        raise ValueError(f"{text!r} is no text")
+    return text
 
 
 def _thinking_of(part: Mapping[str, Any]) -> str:
@@ -75,7 +83,7 @@ def _thinking_of(part: Mapping[str, Any]) -> str:
         return ""
     inner = part.get("thinking") or part.get("text") or ""
     items = inner if isinstance(inner, list) else [{"text": inner}]
-    return "".join(str(item.get("text") or "") for item in items)
+    return "".join(map(_text, items))
 
 
 class Fault(Exception):
@@ -167,7 +175,7 @@ class Wire:
             sent, counted = _whole(usage["prompt_tokens"]), _whole(usage["completion_tokens"])
             cached_tokens(usage)
             logprobs = _logprobs(choice, row.op)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise Fault(f"an answer that cannot be read: {error!r}") from None
         if ids and self.vocabulary_size and max(ids) >= self.vocabulary_size:
             raise Fault(f"token {max(ids)} of a vocabulary of {self.vocabulary_size}")
@@ -190,15 +198,22 @@ class Wire:
         reasoning: what came before it, which is put between `thinking`; where no text came, it was
         cut and is left open."""
         start, end = self.thinking if reasoning else ("", "")
+        reasoning, text = _joined(reasoning), _joined(text)
         before = self.tokenizer.encode(start + reasoning + (end if text or ended else ""))
         eos = (min(self.eos_token_ids),) if ended else ()
         ids = (*before, *self.tokenizer.encode(text), *eos)
         return SampledTokens(ids, num_thinking=len(before))
 
 
+def _joined(text: str) -> str:
+    """Return a text whose surrogate pairs, cut in two by a stream, are the characters they stand
+    for; a half that is alone is U+FFFD, as tokenizers cannot take it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached. Raises ValueError for what is no
-    number of them."""
+    """Return the prompt tokens that a server says it had cached. Raises one of MALFORMED for what
+    is no number of them."""
     details = (usage or {}).get("prompt_tokens_details") or {}
     cached = _whole(details.get("cached_tokens") or 0)
     if cached > (usage or {}).get("prompt_tokens", cached):
@@ -218,7 +233,15 @@ def _logprobs(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ..
         return ()
     logprobs = choice["logprobs"]
     tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["token_logprobs"])
+    likeliest = (sorted(map(_logprob, (top or {}).values()), reverse=True) for top in tops)
     return tuple(
-        TokenLogprob(own, tuple(sorted((top or {}).values(), reverse=True)[: op.logprobs]))
-        for own, top in zip(logprobs["token_logprobs"], tops, strict=True)
+        TokenLogprob(_logprob(own), tuple(top[: op.logprobs]))
+        for own, top in zip(logprobs["token_logprobs"], likeliest, strict=True)
     )
+
+
+def _logprob(value: Any) -> float:
+    """Return a log-probability. Raises ValueError for what cannot be one; rounding may be in it."""
+    if isinstance(value, bool) or not -math.inf < value < 1e-3:
+        raise ValueError(f"{value!r} is no log-probability")
+    return float(value)
