@@ -118,8 +118,14 @@ def run_show(
         )
         return 0
     loaded = load_runs([target], metric)
-    for run in require_runs(loaded):
-        console.print(show.sample_report(run, sample_of(run, document)))
+    found = [(run, sample_of(run, document)) for run in require_runs(loaded)]
+    if not any(sample for _, sample in found):
+        raise DataError(
+            f"no document {document or 0!r} in {target}: was it run with --log_samples?"
+        )
+    for run, sample in found:
+        if sample:
+            console.print(show.sample_report(run, sample))
     return report(loaded.unread, None, num_bad=len(loaded.unread))
 
 
