@@ -107,6 +107,16 @@ LINES = [
     ("lm-eval-tts gate RESULTS", "Missing option '--baseline'"),
     ("lm-eval-tts gate RESULTS --baseline none.json", "write it with --update"),
     ("lm-eval-tts gate RESULTS --baseline b.json --margin acuracy=1", "did you mean 'accuracy'"),
+    ("lm-eval-tts gate RESULTS --baseline b.json --juint x.xml", "--junit"),
+    ("lm-eval-tts curve RESULTS --joined", "--join"),
+    ("lm-eval-tts show", "Missing argument 'target'"),
+    ("lm-eval-tts show RESULTS q9", "no document 'q9'"),
+    ("lm-eval-tts show /nowhere/results", "there is no such file or folder"),
+    ("lm-eval-tts show arith_mja", "did you mean 'arith_maj'"),
+    ("lm-eval-tts show arith_r1 --gen_kwargs strategy=bon", "did you mean 'best_of_n'"),
+    ("lm-eval-tts export RESULTS", "Missing option '-o' / '--output'"),
+    ("lm-eval-tts export RESULTS -o runs.xlsx", "allowed: csv, parquet"),
+    ("lm-eval-tts grade nowhere.jsonl", "nowhere.jsonl cannot be read"),
     (
         "lm-eval-tts fit RESULTS --baseline RESULTS --difficulty-by luck",
         "allowed: agreement, both, oracle, reward",
@@ -140,7 +150,7 @@ def run(line: str) -> int:
 
 
 def test_there_are_enough_of_them():
-    assert len(LINES) >= 60
+    assert len(LINES) >= 83
 
 
 @pytest.mark.parametrize(("line", "says"), LINES, ids=[line for line, _ in LINES])

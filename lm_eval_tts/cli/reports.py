@@ -108,7 +108,7 @@ def run_show(
     from lm_eval_tts.results import show
 
     console = Console(soft_wrap=True, highlight=False)
-    if not Path(target).exists():
+    if not Path(target).exists() and "/" not in target:
         from lm_eval_tts.models.preview import preview
 
         autoload.install()
