@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import no_model_and_one_index
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
@@ -106,6 +107,16 @@ LINES = [
     ("lm-eval-tts gate RESULTS", "Missing option '--baseline'"),
     ("lm-eval-tts gate RESULTS --baseline none.json", "write it with --update"),
     ("lm-eval-tts gate RESULTS --baseline b.json --margin acuracy=1", "did you mean 'accuracy'"),
+    ("lm-eval-tts gate RESULTS --baseline b.json --juint x.xml", "--junit"),
+    ("lm-eval-tts curve RESULTS --joined", "--join"),
+    ("lm-eval-tts show", "Missing argument 'target'"),
+    ("lm-eval-tts show RESULTS q9", "no document 'q9'"),
+    ("lm-eval-tts show /nowhere/results", "there is no such file or folder"),
+    ("lm-eval-tts show arith_mja", "did you mean 'arith_maj'"),
+    ("lm-eval-tts show arith_r1 --gen_kwargs strategy=bon", "did you mean 'best_of_n'"),
+    ("lm-eval-tts export RESULTS", "Missing option '-o' / '--output'"),
+    ("lm-eval-tts export RESULTS -o runs.xlsx", "allowed: csv, parquet"),
+    ("lm-eval-tts grade nowhere.jsonl", "nowhere.jsonl cannot be read"),
     (
         "lm-eval-tts fit RESULTS --baseline RESULTS --difficulty-by luck",
         "allowed: agreement, both, oracle, reward",
@@ -122,23 +133,11 @@ def results(tmp_path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _no_model_and_one_index():
     """Have no model loaded, and lm_eval's index of tasks made once."""
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import _index
 
     def refuse(*args, **kwargs):
         raise AssertionError("a model was loaded")
 
-    with pytest.MonkeyPatch.context() as patch:
-        build, built = _index.TaskIndex.build, {}
-
-        def build_once(paths, **options):
-            key = tuple(paths)
-            if key not in built:
-                built[key] = build(key, **options)
-            return dict(built[key])
-
-        patch.setattr(_index.TaskIndex, "build", staticmethod(build_once))
-        patch.setattr(HFLM, "__init__", refuse)
+    with no_model_and_one_index(refuse):
         yield
 
 
@@ -151,7 +150,7 @@ def run(line: str) -> int:
 
 
 def test_there_are_enough_of_them():
-    assert len(LINES) >= 60
+    assert len(LINES) >= 83
 
 
 @pytest.mark.parametrize(("line", "says"), LINES, ids=[line for line, _ in LINES])

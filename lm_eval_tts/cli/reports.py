@@ -108,7 +108,7 @@ def run_show(
     from lm_eval_tts.results import show
 
     console = Console(soft_wrap=True, highlight=False)
-    if not Path(target).exists():
+    if not Path(target).exists() and "/" not in target:
         from lm_eval_tts.models.preview import preview
 
         autoload.install()
@@ -118,8 +118,14 @@ def run_show(
         )
         return 0
     loaded = load_runs([target], metric)
-    for run in require_runs(loaded):
-        console.print(show.sample_report(run, sample_of(run, document)))
+    found = [(run, sample_of(run, document)) for run in require_runs(loaded)]
+    if not any(sample for _, sample in found):
+        raise DataError(
+            f"no document {document or 0!r} in {target}: was it run with --log_samples?"
+        )
+    for run, sample in found:
+        if sample:
+            console.print(show.sample_report(run, sample))
     return report(loaded.unread, None, num_bad=len(loaded.unread))
 
 

@@ -60,6 +60,7 @@ def run_records(runs: list[Run]) -> Iterator[TableRow]:
     """Yield the rows of `runs_df`."""
     for record in board_records(build_leaderboard(runs)):
         points, passed = record.pop("points"), record.pop("pass_at")
+        record |= record.pop("choices")
         record |= {name: "; ".join(record[name]) for name in ("not_comparable", "fronts")}
         record |= {f"pass@{k}": value for k, value in passed.items()}
         yield {"point": "", **record}

@@ -31,6 +31,7 @@ _EXPLAINED = {
     "strategy": "how it was asked, and how its answer was found",
     "accuracy": "share of problems answered right, with the 95 % interval",
     "pass": "chance that one of k samples is right",
+    "maj": "what the vote of k samples scores",
     "n": "problems",
 }
 _PAGE_SCRIPTS = ("leaderboard", "samples")

@@ -6,7 +6,7 @@ from typing import Any
 
 from lm_eval_tts.results import formats
 from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
-from lm_eval_tts.results.points import CurvePoint
+from lm_eval_tts.results.points import CurvePoint, is_choice
 from lm_eval_tts.results.setups import Setup, short_names
 
 LEGEND = (
@@ -101,6 +101,7 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "n": cell.num_docs,
         **{metric.name: cell.metrics.get(metric.name) for metric in COLUMNS},
         "pass_at": {str(k): value for k, value in cell.pass_at.items()},
+        "choices": {name: value for name, value in run.metrics.items() if is_choice(name)},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
         "fronts": sorted(cell.fronts),

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import document_label, mapping_in, question_of
 from lm_eval_tts.core.metrics import COSTS
-from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.documents import numbers_of, own_rows
 from lm_eval_tts.results.files import SampleRow, finite, point_texts, records_of, texts_in
 from lm_eval_tts.results.runs import Run
@@ -39,15 +38,12 @@ def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
     return (_sample(row, run.metric) for row in own_rows(run, []))
 
 
-def sample_of(run: Run, document: str | None) -> SampleTexts:
-    """Return a document of a run by its label or number, the first by default. Raises DataError."""
-    number, label = None, document
+def sample_of(run: Run, document: str | None) -> SampleTexts | None:
+    """Return a document of a run by its label or number, the first by default; None without it."""
     for number, sample in enumerate(read_sample_texts(run)):
-        if label in (None, sample.label, str(number)):
+        if document in (None, sample.label, str(number)):
             return sample
-    if number is None:
-        raise DataError(f"{run.name} has no samples to show: run it with --log_samples")
-    raise DataError(f"no document {label!r} in {run.samples_path}, which has {number + 1}")
+    return None
 
 
 def _sample(row: SampleRow, metric: str) -> SampleTexts:

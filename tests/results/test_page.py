@@ -216,6 +216,20 @@ def test_the_heads_are_explained_and_stay_in_sight(board, opened):
     assert page.evaluate(style) == "sticky"
 
 
+def test_what_k_samples_score_has_its_columns(tmp_path, opened):
+    more = {"pass@1": 0.5, "pass@4": 1.0, "maj@4": 0.75, "bon@4": 0.25}
+    write_run(tmp_path / "a", [sample(i, **more) for i in range(4)])
+    write_run(tmp_path / "b", [sample(i) for i in range(4)], model_args={"pretrained": "b"})
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    shown = [head.strip(" ▲▼") for head in page.locator("th").all_inner_texts()]
+    assert [name for name in shown if "@" in name] == ["pass@4", "maj@4"]
+    page.get_by_label("all columns").check()
+    assert page.locator("td[data-head='bon@4']").all_inner_texts() in (
+        ["25.0%", "–"],
+        ["–", "25.0%"],
+    )
+
+
 def test_answers_on_the_way_and_candidates_are_in_tables(tmp_path, opened):
     candidates = [
         {"text": "It is 2.", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}},

@@ -76,6 +76,17 @@ def test_a_document_that_is_not_there_is_named(results, capsys, document, says):
     assert says in capsys.readouterr().err
 
 
+def test_runs_without_the_document_are_passed_over(results, capsys):
+    write_run(results / "other", [sample(7)], "toy_r1")
+    assert main(["show", str(results), "q0"]) == 0
+    said = capsys.readouterr().out
+    assert "toy_cot of" in said
+    assert "toy_r1 of" not in said
+    (next((results / "other").glob("samples_*"))).unlink()
+    assert main(["show", str(results / "other")]) == 2
+    assert "--log_samples" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_task_shows_what_it_sends_without_a_model(capsys):
     assert main(["show", "arith_budget", "arith-002", "--gen_kwargs", "num_waits=2"]) == 0

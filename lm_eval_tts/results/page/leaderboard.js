@@ -64,21 +64,24 @@ function columns() {
     make: (r) => (r.cells[name] ? linked(r.cells[name].samples, scoreCell(r.cells[name], true)) : MISSING),
   }))];
   const shown = board.columns.filter(([, name]) => (state.more || !board.extra.includes(name)) && board.rows.some((r) => cellOf(r)?.[name] != null));
-  const ks = [...new Set(board.rows.flatMap((r) => Object.keys(cellOf(r)?.pass_at || {})))].filter((k) => k > 1);
-  const k = Math.max(0, ...ks.map(Number));
+  // What k samples score under each rule of choice: of repeats, or of the candidates of one response.
+  const scored = (r) => ({ ...Object.fromEntries(Object.entries(cellOf(r)?.pass_at || {}).map(([k, v]) => ["pass@" + k, v])), ...cellOf(r)?.choices });
+  const names = [...new Set(board.rows.flatMap((r) => Object.keys(scored(r))))];
+  const k = Math.max(0, ...names.map((name) => Number(name.split("@")[1])));
+  const choices = k > 1 ? names.filter((name) => name.endsWith("@" + k) && (state.more || /^(pass|maj)@/.test(name))) : [];
   return [
     { id: "rank", head: "rank", value: (r) => cellOf(r).rank, make: rankCell },
     ...head,
     { id: "accuracy", head: "accuracy %", down: true, score: true, value: (r) => cellOf(r).accuracy, make: (r) => scoreCell(cellOf(r)) },
-    ...(k ? [{ id: "pass", head: "pass@" + k, down: true, value: (r) => cellOf(r).pass_at[k], text: (r) => number(cellOf(r).pass_at[k], "share") }] : []),
+    ...choices.map((name) => ({ id: name.split("@")[0], head: words(name), down: true, value: (r) => scored(r)[name], text: (r) => number(scored(r)[name], "share") })),
     ...shown.map(([heading, name, form]) => ({ id: name, head: heading, value: (r) => cellOf(r)[name], text: (r) => number(cellOf(r)[name], form) })),
+    ...(state.more ? [{ id: "made", head: "made", left: true, value: (r) => r.made, text: (r) => r.made || MISSING }] : []),
     { id: "n", head: "n", value: (r) => cellOf(r).n, text: (r) => number(cellOf(r).n) },
   ];
 }
 const nameCell = (row) => [
-  el("strong", { title: row.checkpoint }, row.name),
+  el("strong", { title: [row.checkpoint, row.made].filter(Boolean).join(", ") }, row.name),
   ...(row.adapter ? [el("div", { class: "small" }, "+ " + row.adapter)] : []),
-  ...(row.made ? [el("div", { class: "small soft" }, row.made)] : []),
   ...(row.revision ? [el("div", { class: "small soft" }, "revision " + row.revision.slice(0, 12))] : []),
 ];
 const method = (row) => [row.prompt_style, row.strategy || row.model].filter(Boolean).join(" · ");
