@@ -5,11 +5,8 @@ import pytest
 from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.scripted import EOS
+from lm_eval_tts.engines.server.dialects import CHAT, STRICT, STRICT_CHAT, TEXT
 from lm_eval_tts.engines.server.wire import (
-    CHAT,
-    STRICT,
-    STRICT_CHAT,
-    TEXT,
     Fault,
     Piece,
     Wire,
