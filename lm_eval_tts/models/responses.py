@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 from lm_eval_tts.core.digests import digest
@@ -99,6 +100,29 @@ def prompt_of(plan: Plan) -> Prompt:
     """Return what was sent, for the record."""
     ids = plan.request.prompt
     return Prompt(plan.prompt, len(ids), digest(repr(ids)))
+
+
+def in_all_modes(modes: Collection[str], made: Iterator[Response]) -> Response:
+    """Return the response of the last mode, with those of all as its points, and the cost of all.
+
+    modes: labels. made: gives a response for each mode, or one if there are none.
+    """
+    found = list(islice(made, max(1, len(modes))))
+    if len(found) == 1:
+        return found[0]
+    points: dict[str, Response] = {}
+    for label, response in zip(modes, found, strict=True):
+        points |= {f"{label}-{name}": p for name, p in response.details.points.items()}
+        points[label] = response
+    failure = next((r.details.failure for r in found if r.details.failure), None)
+    usages = [r.details.usage or Usage() for r in found]
+    usage = replace(
+        usages[-1],
+        sampled=sum(usage.sampled for usage in usages),
+        engine_calls=sum(usage.engine_calls for usage in usages),
+    )
+    details = replace(found[-1].details, usage=usage, points=points, failure=failure)
+    return Response(str(found[-1]), details)
 
 
 def as_padding(response: Response) -> Response:

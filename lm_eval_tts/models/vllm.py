@@ -72,6 +72,7 @@ class TTSVLLM(StrategyLM, VLLM):
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        args = self.session.template_args(kwargs.pop("chat_template_args", None))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
@@ -82,15 +83,13 @@ class TTSVLLM(StrategyLM, VLLM):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
         if not isinstance(self.model, DataParallelLLM):
             end_calls_when_dead(self.model)
+        self.chat_template_args, self.enable_thinking = args, args.get("enable_thinking")
         self.prompt_tokens = PromptTokens()
         self._serve(names)
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session, with the chat template that vLLM resolved."""
         self.tokenizer.chat_template = self.hf_chat_template
-        if self.enable_thinking is not None:
-            thinking = {"enable_thinking": self.enable_thinking}
-            self.chat_template_args = {**self.chat_template_args, **thinking}
         self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         config = self.model.llm_engine.model_config

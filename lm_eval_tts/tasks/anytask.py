@@ -26,7 +26,7 @@ from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scor
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
-from lm_eval_tts.tasks.votes import VoteClasses
+from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
 
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
@@ -56,7 +56,9 @@ class AnyTask:
         metadata = getattr(task.config, "metadata", None)
         metadata = metadata if isinstance(metadata, dict) else {}
         self._part = whole_response if metadata.get("whole_response") else answer_of
-        self._classes = VoteClasses(task._filters, metadata.get("vote_classes"))
+        # lm_eval has ended before now unless the user allows such a task to execute code.
+        by_default = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
+        self._classes = VoteClasses(task._filters, metadata.get("vote_classes", by_default))
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
         task.aggregation = lambda: {

@@ -27,12 +27,14 @@ def load_benchmark(
     columns: Mapping[str, str] | None = None,
     answer_after: str | None = None,
     wrong_answers: Sequence[str] = (),
+    more_columns: Mapping[str, str] | None = None,
     data_dir: str | None = None,
     **unused: Any,
 ) -> dict[str, datasets.Dataset]:
     """Return the documents of a benchmark as the split `test`.
     columns: document field to column. answer_after: the answer is what follows this mark.
-    wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
+    wrong_answers: columns of the wrong options. more_columns: as columns, of what a row may
+    lack. unused: lm-eval passes all model arguments too.
     Raises DataError if the data cannot be had or a row lacks a column."""
     if benchmark is None or hub is None or columns is None:
         raise DataError(
@@ -46,7 +48,8 @@ def load_benchmark(
     docs = []
     for index, row in enumerate(rows):
         _check_row(row, (*columns.values(), *wrong_answers), f"{origin}, row {index + 1}")
-        docs.append(_document(index, row, columns, answer_after, wrong_answers))
+        own = {field: column for field, column in (more_columns or {}).items() if row.get(column)}
+        docs.append(_document(index, row, {**columns, **own}, answer_after, wrong_answers))
     _check(docs, origin)
     return {"test": datasets.Dataset.from_list(docs)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -139,7 +140,8 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     lost to that.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
-        return _document_metrics(results[0] if isinstance(results[0], list) else results)
+        found = _document_metrics(results[0] if isinstance(results[0], list) else results)
+        return found | _by_category(doc, found)
     except Exception as error:
         failure = str(failure_of("grading", error))
         note_ungraded(failure)
@@ -161,6 +163,19 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     records = [_record(answer) for answer in graded]
     answered = records[0] if len(records) == 1 else {"repeats": records}
     return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
+
+
+def _by_category(doc: Doc, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accuracy under the names of the document's category and subject too: lm_eval
+    averages each over the documents that have it."""
+    scores = [name for name in found if name.partition("@")[0] == "exact_match"]
+    texts = (str(doc.get(field) or "") for field in ("category", "subject"))
+    names = [re.sub(r"\W+", "_", text).strip("_").lower() for text in texts]
+    return {
+        score.replace("exact_match", f"exact_match_{name}", 1): found[score]
+        for name in filter(None, names)
+        for score in scores
+    }
 
 
 def _metrics(graded: Graded) -> dict[str, float]:

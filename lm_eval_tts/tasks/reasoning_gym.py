@@ -19,7 +19,7 @@ from lm_eval_tts.grading.processes import worker
 
 logger = logging.getLogger(__name__)
 
-PROBLEMS = {"size": 100, "seed": 42}
+UNLESS_SAID = {"size": 100, "seed": 42}
 # Problem k of seed s is its problem k + 1 of seed s - 1, so ours are spread as by Knuth's
 # multiplicative hash (The Art of Computer Programming, vol. 3, 6.4): no two share a problem.
 SPREAD, NUM_SEEDS = 2_654_435_761, 2**31
@@ -36,8 +36,8 @@ def load_problems(name: str, reasoning_gym: Any = None, **unused: Any) -> dict[s
     if find_spec("reasoning_gym") is None:
         raise SettingsError(f"reasoning_gym_{name} needs reasoning-gym: pip install reasoning-gym")
     if not isinstance(given := reasoning_gym or {}, Mapping):
-        raise SettingsError(f"reasoning_gym={given!r}: allowed is an object, {PROBLEMS}")
-    source = json.dumps({"name": name, **PROBLEMS, **given}, sort_keys=True)
+        raise SettingsError(f"reasoning_gym={given!r}: allowed is an object, {UNLESS_SAID}")
+    source = json.dumps({"name": name, **UNLESS_SAID, **given}, sort_keys=True)
     try:
         with worker() as process:
             drawn = process.call(f"{__name__}:draw", source, seconds=DRAW_SECONDS)
@@ -50,7 +50,7 @@ def load_problems(name: str, reasoning_gym: Any = None, **unused: Any) -> dict[s
     return {"test": datasets.Dataset.from_list(drawn)}
 
 
-def scored(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+def score_answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Return the score of an answer, in [0, 1]; 0 for one that `score_answer` raises on, or has not
     read in time."""
     asked = doc["source"], doc["index"], results[0].strip()

@@ -118,7 +118,7 @@ def test_mixed_precision_is_that_of_the_stock_model(tiny_checkpoint):
     assert all(seen)
 
 
-def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint):
+def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint, caplog):
     from lm_eval.models.huggingface import HFLM
 
     stock = HFLM(pretrained=str(tiny_checkpoint), device="cpu", batch_size=4)
@@ -127,6 +127,12 @@ def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint
         for text in (" is", " x")
     ]
     assert model.loglikelihood(requests) == stock.loglikelihood(requests)
+    rolling = [Instance("loglikelihood_rolling", {}, ("The answer is",), 0, ("t", 0, 1))]
+    assert model.loglikelihood_rolling(rolling) == stock.loglikelihood_rolling(rolling)
+    told = [r.getMessage() for r in caplog.records if "strategies act on" in r.getMessage()]
+    assert [line.partition(":")[0] for line in told] == [
+        "2 log-likelihood requests", "1 log-likelihood requests"
+    ]  # fmt: skip
 
 
 def test_a_sampled_response_depends_on_document_repeat_and_seed_alone(tiny_checkpoint):

@@ -124,11 +124,11 @@ def test_without_the_package_it_says_how_to_have_it(monkeypatch):
 def test_an_answer_that_hangs_or_cannot_be_read_scores_nothing(monkeypatch):
     monkeypatch.setattr(ours, "RATE_SECONDS", 1.0)
     doc = {"source": json.dumps({"name": "puzzle24", "size": 1, "seed": 1}), "index": 0}
-    assert ours.scored(doc, ["9**9**9**9**9"]) == {"score": 0}
+    assert ours.score_answer(doc, ["9**9**9**9**9"]) == {"score": 0}
     monkeypatch.setattr(ours, "RATE_SECONDS", 30.0)
     (doc,) = drawn("prime_factorization", size=1)
-    assert ours.scored(doc, ["no numbers"]) == {"score": 0}
-    assert ours.scored(doc, [doc["example_answer"]]) == {"score": 1}
+    assert ours.score_answer(doc, ["no numbers"]) == {"score": 0}
+    assert ours.score_answer(doc, [doc["example_answer"]]) == {"score": 1}
 
 
 def test_tasks_that_evaluate_answers_ask_for_leave():
