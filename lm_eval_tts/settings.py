@@ -207,7 +207,7 @@ def _settings(common: Common, strategy: Strategy, family: str | None) -> Setting
     )
 
 
-_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ("max_gen_toks", "thinking_tokens", "thinking_steps"),
         (lambda n: n >= 1, "is a number >= 1"),
@@ -227,7 +227,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _check_common(common: Common) -> None:
-    for name, (is_good, what) in _ALLOWED.items():
+    for name, (is_good, what) in ALLOWED.items():
         value = getattr(common, name)
         if value is not None and not is_good(value):
             raise SettingsError(f"{name}={value!r}: allowed {what}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from typing import Any
 
 from lm_eval_tts.core.digests import digest
@@ -49,6 +50,7 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         tokenizer,
         cost=cost,
         prompt=prompt_of(plan),
+        pieces=_pieces(plan, trace, tokenizer),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(
             _response(plan, candidate.trace, tokenizer, scores=dict(candidate.scores))
@@ -56,6 +58,18 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         ),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
     )
+
+
+def _pieces(plan: Plan, trace: Trace, tokenizer: Tokenizer) -> tuple[tuple[str, int], ...]:
+    """Return what the text of a response consists of, as `Details` has it."""
+    kinds = [
+        segment.phase if not segment.forced else "wait" if segment.phase == "thinking" else "forced"
+        for segment in trace.segments
+    ]
+    ends = accumulate(len(segment.token_ids) for segment in trace.segments)
+    ids, opened = trace.response_ids, len(plan.opening)
+    places = [0, *(opened + len(tokenizer.decode(ids[:end])) for end in ends)]
+    return tuple((kind, b - a) for kind, (a, b) in zip(kinds, pairwise(places), strict=True))
 
 
 def failed(settings: Settings, reason: str, prompt: Prompt | None = None) -> Response:
@@ -126,7 +140,10 @@ def _response(
 
 
 def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[int, int]:
-    """Count thinking and answer tokens; where nothing was forced, the text's tags decide."""
+    """Count thinking and answer tokens; where nothing was forced, the text's tags decide, or what
+    a server tells of its reasoning."""
+    if thought := sum(s.counts.thinking for s in trace.segments if s.counts):
+        return thought, trace.num_tokens() - thought
     if trace.num_tokens("thinking") or trace.num_tokens(forced=True):
         return trace.num_tokens("thinking"), trace.num_tokens("answer")
     marks, ids = plan.settings.delimiters, trace.response_ids

@@ -55,9 +55,9 @@ def _cell(text: str) -> str:
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line for each record, after the names of the first one's fields."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(records[0]) if records else [], lineterminator="\n")
+    """Return one line for each record, after the names of all fields."""
+    out, names = io.StringIO(), dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _flat(value) for name, value in r.items()} for r in records)
     return out.getvalue()

@@ -24,7 +24,7 @@ from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
 from lm_eval_tts.tasks.votes import VoteClasses
 
@@ -187,6 +187,7 @@ class AnyTask:
         record: dict[str, Any] = {"answer": part if part.strip() else None}
         if points := response.details.points:
             record["points"] = {label: self._part(point) for label, point in points.items()}
+        record |= text_record(response)
         if response.details.failure is not None:
             record["failure"] = response.details.failure
         return record

@@ -22,9 +22,9 @@ Record = Mapping[str, Any]
 
 
 def load_benchmark(
-    benchmark: str,
-    hub: Mapping[str, str],
-    columns: Mapping[str, str],
+    benchmark: str | None = None,
+    hub: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
     answer_after: str | None = None,
     wrong_answers: Sequence[str] = (),
     data_dir: str | None = None,
@@ -34,6 +34,11 @@ def load_benchmark(
     columns: document field to column. answer_after: the answer is what follows this mark.
     wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
     Raises DataError if the data cannot be had or a row lacks a column."""
+    if benchmark is None or hub is None or columns is None:
+        raise DataError(
+            "a task on our _base says where its data is: by dataset_kwargs with benchmark, hub and "
+            "columns, or by a dataset_path of its own and `custom_dataset: null`"
+        )
     folder = data_dir or os.environ.get(DATA_VARIABLE)
     local = _local_rows(benchmark, folder) if folder else None
     origin = hub["path"] if local is None else f"{folder}/{benchmark}.jsonl"

@@ -22,7 +22,7 @@ from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +195,7 @@ def _record(graded: Graded) -> dict[str, Any]:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
+    record |= text_record(graded.response)
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:

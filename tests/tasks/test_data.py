@@ -121,3 +121,8 @@ def test_the_real_benchmarks_load_from_their_hub_columns(shared_data, benchmark,
     if benchmark == "gpqa_main":
         assert {doc["answer"] for doc in docs} == set("ABCD")
         assert all(list(doc["options"]) == list("ABCD") for doc in docs)
+
+
+def test_a_task_on_our_base_that_names_no_data_is_told_how():
+    with pytest.raises(DataError, match="custom_dataset: null"):
+        load_benchmark(data_dir="data", device="cpu")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import datasets
 import evaluate
+import nltk
 import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
@@ -80,6 +81,7 @@ def offline(monkeypatch: pytest.MonkeyPatch):
         importlib.metadata, "version", lambda name: "4.11" if "antlr" in name else known(name)
     )
     monkeypatch.setattr(evaluate, "load", lambda *args: Executed())
+    monkeypatch.setattr(nltk.data, "find", lambda name: name)  # ifeval fetches it on import
     monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
     return use
 
@@ -94,8 +96,6 @@ def test_a_stock_task_tells_its_metric_at_each_budget(folder: str, offline):
             return right if "7, 8</think>" in prompt else wrong
         return "I count: 1, 2.\n\nThen 7, 8</think>"
 
-    if folder == "ifeval":
-        pytest.importorskip("langdetect")
     manager = TaskManager(include_path=str(TASKS / folder), include_defaults=False)
     found = simple_evaluate(
         ScriptedLM(write), tasks=[name], task_manager=manager, limit=1, bootstrap_iters=0,
