@@ -34,7 +34,7 @@ from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
-from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
+from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, number_of, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
@@ -93,17 +93,21 @@ def _journals(args: Any) -> str | None:
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
     states: those of the models that the run has made so far."""
+    shared = _shared_stop(args)
     try:
         _check(args)
-        with _around_ours(states) if _is_ours(args) else nullcontext():
+        with _around_ours(states, shared) if _is_ours(args) else nullcontext():
             execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
+        shared.tell(number_of(interrupt))
         _leave(exit_code(interrupt), _how_to_resume(states))
     except Exception as error:
+        if (number := shared.told()) is not None:  # the rank that it waited for was stopped
+            _leave(128 + number, _how_to_resume(states))
         if not (_is_ours(args) and _is_the_users(error)):
             raise
         what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
@@ -112,15 +116,26 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 
 
 @contextmanager
-def _around_ours(states: Sequence[RunState]) -> Iterator[None]:
+def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
     """Have signals end a run in order, lm_eval leave out what nobody can use, and write JSON."""
     writer = importlib.import_module(WRITER)
+
+    def last_words(number: int) -> None:
+        shared.tell(number)
+        _say(_how_to_resume(states))
+
     try:
         writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
-        with quiet(), stoppable(lambda: _say(_how_to_resume(states))):
+        with quiet(), stoppable(last_words), shared.heeded():
             yield
     finally:
         writer.json = json  # type: ignore[attr-defined]
+
+
+def _shared_stop(args: Any) -> SharedStop:
+    """Return what tells the ranks of this command that one of them was stopped."""
+    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    return SharedStop(Path(f"{journals}.stopped") if journals else None)
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:

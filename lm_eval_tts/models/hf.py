@@ -111,6 +111,7 @@ class TTSHF(StrategyLM, HFLM):
             "torch": version("torch"),
             "transformers": version("transformers"),
             "dtype": self.model.dtype,
+            "autocast": self.mixed_precision_dtype,
         }
 
     def use_adapter(self, peft: str | None) -> None:

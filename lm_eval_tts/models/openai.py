@@ -117,7 +117,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             self.tokenizer,
             {"served_model": self._server.wire.model},
             generation_config=generation_config(self.tokenizer.name_or_path),
-            own_facts=lambda: {"model": self._server.wire.model},
+            own_facts=self._facts,
             vocabulary_size=len(self.tokenizer),
         )
         self._server.wire.template_args = chat_template_args
@@ -128,6 +128,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
         if self._chat_only and "strategy" in self.session.defaults:
             self.session.settings_reader()({})
+
+    def _facts(self) -> dict[str, Any]:
+        wire = self._server.wire
+        return {"model": wire.model, "dialect": wire.dialect, "template": wire.template_args}
 
     def _learn_dialect(self, checkpoint: Checkpoint, chat_only: bool) -> None:
         """Ask in which form the server takes prompts, and say once what follows."""

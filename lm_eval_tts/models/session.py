@@ -246,8 +246,8 @@ class Session:
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
         loaded = self.checkpoint.facts(self.engine.max_length)
-        facts = {"lm_eval_tts": __version__, **loaded, "reward_model": str(self._reward_name)}
-        return facts if self.reward_model is None else facts | self.reward_model.facts()
+        rating = {} if self.reward_model is None else self.reward_model.facts()
+        return {"lm_eval_tts": __version__, **loaded, **rating}
 
     def info(self) -> dict[str, Any]:
         """Return what results say of the checkpoint, and what all scores of the run cost. Time and
