@@ -65,6 +65,13 @@ class TokenLogprob(NamedTuple):
     mean: float = nan  # over the whole vocabulary; NaN where an engine does not report it
 
 
+class SampledCounts(NamedTuple):
+    """How many tokens a completion took, as who sampled it says: its ids may be ours alone."""
+
+    thinking: int  # of the total, those that a server says were reasoning, shown or not
+    total: int
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What an engine made of a `Generate`."""
@@ -75,6 +82,12 @@ class Completion:
     finish_reason: FinishReason  # "stop" (a stop string), "eos" (end of turn) or "length"
     stop: str | None = None  # the stop string that ended it
     logprobs: tuple[TokenLogprob, ...] = ()  # one for each of `sampled_ids`, if they were asked for
+    counts: SampledCounts | None = None  # where `sampled_ids` do not tell them
+
+    @property
+    def num_sampled(self) -> int:
+        """Tokens that were sampled."""
+        return self.counts.total if self.counts else len(self.sampled_ids)
 
     @property
     def ending(self) -> TokenIds:

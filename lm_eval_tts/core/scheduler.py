@@ -106,7 +106,7 @@ class _Scheduler:
             frame = self._waiting.pop(request_id)
             frame.request_id = None
             if not isinstance(result, RequestError):
-                frame.cost.num_sampled_tokens += sum(len(c.sampled_ids) for c in result)
+                frame.cost.num_sampled_tokens += sum(c.num_sampled for c in result)
             self._resume_later(frame, result)
         self._drain()
 

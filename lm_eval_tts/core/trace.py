@@ -12,6 +12,7 @@ from lm_eval_tts.core.program import (
     GREEDY,
     Completion,
     FinishReason,
+    SampledCounts,
     Sampling,
     TokenIds,
     TokenLogprob,
@@ -100,6 +101,7 @@ class Segment:
     # Of the tokens that were sampled for it, if they were asked for.
     logprobs: tuple[TokenLogprob, ...] = ()
     ending: TokenIds = ()  # what was sampled after it of the stop string that ended it
+    counts: SampledCounts | None = None  # as in `Completion`
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class Trace:
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
         ids, reason, ending = completion.token_ids, completion.finish_reason, completion.ending
-        return self._append(Segment(ids, phase, reason, False, completion.logprobs, ending))
+        told = completion.logprobs, ending, completion.counts
+        return self._append(Segment(ids, phase, reason, False, *told))
 
     def force(self, token_ids: TokenIds, phase: Phase) -> Trace:
         """Append what the strategy puts in."""
@@ -146,7 +149,7 @@ class Trace:
     def num_tokens(self, phase: Phase | None = None, *, forced: bool | None = None) -> int:
         """Count response tokens, of one phase and of forced or sampled ones if given."""
         return sum(
-            len(s.token_ids)
+            s.counts.total if s.counts else len(s.token_ids)
             for s in self.segments
             if phase in (None, s.phase) and forced in (None, s.forced)
         )

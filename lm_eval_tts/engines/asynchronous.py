@@ -87,6 +87,7 @@ class AsyncEngine(RowEngine):
             return  # aborted
         try:
             future.result()
-            self._requests.finished(row, row.sampled, row.logprobs, row.num_thinking)
+            told = row.logprobs, row.num_thinking, row.counts
+            self._requests.finished(row, row.sampled, *told)
         except RequestError as error:
             self._requests.fail(row, error)

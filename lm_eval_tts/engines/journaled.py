@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval_tts.core.digests import json_key
 from lm_eval_tts.core.engine import Engine, EngineWrapper, Output
 from lm_eval_tts.core.journal import Journal
-from lm_eval_tts.core.program import Completion, Generate, TokenLogprob
+from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenLogprob
 from lm_eval_tts.errors import RequestError
 
 
@@ -79,7 +79,10 @@ def op_key(op: Generate, seed: int) -> str:
 
 def pack(completions: tuple[Completion, ...]) -> list[Any]:
     """Return completions as JSON can hold them; floats and NaN come back exactly."""
-    return [[c.sampled_ids, *_beyond(c), c.finish_reason, c.stop, c.logprobs] for c in completions]
+    return [
+        [c.sampled_ids, *_beyond(c), c.finish_reason, c.stop, c.logprobs, *(c.counts or ())]
+        for c in completions
+    ]
 
 
 def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
@@ -98,6 +101,7 @@ def unpack(packed: list[Any]) -> tuple[Completion, ...]:
             finish_reason=reason,
             stop=stop,
             logprobs=tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs),
+            counts=SampledCounts(*counts) if counts else None,
         )
-        for sampled, common, others, reason, stop, logprobs in packed
+        for sampled, common, others, reason, stop, logprobs, *counts in packed
     )

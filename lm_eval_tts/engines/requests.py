@@ -8,7 +8,7 @@ from typing import NamedTuple, TypedDict
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output, check_fits
-from lm_eval_tts.core.program import Completion, Generate, TokenIds, TokenLogprob
+from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenIds, TokenLogprob
 from lm_eval_tts.engines.stopping import complete, ends_with_stop, find_stop, up_to_ending, window
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
@@ -22,6 +22,7 @@ class SampledTokens(NamedTuple):
     token_ids: TokenIds
     logprobs: tuple[TokenLogprob, ...] = ()
     num_thinking: int = 0  # from the left, in which no stop string is sought
+    counts: SampledCounts | None = None  # of a server that does not return ids
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +36,7 @@ class BatchRow:
     sampled: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
     num_thinking: int = 0  # sampled tokens, from the left, in which no stop string is sought
+    counts: SampledCounts | None = None  # as in `SampledTokens`, of the last part
     done: bool = False
 
     @property
@@ -128,6 +130,7 @@ class Requests:
         row.sampled += sampled.token_ids
         row.logprobs += sampled.logprobs
         row.num_thinking = sampled.num_thinking
+        row.counts = None if row.op.min_tokens else sampled.counts  # of all parts or of none
         ended = not sampled.token_ids or sampled.token_ids[-1] in self.eos_token_ids
         over = ended or len(row.sampled) >= row.max_tokens
         return over or not (is_first and row.op.min_tokens)
@@ -150,14 +153,16 @@ class Requests:
         sampled: Sequence[int],
         logprobs: Sequence[TokenLogprob] = (),
         num_thinking: int = 0,
+        counts: SampledCounts | None = None,
     ) -> None:
         """Take all that a row has sampled at once; what comes after its ending is dropped.
-        num_thinking: as in `BatchRow`."""
-        most = row.max_tokens + num_thinking  # a server counts as it tokenizes
+        num_thinking, counts: as in `BatchRow`."""
+        # A server counts as it tokenizes; what it tells is within its limit.
+        most = len(sampled) if counts else row.max_tokens + num_thinking
         rest, stops = sampled[num_thinking:most], row.op.stop
         answer = up_to_ending(rest, stops, self.eos_token_ids, self._tokenizer)
         row.num_thinking, row.sampled = num_thinking, [*sampled[:num_thinking], *answer]
-        row.logprobs = list(logprobs[: len(row.sampled)])
+        row.logprobs, row.counts = list(logprobs[: len(row.sampled)]), counts
         row.done = True
 
     def fail_all(self, error: RequestError) -> None:
@@ -178,7 +183,8 @@ class Requests:
         sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
         thought, rest = sampled[: row.num_thinking], sampled[row.num_thinking :]
         answer = complete(rest, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
-        return replace(answer, token_ids=thought + answer.token_ids, sampled_ids=sampled)
+        ids = thought + answer.token_ids
+        return replace(answer, token_ids=ids, sampled_ids=sampled, counts=row.counts)
 
 
 class RowEngine:

@@ -27,13 +27,14 @@ from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.server.client import Server
 from lm_eval_tts.engines.server.probe import find_dialect, find_model
-from lm_eval_tts.engines.server.wire import CHAT, STRICT_CHAT, TOKENS, Wire
+from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.families import find_family
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
 from lm_eval_tts.settings import parse_settings
@@ -93,7 +94,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         )
         weakref.finalize(self, _close, self._background, self._server)
         served = self._background.run(find_model(self._server, model))
-        self._server.wire.model = served.model
+        self._server.wire.model, self._kind = served.model, served.server
         with _loading_tokenizer():
             LocalCompletionsAPI.__init__(
                 self,
@@ -142,14 +143,15 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
         prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
-        server.wire.dialect = self._background.run(find_dialect(server, prompts))
+        server.wire.max_length = self.max_length
+        server.wire.dialect = self._background.run(find_dialect(server, prompts, self._kind))
         if self._chat_only:
             logger.warning(
                 "%s has chat completions only: strategies that continue a response cannot run, "
                 "and tokens are counted by our tokenizer from the text",
                 server.url,
             )
-        elif server.wire.dialect != TOKENS:
+        elif not server.wire.dialect.returns_ids:
             logger.warning(
                 "%s returns no token ids: responses are exact in their text, and their tokens "
                 "are what our tokenizer makes of it",
@@ -158,16 +160,16 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
     def _name_thinking(self) -> None:
         """Write reasoning that the server returns apart between the tags that responses have."""
-        marks = parse_settings(self.session.defaults).delimiters
+        family = find_family(self.template).delimiters
+        marks, wire = parse_settings(self.session.defaults, family).delimiters, self._server.wire
         if marks.thinking_start and marks.thinking_end:
-            self._server.wire.thinking = (marks.thinking_start, marks.thinking_end)
-        else:
-            start, end = self._server.wire.thinking
-            self.session.defaults |= {"thinking_start": start, "thinking_end": end}
+            wire.thinking = (marks.thinking_start, marks.thinking_end)
+        start, end = wire.thinking
+        self.session.defaults |= {"thinking_start": start, "thinking_end": end}
 
     @property
     def _chat_only(self) -> bool:
-        return self._server.wire.dialect in (CHAT, STRICT_CHAT)
+        return self._server.wire.dialect.prompt == "messages"
 
     def _encode(self, text: str, add_special_tokens: bool | None) -> Sequence[int]:
         ids: list[int] = self.tokenizer.encode(
@@ -194,6 +196,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             continues=not self._chat_only,
             masks_strings=False,
             logprobs=LogprobKind.TOP if reports else LogprobKind.NONE,
+            check_sampling=self._server.wire.sampling,
         )
 
     def get_model_info(self) -> dict[str, Any]:
@@ -202,7 +205,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         return {
             "model": "tts-openai",
             **self.session.info(),
-            "token_exact": self._server.wire.dialect == TOKENS,
+            "server": self._kind,
+            "token_exact": self._server.wire.dialect.returns_ids,
             "prompt_tokens_sent": tokens.sent,
             "prompt_tokens_cached": tokens.cached,
             "retries": self._server.num_retries,

@@ -143,6 +143,10 @@ class Session:
                 given = {**self.defaults, **kwargs}
                 seen[key] = parse_settings(given, self.family.delimiters)
                 seen[key].strategy.check_model(self.abilities())
+                try:
+                    self._abilities.check_sampling(seen[key].sampling)
+                except RequestError as error:
+                    raise SettingsError(f"{self._abilities.name}: {error}") from None
                 check_thinking_end(
                     seen[key], given, self.family, self._abilities, self.checkpoint.text
                 )

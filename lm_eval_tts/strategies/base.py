@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -40,6 +41,8 @@ class Abilities:
     """A reward model is loaded beside it."""
     policy_size: float | None = None
     """Its parameters in billions, where they are known."""
+    check_sampling: Callable[[Sampling], object] = lambda sampling: None
+    """Raises RequestError for settings that it does not take."""
 
 
 class Strategy(ABC):

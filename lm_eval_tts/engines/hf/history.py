@@ -5,7 +5,8 @@ those of the whole vocabulary."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ class History:
         self._known: dict[int, _Known] = {}  # by the identity of their ids
         self._shape = (0, 0)
         self._tokens = torch.zeros(0, 0, dtype=torch.long)
+        self._counts = torch.zeros(0, 0)
 
     def pack(self, rows: Sequence[Draw], parcel: Parcel) -> None:
         """Put into a step's parcel what is new of the rows that have penalties."""
@@ -93,12 +95,15 @@ class History:
                 self._known[id(row.ids)] = _Known(row.ids, free.pop())
         return [self._known[id(row.ids)] for row in rows]
 
-    def penalized(self, logits: torch.Tensor, numbers: Numbers) -> torch.Tensor:
-        """Return logits [rows, vocabulary] with the penalties of the parcel. Repetition (CTRL,
-        section 4.1) is of all ids that a row has, frequency and presence are of what was sampled
-        for its request alone, as servers have it."""
+    @contextmanager
+    def penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
+        """Have the penalties of the parcel in logits [rows, vocabulary] meanwhile, which then are
+        what they were: only those of ids that a row has are touched. Repetition (CTRL, section 4.1)
+        is of all ids that a row has, frequency and presence are of what was sampled for its request
+        alone, as servers have it."""
         if "penalized" not in numbers:
-            return logits
+            yield
+            return
         if self._tokens.shape != self._shape:
             self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
         self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
@@ -106,17 +111,30 @@ class History:
         place = torch.arange(self._shape[1], device=logits.device)
         written = place < numbers["written"][:, None]
         ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
-        all_rows = len(numbers["penalized"]) == len(logits)
-        rows = logits.clone() if all_rows else logits[numbers["penalized"]]
-        scores, factor = rows.gather(1, ids), numbers["repetition_penalty"][:, None]
-        scores = torch.where(scores < 0, scores * factor, scores / factor)
+        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
+        plain = logits[rows, ids]
+        scores = torch.where(plain < 0, plain * factor, plain / factor)
         if "counting" in numbers:
             sampled = written & (place >= numbers["prompt"][:, None])
-            counts = torch.zeros_like(rows).scatter_add_(1, ids, sampled.float()).gather(1, ids)
+            counts = self._count(ids, sampled, logits.shape[1])
             scores = scores - numbers["frequency_penalty"][:, None] * counts
             scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
-        rows.scatter_(1, ids, scores)
-        return rows if all_rows else logits.index_copy(0, numbers["penalized"], rows)
+        logits[rows, ids] = scores
+        try:
+            yield
+        finally:
+            logits[rows, ids] = plain
+
+    def _count(self, ids: torch.Tensor, sampled: torch.Tensor, size: int) -> torch.Tensor:
+        """Return how often each of the ids [rows, length] stands where `sampled` of its row is.
+        size: of the vocabulary. The memory for that is zero before and after."""
+        rows = len(ids)
+        if self._counts.shape[0] < rows or self._counts.shape[1:] != (size,):
+            self._counts = torch.zeros(rows, size, device=ids.device)
+        tally = self._counts[:rows].scatter_add_(1, ids, sampled.float())
+        counts = tally.gather(1, ids)
+        tally.scatter_(1, ids, 0.0)
+        return counts
 
 
 def _has_penalty(sampling: Sampling) -> bool:

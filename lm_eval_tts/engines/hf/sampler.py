@@ -58,11 +58,12 @@ class Sampler:
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
         returned comes from the device in one copy; once more where nuclei become wide."""
         logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
-        penalized = self._history.penalized(logits, numbers)
-        if "banned" in numbers:
-            never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
-            penalized = penalized.index_put(tuple(numbers["banned"].T), never)
-        tokens, is_wide = self._choose(penalized, draws, numbers)
+        with self._history.penalizing(logits, numbers):
+            allowed = logits
+            if "banned" in numbers:
+                never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
+                allowed = logits.index_put(tuple(numbers["banned"].T), never)
+            tokens, is_wide = self._choose(allowed, draws, numbers)
         tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
         columns = [tokens[:, None], is_wide[:, None]]
         if asked:

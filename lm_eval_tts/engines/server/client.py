@@ -20,7 +20,16 @@ from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.wire import FINISHES, Fault, Wire, cached_tokens, read_event
+from lm_eval_tts.engines.server.answers import (
+    FINISHES,
+    WITHHELD,
+    Fault,
+    cached_tokens,
+    counts_of,
+    read_event,
+)
+from lm_eval_tts.engines.server.dialects import as_openai
+from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
 
@@ -90,7 +99,8 @@ class Server:
         if self.wire.dialect.returns_ids:
             answer = await self.post(self.wire.payload(row), row.op.token_ids)
             sampled = self.wire.read(answer, row)
-            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(answer["usage"]))
+            usage = as_openai(self.wire.dialect.read, answer)["usage"]
+            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(usage))
             return sampled
         if row.op.logprobs is not None:
             raise RequestError("this server returns no token ids, so no log-probabilities for them")
@@ -103,6 +113,7 @@ class Server:
                 headers=self.headers,
                 connector=aiohttp.TCPConnector(limit=0, ssl=self.verify),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self.timeout),
+                read_bufsize=2**24,  # an event is one line, which may be a whole answer
             )
         return self._client
 
@@ -128,7 +139,9 @@ class Server:
         headers = {}
         if self.session_header is not None:
             headers[self.session_header] = f"{self._run}-{self._sessions.of(token_ids)}"
-        return self.client().post(self.url + self.wire.dialect.path, json=body, headers=headers)
+        way = self.wire.dialect
+        root = self.url.removesuffix("/v1") if way.native else self.url
+        return self.client().post(root + way.path, json=body, headers=headers)
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
@@ -145,32 +158,44 @@ class Server:
         """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
         are those of the answer, so what comes as reasoning is not searched. What a call has cached
         is reported at its end, so not where we end it."""
-        reasoning, text, reason, cached = "", "", None, 0
+        usage: dict[str, Any] = {}
+        reasoning, text, reason = "", "", None
         async with _faults():
             async for event in self._events(row):
-                cached = cached_tokens(event.get("usage")) or cached
+                usage = event.get("usage") or usage
                 piece = read_event(event)
                 reasoning, text = reasoning + piece.reasoning, text + piece.text
                 reason = piece.finish_reason or reason
                 if match := find_stop(text, row.op.stop):
-                    text, reason = text[: match.start + len(match.stop)], "stop"
+                    text, reason, usage = text[: match.start + len(match.stop)], "stop", {}
                     break
+            cached, counts = cached_tokens(usage), counts_of(usage)
+            if reason in WITHHELD:
+                raise RequestError(f"the server ended its answer with {reason!r}")
             if reason not in FINISHES:
                 raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.add(len(row.op.token_ids), cached)
-        stopped = find_stop(text, row.op.stop) is not None
-        return self.wire.of_text(text, ended=FINISHES[reason] and not stopped, reasoning=reasoning)
+        # Some say "stop" as well where a thought has used up everything.
+        cut = not text and counts is not None and counts.total >= row.max_tokens
+        ended = FINISHES[reason] and find_stop(text, row.op.stop) is None and not cut
+        return self.wire.of_text(text, ended, reasoning, counts)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
-        body = {**self.wire.payload(row), "stream": True}
-        if self.wire.dialect.extras:
+        """Yield the events of a stream, or the whole answer of a server that does not stream."""
+        body, way = {**self.wire.payload(row), "stream": True}, self.wire.dialect
+        if way.usage:
             body["stream_options"] = {"include_usage": True}
         async with self._call(body, row.op.token_ids) as response:
             await self._check(response)
+            if response.content_type == "application/json":
+                yield as_openai(way.read, json.loads(await response.read()))
+                return
             async for line in response.content:
-                data = line.decode(errors="replace").strip().removeprefix("data:").strip()
+                data = line.decode(errors="replace").strip()
+                for name in ("data:", "error:"):
+                    data = data.removeprefix(name).strip()
                 if data.startswith("{"):
-                    yield json.loads(data)
+                    yield as_openai(way.read, json.loads(data))
 
 
 def _seconds(retry_after: str | None) -> float:

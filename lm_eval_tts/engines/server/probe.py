@@ -3,10 +3,10 @@
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.faults import MALFORMED
-from lm_eval_tts.core.program import Generate, TokenIds
+from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
-from lm_eval_tts.engines.server.wire import DIALECTS, IDS, TOKENS, Dialect
+from lm_eval_tts.engines.server.dialects import IDS, SERVERS, TOKENS, Dialect, server_of
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 
 KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
@@ -17,6 +17,7 @@ class Served(NamedTuple):
 
     model: str
     max_length: int | None  # its context in tokens; None: the server does not say
+    server: str  # what serves it, a name in `SERVERS`
 
 
 async def find_model(server: Server, model: str | None) -> Served:
@@ -35,7 +36,8 @@ async def find_model(server: Server, model: str | None) -> Served:
         (model,) = entries
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
-    return Served(model, _length(entries.get(model, {})))
+    entry: dict[str, Any] = entries.get(model, {})
+    return Served(model, _length(entry), server_of(entry))
 
 
 def _length(entry: dict[str, Any]) -> int | None:
@@ -51,21 +53,31 @@ def _check_key(error: Exception) -> None:
         raise SettingsError(f"{error}: {KEY_HINT}") from None
 
 
-async def find_dialect(server: Server, prompt: dict[str, TokenIds]) -> Dialect:
+async def find_dialect(
+    server: Server, prompt: dict[str, TokenIds], kind: str = "unknown"
+) -> Dialect:
     """Return the best dialect that the server takes a token's worth of work in.
-    prompt: token ids to ask with, for each kind of prompt that may be used. Raises SettingsError if
-    there is none."""
-    refusals = []
-    for dialect in DIALECTS:
+    prompt: token ids to ask with, for each kind of prompt that may be used. kind: of server, a name
+    in `SERVERS`. Raises SettingsError if there is none."""
+    refusals, wire = [], server.wire
+    for dialect in SERVERS[kind]:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
-        server.wire.dialect = dialect
-        row = BatchRow(Generate(ids, 1), seed=0, max_tokens=1, ids=list(ids))
-        try:
-            answer = await server.retrying(server.post, server.wire.payload(row))
-            exact = dialect is not TOKENS or answer["choices"][0].get("token_ids")
-            return dialect if exact else IDS
-        except (RequestError, *MALFORMED) as error:
-            _check_key(error)
-            refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+        wire.dialect, wire.lacking = dialect, frozenset()
+        while True:
+            heat = Sampling(temperature=1.0 if "temperature" in wire.lacking else 0.0)
+            row = BatchRow(Generate(ids, 1, sampling=heat), seed=0, max_tokens=1, ids=list(ids))
+            try:
+                answer = await server.retrying(server.post, wire.payload(row))
+                exact = dialect.path != TOKENS.path or answer["choices"][0].get("token_ids")
+                return wire.dialect if exact or not dialect.returns_ids else IDS
+            except (RequestError, *MALFORMED) as error:
+                _check_key(error)
+                # A refusal of what is not OpenAI's own is mended by the next way to ask.
+                if not dialect.switched_off and wire.learn(str(error)):
+                    continue
+                if "limit was reached" in str(error):  # of OpenAI's, by a thought of one token
+                    return wire.dialect
+                refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+            break
     raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

@@ -11,8 +11,9 @@ from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.scripted import EOS, ScriptedEngine
 from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.dialects import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS
 from lm_eval_tts.engines.server.probe import find_dialect, find_model
-from lm_eval_tts.engines.server.wire import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS, Wire
+from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 
