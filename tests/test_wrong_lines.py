@@ -67,6 +67,7 @@ LINES = [
     (HF + "--model_args token=hf_abc", "set it in the environment"),
     # tasks, samples, limits, folders
     ("lm_eval --model tts-hf --tasks arith_maij", "did you mean arith_maj"),
+    ("lm_eval --model tts-hf --tasks gsm8k_platnum", "gsm8k_platinum"),
     ("lm_eval --model tts-hf --tasks aime24_buget", "aime24_budget"),
     ("lm_eval --model tts-hf --tasks math500_boon", "math500_bon"),
     ("lm_eval --model tts-hf --tasks tts_arit", "did you mean tts_arith"),

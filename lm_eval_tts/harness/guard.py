@@ -29,7 +29,6 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.checks import own_tasks
 from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
@@ -197,10 +196,11 @@ def _is_the_users(error: Exception) -> bool:
 
 
 def _nearest_tasks(message: str) -> str:
-    """Return the nearest names of ours to those that lm_eval has not found."""
-    missing = message.partition("Tasks not found: ")[2]
-    ours, asked = own_tasks(), missing.split(", ")
-    found = [name for task in asked for name in difflib.get_close_matches(task, ours)]
+    """Return the nearest names to those that lm_eval has not found."""
+    if not (missing := message.partition("Tasks not found: ")[2]):
+        return ""
+    known = importlib.import_module("lm_eval.tasks").TaskManager().all_tasks
+    found = [n for task in missing.split(", ") for n in difflib.get_close_matches(task, known)]
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 

@@ -70,8 +70,8 @@ def _files(output_path: str | None) -> Iterator[str]:
     folder = Path(output_path).parent if output_path.endswith(".json") else output_path
     yield f"Files: {folder}"
     yield (
-        f"Next: lm-eval-tts leaderboard {folder} -o board.html | lm-eval-tts curve {folder} "
-        f"-o curve.png | lm-eval-tts compare {folder} <another run>"
+        f"Next: lm-eval-tts show {folder} | lm-eval-tts leaderboard {folder} -o board.html | "
+        f"lm-eval-tts curve {folder} | lm-eval-tts compare {folder} <another run>"
     )
 
 

@@ -9,6 +9,7 @@ run or a response itself."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -84,7 +85,7 @@ def _of_sample(sample: SampleTexts) -> Iterator[TableRow]:
     same["reference"] = sample.reference
     figures = {name: value for name, value in sample.figures.items() if "@" not in name}
     texts = ["".join(parts) for parts in sample.responses]
-    for repeat, (text, answer) in enumerate(zip(texts, sample.extracted, strict=False)):
+    for repeat, (text, answer) in enumerate(zip_longest(texts, sample.extracted)):
         yield {**same, "repeat": repeat, "point": "", "response": text, "answer": answer} | {
             "score": sample.score,
             **figures,

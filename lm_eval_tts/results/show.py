@@ -10,6 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.results.formats import MISSING, printable
 from lm_eval_tts.results.runs import Run
@@ -76,15 +77,15 @@ def _points(sample: SampleTexts) -> list[dict[str, Any]]:
 
 
 def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
-    votes = Counter(candidate.get("class") for candidate in sample.candidates)
+    votes = Counter(str(candidate.get("class")) for candidate in sample.candidates)
     chosen = ["".join(parts) for parts in sample.responses]
     return [
         {
             "chosen": "*" if candidate.get("text") in chosen else "",
             "answer": candidate.get("answer"),
-            "votes": votes[candidate.get("class")],
+            "votes": votes[str(candidate.get("class"))],
             "right": candidate.get("correct"),
-            **(candidate.get("scores") or {}),
+            **mapping_in(candidate, "scores"),
             "tokens": candidate.get("total_tokens"),
         }
         for candidate in sample.candidates

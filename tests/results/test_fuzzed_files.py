@@ -16,6 +16,16 @@ from lm_eval_tts.results.files import samples_file
 from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable, strict_json
 
 DEEP = "[" * 3000 + "]" * 3000
+# What our own tasks note of a response.
+CANDIDATE = {"text": "2", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}}
+ANSWERED = {
+    "answer": "2",
+    "pieces": [["thinking", 21], ["answer", 8]],
+    "points": {"16": "1"},
+    "point_texts": {"16": [7, "1"]},
+    "candidates": [CANDIDATE, CANDIDATE],
+    "prompt": {"text": "1 + 1?", "num_tokens": 6},
+}
 NUM_SEEDS, SEEDS_A_TEST = 300, 20
 
 
@@ -43,7 +53,8 @@ def no_constant(name: str):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzzed")
-    write_run(path / "a", scored([1, 0, 1]), day=1)
+    rows = [{**row, "answered": ANSWERED} for row in scored([1, 0, 1])]
+    write_run(path / "a", rows, day=1)
     write_run(path / "b", scored([1, 1, 0]), day=2, model_args={"pretrained": "other"})
     assert main(["gate", str(path / "a"), "--baseline", str(path / "base.json"), "--update"]) == 0
     return path
@@ -56,6 +67,9 @@ def commands(folder):
     yield ["curve", a, b, "-o", folder / "curve.json"]
     yield ["compare", a, b, "-o", folder / "compare.json"]
     yield ["compare", b, a]
+    yield ["show", a]
+    yield ["export", a, b, "-o", folder / "runs.csv"]
+    yield ["export", a, b, "--samples", "-o", folder / "samples.csv"]
     yield ["gate", a, "--baseline", base, "--junit", folder / "gate.xml"]
     yield ["gate", a, "--baseline", folder / "new.json", "--update"]
 
