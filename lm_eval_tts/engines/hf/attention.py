@@ -108,6 +108,35 @@ def grouped_heads(model: Any) -> Iterator[None]:
         config._attn_implementation = "sdpa"
 
 
+def runs_alone(model: Any, max_length: int) -> str:
+    """Return why sequences of up to `max_length` tokens must run one at a time, "" if they need
+    not: "dynamic" RoPE depends on the longest row that there was, and "longrope" of layer types, or
+    of a model that does not compute its keys anew past the boundary, has no factors of a row."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    anew = "prepare_inputs_for_generation" in vars(type(inner))
+    for module in model.modules():
+        named = getattr(module, "rope_type", None)
+        kinds = set(named.values() if isinstance(named, dict) else [named]) - {None}
+        if any("dynamic" in kind for kind in kinds) and max_length > module.original_max_seq_len:
+            return "its dynamic RoPE depends on the longest row"
+        if "longrope" in kinds and (isinstance(named, dict) or not anew):
+            return "its longrope has one length for all rows"
+    return ""
+
+
+def forget_lengths(model: Any) -> None:
+    """Have dynamic RoPE begin as for a first sequence: it keeps the factors of the longest one."""
+    for module in model.modules():
+        if "dynamic" in str(getattr(module, "rope_type", "")):
+            module.max_seq_len_cached = module.original_max_seq_len
+            for name in [n for n, _ in module.named_buffers() if n.endswith("inv_freq")]:
+                if not name.endswith("original_inv_freq"):
+                    kept = name.removesuffix("inv_freq") + "original_inv_freq"
+                    setattr(module, name, getattr(module, kept).to(getattr(module, name).device))
+                    name = name.replace("inv_freq", "max_seq_len_cached")
+                    setattr(module, name, module.original_max_seq_len)
+
+
 class LongRope:
     """Lets each row of a batch choose its own factors where a model has "longrope" (Phi-3, Phi-4).
     transformers asks whether the largest position of the batch is past the original context, and

@@ -14,7 +14,7 @@ import torch
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Engine, Output
-from lm_eval_tts.engines.hf.attention import Masks
+from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
@@ -165,6 +165,8 @@ def fit_engine(
     """Return a slot engine if its logits are those of the model alone, else one over `generate`.
     Some architectures do not have the windows that their config names, so both are tried. Arguments
     as for `HFEngine`."""
+    if alone := runs_alone(model, limits["max_length"]):
+        return _fit_generate(model, tokenizer, alone, {**limits, "max_num_seqs": 1})
     reasons = []
     for in_force in (True, False):
         try:

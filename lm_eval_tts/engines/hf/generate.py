@@ -14,6 +14,7 @@ from transformers.generation import LogitsProcessor, LogitsProcessorList
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
+from lm_eval_tts.engines.hf.attention import forget_lengths
 from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory
 from lm_eval_tts.engines.hf.probe import pad_left
@@ -51,6 +52,7 @@ class GenerateEngine(HalvingEngine):
     def _decode(self, batch: list[BatchRow]) -> None:
         input_ids, attention_mask = pad_left([r.op.token_ids for r in batch], self._pad)
         device = input_device(self._model)
+        forget_lengths(self._model)
         with torch.inference_mode(), _own_generation_config(self._model, self._pad):
             self._model.generate(
                 input_ids=input_ids.to(device),

@@ -11,7 +11,7 @@ from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
-CACHE_SHARE = 0.7  # of what is free once the weights are loaded; activations have the rest
+CACHE_SHARE = 0.8  # of what is free once the weights are loaded; activations have the rest
 AUTO_LENGTH = 4096  # tokens a sequence is expected to take; longer ones halve the number of slots
 # Messages of a device that is full and says so in an error of no kind of its own.
 FULL = (

@@ -123,6 +123,15 @@ LONG_ROWS = {
         },
         None,
     ),
+    "llama_dynamic": (
+        "llama",
+        {
+            "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
+            "max_position_embeddings": 48,
+        },
+        1,
+    ),
+    "llama_longrope": ("llama", {"rope_parameters": LONGROPE}, 1),
     "rwkv": ("rwkv", {"attention_hidden_size": 32, "context_length": 256}, 1),
 }
 

@@ -1,0 +1,172 @@
+"""Is every decoder of the installed transformers exact, or refused with a reason?
+
+    python scripts/sweep_architectures.py [type ...] [--json sweep.json]
+
+For each causal language model type: a tiny random one in float32, with windows of 32 tokens where
+its config names any, loaded as `tts-hf` loads it. Rows of very different length, some longer than
+every window, are decoded greedily beside each other, and must be those of plain `generate` alone.
+Each type ends as one of
+
+    exact       on slots, or by `generate` (which and why is said)
+    refused     no engine is made, or a request fails with a reason
+    not built   the type has no tiny model that plain `generate` can run
+    WRONG       other tokens than alone: a fault of this package
+"""
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import GenerationConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf.engine import fit_engine
+from lm_eval_tts.engines.tokenizer import ByteTokenizer
+
+# What makes a config small, by the names that configs have for it.
+SIZES = {
+    **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input"), 120),
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "word_embed_proj_dim"), 32),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"), 48),
+    **dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim", "intermediate_size_mlp"), 48),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "decoder_layers"), 2),
+    **dict.fromkeys(("encoder_layers", "n_layers"), 2),
+    **dict.fromkeys(("num_attention_heads", "n_head", "num_heads", "decoder_attention_heads"), 4),
+    **dict.fromkeys(("encoder_attention_heads", "n_heads"), 4),
+    **dict.fromkeys(("num_key_value_heads", "n_kv_heads"), 2),
+    **dict.fromkeys(("head_dim", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"), 8),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "context_length"), 256),
+    **dict.fromkeys(("sliding_window", "window_size", "attention_chunk_size"), 32),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
+    **dict.fromkeys(("num_experts_per_tok", "n_group", "num_experts_per_token"), 2),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
+    **dict.fromkeys(("topk_group", "first_k_dense_replace", "bos_token_id"), 1),
+    **dict.fromkeys(("kv_lora_rank", "q_lora_rank", "state_size", "mamba_d_state"), 16),
+    "initializer_range": 0.5,
+    "init_std": 0.5,
+    "pad_token_id": 0,
+    "eos_token_id": 0,
+}
+LENGTHS = (3, 17, 70, 9, 132)  # tokens of the rows
+NEW_TOKENS = 12
+SECONDS = 60  # for each type
+
+
+def tiny(model_type: str) -> Any:
+    """Return a tiny random model of a type; the sizes that its config does not have stay out."""
+    default = transformers.CONFIG_MAPPING[model_type]()
+    known = default.to_dict()
+    values = {name: size for name, size in SIZES.items() if known.get(name) is not None}
+    if kinds := known.get("layer_types"):
+        values["layer_types"] = [*dict.fromkeys(kinds)][:2] * 2
+        values["layer_types"] = values["layer_types"][:2]
+    config = transformers.AutoConfig.for_model(model_type, **values)
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(config).float().eval()
+
+
+def rows() -> list[tuple[int, ...]]:
+    """Return made-up prompts."""
+    generator = torch.Generator().manual_seed(1)
+    return [tuple(torch.randint(2, 120, (n,), generator=generator).tolist()) for n in LENGTHS]
+
+
+def alone(model: Any, ids: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what plain greedy `generate` writes after one row."""
+    ends = {"max_new_tokens": NEW_TOKENS, "pad_token_id": 0, "eos_token_id": 0}
+    config = GenerationConfig(do_sample=False, **ends)
+    mask = torch.ones(1, len(ids), dtype=torch.long)
+    with torch.inference_mode():
+        out = model.generate(torch.tensor([ids]), attention_mask=mask, generation_config=config)
+    return tuple(out[0, len(ids) :].tolist())
+
+
+def together(engine: Engine, prompts: list[tuple[int, ...]]) -> dict[int, Any]:
+    """Return what an engine writes after all rows at once, or why it does not."""
+    for number, ids in enumerate(prompts):
+        engine.add_request(number, Generate(ids, NEW_TOKENS), number)
+    found: dict[int, Any] = {}
+    while engine.num_unfinished:
+        found |= {output.request_id: output.result for output in engine.step()}
+    return found
+
+
+def sweep(model_type: str) -> tuple[str, str]:
+    """Return how a type ends, and the engine or the reason."""
+    try:
+        model = tiny(model_type)
+        want = [alone(model, ids) for ids in rows()]
+    except Exception as error:
+        return "not built", first_line(error)
+    try:
+        engine = fit_engine(
+            model, ByteTokenizer(), eos_token_ids=[0], max_length=256, max_num_seqs=4
+        )
+        found = together(engine, rows())
+    except Exception as error:
+        return "refused", first_line(error)
+    failed = [result for result in found.values() if isinstance(result, Exception)]
+    if failed:
+        return "refused", first_line(failed[0])
+    have = [found[number][0].sampled_ids for number in range(len(want))]
+    how = f"{type(engine).__name__}, {engine.max_num_seqs} at once"
+    wrong = [LENGTHS[n] for n in range(len(want)) if have[n] != want[n]]
+    return ("WRONG", f"{how}: rows of {wrong} tokens") if wrong else ("exact", how)
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}"
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("types", nargs="*", default=sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
+    parser.add_argument("--json", type=Path, help="file to write the outcomes to")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    transformers.utils.logging.set_verbosity_error()
+    outcomes, start = {}, time.perf_counter()
+    for model_type in args.types:
+        with within(SECONDS):
+            outcomes[model_type] = sweep(model_type)
+        print(f"{model_type:24}", *outcomes[model_type], sep="  ", flush=True)
+    counts = Counter(outcome for outcome, _ in outcomes.values())
+    print(
+        dict(counts),
+        f"in {time.perf_counter() - start:.0f} s, transformers {transformers.__version__}",
+    )
+    if args.json:
+        args.json.write_text(json.dumps(outcomes, indent=1) + "\n")
+    sys.exit(1 if counts["WRONG"] else 0)
+
+
+if __name__ == "__main__":
+    main()
