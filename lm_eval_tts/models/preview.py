@@ -61,6 +61,6 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
     chat = TemplateChat(checkpoint.tokenizer, {}, encode)
     given = {**instance.args[1], **simple_parse_args_string(gen_kwargs)}
     settings = parse_settings(given, find_family(chat).delimiters)
-    plan = make_plan(instance, 0, settings, chat, checkpoint, NO_LIMIT)
+    plan = make_plan(instance, instance.args[0], 0, settings, chat, checkpoint, NO_LIMIT)
     reference = str(loaded.doc_to_target(instance.doc))
     return Preview(plan.prompt, len(plan.request.prompt), given, settings.delimiters, reference)
