@@ -33,7 +33,7 @@ from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
-from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, number_of, stoppable
+from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, signal_of, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
@@ -102,7 +102,7 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
-        shared.tell(number_of(interrupt))
+        shared.tell(signal_of(interrupt))
         _leave(exit_code(interrupt), _how_to_resume(states))
     except Exception as error:
         if (number := shared.told()) is not None:  # the rank that it waited for was stopped

@@ -25,10 +25,10 @@ class Stopped(KeyboardInterrupt):
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """Return the exit code that shells give a process which ends by this signal."""
-    return 128 + number_of(interrupt)
+    return 128 + signal_of(interrupt)
 
 
-def number_of(interrupt: KeyboardInterrupt) -> int:
+def signal_of(interrupt: KeyboardInterrupt) -> int:
     """Return the signal that a process was stopped by."""
     return interrupt.number if isinstance(interrupt, Stopped) else int(signal.SIGINT)
 

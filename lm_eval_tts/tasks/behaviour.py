@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 
-SECONDS = 5.0  # for one program
+CALL_SECONDS = 5.0  # for one program
 _LINE = re.compile(r"^\s*(?:>>> ?(?=\S)|(?=assert\b))(.+)$", re.MULTILINE)
 _RUN = """
 import contextlib, io, json, sys
@@ -50,7 +50,7 @@ def _calls(line: str) -> Iterator[str]:
 @cache
 def behaviour_of(program: str, calls: tuple[str, ...]) -> str | None:
     """Return the values, or the kinds of errors, of all calls; None where the program itself does
-    not run, or not within `SECONDS`."""
+    not run, or not within `CALL_SECONDS`."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
@@ -58,7 +58,7 @@ def behaviour_of(program: str, calls: tuple[str, ...]) -> str | None:
                 input=json.dumps([program, calls]),
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=CALL_SECONDS,
                 cwd=folder,
                 env={"PYTHONHASHSEED": "0"},  # sets are shown in one order
             )

@@ -33,5 +33,5 @@ def test_what_a_program_prints_is_no_behaviour():
 
 def test_a_program_that_does_not_run_or_not_in_time_has_no_vote(monkeypatch):
     assert behaviour_of("def f(x) return 1", CALLS) is None
-    monkeypatch.setattr(behaviour, "SECONDS", 0.5)
+    monkeypatch.setattr(behaviour, "CALL_SECONDS", 0.5)
     assert behaviour_of("while True: pass", CALLS) is None
