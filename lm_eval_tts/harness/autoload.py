@@ -124,7 +124,8 @@ def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
         return simple_parse_args_string(text) if isinstance(text, str) else text or {}
 
     check_packages(model)
-    index, tasks = getattr(task_manager, "task_index", None), given.get("tasks") or ()
+    later = getattr(task_manager, "_task_index", None)  # its name from lm_eval 0.5 on
+    index, tasks = getattr(task_manager, "task_index", later), given.get("tasks") or ()
     check_settings(model, parsed("model_args"), parsed("gen_kwargs"), tasks, index)
     check_samples(given.get("samples") or (), tasks, index or {})
 

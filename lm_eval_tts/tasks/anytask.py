@@ -8,6 +8,7 @@ answered, and tasks whose filter is `tts_grade`, are left alone.
 In a task's `metadata`, `whole_response: true` asks for the thinking too, and `vote_classes` may
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from math import isfinite, nan
@@ -25,8 +26,17 @@ from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
-from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
+from lm_eval_tts.tasks.views import (
+    Pending,
+    answer_of,
+    ensembles_of,
+    hold,
+    samples_of,
+    whole_response,
+)
 from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
+
+logger = logging.getLogger(__name__)
 
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
@@ -35,13 +45,34 @@ Metrics = Mapping[str, Any]
 
 def attach(task: Any) -> None:
     """Have a task grade the responses of our models, whose requests have just been built."""
-    ensembles = getattr(task, "_filters", ())
-    if GradeFilter in [step.func for ensemble in ensembles for step in ensemble.filters]:
+    steps = [step for ensemble in ensembles_of(task) for step in ensemble.filters]
+    if GradeFilter in [getattr(step, "func", type(step)) for step in steps]:
+        return
+    if not hasattr(task, "_filters"):
+        _answers_alone(task)
         return
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
     grading.tell_classes()
+
+
+def _answers_alone(task: Any) -> None:
+    """Have a task of lm_eval 0.5, whose scorers we do not know yet, filter answers only."""
+    apply, told = task.apply_filters, "points and samples are told by lm_eval 0.4's metrics only"
+    logger.warning("%s: its metrics are of whole runs; %s", task.config.task, told)
+
+    def apply_filters() -> None:
+        whole = [(instance, instance.resps) for instance in task._instances or ()]
+        for instance, resps in whole:
+            instance.resps = [answer_of(r) if isinstance(r, Response) else r for r in resps]
+        try:
+            apply()
+        finally:
+            for instance, resps in whole:
+                instance.resps = resps
+
+    task.apply_filters = apply_filters
 
 
 class AnyTask:

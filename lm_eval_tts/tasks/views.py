@@ -36,6 +36,12 @@ def answer_of(response: Response) -> str:
     return response.answer
 
 
+def ensembles_of(task: Any) -> Sequence[Any]:
+    """Return a task's filters; from lm_eval 0.5 on they are those of its scorers."""
+    own = getattr(task, "_filters", None)
+    return own or [scorer.filter for scorer in getattr(task, "_scorers", None) or ()]
+
+
 def hold(instances: Sequence[Any], ensembles: Sequence[Any], part: Part) -> None:
     """Filter every view and leave in `filtered_resps` what `process_results` is to find there."""
     main = filtered(instances, ensembles, _answers(part))
