@@ -6,10 +6,10 @@ For greedy and sampled decoding and votes and, with a reward model, for best-of-
 and every search, on one rank and on two: a run is left alone once; then, again and again, a run is
 killed (SIGKILL, all ranks) a few times and finished, with the journal that it keeps beside its
 results. Its samples files must equal, byte for byte, those of the run that was left alone.
-Repeated work is what all its processes sampled beyond that, in
-tokens, for each kill, and the scores that were asked for again. It is at most what was under way:
-requests that are not finished are not in the journal (3 sequences of at most 30 tokens here, on
-each rank, and the scores of one call).
+Repeated work is what all its processes sampled beyond that, in tokens, for each kill, and the
+scores that were asked for again. It is at most what was under way: requests that are not finished
+are not in the journal (3 sequences of at most 30 tokens here, on each rank, and the scores of one
+call).
 
 Processes are forked from one that has imported lm_eval, so a run takes seconds; needs fork (Linux).
 """

@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_eval_tts.core import records
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
@@ -31,12 +31,8 @@ RUN, TASK = "run", "task"  # keys of records that describe; others hold results
 SYNC_SECONDS = 1.0
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 Facts = Mapping[str, str]
-
-
-class _Place(NamedTuple):
-    path: Path
-    offset: int
-    length: int
+# File, offset and length of a record; numbers alone, which the garbage collector need not follow.
+_Place = tuple[int, int, int]
 
 
 class Journal:
@@ -55,7 +51,8 @@ class Journal:
         refuse_links("journal", [self._path.with_suffix(x) for x in (".journal", ".lock", ".new")])
         self._lock = locked("journal", self._path.with_suffix(".lock"))
         self._places: dict[str, _Place] = {}
-        self._readers: dict[Path, FileIO] = {}
+        self._files: list[Path] = []
+        self._readers: dict[int, FileIO] = {}
         self._tasks: dict[str, dict[str, Any]] = {}
         self._unwritten: dict[str, bytes] = {}
         self._told = False
@@ -91,10 +88,11 @@ class Journal:
         if (place := self._places.get(key)) is None:
             return None
         try:
-            file = self._readers.get(place.path) or place.path.open("rb", buffering=0)
-            self._readers[place.path] = file
-            file.seek(place.offset)
-            return content_of(file.read(place.length))
+            number, offset, length = place
+            file = self._readers.get(number) or self._files[number].open("rb", buffering=0)
+            self._readers[number] = file
+            file.seek(offset)
+            return content_of(file.read(length))
         except (OSError, *BROKEN) as error:
             self.forget(key, str(error))
             return None
@@ -187,9 +185,10 @@ class Journal:
             logger.warning("%s is left out: %s", path, error.strerror or error)
 
     def _take_all(self, path: Path) -> None:
+        self._files.append(path)
         end, damaged, torn = 0, 0, 0
         for offset, line in records.lines_of(path):
-            if not self._take(path, offset, line):
+            if not self._take(offset, line):
                 torn += 1
                 continue
             end, damaged, torn = offset + len(line), damaged + torn, 0
@@ -199,8 +198,8 @@ class Journal:
             logger.warning("%s: the last record was torn, it is computed again", path)
             os.truncate(path, end)
 
-    def _take(self, path: Path, offset: int, line: bytes) -> bool:
-        """Note a record; False if it is damaged."""
+    def _take(self, offset: int, line: bytes) -> bool:
+        """Note a record of the last file; False if it is damaged."""
         if not is_whole(line):
             return False
         try:
@@ -213,7 +212,7 @@ class Journal:
         except BROKEN:
             return False
         if key not in (RUN, TASK):
-            self._places.setdefault(key, _Place(path, offset, len(line)))
+            self._places.setdefault(key, (len(self._files) - 1, offset, len(line)))
         return True
 
     def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
@@ -252,7 +251,7 @@ class Journal:
         except BaseException:
             os.truncate(self._path, self._end)
             raise
-        place = _Place(self._path, self._end, len(line))
+        place = (self._files.index(self._path), self._end, len(line))
         self._end += len(line)
         return place
 

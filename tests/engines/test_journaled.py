@@ -1,5 +1,6 @@
 """A run that goes on from a journal: nothing is asked twice, and everything is as it would be."""
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -72,6 +73,27 @@ def test_what_is_finished_is_never_asked_of_the_engine_again(tmp_path):
     idle = ScriptedEngine(failing("asked again"))
     with Journal(tmp_path, {}) as journal:
         assert results_of(JournaledEngine(idle, journal), HOT) == want
+    assert idle.num_steps == 0
+
+
+def test_a_long_run_keeps_no_result_in_memory_and_goes_on_from_the_file_alone(tmp_path):
+    """python scripts/bench_scheduler.py --journal does it with 100,000."""
+    count, prompt, short = 500, ids("x" * 300), lambda text, seed: "four"
+
+    def some():
+        yield from (Job(generate(prompt, max_tokens=4), seed) for seed in range(count))
+
+    with Journal(tmp_path, {}) as journal:
+        tracemalloc.start()
+        done = sum(1 for _ in run(some(), JournaledEngine(ScriptedEngine(short), journal)))
+        grown, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert (done, len(journal)) == (count, count)
+    assert grown / count < 800  # bytes a request: a key and where its record is
+    idle = ScriptedEngine(failing("asked again"))
+    with Journal(tmp_path, {}) as journal:
+        found = [len(r.value.token_ids) for r in run(some(), JournaledEngine(idle, journal))]
+    assert found == [4] * count
     assert idle.num_steps == 0
 
 
