@@ -78,6 +78,12 @@ class TTSHF(StrategyLM, HFLM):
             HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
+        stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)
+        if (stored, self.model.dtype) == (torch.bfloat16, torch.float16):
+            logger.warning(
+                "this checkpoint was trained in bfloat16, and float16 has no room for its largest "
+                "numbers: use dtype=bfloat16 or float32"
+            )
         self.enable_thinking = thinking
         self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
