@@ -25,7 +25,7 @@ docs:
 pictures:
 	$(PYTHON) scripts/pictures.py
 
-.PHONY: docs pictures demo test test-vllm test-transformers4 check install install-test install-vllm smollm2
+.PHONY: docs pictures demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
 # page and the picture of it.
@@ -37,6 +37,11 @@ demo: install
 install:
 	$(call install,$(PYTHON)) '$(TORCH)'
 	$(call install,$(PYTHON)) -e '.[gguf,plot]'
+
+# What a card gives, beside what scripts/bench_step.py says it would; needs one.
+bench-gpu:
+	$(PYTHON) scripts/bench_step.py $(SMOLLM2)
+	$(PYTHON) scripts/bench_hf.py $(SMOLLM2) --device cuda
 
 # Installs everything and passes all tests and checks.
 test: install-test

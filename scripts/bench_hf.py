@@ -22,6 +22,7 @@ floating-point differences.
 import argparse
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,7 @@ class Bench:
         self.model = AutoModelForCausalLM.from_pretrained(
             args.checkpoint, dtype=getattr(torch, args.dtype)
         ).eval()
+        self.model.to(args.device)
         self.codec = HFTokenizer(self.tokenizer)
         self.eos = [self.tokenizer.eos_token_id]
         self.prompts = [self._prompt(i) for i in range(args.requests)]
@@ -103,7 +105,11 @@ class Bench:
                 max_new_tokens=max(caps), eos_token_id=self.eos, pad_token_id=self.eos[0]
             )
             with torch.inference_mode():
-                out = self.model.generate(ids, attention_mask=mask, generation_config=config)
+                out = self.model.generate(
+                    ids.to(self.args.device),
+                    attention_mask=mask.to(self.args.device),
+                    generation_config=config,
+                )
             for row, cap in zip(out[:, width:].tolist(), caps, strict=True):
                 ended = row.index(self.eos[0]) + 1 if self.eos[0] in row else len(row)
                 total += min(ended, cap)  # what lies behind a row's own cap is of no use
@@ -185,6 +191,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thinking", type=int, default=500, help="tokens of an anytime thought")
     parser.add_argument("--repeats", type=int, default=1, help="turns of all methods")
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, xpu, mps ...")
     parser.add_argument("--json", type=Path, help="file to write the rows to")
 
 
@@ -194,6 +201,9 @@ def main() -> None:
     parser.add_argument("--skip", nargs="*", default=[], help="methods to leave out")
     args = parser.parse_args()
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    kind = torch.device(args.device).type
+    if kind != "cpu" and not torch.get_device_module(kind).is_available():
+        sys.exit(f"no {kind} device is here: leave --device= out to measure on the CPU")
     bench = Bench(args)
     methods = {name: run for name, run in bench.methods().items() if name not in args.skip}
     rows = {name: {"tokens": 0, "seconds": 0.0} for name in methods}
@@ -208,6 +218,9 @@ def main() -> None:
         row["rate"] = row["tokens"] / row["seconds"]
         tokens, seconds, rate = row.values()
         print(f"{name:10} {tokens:6d} tokens {seconds:7.1f} s {rate:7.1f} tokens/s")
+    if kind == "cuda":
+        peak, free = torch.cuda.max_memory_allocated(), torch.cuda.mem_get_info()[0]
+        print(f"memory: {peak / 2**30:.1f} GiB at most, {free / 2**30:.1f} GiB free")
     for ours, other, figure, label in RATIOS:
         if ours in rows and other in rows:
             print(f"{rows[ours][figure] / rows[other][figure]:6.2f}  {label}")

@@ -73,6 +73,12 @@ class TTSHF(StrategyLM, HFLM):
             HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
+        stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)
+        if (stored, self.model.dtype) == (torch.bfloat16, torch.float16):
+            logger.warning(
+                "this checkpoint was trained in bfloat16, and float16 has no room for its largest "
+                "numbers: use dtype=bfloat16 or float32"
+            )
         # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
         self.enable_thinking = args.get("enable_thinking")
         self._join_ranks()

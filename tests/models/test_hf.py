@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,17 @@ def test_mixed_precision_is_that_of_the_stock_model(tiny_checkpoint):
     )
     assert have == want
     assert all(seen)
+
+
+@pytest.mark.parametrize(("dtype", "warns"), [("float16", True), ("float32", False)])
+def test_half_precision_that_a_checkpoint_was_not_trained_in_is_one_warning(
+    tiny_checkpoint, tmp_path, caplog, dtype, warns
+):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "bfloat16")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    TTSHF(str(folder), dtype=dtype, device="cpu")
+    assert caplog.text.count("was trained in bfloat16") == warns
 
 
 def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint, caplog):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import transformers
 from hf_helpers import complete_all, generate_alone
+from sweep_architectures import sweep
 
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.hf.engine import HFEngine, fit_engine
@@ -205,6 +206,28 @@ def test_rows_longer_than_every_window_are_those_of_generate_beside_short_ones(n
     prompts = [*make_prompts()[:2], make_prompts()[4] * 3]
     assert sampled(engine, prompts, 12) == [generate_alone(model, p, 12) for p in prompts]
     assert most_at_once in (None, engine.max_num_seqs)
+
+
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        "bart",
+        "big_bird",
+        "cohere2_moe",
+        "cpmant",
+        "ctrl",
+        "cwm",
+        "deepseek_v3",
+        "doge",
+        "electra",
+        "exaone_moe",
+        "falcon",
+        "falcon_mamba",
+    ],
+)
+def test_a_type_with_its_own_config_is_exact_by_one_engine_or_the_other(model_type):
+    outcome, how = sweep(model_type)
+    assert outcome == "exact", how
 
 
 def test_the_probe_sees_a_wrong_mask(monkeypatch):
