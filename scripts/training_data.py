@@ -2,6 +2,7 @@
 
 Takes the columns of s1K and s1K-1.1, of GSM8K, and plain ones: question, thinking, answer. A row
 may instead have a ready `completion`, with a `prefix` of the response that is not to be learned.
+Where it has an `instruction`, that is the system message, as a prompt style's is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import DataError
+from lm_eval_tts.prompts import plain_prompt
 
 Row = Mapping[str, Any]
 QUESTION = ("question", "problem")
@@ -35,6 +37,7 @@ class Example(NamedTuple):
     question: str
     prefix: str
     completion: str
+    instruction: str = ""
 
 
 def load_rows(dataset: str, split: str, config: str | None = None) -> list[dict[str, Any]]:
@@ -73,9 +76,9 @@ def final_answer(row: Row, where: str) -> str:
 
 def to_example(row: Row, marks: Delimiters, where: str) -> Example:
     """Put a row between the delimiters of a preset; a ready completion is taken as it is."""
-    question = first_column(row, QUESTION, where)
+    question, instruction = first_column(row, QUESTION, where), row.get("instruction") or ""
     if row.get("completion"):
-        return Example(question, row.get("prefix") or "", row["completion"])
+        return Example(question, row.get("prefix") or "", row["completion"], instruction)
     answer = first_column(row, ANSWER, where)
     if GSM8K_MARK in answer:
         thinking, _, answer = answer.partition(GSM8K_MARK)
@@ -83,7 +86,7 @@ def to_example(row: Row, marks: Delimiters, where: str) -> Example:
         thinking = first_column(row, THINKING, where)
     thought = marks.thinking_start + thinking.strip() + "\n" + marks.thinking_end
     answered = marks.answer_start + answer.strip() + marks.answer_end
-    return Example(question, "", thought + answered)
+    return Example(question, "", thought + answered, instruction)
 
 
 def check_examples(rows: list[dict[str, Any]], marks: Delimiters, dataset: str) -> list[Example]:
@@ -91,11 +94,12 @@ def check_examples(rows: list[dict[str, Any]], marks: Delimiters, dataset: str) 
     return [to_example(row, marks, f"{dataset}, row {i + 1}") for i, row in enumerate(rows)]
 
 
-def chat_prompt(question: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the prompt as the tasks make it: the chat template, or the bare question."""
+def chat_prompt(question: str, tokenizer: PreTrainedTokenizerBase, instruction: str = "") -> str:
+    """Return the prompt as the tasks make it: the chat template, or the bare texts."""
+    messages = [{"role": "system", "content": instruction}] if instruction else []
+    messages.append({"role": "user", "content": question})
     if tokenizer.chat_template is None:
-        return f"{question}\n\n"
-    messages = [{"role": "user", "content": question}]
+        return plain_prompt(messages)
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
@@ -105,7 +109,7 @@ def tokenize(example: Example, tokenizer: PreTrainedTokenizerBase) -> dict[str, 
     The prompt is encoded by itself, as it is when a response is sampled, and what follows as it
     stands after it, as forced texts are: the adapter is measured after tokens that it has seen.
     """
-    text = chat_prompt(example.question, tokenizer)
+    text = chat_prompt(example.question, tokenizer, example.instruction)
     has_bos = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
     prompt = tokenizer(text, add_special_tokens=not has_bos).input_ids
     eos = [tokenizer.eos_token_id]

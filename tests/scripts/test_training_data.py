@@ -47,6 +47,20 @@ def test_the_loss_is_on_the_completion_and_its_end_alone(tiny_tokenizer):
     assert tiny_tokenizer.decode(given).endswith("<|assistant|><think>\nWait")
 
 
+@pytest.mark.parametrize("row", [S1K, {"question": "What is 2+2?", "completion": "4"}])
+def test_an_instruction_is_the_system_message(row, tiny_tokenizer):
+    bare = data.to_example(row, THINK, "here")
+    told = data.to_example({**row, "instruction": "Be short."}, THINK, "here")
+    prompt = data.chat_prompt(told.question, tiny_tokenizer, told.instruction)
+    assert prompt == data.chat_prompt(bare.question, tiny_tokenizer, "Be short.")
+    assert "Be short." in prompt
+    given = data.tokenize(told, tiny_tokenizer)["input_ids"]
+    assert tiny_tokenizer.decode(given).startswith(prompt)
+    assert "Be short." not in tiny_tokenizer.decode(
+        data.tokenize(bare, tiny_tokenizer)["input_ids"]
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
