@@ -99,7 +99,7 @@ def test_a_second_run_with_a_journal_asks_neither_policy_nor_reward_model(keepin
 
 def test_a_journal_is_refused_where_other_weights_lie_in_the_reward_models_place(keeping, tmp_path):
     solve(keeping(), strategy="best_of_n")
-    with pytest.raises(SettingsError, match=r"reward_model was .*prm, is None,"):
+    with pytest.raises(SettingsError, match=r"reward_model_weights was \w+-\w+, is None,"):
         solve(keeping(reward_model=None), strategy="self_consistency")
     path = tmp_path / "prm" / "model.safetensors"
     weights = load_file(path)
