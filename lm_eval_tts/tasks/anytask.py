@@ -31,6 +31,7 @@ from lm_eval_tts.tasks.views import (
     answer_of,
     ensembles_of,
     hold,
+    kind_of,
     samples_of,
     whole_response,
 )
@@ -46,7 +47,7 @@ Metrics = Mapping[str, Any]
 def attach(task: Any) -> None:
     """Have a task grade the responses of our models, whose requests have just been built."""
     steps = [step for ensemble in ensembles_of(task) for step in ensemble.filters]
-    if GradeFilter in [getattr(step, "func", type(step)) for step in steps]:
+    if GradeFilter in map(kind_of, steps):
         return
     if not hasattr(task, "_filters"):
         _answers_alone(task)

@@ -10,7 +10,7 @@ from typing import Any
 from lm_eval_tts.errors import unknown_name
 from lm_eval_tts.settings import setting_names
 from lm_eval_tts.tasks.processing import GradeFilter
-from lm_eval_tts.tasks.views import ensembles_of
+from lm_eval_tts.tasks.views import ensembles_of, kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ def prepare(
         if name not in tasks:
             raise unknown_name("task in --samples", name, tasks)
     for task in tasks.values():
-        if any(_kind(step) is GradeFilter for some in ensembles_of(task) for step in some.filters):
+        if any(
+            kind_of(step) is GradeFilter for some in ensembles_of(task) for step in some.filters
+        ):
             _grade_by_target(task)
         if not hasattr(lm, "session") and _asks_for_strategy(task):
             _leave_out_strategy(task)
@@ -49,17 +51,13 @@ def _asks_for_strategy(task: Any) -> bool:
     return "strategy" in given or "prompt_style" in given
 
 
-def _kind(step: Any) -> Any:
-    return step.func if isinstance(step, partial) else step
-
-
 def _grade_by_target(task: Any) -> None:
     """Have responses graded against `doc_to_target`, which is `answer` in the tasks we bring."""
     if task.config.doc_to_target == "answer":
         return
     for ensemble in ensembles_of(task):
         ensemble.filters = [
-            partial(GradeFilter, target_of=task.doc_to_target) if _kind(s) is GradeFilter else s
+            partial(GradeFilter, target_of=task.doc_to_target) if kind_of(s) is GradeFilter else s
             for s in ensemble.filters
         ]
 

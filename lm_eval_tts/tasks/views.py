@@ -42,6 +42,11 @@ def ensembles_of(task: Any) -> Sequence[Any]:
     return own or [scorer.filter for scorer in getattr(task, "_scorers", None) or ()]
 
 
+def kind_of(step: Any) -> Any:
+    """Return the class of a filter's step, with arguments or without."""
+    return getattr(step, "func", step)
+
+
 def hold(instances: Sequence[Any], ensembles: Sequence[Any], part: Part) -> None:
     """Filter every view and leave in `filtered_resps` what `process_results` is to find there."""
     main = filtered(instances, ensembles, _answers(part))
