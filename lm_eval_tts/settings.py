@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from typing import Any
 
+from lm_eval_tts.core.coercion import coerce
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
@@ -29,6 +30,7 @@ from lm_eval_tts.strategies.registry import named_strategies
 
 logger = logging.getLogger(__name__)
 
+MODES = ("enable_thinking", "reasoning_effort")
 MAX_TOKENS_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
@@ -62,12 +64,18 @@ class Common:
     """What the style `step` asks for."""
     thinking_length: str | None = None
     """What the style `class` asks for: "short" or "long"."""
+    enable_thinking: tuple[bool, ...] = ()
+    """What the chat template is told; several values give the answer in each mode, from one run."""
+    reasoning_effort: tuple[str, ...] = ()
+    """Likewise."""
     until: tuple[str, ...] = ()
     """Stop strings of the answer."""
     max_gen_toks: int | None = None
     """Most tokens of a response."""
     do_sample: bool | None = None
     """False is greedy decoding, whatever the temperature."""
+    sampling: str | None = None
+    """"model" takes the next four as the checkpoint's generation config recommends."""
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
@@ -90,6 +98,8 @@ class Settings:
     instruction_role: str | None
     delimiters: Delimiters
     sampling: Sampling
+    modes: Mapping[str, Mapping[str, Any]]
+    """What the chat template is told in each reasoning mode, by the mode's label."""
     until: tuple[str, ...]
     max_gen_toks: int | None
     """None where the user gave none."""
@@ -125,15 +135,22 @@ def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -
     return taken
 
 
-def parse_settings(given: Mapping[str, Any], family: str | None = None) -> Settings:
+def parse_settings(
+    given: Mapping[str, Any],
+    family: str | None = None,
+    recommended: Mapping[str, Any] | None = None,
+) -> Settings:
     """Check what the user gave and return the settings.
 
-    family: the preset of a model that thinks in a way of its own.
+    family: the preset of a model that thinks in a way of its own. recommended: the sampling that
+    its generation config has, where that is known by now.
     A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.
     """
     given = _with_preset(_without_beams(_one_max_tokens(given)))
+    if given.get("sampling") == "model":
+        given = {**given, **(recommended or {"temperature": 1.0}), "do_sample": True}
     name = str(given.get("strategy", "single"))
     kind = find_strategy(name)
     own, shared = names_in(kind), names_in(Common)
@@ -201,19 +218,21 @@ def _settings(common: Common, strategy: Strategy, family: str | None) -> Setting
         instruction_role=common.instruction_role,
         delimiters=delimiters,
         sampling=_sampling(common),
+        modes=_modes(common),
         until=tuple(text for text in common.until if text),
         max_gen_toks=common.max_gen_toks,
         seed=common.seed,
     )
 
 
-_ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ("max_gen_toks", "thinking_tokens", "thinking_steps"),
         (lambda n: n >= 1, "is a number >= 1"),
     ),
     "instruction_role": (("system", "user").__contains__, "are 'system' and 'user'"),
     "thinking_length": (("short", "long").__contains__, "are 'short' and 'long'"),
+    "sampling": (("model",).__contains__, "is 'model'"),
     "temperature": (lambda n: 0 <= n < math.inf, "is a number >= 0"),
     "top_p": (lambda n: 0 < n <= 1, "is a number in (0, 1]"),
     "top_k": (lambda n: n >= 0, "is a number >= 0 (0 is off)"),
@@ -227,7 +246,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _check_common(common: Common) -> None:
-    for name, (is_good, what) in _ALLOWED.items():
+    for name, (is_good, what) in ALLOWED.items():
         value = getattr(common, name)
         if value is not None and not is_good(value):
             raise SettingsError(f"{name}={value!r}: allowed {what}")
@@ -241,58 +260,19 @@ def _sampling(common: Common) -> Sampling:
     return replace(sampling, temperature=0.0) if common.do_sample is False else sampling
 
 
-def coerce(kind: type[Any], given: Mapping[str, Any]) -> Any:
-    """Make a dataclass of values as the command line gives them: text, numbers, lists.
-
-    Raises SettingsError for a value that is not of its field's type, or a missing one.
-    """
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        has_default = field.default is not MISSING or field.default_factory is not MISSING
-        if field.init and not has_default and field.name not in given:
-            raise SettingsError(f"{field.name}= is missing: {kind.__name__} has no default for it")
-    # lm-eval makes None and True of these words; for a text they are no text, and the default.
-    told = {
-        name: value for name, value in given.items() if not (value is True and hints[name] is str)
-    }
-    return kind(**{name: _value(name, value, hints[name]) for name, value in told.items()})
+def _modes(common: Common) -> dict[str, dict[str, Any]]:
+    """Return each combination of the switches' values, labelled by those that vary."""
+    given = {name: values for name in MODES if (values := getattr(common, name))}
+    modes = [dict(zip(given, values, strict=True)) for values in product(*given.values())]
+    varied = [name for name, values in given.items() if len(values) > 1]
+    words = {True: "thinking", False: "no_thinking"}
+    return {"-".join(words.get(m[name], m[name]) for name in varied): m for m in modes if m}
 
 
-def _value(name: str, value: Any, hint: Any) -> Any:
-    if get_origin(hint) in (Union, types.UnionType):
-        if value is None or value == "None":
-            return None
-        (hint,) = [arg for arg in get_args(hint) if arg is not type(None)]
-    if get_origin(hint) is tuple:
-        items = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(_value(name, item, get_args(hint)[0]) for item in items if item is not None)
-    if hint not in _NAMES:
-        raise SettingsError(f"{name}: a setting of the type {hint} cannot be given as text")
-    if (converted := _scalar(value, hint)) is None:
-        raise SettingsError(f"{name}={value!r}: allowed is {_NAMES[hint]}")
-    return converted
-
-
-_NAMES: dict[Any, str] = {
-    bool: "True or False",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-}
-
-
-def _scalar(value: Any, hint: Any) -> Any:
-    """Return the value as `hint`, or None if it is not one."""
-    if hint is str:
-        return "" if value is None or value is False else str(value)
-    if hint is bool:
-        return {"true": True, "false": False}.get(str(value).lower())
-    if isinstance(value, bool):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    if hint is float:
-        return number
-    return int(number) if number.is_integer() else None
+def take_switches(given: dict[str, Any]) -> dict[str, Any]:
+    """Take out of settings the switches that have one value, for all that a template renders."""
+    common = coerce(Common, {name: given[name] for name in MODES if name in given})
+    single = {name: values[0] for name in MODES if len(values := getattr(common, name)) == 1}
+    for name in single:
+        del given[name]
+    return single

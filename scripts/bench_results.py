@@ -1,7 +1,7 @@
-"""Load 100 runs of 500 samples and write their leaderboard: seconds, and memory at its highest.
+"""Load many samples and write their leaderboard: seconds, and memory at its highest.
 
-The files are made up in a temporary folder, in the size of real ones (about 7 KB a sample). Each
-stage runs in a process of its own, so that its memory can be measured.
+100 runs of 500 samples, or others, are made up in a temporary folder, in the size of real ones
+(about 7 KB a sample). Each stage runs in a process of its own, so that its memory can be measured.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from pathlib import Path
 WORDS = "we add the two numbers and check that it holds so the next step is right"
 
 
-def make(folder: Path, num_runs: int, num_samples: int) -> int:
+def make(folder: Path, num_runs: int, num_samples: int, num_words: int) -> int:
     """Write the runs; return their bytes."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from results_helpers import sample, write_run
 
     rng = random.Random(0)
-    texts = [" ".join(rng.choices(WORDS.split(), k=1300)) for _ in range(50)]
+    texts = [" ".join(rng.choices(WORDS.split(), k=num_words)) for _ in range(50)]
     for number in range(num_runs):
         skill = 0.3 + 0.4 * number / num_runs
         rows = [
@@ -60,13 +60,15 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
         if stage == "html":
             with open(os.devnull, "w", encoding="utf-8") as out:
                 leaderboard_html.write_html(board, out)
-    return {"seconds": time.perf_counter() - started, "added_mb": peak_megabytes() - before}
+    peak = peak_megabytes()
+    return {"seconds": time.perf_counter() - started, "added_mb": peak - before, "peak_mb": peak}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--words", type=int, default=1300, help="of a response")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--stage", choices=("load", "leaderboard", "html"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -75,7 +77,7 @@ def main() -> None:
         print(json.dumps(measure(args.stage, args.folder)))
         return
     with tempfile.TemporaryDirectory() as name:
-        size = make(Path(name), args.runs, args.samples)
+        size = make(Path(name), args.runs, args.samples, args.words)
         print(f"{args.runs} runs of {args.samples} samples, {size / 1e6:.0f} MB")
         found = {}
         for stage in ("load", "leaderboard", "html"):
@@ -85,6 +87,7 @@ def main() -> None:
             print(
                 f"{stage:12}{found[stage]['seconds']:6.1f} s"
                 f"{found[stage]['added_mb']:8.0f} MB above the imports"
+                f"{found[stage]['peak_mb']:8.0f} MB in all"
             )
     if args.json:
         args.json.write_text(json.dumps({"megabytes": size / 1e6, **found}, indent=2) + "\n")

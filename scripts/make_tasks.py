@@ -1,9 +1,10 @@
-"""Writes the task files: every benchmark with every strategy, and a group for each benchmark.
+"""Writes the task files: every benchmark with every strategy, those of reasoning-gym, and groups.
 
     python scripts/make_tasks.py
 
-The lists are task_configs/_benchmarks and task_configs/_strategies. A group has the strategies that
-write one response; those that sample several (`n`) cost a multiple and are asked for by name.
+The lists are task_configs/_benchmarks, _strategies and _reasoning_gym. The group of a benchmark has
+the strategies that write one response; those that sample several (`n`) cost a multiple and are
+asked for by name.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).resolve().parents[1] / "task_configs"
-HEADER = "# Written by scripts/make_tasks.py: change ../_benchmarks or ../_strategies.\n"
+HEADER = "# Written by scripts/make_tasks.py: change {}.\n"
+LISTS = "../_benchmarks or ../_strategies"
 
 
 class Function(str):
@@ -47,17 +49,37 @@ def read_list(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def task_files(folder: Path = FOLDER) -> dict[str, str]:
-    """Return the text of each task file, by its path in `folder`, which has the two lists."""
+    """Return the text of each task file, by its path in `folder`, which has the lists."""
     strategies = read_list(folder / "_strategies")
+    configs = {
+        benchmark: configs_of(benchmark, entry, strategies)
+        for benchmark, entry in read_list(folder / "_benchmarks").items()
+    }
+    configs["reasoning_gym"] = configs_of_generators(read_list(folder / "_reasoning_gym"))
     files = {}
-    for benchmark, entry in read_list(folder / "_benchmarks").items():
-        for config in configs_of(benchmark, entry, strategies):
+    for benchmark, some in configs.items():
+        lists = "../_reasoning_gym" if benchmark == "reasoning_gym" else LISTS
+        for config in some:
             name = config["group"] if "group" in config else config["task"]
             text = yaml.dump(
                 config, Dumper=Dumper, sort_keys=False, width=100, default_flow_style=None
             )
-            files[f"{benchmark}/{name}.yaml"] = HEADER + text
+            files[f"{benchmark}/{name}.yaml"] = HEADER.format(lists) + text
     return files
+
+
+def configs_of_generators(groups: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Return the tasks of reasoning-gym and their groups. groups: names in it, by group."""
+    configs: list[dict[str, Any]] = []
+    for group, names in groups.items():
+        unsafe = {"unsafe_code": True} if group.endswith("_unsafe") else {}
+        for name in names:
+            head = {"include": "../_reasoning_gym_base", "task": f"reasoning_gym_{name}"}
+            configs.append({**head, "dataset_kwargs": {"name": name}, **unsafe})
+        mean = [{"metric": "score", "aggregation": "mean", "weight_by_size": True}]
+        tasks = [f"reasoning_gym_{name}" for name in names]
+        configs.append({"group": group, "task": tasks, "aggregate_metric_list": mean})
+    return configs
 
 
 def configs_of(

@@ -5,7 +5,8 @@
 Each task gets made-up documents with whatever fields its own file asks for, and is run three times:
 by a stock model that answers with a text, and by a scripted model that thinks first and answers
 with the same text, under `budget` with two budgets and under `self_consistency`. At the last point,
-and for the vote, the task's own metrics must be the stock model's. By default the tasks that state
+and for the vote, the task's own metrics must be the stock model's. Those of reasoning-gym make
+their documents themselves. By default the tasks that state
 `generate_until` in a file of their own and two of each folder; --all is thousands. What cannot be
 made is listed with its reason. The exit code is 1 if a task disagrees.
 """
@@ -41,7 +42,7 @@ RUNS = {
     },
 }  # fmt: skip
 TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_choice", "description", "gen_prefix")
-SECONDS = 60  # for one task
+SECONDS = 240  # for one task
 NUM_DOCS = 40  # of each split, enough for few-shots
 TAKEN_BACK = {"max_gen_toks": 4000}  # a task's own limit may be too short for the thought
 LISTS = ("choice", "option", "ending", "answers", "targets", "aliases", "list", "turns", "examples")
@@ -189,9 +190,14 @@ def install_documents() -> None:
     from lm_eval import evaluator
     from lm_eval.api.task import ConfigurableTask
 
+    download_own = ConfigurableTask.download
+
     def download(self: Any, *args: Any, **options: Any) -> None:
-        config = {name: getattr(self.config, name) for name in TEMPLATES}
-        self.dataset = Splits(fields_of(config))
+        if getattr(self.config.custom_dataset, "__module__", "").startswith("lm_eval_tts."):
+            download_own(self, *args, **options)
+        else:
+            config = {name: getattr(self.config, name) for name in TEMPLATES}
+            self.dataset = Splits(fields_of(config))
 
     ConfigurableTask.download = download
     evaluate.load = load_metric
@@ -207,10 +213,11 @@ def candidates_of_sweep(entries: list[Any], every: bool) -> list[str]:
     for entry in sorted(entries, key=lambda entry: entry.name):
         if (entry.cfg or {}).get("output_type") != "generate_until" or entry.yaml_path is None:
             continue
-        if Path(entry.yaml_path).is_relative_to(task_configs()):
+        generated = entry.name.startswith("reasoning_gym_")
+        if Path(entry.yaml_path).is_relative_to(task_configs()) and not generated:
             continue
         folder = str(Path(entry.yaml_path).parent)
-        own = "generate_until" in Path(entry.yaml_path).read_text(encoding="utf-8")
+        own = generated or "generate_until" in Path(entry.yaml_path).read_text(encoding="utf-8")
         if every or own or per_folder[folder] < 2:
             per_folder[folder] += 1
             names.append(entry.name)
@@ -276,7 +283,7 @@ def in_a_child(name: str, manager: Any) -> list[str] | str:
     """Check a task in a process of its own, which graders that run code may end."""
     context = multiprocessing.get_context("fork")
     receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=report_to, args=(send, name, manager))
+    child = context.Process(target=lambda: send.send(found_in(name, manager)))
     child.start()
     send.close()
     try:
@@ -288,14 +295,13 @@ def in_a_child(name: str, manager: Any) -> list[str] | str:
         child.join()
 
 
-def report_to(send: Any, name: str, manager: Any) -> None:
-    """Send what `check` finds, or the reason why a task is left out."""
+def found_in(name: str, manager: Any) -> list[str] | str:
+    """Return what `check` finds, or the reason why a task is left out."""
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            found: list[str] | str = check(name, manager)
+            return check(name, manager)
     except Exception as error:  # a task may fail in any way on made-up documents
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-    send.send(found)
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 def main() -> int:
@@ -311,12 +317,13 @@ def main() -> int:
     import lm_eval_tts.harness.autoload  # noqa: F401
 
     install_documents()
-    manager = TaskManager()
+    manager = TaskManager(metadata={"reasoning_gym": {"size": 2}})
     entries = list(manager.task_index.values())
     names = args.tasks.split(",") if args.tasks else candidates_of_sweep(entries, args.all)
     report: dict[str, list[str] | str] = {}
     for name in names:
-        report[name] = in_a_child(name, manager)
+        rates_in_a_worker = name.startswith("reasoning_gym_")  # one for all, as it starts slowly
+        report[name] = (found_in if rates_in_a_worker else in_a_child)(name, manager)
         show(name, report[name])
     return tell(report, args.json)
 

@@ -1,5 +1,9 @@
 """Small things that many tests use."""
 
+from contextlib import contextmanager
+
+import pytest
+
 from lm_eval_tts.core.program import Completion, Generate, Program, TokenIds
 from lm_eval_tts.core.scheduler import Job, Result, run
 from lm_eval_tts.core.trace import Delimiters, Request
@@ -65,3 +69,23 @@ class Tree:
 def rated(table: dict[str, float]) -> ScriptedRewardModel:
     """A reward model that knows the score of each step by its text."""
     return ScriptedRewardModel(lambda question, steps: table[steps[-1]])
+
+
+@contextmanager
+def no_model_and_one_index(load):
+    """Have `load` called where a checkpoint would be, and lm_eval's index of tasks made once."""
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import _index
+
+    with pytest.MonkeyPatch.context() as patch:
+        build, built = _index.TaskIndex.build, {}
+
+        def build_once(paths, **options):
+            key = tuple(paths)
+            if key not in built:
+                built[key] = build(key, **options)
+            return dict(built[key])
+
+        patch.setattr(_index.TaskIndex, "build", staticmethod(build_once))
+        patch.setattr(HFLM, "__init__", load)
+        yield

@@ -7,6 +7,7 @@ import pytest
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.prompts import (
+    PromptStyle,
     build_messages,
     fill_instruction,
     load_prompts,
@@ -102,3 +103,9 @@ def test_the_beginning_of_an_answer_stays_at_the_end_and_the_style_is_around_the
     messages = build_messages(begun, style, "Think.", "user")
     assert [m["content"] for m in messages] == ["Think.\n\n2+2?", "Answer:"]
     assert plain_prompt(messages).endswith("2+2?\n\nAnswer:")
+
+
+def test_a_placeholder_of_a_question_that_is_misspelt_is_named():
+    with pytest.raises(SettingsError, match="'questoin': did you mean 'question'"):
+        PromptStyle(question="{question}\n{questoin}")
+    PromptStyle(question="{question} \\frac{a}{b}")  # other braces are text

@@ -81,7 +81,7 @@ MODEL = [
     ({"peft": "/no/adapter"}, "peft='/no/adapter'", "cannot be loaded"),
     ({"tokenizer": "/no/tokenizer"}, "tokenizer='/no/tokenizer'", "cannot be loaded"),
     ({"no_such_argument": 1}, "no_such_argument=1", "cannot be loaded"),
-    ({"pretrained": "arith-bse"}, "pretrained='arith-bse'", "did you mean 'arith-base'"),
+    ({"pretrained": "arith-bse"}, "'arith-bse'", "did you mean 'arith-base'"),
     ({"pretraned": "x"}, "'pretraned'", "did you mean 'pretrained'"),
     ({"journall": "x"}, "'journall'", "did you mean 'journal'"),
     ({"strateggy": "x"}, "'strateggy'", "did you mean 'strategy'"),

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import no_model_and_one_index
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
@@ -66,6 +67,7 @@ LINES = [
     (HF + "--model_args token=hf_abc", "set it in the environment"),
     # tasks, samples, limits, folders
     ("lm_eval --model tts-hf --tasks arith_maij", "did you mean arith_maj"),
+    ("lm_eval --model tts-hf --tasks gsm8k_platnum", "gsm8k_platinum"),
     ("lm_eval --model tts-hf --tasks aime24_buget", "aime24_budget"),
     ("lm_eval --model tts-hf --tasks math500_boon", "math500_bon"),
     ("lm_eval --model tts-hf --tasks tts_arit", "did you mean tts_arith"),
@@ -78,22 +80,48 @@ LINES = [
     ("lm_eval --model tts-hff --tasks arith_r1", "did you mean 'tts-hf'"),
     ("lm_eval --model tts-vlm --tasks arith_r1", "did you mean 'tts-vllm'"),
     ("lm-eval-tts run --model tts-hg --tasks arith_r1", "did you mean 'tts-hf'"),
+    (HF + "--model_args pretrained=arith-bse", "did you mean 'arith-base'"),
+    (HF + "--model_args pretrained=arith-base,peft=arith-stf", "did you mean 'arith-sft'"),
+    # documents of tasks that do not run, before a model is loaded
+    (HF + """--samples '{"arith_rr": [0]}'""", "did you mean 'arith_r1'"),
+    (HF + """--samples '{"arith_r1": [0], "gsm8k": [0]}'""", "allowed: arith_r1"),
+    ("lm_eval --model tts-hf --tasks tts_arith --samples '{\"math\": [0]}'", "arith_budget"),
+    # what lm_eval's own parser does not take
+    (HF + "--limits 2", "did you mean --limit?"),
+    (HF + "--gen_kwarg temperature", "temperature"),
+    (HF + "--ouput_path results", "did you mean --output_path?"),
+    (HF + "--limit two", "invalid float value: 'two'"),
+    (HF + "--seed x", "argument --seed: invalid value: 'x'"),
+    ("lm_eval --model tts-hf --tasks", "argument --tasks/-t: expected at least one argument"),
     # the package's own command
-    ("lm-eval-tts", "the following arguments are required: command"),
-    ("lm-eval-tts leaderbord RESULTS", "did you mean leaderboard?"),
-    ("lm-eval-tts comapre RESULTS RESULTS", "did you mean compare?"),
-    ("lm-eval-tts leaderboard", "the following arguments are required: results"),
-    ("lm-eval-tts leaderboard RESULTS --titel x", "did you mean --title?"),
+    ("lm-eval-tts", "Missing command"),
+    ("lm-eval-tts leaderbord RESULTS", "Did you mean 'leaderboard'?"),
+    ("lm-eval-tts comapre RESULTS RESULTS", "Did you mean 'compare'?"),
+    ("lm-eval-tts leaderboard", "Missing argument 'results'"),
+    ("lm-eval-tts leaderboard RESULTS --titel x", "--title"),
     ("lm-eval-tts leaderboard RESULTS --no-pages", "--no-pages"),
     ("lm-eval-tts leaderboard RESULTS -o board.htm", "did you mean 'html'?"),
     ("lm-eval-tts leaderboard RESULTS --metric accuracy", "no task in it has metric 'accuracy'"),
     ("lm-eval-tts leaderboard /nowhere", "there is no such file or folder"),
     ("lm-eval-tts curve RESULTS -o curve.jpg", "allowed: csv, html, json, md, png, svg"),
-    ("lm-eval-tts compare RESULTS", "the following arguments are required: B"),
-    ("lm-eval-tts gate RESULTS", "the following arguments are required: --baseline"),
+    ("lm-eval-tts compare RESULTS", "Missing argument 'B'"),
+    ("lm-eval-tts gate RESULTS", "Missing option '--baseline'"),
     ("lm-eval-tts gate RESULTS --baseline none.json", "write it with --update"),
     ("lm-eval-tts gate RESULTS --baseline b.json --margin acuracy=1", "did you mean 'accuracy'"),
-    ("lm-eval-tts fit RESULTS --baseline RESULTS --difficulty-by luck", "invalid choice: 'luck'"),
+    ("lm-eval-tts gate RESULTS --baseline b.json --juint x.xml", "--junit"),
+    ("lm-eval-tts curve RESULTS --joined", "--join"),
+    ("lm-eval-tts show", "Missing argument 'target'"),
+    ("lm-eval-tts show RESULTS q9", "no document 'q9'"),
+    ("lm-eval-tts show /nowhere/results", "there is no such file or folder"),
+    ("lm-eval-tts show arith_mja", "did you mean 'arith_maj'"),
+    ("lm-eval-tts show arith_r1 --gen_kwargs strategy=bon", "did you mean 'best_of_n'"),
+    ("lm-eval-tts export RESULTS", "Missing option '-o' / '--output'"),
+    ("lm-eval-tts export RESULTS -o runs.xlsx", "allowed: csv, parquet"),
+    ("lm-eval-tts grade nowhere.jsonl", "nowhere.jsonl cannot be read"),
+    (
+        "lm-eval-tts fit RESULTS --baseline RESULTS --difficulty-by luck",
+        "allowed: agreement, both, oracle, reward",
+    ),
 ]
 
 
@@ -106,23 +134,11 @@ def results(tmp_path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def _no_model_and_one_index():
     """Have no model loaded, and lm_eval's index of tasks made once."""
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import _index
 
     def refuse(*args, **kwargs):
         raise AssertionError("a model was loaded")
 
-    with pytest.MonkeyPatch.context() as patch:
-        build, built = _index.TaskIndex.build, {}
-
-        def build_once(paths, **options):
-            key = tuple(paths)
-            if key not in built:
-                built[key] = build(key, **options)
-            return dict(built[key])
-
-        patch.setattr(_index.TaskIndex, "build", staticmethod(build_once))
-        patch.setattr(HFLM, "__init__", refuse)
+    with no_model_and_one_index(refuse):
         yield
 
 
@@ -135,7 +151,7 @@ def run(line: str) -> int:
 
 
 def test_there_are_enough_of_them():
-    assert len(LINES) >= 60
+    assert len(LINES) >= 83
 
 
 @pytest.mark.parametrize(("line", "says"), LINES, ids=[line for line, _ in LINES])

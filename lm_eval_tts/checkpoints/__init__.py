@@ -3,7 +3,10 @@
 `arith-base` is a Llama over bytes, `arith-sft` and `arith-grpo` are LoRA adapters for it, and
 `arith-prm` is a process reward model. All were made by the recipes in `scripts/`."""
 
+import difflib
 from pathlib import Path
+
+from lm_eval_tts.errors import unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
@@ -12,5 +15,12 @@ NAMES = (*DEFAULTS.values(), "arith-sft")
 
 def find_checkpoint(name: str) -> str:
     """Return the folder of a checkpoint that comes with the package; other names as they are. A
-    folder of that name in the working directory wins, as with names of the Hub."""
-    return str(FOLDER / name) if name in NAMES and not Path(name).exists() else name
+    folder of that name in the working directory wins, as with names of the Hub. Raises
+    SettingsError for a name that is nearly one of the package's: the Hub has none like them."""
+    if Path(name).exists():
+        return name
+    if name in NAMES:
+        return str(FOLDER / name)
+    if "/" not in name and difflib.get_close_matches(name, NAMES, n=1, cutoff=0.75):
+        raise unknown_name("checkpoint of this package", name, NAMES)
+    return name

@@ -19,4 +19,4 @@ def decides(name: str) -> bool:
 
 # Settings of which more adds to what a journal has: samples, the points of a curve. Each request is
 # known by all that decides it, so what is the same in both runs is taken over, and nothing else.
-ADDING = frozenset({"n", "max_thinking_tokens", "max_tries"})
+ADDING = frozenset({"n", "max_thinking_tokens", "max_tries", "num_waits", "probes"})

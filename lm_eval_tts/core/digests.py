@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -51,12 +52,22 @@ def _checksums(tensor: Any) -> list[int]:
 
 
 def config_digest(model: Any) -> str:
-    """Return a digest of what a transformers or PEFT model is built by: scales, norms, rotation.
-    Where it was loaded from, and by which version, is left out."""
+    """Return a digest of what a transformers or PEFT model is built by: scales, norms, rotation,
+    which adapters are on, code that came with it. Where it was loaded from, and by which version,
+    is left out."""
     adapters = getattr(model, "peft_config", None) or {}
     configs = [model.config.to_dict(), *(adapters[name].to_dict() for name in sorted(adapters))]
     kept = [{k: v for k, v in c.items() if k not in _PLACES and k[0] != "_"} for c in configs]
-    return digest(json.dumps(kept, sort_keys=True, default=_plain))
+    active = model.active_adapters if adapters else []
+    return digest(json.dumps([kept, active, _code_of(model)], sort_keys=True, default=_plain))
+
+
+def _code_of(model: Any) -> str:
+    """Return the code of a model that is none of transformers' own (trust_remote_code)."""
+    kind = type(model.get_base_model() if hasattr(model, "get_base_model") else model)
+    own = kind.__module__.startswith("transformers.models.")
+    file = None if own else getattr(sys.modules[kind.__module__], "__file__", None)
+    return Path(file).read_text(encoding="utf-8") if file else ""
 
 
 def _plain(value: Any) -> Any:
@@ -76,7 +87,7 @@ def files_digest(folder: str | Path) -> str:
     file that was read before and has the size, time and inode of then is not read again."""
     known = _read_known()
     found = {}
-    for path in sorted(path for path in Path(folder).iterdir() if path.is_file()):
+    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p.suffix != ".md"):
         stat = path.stat()
         key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
         found[path.name] = (key, known.get(key) or _file_hash(path))
@@ -86,10 +97,10 @@ def files_digest(folder: str | Path) -> str:
     return digest(repr([(name, value) for name, (_, value) in found.items()]))
 
 
-def folder_facts(names: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of those of the named checkpoints that are local folders."""
-    texts = {name: value for name, value in names.items() if isinstance(value, str) and value}
-    return {f"{n} files": files_digest(v) for n, v in texts.items() if Path(v).is_dir()}
+def files_of(names: Mapping[str, Any]) -> dict[str, str]:
+    """Return what each checkpoint is known by: the files of a local folder, else its Hub name."""
+    known = {name: str(value or "") for name, value in names.items()}
+    return {n: files_digest(v) if v and Path(v).is_dir() else v for n, v in known.items()}
 
 
 def _file_hash(path: Path) -> str:

@@ -4,6 +4,8 @@ import re
 
 from lm_eval_tts.errors import RequestError
 
+# What reading raises where a value is not of the kind, size or depth that it is written in.
+MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 # What drivers and engines say when every later call on the device, or to the engine, fails as well.
 _LOST = re.compile(
     r"device-side assert|illegal memory access|unspecified launch failure|(CUDA|HIP|XPU) error"

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval_tts.errors import DataError
+
 # The columns in use for an id and a question, in benchmarks and in recordings of them.
 ID_COLUMNS = ("id", "unique_id", "Record ID", "problem_id")
 QUESTION_COLUMNS = ("question", "problem", "Question", "Problem", "prompt", "query", "input")
@@ -36,6 +38,18 @@ def _first(doc: Any, columns: Sequence[str]) -> str | None:
 def problem_of(doc: Any, prompt: str = "") -> str:
     """Return what the runs of a problem share: its id, else its question, else its prompt."""
     return id_of(doc) or question_of(doc) or prompt
+
+
+def document_number(docs: Sequence[Any], wanted: str | None) -> int:
+    """Return the number of a document by its id or number, 0 where none is named. Raises DataError
+    where there is none such."""
+    names = [id_of(doc) for doc in docs]
+    if wanted in names or wanted is None:
+        return names.index(wanted) if wanted else 0
+    if wanted.isdecimal() and int(wanted) < len(docs):
+        return int(wanted)
+    some = ", ".join(name or str(number) for number, name in enumerate(names[:3]))
+    raise DataError(f"no document {wanted!r}: there are {len(docs)}, by id or number ({some} ...)")
 
 
 def seed_key(doc: Any, prompt: str) -> str:

@@ -1,6 +1,6 @@
 """Results on disk as soon as they are there: a folder of append-only files, one for each rank.
 
-    <folder>/rank0.journal      <crc32> <key> <JSON, deflated, in base64>      one record a line
+    <folder>/rank0.journal      <crc32> <key> <JSON>      one record a line
     <folder>/rank0.lock         held while a process writes rank0.journal
 
 The first record tells the run; one of another run is refused. A record is in the file before its
@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ class Journal:
         refuse_links("journal", [self._path.with_suffix(x) for x in (".journal", ".lock", ".new")])
         self._lock = locked("journal", self._path.with_suffix(".lock"))
         self._places: dict[str, _Place] = {}
+        self._readers: dict[Path, FileIO] = {}
         self._tasks: dict[str, dict[str, Any]] = {}
         self._unwritten: dict[str, bytes] = {}
         self._told = False
@@ -89,9 +91,10 @@ class Journal:
         if (place := self._places.get(key)) is None:
             return None
         try:
-            with place.path.open("rb", buffering=0) as file:
-                file.seek(place.offset)
-                return content_of(file.read(place.length))
+            file = self._readers.get(place.path) or place.path.open("rb", buffering=0)
+            self._readers[place.path] = file
+            file.seek(place.offset)
+            return content_of(file.read(place.length))
         except (OSError, *BROKEN) as error:
             self.forget(key, str(error))
             return None
@@ -138,7 +141,8 @@ class Journal:
             with contextlib.suppress(OSError):  # a disk that is full was told of
                 self._sync()
             self._check_there()
-            self._file.close()
+            for file in (self._file, *self._readers.values()):
+                file.close()
         self._lock.release()
 
     def _begin(self) -> None:

@@ -23,6 +23,7 @@ class Metric:
     usage: str = ""  # the field of `Usage` that it is, if it is one
     heading: str = ""  # of its column on the leaderboard, and the name of its check in the gate
     column: Literal["always", "asked"] | None = None  # asked: the page has it under "all columns"
+    meaning: str = ""  # of its column, in words
     compared: str = ""  # what `compare` calls it; it leaves out a metric without such a name
     flag: str = ""  # what the page calls a sample that has it
     margin: float = math.inf  # the largest loss the gate accepts; of a count, a relative rise

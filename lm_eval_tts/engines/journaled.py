@@ -4,15 +4,20 @@ A request is known by its seed and its op. Seeds are derived from document, repe
 program, so within a run they identify the request; two equal ops of one seed have one result.
 Programs replay on the results, so scheduler, strategies and engines need to know nothing of it."""
 
-from dataclasses import asdict, fields
+import hashlib
+import struct
+from dataclasses import fields
+from functools import lru_cache
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
-from lm_eval_tts.core.digests import json_key
 from lm_eval_tts.core.engine import Engine, EngineWrapper, Output
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenLogprob
 from lm_eval_tts.errors import RequestError
+
+_others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
 
 
 class JournaledEngine(EngineWrapper):
@@ -73,8 +78,17 @@ class JournaledEngine(EngineWrapper):
 
 def op_key(op: Generate, seed: int) -> str:
     """Return what identifies an op within a run: a hash of all its fields and its seed."""
-    values = [seed, *(getattr(op, field.name) for field in fields(op))]
-    return json_key(values, separators=(",", ":"), default=asdict)
+    ids = struct.pack(f"<{len(op.token_ids)}q", *op.token_ids)
+    state = hashlib.blake2b(ids, digest_size=16)
+    state.update(_repr(seed, _repr_again(*_others(op))))
+    return state.hexdigest()
+
+
+def _repr(*values: Any) -> bytes:
+    return repr(values).encode()
+
+
+_repr_again = lru_cache(1024)(_repr)  # the settings of most ops are those of others
 
 
 def pack(completions: tuple[Completion, ...]) -> list[Any]:
@@ -87,9 +101,12 @@ def pack(completions: tuple[Completion, ...]) -> list[Any]:
 
 def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
     """Return how many `token_ids` are those of `sampled_ids`, and the others (a cut token)."""
-    pairs = zip(completion.token_ids, completion.sampled_ids, strict=False)
+    kept, sampled = completion.token_ids, completion.sampled_ids
+    if kept == sampled[: len(kept)]:  # nearly always
+        return len(kept), ()
+    pairs = zip(kept, sampled, strict=False)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return common, completion.token_ids[common:]
+    return common, kept[common:]
 
 
 def unpack(packed: list[Any]) -> tuple[Completion, ...]:

@@ -28,7 +28,7 @@ from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess, response_classes
 
 # To be raised when verdicts change; task_configs/_base puts it into the results files.
-GRADER_VERSION = 3
+GRADER_VERSION = 4
 
 __all__ = [
     "DEFAULT_TAGS",

@@ -128,7 +128,7 @@ def _factor(atom: Atom) -> Any:
     import sympy
 
     name, arguments = atom.made_of
-    if name[:4] in ("sum ", "prod", "int ", "lim "):
+    if name[:4] in ("sum ", "prod", "int ", "lim ", "lim+", "lim-"):
         return _binder(name, *arguments)
     if name:
         return getattr(sympy, _SYMPY_NAMES.get(name, name))(
@@ -150,7 +150,8 @@ def _binder(name: str, *arguments: Value | None) -> Any:
     kind, _, symbol = name.partition(" ")
     variable = sympy.Symbol(symbol)
     *limits, body = [_expression(argument) for argument in arguments if argument]
-    if kind == "lim":
-        return sympy.Limit(body, variable, *limits, "+-" if limits[0].is_finite else "-")
+    if kind.startswith("lim"):
+        side = kind[3:] or ("+-" if limits[0].is_finite else "-")
+        return sympy.Limit(body, variable, *limits, side)
     binder = {"sum": sympy.Sum, "prod": sympy.Product, "int": sympy.Integral}[kind]
     return binder(body, (variable, *limits))

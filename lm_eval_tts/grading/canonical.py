@@ -129,7 +129,9 @@ def _named(node: Node) -> Hashable:
 def _text(node: Node) -> Hashable:
     words = [word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS]
     plain = " ".join(words)
-    return ("text", SYNONYMS.get(plain, plain))
+    if plain.startswith("no "):
+        plain = plain.removesuffix(" exist").removesuffix(" exists")
+    return ("text", SYNONYMS.get(plain, plain).replace(" ", ""))
 
 
 _FORMS: dict[str, Callable[[Node], Hashable]] = {

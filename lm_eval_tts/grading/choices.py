@@ -12,21 +12,18 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
-from lm_eval_tts.grading.lexicon import has, pattern
-from lm_eval_tts.grading.options import (
+from lm_eval_tts.grading.labels import (
     LABEL,
     REFUTED,
     Mention,
-    Options,
-    at_end,
-    bare_text,
+    after_own_text,
     label_of,
-    option_of,
-    similar,
     starts_with_own_text,
     statements,
     without_idioms,
 )
+from lm_eval_tts.grading.lexicon import has, pattern
+from lm_eval_tts.grading.options import Options, at_end, bare_text, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, spoken
 
@@ -38,6 +35,9 @@ _LEAD_WORDS = pattern(
     r"(?:[\W_]|\\to|<so>[\s,:]|(?:it's|its|it is|i think|i believe)\s)*(?<![(\[])"
 )
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
+_REASON = pattern(r"\s(?:because|since|due)\b")
+_MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
+_LABEL_ALONE = pattern(r"(?:<option|answer|final|is>|[\W_])*?([A-J])[\W_]*")
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 
 
@@ -93,11 +93,15 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     if not _enumerates(lines) and (letter := _labelled_line(lines[-1], options)):
         return Found(letter, "letter", 0)
     marked = explicit(text)
+    if marked and marked.answer.islower() and (letter := _only_label(marked.answer)):
+        return Found(letter, "letter", 0)
     for candidate in (lines[-1], pieces[-1], marked.answer if marked else ""):
         if letter := option_of(candidate, options) or at_end(candidate, options):
             return Found(letter, "option_text", 0)
-    found = statements(pieces[-1], options)
-    return Found(found[-1].letter, "letter", 0) if found else None
+    letters = [s.letter for s in statements(pieces[-1], options)[-1:]]
+    heads = [letter for line in lines if (letter := _only_label(line))]
+    letters = letters or (heads if len(heads) == 1 and _only_label(lines[0]) else [])
+    return Found(letters[0], "letter", 0) if letters else None
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -135,8 +139,8 @@ def _only_label(text: str) -> str | None:
     plain = plain[lead.end() if lead else 0 :]
     labels = list(LABEL.finditer(plain))
     if len(labels) != 1:
-        single = "".join(filter(str.isalnum, plain)).upper()
-        return single if len(single) == 1 and single in "ABCDEFGHIJ" else None
+        lone = _LABEL_ALONE.fullmatch(plain)
+        return lone[1].upper() if lone else None
     is_alone = _NOTHING.fullmatch(plain, 0, labels[0].start())
     return (
         label_of(labels[0]) if is_alone and not says_something(plain[labels[0].end() :]) else None
@@ -151,18 +155,31 @@ def _labelled_line(text: str, options: Options) -> str | None:
     if not match:
         return None
     letter, after = label_of(match), plain[match.end() :]
-    if starts_with_own_text(Mention(letter, "", after), options):
-        return letter
+    mention = Mention(letter, "", after)
+    if starts_with_own_text(mention, options):
+        rest = after_own_text(mention, options)
+        is_refuted = any(has(group, rest) for group in ("not", "wrong", "hedge"))
+        return None if is_refuted or LABEL.search(rest) or _MIGHT.match(rest) else letter
     following = after.lstrip()[:2]
     is_marked = match["dressed"] or after[:1] in (*").:,",) or following[:1] == "("
     is_marked = is_marked or following in ("- ", "– ")
-    goes_on = after[:1] == " " and (after[1:2].islower() or after[1:2] in (*"=<>+",))
+    goes_on = (
+        after[:1] == " "
+        and not _REASON.match(after)
+        and (after[1:2].islower() or after[1:2] in (*"=<>+",))
+    )
     if not is_marked and (goes_on or letter == "A"):
         return None
     sentence = re.split(r"[.!?]\s+(?=[A-Z(])|\n", after.lstrip(").: "), maxsplit=1)[0]
     is_hedged = "would" in sentence and has("hedge", without_idioms(sentence))
     others = {label_of(m) for m in LABEL.finditer(sentence)} - {letter}
-    if others or is_hedged or REFUTED.match(sentence) or after.startswith("?"):
+    if (
+        others
+        or is_hedged
+        or _MIGHT.match(sentence)
+        or REFUTED.match(sentence)
+        or after.startswith("?")
+    ):
         return None
     conflicts = (
         is_marked

@@ -11,32 +11,37 @@ import re
 from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import Expression, listed, runs, shown
-from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases, words_of
+from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.segments import unmarked
+from lm_eval_tts.grading.wording import (
+    FILLER,
+    MAX_WORDS,
+    agent,
+    bold,
+    is_numbered_name,
+    plain,
+    predicate,
+)
 
 MAX_SENTENCE = 1_500
-MAX_WORDS = 8  # of an answer in words
 
-_EMPHASIS = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
 _LEAD = pattern(
     r"(?:[\s,.:;*#>]|\d+\.\s+(?=[A-Z])|\\to|<so>[\s,:]|step\s\d+\b[,:]?"
-    r"|(?:the\s+)?(?:final\s+)?answer\s+is\b)*"
+    r"|(?:the\s+)?(?:final\s+)?answer\s+is\b"
+    r"|[a-z]+ing\b[^,.]{0,60},\s+(?=(?:we|I)\s+<gives>))*"  # solving this, we get
 )
-_VERB = pattern(r"<is|gives>|:(?!\d)|=|→")
-_FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
+_VERB = pattern(
+    r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b|<changes> from\b[^.;]{1,40}?\bto\b"
+    r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
+)
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 # What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
 _CONDITION = pattern(r"<holds>\s(?!.*\b(?:so|thus)\b)")
 _WOULD_IF = pattern(r"\bwould\b.*\bif\b")
-_AGENT = re.compile(
-    r"([A-Z][a-z]+)\s+(?:from\s+[A-Z]\w+\s+)?(?:(?:would|will|can)\s+)?([a-z]+)\s+(?:the\s+)?"
-    r"(?:most|least|\w+est)\b"
-)
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
 )
-_PREDICATE = pattern(r"(?<!\w)(?:is|are|was|be|called|facing|:)\s+(?:an?\s+|the\s+)?(?=[^\W\d_])")
 _IS_A = pattern(
     r"\b(?:is|are|was)\s+an?\s+(?![^\s]*\d)(?:\w+\s+){0,2}?\w+\s+"
     r"(?:with|centered|whose|that|having|of|in)\b"
@@ -46,8 +51,14 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
 _COPULA = pattern(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
-_RATIO = pattern(r"\s*(?:to|:)\s*(\d+(?:\.\d+)?)\b")
-_PRONOUNS = words_of("pronouns")
+_RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
+_NO_BOUND = pattern(r"<gives>|\\[a-z]+")  # "up to" in "add up to", \times
+_PART_OF = re.compile(r"%\$? of \S{0,2}\d")  # 20% of 80
+_KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
+_DATE = pattern(
+    r"(?:<months>)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,\s*\d{4}\b)?"
+    r"|\b\d{1,2}(?:st|nd|rd|th)?\s+(?:of\s+)?(?:<months>)(?:,?\s+\d{4}\b)?"
+)
 _ENDS = ".;!?。；,，"
 
 
@@ -67,28 +78,41 @@ def is_formula(text: str) -> bool:
     return not any(c.isalnum() for c in around)
 
 
-def committed(sentence: str, loosely: bool = True) -> Claim | None:
+def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | None:
     """Return what a sentence says the answer is; None if it says none.
 
     loosely: also take a number that no verb connects to what is asked.
+    asked: the noun whose number is the answer, where there are several.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
-    body = text[end_of(_LEAD, text) :].strip()
+    body = _body(text)
     if not body or has("refusal", text):
         return None
-    if has("nothing", text):
-        return None if has("hedge", text) else Claim(body, 2)
-    if has("working", text):
+    if nothing := phrases("nothing").search(body):
+        return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
+    if has("working", body):
         return None
     if is_formula(body):
-        return Claim(_plain(body), 1)
-    if name := _bold(marked) or _agent(body):
+        return Claim(plain(body), 1)
+    if (date := _DATE.search(body)) and not any(c.isdigit() for c in _DATE.sub("", body)):
+        return Claim(date[0], 1)
+    if name := bold(marked) or agent(body):
         return Claim(name, 3)
     if clause := _OPENING.match(body):
         rest = body[clause.end() :]
         body = rest if any(run.has_number for run in runs(rest)) else body
-    return _Sentence(body).claim(loosely)
+    return _Sentence(body).claim(loosely, asked)
+
+
+def _body(text: str) -> str:
+    """A sentence without what leads to its claim: "so", "step 3:", "solving this, "."""
+    return text[end_of(_LEAD, text) :].strip()
+
+
+def is_working(sentence: str) -> bool:
+    """Say whether a sentence only goes on working."""
+    return has("working", _body(unmarked(sentence)))
 
 
 def leading(text: str) -> str | None:
@@ -97,34 +121,9 @@ def leading(text: str) -> str | None:
     if label := _LABELLED.match(sentence.text):
         rest = sentence.text[label.end() :].split("\n")[0].rstrip(". ")
         if len(rest.split()) <= MAX_WORDS:
-            return f"{label[0].strip()} {_plain(rest)}"
-    found = sentence.object_at(end_of(_FILLER, sentence.text))
+            return f"{label[0].strip()} {plain(rest)}"
+    found = sentence.object_at(end_of(FILLER, sentence.text))
     return found[0] if found else None
-
-
-def _plain(text: str) -> str:
-    stripped = text.rstrip(".,;: ")
-    return shown(stripped, 0, len(stripped))
-
-
-def _bold(marked: str) -> str | None:
-    """The last words in bold that are a value, and no heading."""
-    for text in reversed([text.strip() for text in _EMPHASIS.findall(marked)]):
-        is_heading = text.endswith(":") or _FILLER.fullmatch(text) or has("answer", text)
-        if is_heading or has("named", text.split()[0]) or has("not", text):
-            continue
-        if len(text.split()) <= 3 or any(run.has_number for run in runs(text)):
-            return _plain(text)
-    return None
-
-
-def _agent(text: str) -> str | None:
-    """The name of the one who does something most, as in "Ada runs the fastest"."""
-    match = _AGENT.match(text)
-    if not match or match[1] in _PRONOUNS:
-        return None
-    is_free = any(phrases("free").fullmatch(word) for word in (match[1].lower(), match[2]))
-    return None if is_free else match[1]
 
 
 class _Sentence:
@@ -133,25 +132,32 @@ class _Sentence:
     def __init__(self, text: str) -> None:
         self.text, self.runs = text, runs(text)
         # Of an equation that is talked about, both sides belong to the answer.
-        self.is_about_equations = has("equations", text)
+        self.is_about_equations = has("equations", text) and not has("measures", text)
 
-    def claim(self, loosely: bool) -> Claim | None:
+    def claim(self, loosely: bool, asked: str) -> Claim | None:
         text = self.text
         is_hedged = has("hedge", text) and not _CONDITION.search(text, len(text) // 3)
         if is_hedged or _WOULD_IF.search(text):
             return None
         for run in self.runs:
             if _IS_THE_ANSWER.match(text, run.end) and self.is_free(run):
-                return Claim(_plain(shown(text, run.start, run.end)), 3)
+                return Claim(plain(shown(text, run.start, run.end)), 3)
+        counts = [run for run in self.runs if asked and self.counts(run, asked)]
+        if len(counts) == 1:  # 4 dimes and 7 nickels
+            return Claim(plain(shown(text, counts[0].start, counts[0].end)), 2)
         if found := self.final_equation() or self.object():
             return Claim(found, 1)
-        noun = _predicate(text) if _IS_A.search(text) else None
+        noun = predicate(text) if _IS_A.search(text) else None
         if not noun and loosely and not has("not", text):
             noun = self.loose()
-        if found := noun or _predicate(text):
+        if found := noun or predicate(text):
             return Claim(found, 0)
         yes = _YES_OR_NO.match(text)
         return Claim(yes[0], 0) if yes else None
+
+    def counts(self, run: Expression, noun: str) -> bool:
+        rest = self.text[run.end :].lstrip("$\\) ").lower()
+        return rest.startswith(noun) and self.is_free(run)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
@@ -160,10 +166,11 @@ class _Sentence:
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_heading = after.startswith(":") and not after[1:2].isdigit()
         return not (
-            _ends_with("bound", before, 1)
+            _ends_with("bound", _NO_BOUND.sub("", before), 1)
             or _ends_with("not", before, 3)
-            or _ends_with("named", before.rstrip(" ("), 0)
-            or _is_numbered_name(before, run)
+            or (len(run.tokens) < 3 and _ends_with("named", before.rstrip(" ("), 0))
+            or _PART_OF.match(self.text, run.end - 1)
+            or is_numbered_name(before, run)
             or is_heading
             or phrases("compare").match(after)
             or phrases("bound").match(after)
@@ -181,7 +188,7 @@ class _Sentence:
         if holds or any(c.isalnum() for c in self.text[run.end :]) or not self.is_free(run):
             return None
         is_object = _COPULA.search(self.text[: run.start])
-        return self.shortened(run, _plain(shown(self.text, run.start, run.end)), bool(is_object))
+        return self.shortened(run, plain(shown(self.text, run.start, run.end)), bool(is_object))
 
     def shortened(self, run: Expression, answer: str, is_object: bool = True) -> str:
         """The right side of an equation that is a value: "the larger number is x + 2 = 18"."""
@@ -197,7 +204,7 @@ class _Sentence:
                 continue
             if found and _CONDITION.search(self.text, end, match.start() + 1):
                 break
-            start = end_of(_FILLER, self.text, match.end())
+            start = end_of(FILLER, self.text, match.end())
             if (answer := self.object_at(start)) is not None:
                 found, end = answer
         return found
@@ -216,8 +223,9 @@ class _Sentence:
             return None
         answer = self.shortened(run, self.answer(number))
         ratio = _RATIO.match(self.text, run.end)
-        if ratio and has("ratio", self.text):  # 3 to 4 is a ratio
-            answer = f"{answer} : {ratio[1]}"
+        if ratio:  # 3 to 4 is a ratio, 3 in 4 a chance
+            group, sign = ("ratio", " : ") if ratio[1] in ("to", ":") else ("chance", "/")
+            answer = f"{answer}{sign}{ratio[2]}" if has(group, self.text) else answer
         return answer, run.end
 
     def number_at(self, place: int) -> int | None:
@@ -237,7 +245,8 @@ class _Sentence:
             words = _WORD.findall(self.text[max(0, start - 30) : start])
             if not words or not phrases("free").fullmatch(words[-1]):
                 return self.answer(number)
-        return self.answer(numbers[0]) if numbers else None
+        known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
+        return next(map(self.answer, known), None)
 
 
 def _is_equation(run: Expression) -> bool:
@@ -249,21 +258,3 @@ def _ends_with(group: str, before: str, words: int) -> bool:
     found = list(phrases(group).finditer(before))
     rest = _WORD.findall(before[found[-1].end() :]) if found else []
     return bool(found) and len(rest) <= words and "but" not in rest
-
-
-def _is_numbered_name(before: str, run: Expression) -> bool:
-    """Bar 1, Team 7: a number after a capital is a name."""
-    words = before.split()
-    if len(words) < 2 or run.tokens[0].kind != "NUMBER" or not before.endswith(" "):
-        return False
-    is_capital = words[-1][0].isupper() and words[-1].isalpha() and len(words[-1]) > 1
-    return is_capital and not has("is", words[-1])
-
-
-def _predicate(text: str) -> str | None:
-    """The few words after the last verb: "the curve is an ellipse"."""
-    found = list(_PREDICATE.finditer(text))
-    words = text[found[-1].end() :].strip().rstrip(".!").split() if found else []
-    if not 1 <= len(words) <= MAX_WORDS or has("not", " ".join(words[:2])):
-        return None
-    return " ".join(words)

@@ -28,6 +28,7 @@ _STARTS = frozenset(
     [*BRACKETS, *BINDERS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
 )
 ORDINALS = ("st", "nd", "rd", "th")
+_CYCLE = re.compile(r"(\d*?)(\d{1,6}?)\2+(?=\.|…|\\)")
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 END = Token("END", "")
 
@@ -185,6 +186,8 @@ def number_of(token: Token) -> Fraction:
 def _repeating(text: str) -> Fraction:
     whole_part, _, rest = text.partition(".")
     *before, cycle = re.findall(r"\d+", rest)
+    if not before and (match := _CYCLE.match(rest)):  # 0.1666...
+        before, cycle = [match[1]], match[2]
     fixed = "".join(before)
     scale = 10 ** len(fixed)
     tail = Fraction(int(cycle), (10 ** len(cycle) - 1) * scale)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,23 +21,6 @@ class Reply(NamedTuple):
 
     correct: bool
     read: str
-
-
-def add_dispute_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `lm-eval-tts grade` takes."""
-    parser.add_argument("file", type=Path, help="samples of lm_eval, or JSON lines of responses")
-    parser.add_argument("--against", default="math-verify", help="the other grader: math-verify")
-    parser.add_argument("-o", "--output", type=Path, help="file for the report in Markdown")
-
-
-def run_dispute(args: argparse.Namespace) -> int:
-    """Print or write the report."""
-    text = dispute_report(read_items(args.file), args.against)
-    if args.output:
-        args.output.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
-    return 0
 
 
 def by_math_verify(item: Item) -> Reply:

@@ -98,6 +98,7 @@ class _Tokens:
             if token.kind in closing and inner > at + 1:
                 single = self.token(at + 1)
                 is_letter = single.kind == "WORD" and len(single.text) == 1 and not single.formula
+                is_letter = is_letter and token.kind != "|"
                 return at if is_letter and inner == at + 2 and not follows else inner + 1
             is_joint = token.kind in (",", ";", ":") or token.text in ("and", "or")
             end = inner + 1 if is_joint else self.run_end(inner)
@@ -110,6 +111,8 @@ class _Tokens:
         token, following = self.token(at), self.token(at + 1)
         if token.formula or token.kind in (*NUMBERS, "TIME", "MATRIX"):
             return True
+        if token.text == "s" and self.kind(at - 1) == "'" and not token.spaced:
+            return False  # that's -7
         if token.mode == "text" and following.kind in ("_", "("):
             return True  # \text{mod}_5(6)
         if token.kind == "DOTS":
@@ -206,8 +209,10 @@ class _Tokens:
         after_number = before.kind in NUMBERS
         is_glued = not token.spaced and not (token.kind in NUMBERS and after_number)
         is_argument = before.text in FUNCTION_WORDS or before.kind.startswith("\\")
+        is_function = token.text in FUNCTION_WORDS and unit_of(token.text) is None  # 5 sqrt(2)
         is_letter = token.kind == "WORD" and len(token.text) == 1 and token.text not in ARTICLES
-        return at + 1 if is_glued or is_argument or (after_number and is_letter) else at
+        follows_number = after_number and (is_letter or is_function)
+        return at + 1 if is_glued or is_argument or follows_number else at
 
 
 def _is_product(word: str) -> bool:

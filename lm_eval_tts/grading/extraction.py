@@ -21,11 +21,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.claims import MAX_WORDS, committed, is_formula, leading
+from lm_eval_tts.grading.claims import committed, is_formula, is_working, leading
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, unmarked
+from lm_eval_tts.grading.wording import MAX_WORDS
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
@@ -61,8 +62,8 @@ _AFTER = pattern(
     0,
 )
 _CHATTER = pattern(r"\?\s*$|<chatter>")
-_REMARK = pattern(r"\W*<remark>")
-_CONCLUDES = pattern(r"\W*<so>")
+_REMARK = pattern(r"\W*(?!th(?:is|at)\s+(?:leaves|gives)\b)<remark>")
+_CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
@@ -81,13 +82,16 @@ class Found(NamedTuple):
     at: int
 
 
-def find_answer(parts: Parts, is_cut: bool) -> Found | None:
-    """Return the final answer of a response. is_cut: it ends in a loop or inside of thinking."""
+def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
+    """Return the final answer of a response. is_cut: it ends in a loop or inside of thinking.
+
+    asked: the noun that is counted, of "how many apples".
+    """
     outside = parts.after if any(a.strip() for a in parts.answers) else parts.before
     tagged = _in_answer_tags(parts.answers)
     if tagged and (later := explicit(outside)):
         return later
-    return tagged or find_in_text(outside, is_cut) or _in_thinking(parts)
+    return tagged or find_in_text(outside, is_cut, asked) or _in_thinking(parts)
 
 
 def says_something(text: str) -> bool:
@@ -95,12 +99,12 @@ def says_something(text: str) -> bool:
     return any(c.isalnum() for c in text)
 
 
-def find_in_text(text: str, is_cut: bool = False) -> Found | None:
+def find_in_text(text: str, is_cut: bool = False, asked: str = "") -> Found | None:
     """Return the answer that a text without tags commits to."""
     found = explicit(text)
     if found and _taken_back(text, found, "retract"):
         return None
-    return found or (None if is_cut else last_line(text))
+    return found or (None if is_cut else last_line(text, asked))
 
 
 def _taken_back(text: str, found: Found, *groups: str) -> bool:
@@ -247,26 +251,27 @@ def _section(rest: str) -> str | None:
     if len(pieces) > 1 and rest.lstrip(" *").startswith("\n"):
         found = last_line(rest)
         return found.answer if found else None
-    if stated := committed(pieces[0], loosely=False):
-        return stated.answer
     words = plain.rstrip(".!")
+    if stated := committed(pieces[0], loosely=any(c.isdecimal() for c in words)):
+        return stated.answer
     is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
     return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
 
 
-def last_line(text: str) -> Found | None:
+def last_line(text: str, asked: str = "") -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
     ending = text[-MAX_TAIL:].rstrip()
     if not ending or _breaks_off(ending.rstrip("*_ \n")):
         return None
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
-    if pieces and (has("working", pieces[-1]) or has("refusal", pieces[-1])):
+    if pieces and (is_working(pieces[-1]) or has("refusal", pieces[-1])):
         return None
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
-        if claim := committed(piece, loosely=piece is pieces[-1]):
+        if claim := committed(piece, loosely=piece is pieces[-1], asked=asked):
             concludes = claim.weight >= 3 or bool(at and _CONCLUDES.match(piece))
-            ranked.append((not _REMARK.match(piece), concludes, at, claim.answer))
+            is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
+            ranked.append((not is_remark, concludes, at, claim.answer))
     if ranked:
         return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", len(text) - len(ending))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:

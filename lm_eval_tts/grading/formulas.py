@@ -168,9 +168,10 @@ class FormulaReader(ArithmeticReader):
 
     def _bound(self, name: str) -> Value:
         lower = upper = None
-        variable = ""
+        variable = side = ""
         for _ in range(2):
             if self.take("_"):
+                side = self._side() if name == "lim" else ""
                 variable, lower = self._lower_bound()
             elif self.take("^"):
                 upper = self.argument()
@@ -185,7 +186,18 @@ class FormulaReader(ArithmeticReader):
         self.known[variable] = values.free(name_inside)
         body = self.product()
         self.known = outer
-        return values.binder(name, name_inside, lower, upper, body)
+        return values.binder(name + side, name_inside, lower, upper, body)
+
+    def _side(self) -> str:
+        """Pass the side that a limit comes from: + of x → 0^+, else nothing."""
+        for start in range(self.at, min(self.at + 8, len(self.tokens))):
+            kinds = [token.kind for token in self.tokens[start : start + 5]]
+            for size in (2, 4):
+                signs = [kind for kind in kinds[:size] if kind not in ("{", "}")]
+                if signs in (["^", "+"], ["^", "-"]) and kinds[size : size + 1] == ["}"]:
+                    del self.tokens[start : start + size]
+                    return signs[1]
+        return ""
 
     def _lower_bound(self) -> tuple[str, Value]:
         braced, variable = self.take("{"), ""

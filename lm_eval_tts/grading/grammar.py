@@ -10,11 +10,12 @@ Formulas are for `formulas`, notations for `notations`, what a tree equals for `
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 from lm_eval_tts.grading.functions import binomial
-from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.notations import MAX_PARTS, QUALIFIERS, NotationReader
 from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, fold, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
@@ -24,6 +25,11 @@ ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 LEADING = words_of("leading")
+ELEMENTS = words_of("elements")
+_FONT_NAMES = re.compile(r"\\(?:text|mathrm|ce|rm)\b")
+_NO_SCRIPTS = {ord(sign): None for sign in "_{}$ "} | {ord("₀") + d: str(d) for d in range(10)}
+_ELEMENT = re.compile(r"([A-Z][a-z]?)([2-9]|[1-9]\d)?")
+_SUBSTANCE = re.compile(rf"(?=.*\d){_ELEMENT.pattern}(?:{_ELEMENT.pattern})+")  # H2O, but not O2
 _MARKS_BEFORE = (".", ",", ";", ":", '"', "'", "?", "\\to", "=")  # punctuation around an answer
 _MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n")
 
@@ -32,6 +38,8 @@ _MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n")
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
     plain = tidy(html.unescape(text[:MAX_LENGTH]) if "&" in text else text[:MAX_LENGTH])
+    if known := _known(plain):
+        return known
     found = _trimmed(fold(tokens(plain, comma=comma)))
     try:
         tree = AnswerReader(found).whole()
@@ -41,6 +49,15 @@ def parse(text: str, *, comma: bool = False) -> Node:
         return tree
     except (NotAFormula, RecursionError, IndexError):
         return _fallback(found)
+
+
+def _known(plain: str) -> Node | None:
+    """An abbreviation, as DNE, or a substance: no product of letters."""
+    word = _FONT_NAMES.sub("", plain).translate(_NO_SCRIPTS)
+    if word.lower() in SYNONYMS and word.isalpha():
+        return Node("text", word.lower())
+    elements = [name for name, _ in _ELEMENT.findall(word)] if _SUBSTANCE.fullmatch(word) else []
+    return Node("opaque", word) if elements and ELEMENTS.issuperset(elements) else None
 
 
 def _trimmed(found: list[Token]) -> list[Token]:
@@ -164,7 +181,7 @@ class AnswerReader(NotationReader):
             try:
                 node = read()
                 must_end = read == self._words or (node is not None and node.kind == "base")
-                must_end = must_end or self.peek().kind.startswith("\\")
+                must_end = must_end or self.peek().kind[:1] in ("\\", "_")
                 if node and (not must_end or self.peek().kind in ENDS):
                     return node
             except NotAFormula:
@@ -178,7 +195,7 @@ class AnswerReader(NotationReader):
     def _notation(self) -> Node | None:
         if self.take("\\emptyset") or self.take_all("{{", "}}"):
             return EMPTY
-        readers = (self.time, self.matrices, self.number_set, self.spoken_set, self.base)
+        readers = (self.time, self.date, self.matrices, self.number_set, self.spoken_set, self.base)
         return next((node for read in (*readers, self.number_range) if (node := read())), None)
 
     def _bracketed_list(self) -> Node | None:

@@ -10,7 +10,7 @@ import re
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import number_of, script, spelled_name
 from lm_eval_tts.grading.formulas import FormulaReader
-from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.lexicon import phrases, words_of
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, fold, tidy, tokens
 from lm_eval_tts.grading.trees import (
     ALL_REALS,
@@ -33,6 +33,7 @@ SPOKEN |= {"nonnegative": (0, None, "[)"), "nonpositive": (None, 0, "(]")}
 SET_WORDS = words_of("set_words")
 EXCEPT = ("except", "but", "than", "to", "for")
 _SIDE_ENDS = words_of("side_ends")
+_OF_DATES = ("of", "the", ",", "st", "nd", "rd", "th")
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 _SCRIPTS = {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}
@@ -119,6 +120,18 @@ class NotationReader(FormulaReader):
         hours, *rest = map(int, re.findall(r"\d+", text))
         parts = (hours % 12 + 12 * ("p" in text), *rest)
         return Node("tuple", "time", tuple(map(node_of, parts)))
+
+    def date(self) -> Node | None:
+        """December 25, 25 December, the 25th of December, 2001"""
+        every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
+        words = [word for word in every if word not in _OF_DATES]
+        names = [word for word in words if phrases("months").fullmatch(word)]
+        numbers = sorted((word for word in words if word.isdigit()), key=len)
+        is_date = len(names) == 1 <= len(numbers) <= 2 and len(numbers) + 1 == len(words)
+        if not is_date or len(every) == 8:
+            return None
+        self.at += len(every)
+        return Node("text", " ".join([*names, *numbers]))
 
     def base(self) -> Node | None:
         """101_2, 1A_{16}, 101 in base 2"""

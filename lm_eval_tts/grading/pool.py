@@ -93,13 +93,13 @@ def resolved(text: str) -> Node | None:
             return node
         found = _filled(node, iter(_asked(text)))
         return None if is_open(found) else found
-    except (TooLarge, StopIteration):
+    except TooLarge:
         return None
 
 
 def _filled(node: Node, found: Iterator[str | None]) -> Node:
     if node.value is not None and node.value.is_open:
-        node = node._replace(value=parse(next(found) or "").value or node.value)
+        node = node._replace(value=parse(next(found, None) or "").value or node.value)
     return node.mapped(lambda part: _filled(part, found))
 
 

@@ -3,7 +3,8 @@
 Knows nothing of grading: a call is the name of a function and JSON arguments. A process is a fresh
 interpreter on every platform, never a fork; it talks over pipes and is ended by `Popen.kill`, so
 nothing depends on signals, `fork`, `resource` or `fcntl`. It ends when its input closes, so it
-cannot outlive its parent, however that ended.
+cannot outlive its parent, however that ended. (pebble 5, tried: its processes import the caller's
+main module, look in the working folder first, and go on when their parent is killed.)
 """
 
 from __future__ import annotations

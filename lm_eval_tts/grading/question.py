@@ -21,7 +21,17 @@ _PLAIN = re.compile(
     r"[-+$\s]*(?:\d[\d,]*(?:\.\d+)?|\\[dt]?frac\s*\{?-?\d+\}?\s*\{?\d+\}?|\d+/\d+)[$\s.%]*"
 )
 _BASE = re.compile(rf"\bbase[-\s]*\$?(\d+|{'|'.join(sorted(NUMBER_WORDS))})", re.I)
+_HOW_MANY = re.compile(
+    r"[Hh]ow many (?:\w+ ){0,2}?([a-z]{3,}?)(?:ies|e?s|en)? "
+    r"(?:do|does|did|are|is|were|was|can|could|will|would|must|has|have|had|should|in|on)\b"
+)
 _UNSEEN = re.compile(r"\\(?:left|right|displaystyle|[,;!])|[\s${}]|(?<=\\)[dt](?=frac)")
+
+
+def counted(question: str) -> str:
+    """Return the noun, without its ending, whose number is asked for; "" if there is none."""
+    found = _HOW_MANY.findall(question)
+    return found[-1].lower() if found else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:

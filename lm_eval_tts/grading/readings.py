@@ -175,7 +175,8 @@ def _last_side(node: Node) -> Iterator[Node]:
     for left, right in (node.parts, node.parts[::-1]):
         asked = left.exact
         atoms = [(product, factor) for product, factor in asked.top.items() if asked.atoms]
-        is_binder = len(atoms) == 1 and [a.kind for a, _ in atoms[0][0]] == ["binder"]
+        kinds = [a.kind for a, _ in atoms[0][0]] if len(atoms) == 1 else []
+        is_binder = kinds == ["binder"] or (kinds == ["opaque"] and not right.has_variables)
         is_sum = asked.variables and all(
             abs(factor) == 1 and product and all(r == 1 and a.kind == "free" for a, r in product)
             for product, factor in atoms

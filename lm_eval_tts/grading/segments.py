@@ -48,9 +48,9 @@ def unmarked(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
     text = text.replace("`", "").strip()
-    while text[:1] in ("#", ">", "|"):
+    while text[:1] in ("#", ">") or text[:2] == "| ":  # of a table, not of |x|
         text = text[1:].lstrip()
-    return text.rstrip("| ")
+    return text.rstrip().removesuffix(" |").rstrip()
 
 
 def _unless_power(match: re.Match[str]) -> str:

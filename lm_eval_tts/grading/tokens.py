@@ -33,7 +33,13 @@ TABLE = re.compile(
     ),
     re.S,
 )
-_KINDS = {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD", "gap": "GROUPED"}
+_KINDS = {
+    "cycle": "REPEATING",
+    "FRACTION": "NUMBER",
+    "GREEK": "WORD",
+    "OTHERWORD": "WORD",
+    "gap": "GROUPED",
+}
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
@@ -185,12 +191,15 @@ def spelled(words: Sequence[str]) -> Fraction | None:
     words = [word.lower() for word in words]
     if words[:1] == ["a"] and len(words) > 1:
         words = ["one", *words[1:]]
+    elif words[:1] in (["hundred"], ["thousand"], ["million"]):
+        words = ["one", *words]
     if not words or words[-1] not in _PARTS:
         number = _cardinal(words)
         return None if number is None else Fraction(number)
-    if words[-3:-1] in (["and", "a"], ["and", "one"]):
-        whole = _cardinal(words[:-3])
-        return None if whole is None else whole + Fraction(1, _PARTS[words[-1]])
+    if "and" in words:  # two and two thirds, one and a half
+        split = len(words) - words[::-1].index("and")
+        whole, part = _cardinal(words[: split - 1]), spelled(words[split:])
+        return None if whole is None or part is None else whole + part
     top = _cardinal(words[:-1]) if len(words) > 1 else 1
     return Fraction(top, _PARTS[words[-1]]) if top else None
 
@@ -221,6 +230,7 @@ def fold(found: Sequence[Token]) -> list[Token]:
     """Return tokens with each longest run of number words as one NUMBER."""
     if not any(_belongs(token, inside=False) for token in found):
         return list(found)
+    found = _scaled(found)
     folded: list[Token] = []
     at = 0
     while at < len(found):
@@ -235,10 +245,25 @@ def fold(found: Sequence[Token]) -> list[Token]:
     return folded
 
 
+def _scaled(found: Sequence[Token]) -> list[Token]:
+    """1.5 million is one number."""
+    joined: list[Token] = []
+    for token in found:
+        last, scale = (joined or [token])[-1], _SCALES.get(token.text.lower())
+        if scale and last.kind == "NUMBER" and last.text.replace(".", "", 1).isdecimal():
+            number = Fraction(last.text) * scale
+            joined[-1] = last._replace(text=str(number), end=token.end)
+        else:
+            joined.append(token)
+    return joined
+
+
 def _run(found: Sequence[Token], at: int) -> tuple[int, Fraction | None]:
     """Where a run of number words ends, and its number; never a part of one."""
     aside = at and found[at - 1].kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
-    end = at
+    following = found[at + 1].text.lower() if at + 1 < len(found) else ""
+    is_article = found[at].text in ("a", "A") and following in (*_SCALES, "hundred", "dozen")
+    end = at + is_article
     while not aside and end < len(found) and _belongs(found[end], inside=end > at):  # 12 (twelve)
         end += 1
     while end > at:

@@ -78,7 +78,7 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     are_values = all(side.kind == "value" for side in sides)
     if list(signs) == ["!="] and is_name(sides[0]) and are_values:
         return Node("relation", "!=", tuple(sides))
-    if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
+    if set(signs) <= ORDER and are_values and (found := _interval(*_without_bars(sides, signs))):
         return found
     if signs[0] == "=" and is_name(sides[0]):  # f(x) = x > 3
         return relation(sides[1:], signs[1:])
@@ -98,6 +98,20 @@ def _equation(sides: Sequence[Node]) -> Node:
     if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
         return right  # 2 + 3 = 5
     return Node("relation", "=", (left, right))
+
+
+def _without_bars(
+    sides: Sequence[Node], signs: Sequence[str]
+) -> tuple[Sequence[Node], Sequence[str]]:
+    """|x - 2| < 3 is -3 < x - 2 < 3."""
+    value = sides[0].exact
+    atom = next(iter(value.atoms)) if len(value.atoms) == 1 else None
+    is_alone = value.bottom == values.ONE and list(value.top.values()) == [1]
+    is_alone = is_alone and [rate for product in value.top for _, rate in product] == [1]
+    if atom and is_alone and atom.made_of[0] == "abs" and len(sides) == 2 and signs[0][0] == "<":
+        inside, end = atom.made_of[1][0] or values.rational(0), sides[1].exact
+        return [node_of(part) for part in (values.negate(end), inside, end)], [signs[0]] * 2
+    return sides, signs
 
 
 def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:

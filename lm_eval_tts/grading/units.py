@@ -17,7 +17,9 @@ _TABLE: dict[str, tuple[str, str, str]] = NOTATION["units"]
 _PREFIXES: dict[str, str] = NOTATION["prefixes"]
 _PREFIXED = words_of("prefixed")
 _SPELLINGS = {word: name for name, (_, _, words) in _TABLE.items() for word in words.split()}
-UNIT_LETTERS = frozenset(word for word in _SPELLINGS if len(word) == 1 and word.isalpha())
+UNIT_LETTERS = frozenset(
+    word for word in _SPELLINGS if (len(word) == 1 and word.isalpha()) or word == "Omega"
+)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer, find_in_text
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import in_asked_form, leaves_work, restates_given
+from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
 from lm_eval_tts.grading.segments import sentences
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
@@ -132,7 +132,7 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
             return letter
     if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
         parts = parts._replace(before="")  # the preamble of a thinking that was cut off
-    return find_answer(parts, loop)
+    return find_answer(parts, loop, counted(item.question))
 
 
 def _correct(item: Item, answer: str, parts: Parts) -> bool | None:

@@ -102,11 +102,14 @@ def prepare_runs(evaluator_module: Any) -> None:
     """Have settings checked before a model is loaded, and our tasks made ready for any model."""
     import importlib
 
+    from lm_eval_tts.core.identity import text_hash
+
     def prepare(lm: Any, task_dict: Any, samples: Any = None, **unused: Any) -> None:
         importlib.import_module(PREPARE_TASKS).prepare(lm, task_dict, samples)
 
     _before(evaluator_module, "simple_evaluate", _check_settings)
     _before(evaluator_module, "evaluate", prepare)
+    evaluator_module.hash_string = text_hash  # its own cannot take halves of surrogate pairs
 
 
 def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
@@ -114,7 +117,7 @@ def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
         return
     from lm_eval.utils import simple_parse_args_string
 
-    from lm_eval_tts.harness.preflight import check_packages, check_settings
+    from lm_eval_tts.harness.preflight import check_packages, check_samples, check_settings
 
     def parsed(name: str) -> Any:
         text = given.get(name)
@@ -123,6 +126,7 @@ def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
     check_packages(model)
     index, tasks = getattr(task_manager, "task_index", None), given.get("tasks") or ()
     check_settings(model, parsed("model_args"), parsed("gen_kwargs"), tasks, index)
+    check_samples(given.get("samples") or (), tasks, index or {})
 
 
 def _before(owner: Any, name: str, action: Callable[..., None]) -> None:
@@ -170,6 +174,19 @@ def _let_argparse_tell(action: Any) -> None:
             parser.error(f"argument {given[-1]}: {' '.join(str(error).split())}")
 
 
+def complain_in_one_line(harness_module: ModuleType) -> None:
+    """Have lm_eval's parser name in one line what is wrong with a command for one of our models."""
+
+    @_around(harness_module.HarnessCLI, "parse_args")
+    def parse_args(original: Any, self: Any) -> Any:
+        if any("tts-" in word for word in sys.argv):
+            from lm_eval_tts.harness.parser import in_one_line
+
+            for parser in (self._parser, *self._subparsers.choices.values()):
+                in_one_line(parser, self._subparsers.choices["run"]._option_string_actions)
+        return original(self)
+
+
 _PATCHES = {
     "lm_eval.models": register_models,
     "lm_eval.api.group": aggregate_points,
@@ -178,6 +195,7 @@ _PATCHES = {
     "lm_eval.evaluator": prepare_runs,
     "lm_eval.utils": summarize_runs,
     "lm_eval._cli.run": guard_runs,
+    "lm_eval._cli.harness": complain_in_one_line,
 }
 
 

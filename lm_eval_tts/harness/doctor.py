@@ -3,7 +3,6 @@
 Each check returns findings; `ok` or `note` ones cost nothing, a `fix` makes the exit code 1. It
 loads no model and asks the Hub one question, with a short time limit."""
 
-import argparse
 import importlib.metadata
 import os
 import subprocess
@@ -11,8 +10,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.request import urlopen
+
+import typer
 
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import SettingsError
@@ -38,21 +39,19 @@ class Finding(NamedTuple):
     text: str
 
 
-def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the subcommand."""
-    said = "folder that results go to, for the check of the disk"
-    parser.add_argument("--output_path", default=".", help=said)
-
-
-def run_doctor(args: argparse.Namespace) -> int:
-    """Print all findings; return 1 if something is to be fixed, else 0."""
+def run_doctor(
+    output_path: Annotated[
+        str, typer.Option("--output_path", help="folder that results go to, to see its disk")
+    ] = ".",
+) -> int:
+    """Check this installation and say what to fix; 1 if something is to be fixed."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": check_versions,
         "discovery": check_discovery,
         "devices": check_devices,
         "data": check_data,
         "Hub": check_hub,
-        "disk": lambda: check_disk(args.output_path),
+        "disk": lambda: check_disk(output_path),
     }
     findings = []
     for name, check in checks.items():

@@ -13,27 +13,29 @@ from: those that read the configuration and the tasks."""
 import difflib
 import functools
 import glob
+import importlib
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.checks import own_tasks
 from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.names import MODELS
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, watched
-from lm_eval_tts.harness.signals import Stopped, exit_code, stoppable
+from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, signal_of, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
+from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
@@ -50,7 +52,6 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(execute)
     def run(args: Any) -> None:
         output_path.set(getattr(args, "output_path", None))
-        hushed = quiet() if _is_ours(args) else nullcontext()
         unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
 
         def note(record: logging.LogRecord) -> bool:
@@ -58,7 +59,7 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
                 unsaved.append(record.getMessage())
             return True
 
-        with filtering([WRITER], note), watched(_journals(args)) as states, hushed:
+        with filtering([WRITER], note), watched(_journals(args)) as states:
             _run(execute, args, states)
         if states and unsaved:
             _leave(FAILED, _not_written(unsaved, states[-1].journal))
@@ -91,22 +92,49 @@ def _journals(args: Any) -> str | None:
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
     states: those of the models that the run has made so far."""
+    shared = _shared_stop(args)
     try:
         _check(args)
-        with stoppable(lambda: _say(_how_to_resume(states))) if _is_ours(args) else nullcontext():
+        with _around_ours(states, shared) if _is_ours(args) else nullcontext():
             execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
+        shared.tell(signal_of(interrupt))
         _leave(exit_code(interrupt), _how_to_resume(states))
     except Exception as error:
+        if (number := shared.told()) is not None:  # the rank that it waited for was stopped
+            _leave(128 + number, _how_to_resume(states))
         if not (_is_ours(args) and _is_the_users(error)):
             raise
         what = "" if type(error) in (ValueError, AssertionError) else f"{type(error).__name__}: "
         said = f"{what}{error}{_nearest_tasks(str(error))}"
         _leave(WRONG_SETTING, f"{said} (LMEVAL_LOG_LEVEL=DEBUG shows where)")
+
+
+@contextmanager
+def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
+    """Have signals end a run in order, lm_eval leave out what nobody can use, and write JSON."""
+    writer = importlib.import_module(WRITER)
+
+    def last_words(number: int) -> None:
+        shared.tell(number)
+        _say(_how_to_resume(states))
+
+    try:
+        writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
+        with quiet(), stoppable(last_words), shared.heeded():
+            yield
+    finally:
+        writer.json = json  # type: ignore[attr-defined]
+
+
+def _shared_stop(args: Any) -> SharedStop:
+    """Return what tells the ranks of this command that one of them was stopped."""
+    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    return SharedStop(Path(f"{journals}.stopped") if journals else None)
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:
@@ -168,10 +196,11 @@ def _is_the_users(error: Exception) -> bool:
 
 
 def _nearest_tasks(message: str) -> str:
-    """Return the nearest names of ours to those that lm_eval has not found."""
-    missing = message.partition("Tasks not found: ")[2]
-    ours, asked = own_tasks(), missing.split(", ")
-    found = [name for task in asked for name in difflib.get_close_matches(task, ours)]
+    """Return the nearest names to those that lm_eval has not found."""
+    if not (missing := message.partition("Tasks not found: ")[2]):
+        return ""
+    known = importlib.import_module("lm_eval.tasks").TaskManager().all_tasks
+    found = [n for task in missing.split(", ") for n in difflib.get_close_matches(task, known)]
     return f": did you mean {' or '.join(found)}?" if found else ""
 
 

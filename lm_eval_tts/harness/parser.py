@@ -1,36 +1,21 @@
-"""A command line whose complaints are one line, with what may be meant."""
+"""The complaints of lm_eval's command line: one line, with what may be meant."""
 
 import argparse
 import difflib
 import re
-from typing import Any, NoReturn
-
-EXAMPLES = """examples:
-  lm-eval-tts run --model tts-hf --tasks arith_budget --output_path results --log_samples
-  lm-eval-tts leaderboard results -o board.html
-  lm-eval-tts compare results/a results/b
-"""
+from collections.abc import Iterable
+from typing import NoReturn
 
 
-class CommandParser(argparse.ArgumentParser):
-    """As argparse's, without the usage above each complaint."""
+def in_one_line(parser: argparse.ArgumentParser, options: Iterable[str]) -> None:
+    """Have a parser complain without its usage; the exit code stays 2.
+    options: those that may be meant by unknown ones."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+    def error(message: str) -> NoReturn:
+        unknown = re.findall(r"(?<!\S)--[\w-]+", message.partition("unrecognized arguments: ")[2])
+        near = [n for w in unknown for n in difflib.get_close_matches(w, options, n=1)]
+        hint = f": did you mean {near[0]}?" if near else ""
+        what = re.sub(r"invalid functools\.partial\(.*\) value", "invalid value", message)
+        parser.exit(2, f"lm_eval_tts: {what}{hint} (lm_eval run --help shows all)\n")
 
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        given = re.findall(r"invalid choice: '(.+?)'|(?<!\S)(--[\w-]+)", message)
-        words = [word for pair in given for word in pair if word]
-        near = [n for w in words for n in difflib.get_close_matches(w, self._known(), n=1)]
-        hint = f": did you mean {near[0]}?" if near and near[0] not in words else ""
-        self.exit(2, f"{self.prog}: {message}{hint} ({self.prog} --help shows all)\n")
-
-    def _known(self) -> list[str]:
-        """Return the names of options and commands, with the options of these."""
-        names = list(self._option_string_actions)
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for command, parser in action.choices.items():
-                    names += [command, *parser._option_string_actions]
-        return names
+    parser.error = error  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.settings import parse_settings, setting_names
 from lm_eval_tts.strategies import Abilities, Strategy
 
@@ -37,17 +37,25 @@ def check_settings(
     rated = tiny or bool(model_args.get("reward_model")) or model == "tts-replay"
     checked: list[dict[str, Any]] = []
     for config in (config for task in tasks for config in _configs(task, index or {})):
+        if config.get("output_type") != "generate_until":
+            continue
         given = {**defaults, **(config.get("generation_kwargs") or {}), **gen_kwargs}
         if given not in checked:
             checked.append(given)
             Strategy.check_model(parse_settings(given).strategy, Abilities(reward_model=rated))
 
 
+def check_samples(samples: Iterable[str], tasks: Iterable[Any], index: Mapping[str, Any]) -> None:
+    """Raise SettingsError for documents of a task that does not run. tasks, index: as above."""
+    if known := {str(c.get("task")) for task in tasks for c in _configs(task, index)}:
+        for name in set(samples) - known:
+            raise unknown_name("task in --samples", name, known)
+
+
 def _configs(task: Any, index: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the configs of a task, or of all tasks of a group or tag, which generate texts."""
+    """Yield the config of a task, or of all tasks of a group or tag."""
     if isinstance(task, Mapping):
-        if task.get("output_type") == "generate_until":
-            yield task
+        yield task
         return
     if (entry := index.get(task)) is None:
         return

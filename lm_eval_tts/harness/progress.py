@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lm_eval_tts.harness.checks import quick_check
 
@@ -15,8 +15,9 @@ class Progress:
     world_size: number of ranks that share the problems; only the first shows its own."""
 
     def __init__(self, total: int, *, disable: bool, world_size: int = 1) -> None:
-        rank = f" (rank 0 of {world_size}, its own share)" if world_size > 1 else ""
-        said = f"Running generate_until requests{rank}"
+        rank = f", rank 0 of {world_size}, its own share" if world_size > 1 else ""
+        # So an accuracy begins high: what is short is easy.
+        said = f"Running generate_until requests (short ones end first{rank})"
         self._bar = tqdm(total=total, disable=disable, desc=said)
         self._disabled = disable
         self._started = time.perf_counter()

@@ -65,6 +65,9 @@ class Details:
     # How a candidate was rated, by name, more is better; NaN where it was not.
     scores: Mapping[str, float] = field(default_factory=dict)
     prompt: Prompt | None = None  # of a response that is not a part of another
+    # What its text consists of, in order: thinking, answer, tag (the model's own), wait or
+    # forced (the strategy's), and how many characters that is.
+    pieces: tuple[tuple[str, int], ...] = ()
 
 
 NOTHING_KNOWN = Details(usage=None)

@@ -42,7 +42,7 @@ class RunState:
     first_failure: str = ""  # why the first of them was not served
     num_journaled: int = 0  # results in the journal
     journal_lost: str | None = None  # why what was in the journal is not there any more, if so
-    lost: str | None = None  # why the engine could not be asked to the end, if so
+    lost: str | None = None  # why not all could be had: an engine or a metric that broke
 
     def __post_init__(self) -> None:
         if (states := _watched.get()) is not None:
@@ -85,6 +85,14 @@ def note_failed_document() -> None:
     """Count a document that was answered and then could not be graded, if a run is watched."""
     if states := _watched.get():
         states[-1].tally = states[-1].tally.plus(Tally(0, 1))
+
+
+def note_lost(reason: str) -> bool:
+    """Say what could not be had to the end; False where no run is watched."""
+    states = _watched.get()
+    if states:
+        states[-1].lost = reason
+    return bool(states)
 
 
 def journals_of_this_run() -> str | None:

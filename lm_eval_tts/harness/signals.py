@@ -4,12 +4,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-# Slurm, Kubernetes and a closed terminal; Python makes a KeyboardInterrupt of SIGINT by itself.
-_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1")
+# Slurm, Kubernetes, a closed terminal, Ctrl-C.
+_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
 STOPPING = [getattr(signal, name) for name in _SENT if hasattr(signal, name)]
+POLL_SECONDS = 0.5  # between two looks at whether another rank was stopped
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
 
@@ -23,18 +25,25 @@ class Stopped(KeyboardInterrupt):
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """Return the exit code that shells give a process which ends by this signal."""
-    return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
+    return 128 + signal_of(interrupt)
+
+
+def signal_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the signal that a process was stopped by."""
+    return interrupt.number if isinstance(interrupt, Stopped) else int(signal.SIGINT)
 
 
 @contextmanager
-def stoppable(last_words: Callable[[], None]) -> Iterator[None]:
+def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     """Raise Stopped in this block where a signal comes that nobody else handles or ignores.
-    last_words: called where the block has not ended within `GRACE_SECONDS` after that; then the
-    process ends. Only the main thread can take signals; in another one nothing is done."""
+    last_words: called with the signal's number where the block has not ended within `GRACE_SECONDS`
+    after that; then the process ends. Only the main thread can take signals; in another one nothing
+    is done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    ours = [n for n, does in before.items() if does in (signal.SIG_DFL, signal.default_int_handler)]
     owner = os.getpid()
     timers: list[threading.Timer] = []
 
@@ -55,11 +64,56 @@ def stoppable(last_words: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for each in ours:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, before[each])
         for timer in timers:
             timer.cancel()
 
 
-def _end(number: int, last_words: Callable[[], None]) -> None:
-    last_words()
+class SharedStop:
+    """How ranks agree: the one that a signal stops says so in a file, and the others stop as by
+    the same signal.
+    path: the file, which all ranks see; None where there is one rank, or nowhere to write."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def tell(self, number: int) -> None:
+        """Say that this rank was stopped."""
+        with suppress(OSError):
+            if self._path is not None and self.told() is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.write_text(str(number))
+
+    def told(self) -> int | None:
+        """Return the number of the signal that has stopped a rank, if one has."""
+        try:
+            return None if self._path is None else int(self._path.read_text())
+        except (OSError, ValueError):  # not there, or not written yet
+            return None
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Have this process get the signal that another rank got in this block. What an earlier run
+        has said is forgotten."""
+        if self._path is None:
+            yield
+            return
+        with suppress(OSError):
+            self._path.unlink()
+        over = threading.Event()
+        threading.Thread(target=self._watch, args=(over,), daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _watch(self, over: threading.Event) -> None:
+        while not over.wait(POLL_SECONDS):
+            if (number := self.told()) is not None:
+                os.kill(os.getpid(), number)
+                return
+
+
+def _end(number: int, last_words: Callable[[int], None]) -> None:
+    last_words(number)
     os._exit(128 + number)

@@ -1,7 +1,6 @@
 """What a run has come to, in a few lines above lm_eval's table: how good, at what cost."""
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results.files import ResultsFile
 from lm_eval_tts.results.formats import figure_text
+from lm_eval_tts.results.points import is_choice
 from lm_eval_tts.results.runs import Run, runs_in
 from lm_eval_tts.results.statistics import count_interval
 
 _SHARES = {name: METRIC[name] for name in ("format_strict", "truncated", "loop", "failed")}
-_CHOICE = re.compile(r"(pass|maj|\w*bon\w*)@\d+")
 # What lm_eval says of every task with more metrics than its file lists, or with metadata.
 _NOISE = {
     "lm_eval.evaluator_utils": "No aggregation function defined for metric",
@@ -58,7 +57,7 @@ def _by_budget(run: Run) -> list[str]:
 
 def _by_choice(run: Run) -> Iterable[str]:
     """Return what one sample, and all of them under each rule of choice, have scored."""
-    names = [name for name in run.metrics if _CHOICE.fullmatch(name)]
+    names = [name for name in run.metrics if is_choice(name)]
     most = max((int(name.partition("@")[2]) for name in names), default=0)
     kept = [name for name in names if name == "pass@1" or name.endswith(f"@{most}")]
     return [f"{name} {100 * run.metrics[name]:.1f}" for name in kept]
@@ -71,8 +70,8 @@ def _files(output_path: str | None) -> Iterator[str]:
     folder = Path(output_path).parent if output_path.endswith(".json") else output_path
     yield f"Files: {folder}"
     yield (
-        f"Next: lm-eval-tts leaderboard {folder} -o board.html | lm-eval-tts curve {folder} "
-        f"-o curve.png | lm-eval-tts compare {folder} <another run>"
+        f"Next: lm-eval-tts show {folder} | lm-eval-tts leaderboard {folder} -o board.html | "
+        f"lm-eval-tts curve {folder} | lm-eval-tts compare {folder} <another run>"
     )
 
 

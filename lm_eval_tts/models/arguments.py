@@ -1,13 +1,11 @@
 """Model arguments: what this package reads of them, and checks before a checkpoint is loaded."""
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from lm_eval_tts.checkpoints import NAMES
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
@@ -106,11 +104,4 @@ def loading(arguments: Mapping[str, Any]) -> Iterator[None]:
         shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float) and v != ""}
         given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        hint = "".join(map(_packaged_hint, (shown.get("pretrained"), shown.get("peft"))))
-        raise SettingsError(f"the model cannot be loaded with {given}: {hint}{reason}") from error
-
-
-def _packaged_hint(name: Any) -> str:
-    """Return the checkpoint of the package that is meant by a name like its own, if one is."""
-    nearest = difflib.get_close_matches(str(name), NAMES, n=1, cutoff=0.75)
-    return f"did you mean {nearest[0]!r}? " if nearest and name not in NAMES else ""
+        raise SettingsError(f"the model cannot be loaded with {given}: {reason}") from error

@@ -67,13 +67,13 @@ class StrategyLM:
     def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
         """Rate continuations as lm-eval's own class does, after a line that says so. Raises
         RequestError for a chat that could not be rendered."""
-        for instance in requests:
-            check_rendered(instance.args[0])
-        logger.warning(
-            f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
-            "these are answered as without one"
-        )
+        _say_without_strategy(requests)
         return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
+
+    def loglikelihood_rolling(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
+        """Rate whole texts, likewise."""
+        _say_without_strategy(requests)
+        return super().loglikelihood_rolling(requests, *args, **options)  # type: ignore[misc]
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""
@@ -83,6 +83,15 @@ class StrategyLM:
             return None
         self.session.add_up(reports)
         return fill_gaps(gathered)
+
+
+def _say_without_strategy(requests: Sequence[Instance]) -> None:
+    for instance in requests:
+        check_rendered(instance.args[0])
+    logger.warning(
+        f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
+        "these are answered as without one"
+    )
 
 
 def fill_gaps(gathered: list[Any]) -> list[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jinja2
 
 from lm_eval_tts.core.program import TokenIds
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 
@@ -122,6 +123,14 @@ class TemplateChat:
         except jinja2.exceptions.TemplateError:
             return render(without_system(messages))
 
+    def reads(self, name: str) -> bool:
+        """Say whether the template reads an argument of this name."""
+        return re.search(rf"\b{name}\b", str(self.tokenizer.chat_template or "")) is not None
+
+    def told(self, args: Mapping[str, Any]) -> TemplateChat:
+        """Return the same chat with more arguments of the template."""
+        return TemplateChat(self.tokenizer, {**self._template_args, **args}, self._encode_text)
+
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat; a plain one where there is no template."""
         if self.tokenizer.chat_template is None:
@@ -132,3 +141,30 @@ class TemplateChat:
     def encode(self, prompt: Rendered) -> TokenIds:
         """Return the ids of a whole prompt."""
         return tuple(self._encode_text(prompt.text, False if prompt.templated else None))
+
+
+def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
+    """Return a chat and a context as they are in a reasoning mode.
+
+    mode: what the chat template is told. styled: a prompt style will render the context anew.
+    Raises SettingsError where the mode would change nothing.
+    """
+    if not mode:
+        return chat, context
+    names = " and ".join(f"{name}=" for name in mode)
+    if not isinstance(chat, TemplateChat) or not all(map(chat.reads, mode)):
+        why = (
+            "the chat template does not read that"
+            if isinstance(chat, TemplateChat)
+            else ("here a chat template is told one value for all, in model_args")
+        )
+        raise SettingsError(f"{names} cannot be switched: {why}")
+    chat = chat.told(mode)
+    if isinstance(context, ChatPrompt):
+        return chat, ChatPrompt(chat.render(context.messages).text, context.messages)
+    if not styled:
+        raise SettingsError(
+            f"{names} is told to the chat template, which this task's prompt goes without: give "
+            "--apply_chat_template or prompt_style="
+        )
+    return chat, context

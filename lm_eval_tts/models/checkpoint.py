@@ -7,6 +7,8 @@ from typing import Any
 from lm_eval_tts.core.digests import tokenizer_digest
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 
+_RECOMMENDED = ("temperature", "top_p", "top_k", "min_p")
+
 
 @dataclass(slots=True)
 class Checkpoint:
@@ -42,6 +44,15 @@ class Checkpoint:
             "max_length": str(max_length),
             "seed": str(run_seed()),
         }
+
+
+def recommended_sampling(config: Any) -> dict[str, float]:
+    """Return what a transformers generation config recommends to sample by; nothing where it does
+    not recommend to sample, or is not known (None)."""
+    said = config.to_diff_dict() if config is not None else {}
+    found = {name: said[name] for name in _RECOMMENDED if said.get(name) is not None}
+    samples = said.get("do_sample") or found.get("temperature")
+    return {"temperature": 1.0, **found} if samples else {}
 
 
 def run_seed() -> int:

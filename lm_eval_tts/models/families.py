@@ -152,5 +152,4 @@ def check_thinking_end(
 
 def switches_of(chat: TemplateChat) -> Sequence[str]:
     """Return the arguments by which a template may be told to think."""
-    template = str(chat.tokenizer.chat_template or "")
-    return [name for name in SWITCHES if re.search(rf"\b{name}\b", template)]
+    return [name for name in SWITCHES if chat.reads(name)]

@@ -58,14 +58,9 @@ class TTSHF(StrategyLM, HFLM):
         own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
         if own.journal and kwargs.get("tp_plan"):
             raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
-        # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
-        if (thinking := kwargs.pop("enable_thinking", None)) is not None:
-            if str(thinking).lower() not in ("true", "false"):
-                raise SettingsError(f"enable_thinking={thinking!r}: allowed is True or False")
-            thinking = str(thinking).lower() == "true"
-            args = kwargs.get("chat_template_args") or {}
-            kwargs["chat_template_args"] = {**args, "enable_thinking": thinking}
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        args = self.session.template_args(kwargs.get("chat_template_args"))
+        kwargs["chat_template_args"] = args
         if kwargs.get("tp_plan"):
             self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
@@ -84,7 +79,8 @@ class TTSHF(StrategyLM, HFLM):
                 "this checkpoint was trained in bfloat16, and float16 has no room for its largest "
                 "numbers: use dtype=bfloat16 or float32"
             )
-        self.enable_thinking = thinking
+        # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
+        self.enable_thinking = args.get("enable_thinking")
         self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
         self._serve({**names, "merge_peft": merge_peft})
@@ -121,6 +117,7 @@ class TTSHF(StrategyLM, HFLM):
             "torch": version("torch"),
             "transformers": version("transformers"),
             "dtype": self.model.dtype,
+            "autocast": self.mixed_precision_dtype,
         }
 
     def use_adapter(self, peft: str | None) -> None:

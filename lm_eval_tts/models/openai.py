@@ -72,8 +72,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         header: Mapping[str, str] | None = None,
         chat_template_args: Mapping[str, Any] | None = None,
         think_end_token: str | None = None,
-        enable_thinking: bool | None = None,
-        reasoning_effort: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
@@ -109,9 +107,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.header = self._server.headers
         self.max_length = usable_length(max_length, served.max_length)
         self.end_thinking_at(think_end_token)
-        args = template_args(
-            chat_template_args, enable_thinking=enable_thinking, reasoning_effort=reasoning_effort
-        )
+        args = self.session.template_args(chat_template_args)
         self._serve(args, str(base_url).endswith("/chat/completions"))
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
@@ -121,7 +117,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             self.tokenizer,
             {"served_model": self._server.wire.model},
             generation_config=generation_config(self.tokenizer.name_or_path),
-            own_facts=lambda: {"model": self._server.wire.model},
+            own_facts=self._facts,
             vocabulary_size=len(self.tokenizer),
         )
         self._server.wire.template_args = chat_template_args
@@ -132,6 +128,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
         if self._chat_only and "strategy" in self.session.defaults:
             self.session.settings_reader()({})
+
+    def _facts(self) -> dict[str, Any]:
+        wire = self._server.wire
+        return {"model": wire.model, "dialect": wire.dialect, "template": wire.template_args}
 
     def _learn_dialect(self, checkpoint: Checkpoint, chat_only: bool) -> None:
         """Ask in which form the server takes prompts, and say once what follows."""
@@ -267,11 +267,6 @@ def authorization() -> dict[str, str]:
 def root_of(base_url: str) -> str:
     """Return a URL up to /v1, whatever the user has written after it."""
     return base_url.removesuffix("/").removesuffix("/completions").removesuffix("/chat")
-
-
-def template_args(given: Mapping[str, Any] | None, **named: Any) -> dict[str, Any]:
-    """Return what the chat template is to be given; names that are None were not."""
-    return {**(given or {}), **{name: v for name, v in named.items() if v is not None}}
 
 
 def usable_length(given: int | None, told: int | None) -> int:

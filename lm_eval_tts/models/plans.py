@@ -50,6 +50,7 @@ class Plan:
 
 def make_plan(
     instance: Instance,
+    context: str,
     repeat: int,
     settings: Settings,
     chat: Chat,
@@ -58,9 +59,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan of one answer. Raises whatever a chat template or a tokenizer raises.
 
-    max_length: the engine's context in tokens.
+    context: the instance's, in its reasoning mode. max_length: the engine's context in tokens.
     """
-    context = instance.args[0]
     check_rendered(context)
     rendered = _render(context, settings, chat)
     question = question_turn(history_of(context))["content"]

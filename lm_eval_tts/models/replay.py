@@ -17,13 +17,14 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from lm_eval_tts.core.identity import recording_keys
+from lm_eval_tts.core.identity import mapping_in, recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.instances import Instance, number_repeats
 from lm_eval_tts.models.session import Session
+from lm_eval_tts.results.files import point_texts
 from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
 from lm_eval_tts.settings import parse_settings
 
@@ -96,10 +97,11 @@ class TTSReplay(StrategyLM, LM):
         if options and recording.options and dict(recording.options) != dict(options):
             failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
             return Response("", Details(tags=tags, failure=failure))
-        candidates = candidates_of(recording.metrics, tags)
+        candidates = candidates_of(recording.answered, tags)
         details = Details(
             self._usage(recording),
             tags,
+            points=points_of(recording, tags),
             candidates=candidates,
             independent=bool(candidates) and "pass@1" in recording.metrics,
         )
@@ -134,10 +136,22 @@ class TTSReplay(StrategyLM, LM):
     loglikelihood_rolling = loglikelihood
 
 
-def candidates_of(row: Mapping[str, Any], tags: tuple[str, str, str, str]) -> tuple[Response, ...]:
+def points_of(recording: Recording, tags: tuple[str, str, str, str]) -> dict[str, Response]:
+    """Return the answers on the way that one of our samples files has of a response."""
+    row = recording.metrics
+    counts = {
+        label: {field: row.get(f"{field}_tokens@{label}", 0) for field in ("thinking", "sampled")}
+        for label in mapping_in(recording.answered, "point_texts")
+    }
+    texts = point_texts(recording.answered, recording.response).items()
+    return {label: Response(text, Details(Usage(**counts[label]), tags)) for label, text in texts}
+
+
+def candidates_of(
+    record: Mapping[str, Any], tags: tuple[str, str, str, str]
+) -> tuple[Response, ...]:
     """Return the candidates that one of our samples files has for a response; else none."""
-    answered = row.get("answered")
-    found = answered.get("candidates", ()) if isinstance(answered, dict) else ()
+    found = record.get("candidates") or ()
     return tuple(
         Response(
             candidate["text"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import accumulate, islice, pairwise
 from typing import Any
 
 from lm_eval_tts.core.digests import digest
@@ -49,6 +51,7 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         tokenizer,
         cost=cost,
         prompt=prompt_of(plan),
+        pieces=_pieces(plan, trace, tokenizer),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(
             _response(plan, candidate.trace, tokenizer, scores=dict(candidate.scores))
@@ -56,6 +59,18 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         ),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
     )
+
+
+def _pieces(plan: Plan, trace: Trace, tokenizer: Tokenizer) -> tuple[tuple[str, int], ...]:
+    """Return what the text of a response consists of, as `Details` has it."""
+    kinds = [
+        segment.phase if not segment.forced else "wait" if segment.phase == "thinking" else "forced"
+        for segment in trace.segments
+    ]
+    ends = accumulate(len(segment.token_ids) for segment in trace.segments)
+    ids, opened = trace.response_ids, len(plan.opening)
+    places = [0, *(opened + len(tokenizer.decode(ids[:end])) for end in ends)]
+    return tuple((kind, b - a) for kind, (a, b) in zip(kinds, pairwise(places), strict=True))
 
 
 def failed(settings: Settings, reason: str, prompt: Prompt | None = None) -> Response:
@@ -85,6 +100,29 @@ def prompt_of(plan: Plan) -> Prompt:
     """Return what was sent, for the record."""
     ids = plan.request.prompt
     return Prompt(plan.prompt, len(ids), digest(repr(ids)))
+
+
+def in_all_modes(modes: Collection[str], made: Iterator[Response]) -> Response:
+    """Return the response of the last mode, with those of all as its points, and the cost of all.
+
+    modes: labels. made: gives a response for each mode, or one if there are none.
+    """
+    found = list(islice(made, max(1, len(modes))))
+    if len(found) == 1:
+        return found[0]
+    points: dict[str, Response] = {}
+    for label, response in zip(modes, found, strict=True):
+        points |= {f"{label}-{name}": p for name, p in response.details.points.items()}
+        points[label] = response
+    failure = next((r.details.failure for r in found if r.details.failure), None)
+    usages = [r.details.usage or Usage() for r in found]
+    usage = replace(
+        usages[-1],
+        sampled=sum(usage.sampled for usage in usages),
+        engine_calls=sum(usage.engine_calls for usage in usages),
+    )
+    details = replace(found[-1].details, usage=usage, points=points, failure=failure)
+    return Response(str(found[-1]), details)
 
 
 def as_padding(response: Response) -> Response:

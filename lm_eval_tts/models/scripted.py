@@ -44,7 +44,7 @@ class ByteCheckpoint:
     def __init__(self) -> None:
         self.text = ByteTokenizer()
         self.names: dict[str, Any] = {"pretrained": "scripted"}
-        self.policy_size = None
+        self.generation_config = self.policy_size = None
         self.vocabulary_size = 257
 
     def facts(self, max_length: int) -> dict[str, str]:

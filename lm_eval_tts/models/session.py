@@ -6,7 +6,7 @@ Engine and reward model are isolated from single faults and journaled; failures 
 model has a session of its own, and no two of them share anything."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -27,16 +27,16 @@ from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.arguments import OwnArguments
-from lm_eval_tts.models.chat import Chat, TemplateChat
-from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.chat import Chat, TemplateChat, in_mode
+from lm_eval_tts.models.checkpoint import Checkpoint, recommended_sampling
 from lm_eval_tts.models.families import ModelFamily, check_thinking_end, find_family
 from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
 from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
-from lm_eval_tts.models.responses import as_padding, failed, respond
+from lm_eval_tts.models.responses import as_padding, failed, in_all_modes, respond
 from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.journaled import JournaledRewardModel
-from lm_eval_tts.settings import Settings, parse_settings
+from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Wanted(NamedTuple):
     instance: Instance
     repeat: int
     settings: Settings
+    mode: Mapping[str, Any]  # what the chat template is told beside what it always is
 
 
 Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
@@ -95,11 +96,17 @@ class Session:
     ) -> None:
         """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
+        self.recommended = recommended_sampling(checkpoint.generation_config)
         self._make_engine, self._abilities = make_engine, abilities
         if isinstance(chat, TemplateChat):
             self.family = find_family(chat)
             checkpoint.turn_end = self.family.turn_end
             logger.info("%s", self.family.line(checkpoint.tokenizer))
+
+    def template_args(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return what the chat template is always told: these, and reasoning modes of one value
+        among the model's arguments."""
+        return {**(given or {}), **take_switches(self.defaults)}
 
     @cached_property
     def engine(self) -> Engine:
@@ -119,15 +126,21 @@ class Session:
         numbered = number_repeats(requests)
         unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
         instances, read = list(unique.values()), self.settings_reader()
-        asked = [Wanted(i, key.repeat, read(i.args[1])) for key, i in unique.items()]
+        settings = {key: read(instance.args[1]) for key, instance in unique.items()}
+        self._warn_of_greed(settings.values())
+        asked = [
+            Wanted(instance, key.repeat, settings[key], mode)
+            for key, instance in unique.items()
+            for mode in settings[key].modes.values() or [{}]
+        ]
         disable = not show_progress or world.rank != 0
         with (
             self._answering(instances, read, world.rank) as answering,
             Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
         ):
-            made = self._run(asked, answering, progress)
-        self.count(made)
-        responses = dict(zip(unique, made, strict=True))
+            made = iter(self._run(asked, answering, progress))
+        responses = {key: in_all_modes(settings[key].modes, made) for key in unique}
+        self.count(list(responses.values()))
         return [
             responses[key] if key in responses else as_padding(responses[key.original(instance)])
             for key, instance in numbered
@@ -141,7 +154,12 @@ class Session:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 given = {**self.defaults, **kwargs}
-                seen[key] = parse_settings(given, self.family.delimiters)
+                if given.get("sampling") == "model" and not self.recommended:
+                    raise SettingsError(
+                        "sampling=model: the checkpoint's generation config recommends no sampling "
+                        "or is not at hand: set temperature=, top_p=, top_k= or min_p="
+                    )
+                seen[key] = parse_settings(given, self.family.delimiters, self.recommended)
                 seen[key].strategy.check_model(self.abilities())
                 try:
                     self._abilities.check_sampling(seen[key].sampling)
@@ -154,15 +172,28 @@ class Session:
 
         return read
 
+    def _warn_of_greed(self, asked: Iterable[Settings]) -> None:
+        """Say once where a checkpoint is decoded otherwise than its makers recommend."""
+        if self.recommended and any(not settings.sampling.temperature for settings in asked):
+            wanted = ", ".join(f"{name}={value}" for name, value in self.recommended.items())
+            logger.warning(
+                "decoding is greedy (temperature=0), and the checkpoint's generation config "
+                "recommends %s: sampling=model takes that",
+                wanted,
+            )
+
     def abilities(self) -> Abilities:
         """Return what the model can do for a strategy, with what is loaded beside it."""
         loaded, size = self.reward_model is not None, self.checkpoint.policy_size
         return replace(self._abilities, reward_model=loaded, policy_size=size)
 
-    def plan(self, instance: Instance, repeat: int, settings: Settings) -> Plan:
+    def plan(
+        self, instance: Instance, repeat: int, settings: Settings, mode: Mapping[str, Any] = {}
+    ) -> Plan:
         """Return the plan of one answer."""
-        most = self.engine.max_length
-        return make_plan(instance, repeat, settings, self.chat, self.checkpoint, most)
+        styled, most = settings.style is not None, self.engine.max_length
+        chat, context = in_mode(self.chat, instance.args[0], mode, styled=styled)
+        return make_plan(instance, context, repeat, settings, chat, self.checkpoint, most)
 
     def _run(
         self, asked: Sequence[Wanted], answering: Answering, progress: Progress
@@ -215,14 +246,15 @@ class Session:
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
         loaded = self.checkpoint.facts(self.engine.max_length)
-        facts = {"lm_eval_tts": __version__, **loaded, "reward_model": str(self._reward_name)}
-        return facts if self.reward_model is None else facts | self.reward_model.facts()
+        rating = {} if self.reward_model is None else self.reward_model.facts()
+        return {"lm_eval_tts": __version__, **loaded, **rating}
 
     def info(self) -> dict[str, Any]:
         """Return what results say of the checkpoint, and what all scores of the run cost. Time and
         tokens read depend on what is asked together, so no sample has a part of them."""
         named = {"reward_model": self._reward_name}
         info = {**self.checkpoint.names, **self.family.record, **named}
+        info["recommended_sampling"] = self.recommended or None
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)

@@ -8,7 +8,7 @@ every call.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.digests import folder_facts
+from lm_eval_tts.core.arguments import decides
+from lm_eval_tts.core.digests import files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
@@ -72,25 +73,27 @@ class TTSVLLM(StrategyLM, VLLM):
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        args = self.session.template_args(kwargs.pop("chat_template_args", None))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
         names = {"pretrained": pretrained, "lora_local_path": kwargs.get("lora_local_path")}
+        told = {*names, "dtype", "max_model_len", "max_length", "seed"}  # facts tell these better
+        given = {k: v for k, v in kwargs.items() if decides(k) and k not in told}
         if names["lora_local_path"]:
             kwargs["lora_local_path"] = find_checkpoint(names["lora_local_path"])
         with _loading(int(data_parallel_size)), torch.random.fork_rng(devices=[]):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
         if not isinstance(self.model, DataParallelLLM):
             end_calls_when_dead(self.model)
+        self.chat_template_args, self.enable_thinking = args, args.get("enable_thinking")
         self.prompt_tokens = PromptTokens()
-        self._serve(names)
+        self._serve(names, sorted(given.items()))
 
-    def _serve(self, names: dict[str, Any]) -> None:
-        """Hand what was loaded to the session, with the chat template that vLLM resolved."""
+    def _serve(self, names: dict[str, Any], deciding: Sequence[Any]) -> None:
+        """Hand what was loaded to the session, with the chat template that vLLM resolved.
+        deciding: arguments beside the names that change what is answered."""
         self.tokenizer.chat_template = self.hf_chat_template
-        if self.enable_thinking is not None:
-            thinking = {"enable_thinking": self.enable_thinking}
-            self.chat_template_args = {**self.chat_template_args, **thinking}
         self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
         config = self.model.llm_engine.model_config
@@ -99,8 +102,8 @@ class TTSVLLM(StrategyLM, VLLM):
             names,
             generation_config=config.try_get_generation_config(),
             own_facts=lambda: {
-                **names,
-                **folder_facts(names),  # weights of the Hub are known by their names
+                **files_of(names),
+                "arguments": deciding,
                 "dtype": config.dtype,
                 "vllm": version("vllm"),
             },

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.documents import Outcomes
-from lm_eval_tts.results.files import MALFORMED
 from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.identity import mapping_in
+
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
 SampleRow = Mapping[str, Any]
-# What reading raises where a value is not of the kind, size or depth that lm-eval writes.
-MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 class UnreadFile(NamedTuple):
@@ -119,6 +119,22 @@ def texts_in(given: Any) -> list[str]:
     if isinstance(given, list):
         return [text for some in given for text in texts_in(some)]
     return [] if given is None else [str(given)]
+
+
+def records_of(row: SampleRow) -> list[Mapping[str, Any]]:
+    """Return what our tasks note of each response of a document; nothing of another's row."""
+    record = mapping_in(row, "answered")
+    each = record.get("repeats", [record] if record else [])
+    return [one if isinstance(one, dict) else {} for one in each] if isinstance(each, list) else []
+
+
+def point_texts(record: Mapping[str, Any], response: str) -> dict[str, str]:
+    """Return the text at each point of an anytime response, by label. record: of `records_of`."""
+    return {
+        label: response[: one[0]] + str(one[1])
+        for label, one in mapping_in(record, "point_texts").items()
+        if isinstance(one, list) and len(one) == 2 and isinstance(one[0], int)
+    }
 
 
 def finite(value: Any) -> float | None:

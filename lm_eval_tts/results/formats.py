@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lm_eval_tts.core.metrics import Unit
@@ -55,9 +55,9 @@ def _cell(text: str) -> str:
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return one line for each record, after the names of the first one's fields."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(records[0]) if records else [], lineterminator="\n")
+    """Return one line for each record, after the names of all fields."""
+    out, names = io.StringIO(), dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _flat(value) for name, value in r.items()} for r in records)
     return out.getvalue()
@@ -77,9 +77,20 @@ def _flat(value: Any) -> Any:
 
 
 def json_text(content: Any) -> str:
-    """Return indented JSON with a line end; what is no finite number is null."""
-    text = json.dumps(nulled(content), indent=2, ensure_ascii=False, allow_nan=False)
-    return f"{_written_out(text)}\n"
+    """Return indented JSON with a line end."""
+    return f"{strict_json(content, indent=2, ensure_ascii=False)}\n"
+
+
+def strict_json(content: Any, *, default: Callable[[Any], Any] | None = None, **form: Any) -> str:
+    """Return what `json.dumps` does, as JSON that every reader takes: what is no finite number is
+    null, and halves of surrogate pairs are written out."""
+    form["allow_nan"] = False
+    try:
+        text = json.dumps(content, default=default, **form)
+    except ValueError:  # it has a number that JSON does not have
+        plain = default and (lambda some: nulled(default(some)))
+        text = json.dumps(nulled(content), default=plain, **form)
+    return _written_out(text)
 
 
 def nulled(content: Any) -> Any:

@@ -24,6 +24,17 @@ from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
 from lm_eval_tts.results.setups import short_names
 
 SAMPLES_A_CHUNK = 50  # that are unpacked at once
+# What the columns mean that are no metric.
+_EXPLAINED = {
+    "rank": "1 + the number of rows that are significantly better; rows may share one",
+    "checkpoint": "what answered, with its adapter and revision",
+    "strategy": "how it was asked, and how its answer was found",
+    "accuracy": "share of problems answered right, with the 95 % interval",
+    "pass": "chance that one of k samples is right",
+    "maj": "what the vote of k samples scores",
+    "n": "problems",
+}
+_PAGE_SCRIPTS = ("leaderboard", "samples")
 _LISTED = 110  # characters of a problem that the list shows
 
 
@@ -37,7 +48,7 @@ def write_html(
     parts = {
         "title": [html.escape(title)],
         "css": [(page / "leaderboard.css").read_text(encoding="utf-8")],
-        "js": [(page / "leaderboard.js").read_text(encoding="utf-8")],
+        "js": [(page / f"{name}.js").read_text(encoding="utf-8") for name in _PAGE_SCRIPTS],
         "board": [in_script(_content(board, readable, title))],
         "samples": (s for n, run in enumerate(readable) for s in _sample_scripts(n, run)),
     }
@@ -64,6 +75,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "benchmarks": board.benchmarks,
         "columns": [(m.heading, m.name, m.unit) for m in COLUMNS],
         "extra": [m.name for m in COLUMNS if m.column == "asked"],
+        "explained": _EXPLAINED | {m.name: m.meaning for m in COLUMNS},
         "costs": COSTS,
         "chunk": SAMPLES_A_CHUNK,
         "rows": [
@@ -80,9 +92,9 @@ def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int])
         "name": name,
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
+        "made": next(iter(row.cells.values())).run.made,
         "cells": {
-            benchmark: cell_record(setup, cell)
-            | {"fronts": sorted(cell.fronts), "samples": numbers.get(id(cell.run))}
+            benchmark: cell_record(setup, cell) | {"samples": numbers.get(id(cell.run))}
             for benchmark, cell in row.cells.items()
         },
     }
@@ -93,8 +105,14 @@ def _sample_scripts(number: int, run: Run) -> Iterator[str]:
     index: list[list[Any]] = []
     for part, chunk in enumerate(_chunks(read_sample_texts(run))):
         index += [_index_entry(sample) for sample in chunk]
-        yield _packed(f"s{number}-{part}", [sample._asdict() for sample in chunk])
+        yield _packed(f"s{number}-{part}", list(map(_sample_record, chunk)))
     yield _packed(f"i{number}", index)
+
+
+def _sample_record(sample: SampleTexts) -> dict[str, Any]:
+    """Return what the page shows of a sample: of its points all but the texts."""
+    points = [{n: v for n, v in point.items() if n != "response"} for point in sample.points]
+    return {**sample._asdict(), "points": points, "settings": None}
 
 
 def _chunks(samples: Iterable[SampleTexts]) -> Iterator[list[SampleTexts]]:

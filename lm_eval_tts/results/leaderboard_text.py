@@ -6,7 +6,7 @@ from typing import Any
 
 from lm_eval_tts.results import formats
 from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
-from lm_eval_tts.results.points import CurvePoint
+from lm_eval_tts.results.points import CurvePoint, is_choice
 from lm_eval_tts.results.setups import Setup, short_names
 
 LEGEND = (
@@ -68,16 +68,17 @@ def ranked_rows(board: Leaderboard, benchmark: str) -> list[LeaderboardRow]:
 
 def board_csv(board: Leaderboard) -> str:
     """Return one line for each cell; what is not known is empty."""
-    return formats.csv_text(_records(board))
+    return formats.csv_text(board_records(board))
 
 
 def board_json(board: Leaderboard) -> str:
     """Return everything: the cells with their points, and the notes; unknown figures are null."""
-    content = {"benchmarks": board.benchmarks, "rows": _records(board), "notes": board.notes}
+    content = {"benchmarks": board.benchmarks, "rows": board_records(board), "notes": board.notes}
     return formats.json_text(content)
 
 
-def _records(board: Leaderboard) -> list[dict[str, Any]]:
+def board_records(board: Leaderboard) -> list[dict[str, Any]]:
+    """Return each cell as plain data."""
     return [
         cell_record(row.setup, row.cells[benchmark])
         for benchmark in board.benchmarks
@@ -100,8 +101,10 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "n": cell.num_docs,
         **{metric.name: cell.metrics.get(metric.name) for metric in COLUMNS},
         "pass_at": {str(k): value for k, value in cell.pass_at.items()},
+        "choices": {name: value for name, value in run.metrics.items() if is_choice(name)},
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
+        "fronts": sorted(cell.fronts),
         "file": str(run.results_path),
     }
 

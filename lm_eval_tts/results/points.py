@@ -84,7 +84,7 @@ def points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
     """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ... k
     samples cost their share of all n, which are what the run has sampled."""
     found: dict[str, list[CurvePoint]] = {}
-    chosen = [(n, *n.split("@")) for n in outcomes.metrics if _is_choice(n)]
+    chosen = [(n, *n.split("@")) for n in outcomes.metrics if is_choice(n)]
     sizes = [int(k) for _, rule, k in chosen if rule == "pass"]
     cost = outcomes.metrics.get(SAMPLED.name)
     if not sizes or cost is None:
@@ -98,7 +98,8 @@ def points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
     return found
 
 
-def _is_choice(metric: str) -> bool:
+def is_choice(metric: str) -> bool:
+    """Whether a metric says what a rule of choice scores with k samples: maj@4, weighted_bon@8."""
     rule, _, k = metric.partition("@")
     return k.isdecimal() and (rule in ("pass", "maj") or "bon" in rule.split("_"))
 

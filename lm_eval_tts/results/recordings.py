@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lm_eval_tts.core.identity import id_of, mapping_in, question_of
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.files import SampleRow, parse_row, texts_in
+from lm_eval_tts.results.files import SampleRow, parse_row, records_of, texts_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Recording:
     doc_id: str | None
     options: Mapping[str, str] | None  # by letter as they stood then; None where not recorded
     metrics: SampleRow  # all of its row, such as the token counts of our own samples files
+    answered: SampleRow  # what our own samples files say of the response
 
 
 def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
@@ -85,8 +86,10 @@ def _object(line: str, path: Path, number: int) -> SampleRow:
 def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
     doc = mapping_in(row, "doc") or row
     options = mapping_in(doc, "options") or None
-    for response in _responses(row, response_column, place):
-        yield Recording(response, question_of(doc), id_of(doc), options, metrics=row)
+    records = records_of(row)
+    for number, response in enumerate(_responses(row, response_column, place)):
+        record = records[number] if number < len(records) else {}
+        yield Recording(response, question_of(doc), id_of(doc), options, row, record)
 
 
 def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:

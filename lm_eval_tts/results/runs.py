@@ -4,9 +4,11 @@ Reads files of `tts-*` models and of stock ones, new and old; what a file does n
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import files
@@ -17,6 +19,7 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 # The endings of our tasks, as in task_configs/_strategies.
 _STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
+_FAR = 4e9  # seconds since 1970; a file's date may be anything
 VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
@@ -39,6 +42,7 @@ class Run:
     grader: str | None = None  # version of this package's grading
     seconds: float | None = None  # of the whole command
     num_tasks: int = 1  # that the command ran
+    made: str = ""  # when, in which precision, of how many parameters, by which versions
 
     @property
     def accuracy(self) -> float:
@@ -77,7 +81,7 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     for file in read:
         try:
             found = list(runs_in(file, metric))
-        except files.MALFORMED as error:
+        except MALFORMED as error:
             unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
@@ -157,7 +161,22 @@ def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str,
         grader=as_text(mapping_in(config, "metadata").get("grader")),
         seconds=_float(content.get("total_evaluation_time_seconds")),
         num_tasks=num_tasks,
+        made=_made(content),
     )
+
+
+def _made(content: Mapping[str, Any]) -> str:
+    config, date = mapping_in(content, "config"), finite(content.get("date")) or 0
+    size = finite(config.get("model_num_parameters"))
+    names = ("lm_eval", "transformers")
+    versions = [f"{n} {content[k]}" for n in names if content.get(k := f"{n}_version")]
+    told = [
+        f"{datetime.fromtimestamp(date, timezone.utc):%Y-%m-%d}" if 0 < date < _FAR else "",
+        (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
+        f"{size / 1e6:.3g} M parameters" if size else "",
+        *versions,
+    ]
+    return ", ".join(filter(None, told))
 
 
 def _by_filter(entry: Any) -> _ByFilter:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import document_label, mapping_in, question_of
+from lm_eval_tts.core.metrics import COSTS
 from lm_eval_tts.results.documents import numbers_of, own_rows
-from lm_eval_tts.results.files import SampleRow, finite, texts_in
+from lm_eval_tts.results.files import SampleRow, finite, point_texts, records_of, texts_in
 from lm_eval_tts.results.runs import Run
 
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
@@ -20,12 +21,16 @@ class SampleTexts(NamedTuple):
 
     label: str
     problem: str  # the question, with its options
-    prompt: str
+    prompt: str  # as it was sent, to the letter, where that is noted
+    settings: Mapping[str, Any]  # the generation kwargs
     responses: list[tuple[str, str]]  # thinking and answer of each
+    pieces: list[list[tuple[str, int]]]  # of each, as in `harness.response.Details`
     extracted: list[str]  # the answer that was graded, of each
     reference: str
     score: float | None  # the mean over the responses
     figures: dict[str, float]  # the other numbers of the row
+    points: list[dict[str, Any]]  # label, text, answer, score and tokens of each, of one response
+    candidates: list[dict[str, Any]]  # as in `tasks.candidates`, of one response
 
 
 def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
@@ -33,19 +38,59 @@ def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
     return (_sample(row, run.metric) for row in own_rows(run, []))
 
 
+def sample_of(run: Run, document: str | None) -> SampleTexts | None:
+    """Return a document of a run by its label or number, the first by default; None without it."""
+    for number, sample in enumerate(read_sample_texts(run)):
+        if document in (None, sample.label, str(number)):
+            return sample
+    return None
+
+
 def _sample(row: SampleRow, metric: str) -> SampleTexts:
-    prompt, kwargs = _arguments(row)
-    end = kwargs.get("thinking_end")
+    prompt, settings = _arguments(row)
+    end, texts, records = settings.get("thinking_end"), texts_in(row.get("resps")), records_of(row)
+    first = records[0] if records else {}
+    sent = mapping_in(mapping_in(row, "answered"), "prompt").get("text")
+    candidates = first.get("candidates")
     return SampleTexts(
         label=document_label(row),
         problem=_problem(row, prompt),
-        prompt=prompt,
-        responses=[split_thinking(text, str(end or "")) for text in texts_in(row.get("resps"))],
+        prompt=str(sent or prompt),
+        settings=settings,
+        responses=[split_thinking(text, str(end or "")) for text in texts],
+        pieces=[pieces_of(record) for record in records],
         extracted=texts_in(row.get("filtered_resps")),
         reference=str(row.get("target", "")),
         score=finite(row.get(metric)),
         figures={name: value for name, value in numbers_of(row).items() if name != metric},
+        points=list(_points(row, first, texts[0] if texts else "", metric)),
+        candidates=[c for c in candidates if isinstance(c, dict)]
+        if isinstance(candidates, list)
+        else [],
     )
+
+
+def pieces_of(record: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return what a response consists of: kinds and numbers of characters."""
+    found = record.get("pieces")
+    pairs = [one for one in found if len(texts_in(one)) == 2] if isinstance(found, list) else []
+    return [(str(kind), int(finite(number) or 0)) for kind, number in pairs]
+
+
+def _points(
+    row: SampleRow, record: Mapping[str, Any], text: str, metric: str
+) -> Iterator[dict[str, Any]]:
+    answers = mapping_in(record, "points")
+    texts = point_texts(record, text)
+    for label in answers:
+        counts = {name: finite(row.get(f"{name}@{label}")) for name in COSTS}
+        yield {
+            "point": label,
+            "response": texts.get(label),
+            "answer": answers[label],
+            "score": finite(row.get(f"{metric}@{label}")),
+            **{name: count for name, count in counts.items() if count is not None},
+        }
 
 
 def _arguments(row: SampleRow) -> tuple[str, Mapping[str, Any]]:

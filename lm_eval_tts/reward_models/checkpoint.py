@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.digests import digest, tokenizer_digest
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
@@ -68,6 +68,7 @@ class CheckpointModel:
             "reward_model_format": self._family.write.__name__,
             "reward_model_separator": repr(self._words.separator),
             "reward_model_tokenizer": tokenizer_digest(self._words.tokenizer),
+            "reward_model_template": digest(str(self._words.tokenizer.chat_template)),
         }
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:

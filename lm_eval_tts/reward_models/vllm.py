@@ -18,7 +18,7 @@ from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.core.digests import folder_facts
+from lm_eval_tts.core.digests import files_of
 from lm_eval_tts.engines.vllm import engine
 from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
 from lm_eval_tts.errors import RequestError
@@ -37,8 +37,8 @@ class VLLMRewardModel(CheckpointModel):
 
     def __init__(self, llm: LLM, family: Family, words: Words) -> None:
         config = llm.llm_engine.model_config
-        files = folder_facts({"model": config.model})
-        weights, dtype = f"{config.model}@{config.revision} {files}", str(config.dtype)
+        files = files_of({"model": config.model})
+        weights, dtype = f"{files['model']}@{config.revision}", str(config.dtype)
         super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
         self._llm = llm
         self._known = KnownScores()

@@ -4,7 +4,8 @@ Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260). A response is
 as confident as its weakest, or its last, stretch of tokens. Offline, all are written and the most
 confident share votes. Online (`warmup` > 0), the first ones set a threshold, below which the others
 are given up while they are written. The paper's early end by consensus is left out: our candidates
-go on side by side, so there is nothing left to save when they agree.
+go on side by side, so there is nothing left to save when they agree. Confidences count to
+`PRECISION`: those that are equal to there are all in or all out, and ties are drawn by the seed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import pick_voted
 from lm_eval_tts.errors import SettingsError
@@ -146,15 +148,17 @@ class DeepConf(SampleStrategy):
             if has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
-            if full and min(group_confidences(confidences, self.window)) < least:
+            if full and self._lowest(Watched(trace, confidences)) < least:
                 return Watched(trace, confidences, given_up=True)
 
     def _lowest(self, watched: Watched) -> float:
-        return CONFIDENCES["lowest"](watched.confidences, self.window)
+        return self._measure(watched, "lowest")
+
+    def _measure(self, watched: Watched, how: str) -> float:
+        return round(CONFIDENCES[how](watched.confidences, self.window), PRECISION)
 
     def _candidate(self, watched: Watched) -> Candidate:
-        value = CONFIDENCES[self.confidence](watched.confidences, self.window)
-        return Candidate(watched.trace, (("confidence", value),))
+        return Candidate(watched.trace, (("confidence", self._measure(watched, self.confidence)),))
 
 
 def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
@@ -169,7 +173,7 @@ def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
 def percentile_threshold(lowest: Sequence[float], keep: float) -> float:
     """Return the 100 * (1 - keep)th percentile, between two values where it falls there."""
     ranked = sorted(lowest)
-    place = (1 - keep) * (len(ranked) - 1)
+    place = round((1 - keep) * (len(ranked) - 1), 9)  # 1 - 0.7 is a little more than 0.3
     below = math.floor(place)
     above = min(below + 1, len(ranked) - 1)
     return ranked[below] + (place - below) * (ranked[above] - ranked[below])

@@ -10,21 +10,23 @@ name a function (document, filtered answers) -> keys, equal for answers that are
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from math import isfinite, nan
 from statistics import fmean
 from typing import Any
 
 from lm_eval.api.metrics import mean
 
-from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.faults import failure_of, reason_of
 from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 from lm_eval_tts.tasks.views import Pending, answer_of, hold, samples_of, whole_response
-from lm_eval_tts.tasks.votes import VoteClasses
+from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
 
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
@@ -54,10 +56,15 @@ class AnyTask:
         metadata = getattr(task.config, "metadata", None)
         metadata = metadata if isinstance(metadata, dict) else {}
         self._part = whole_response if metadata.get("whole_response") else answer_of
-        self._classes = VoteClasses(task._filters, metadata.get("vote_classes"))
+        # lm_eval has ended before now unless the user allows such a task to execute code.
+        by_default = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
+        self._classes = VoteClasses(task._filters, metadata.get("vote_classes", by_default))
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
-        task.aggregation = lambda: {**self._aggregations, **self._aggregation()}
+        task.aggregation = lambda: {
+            **self._aggregations,
+            **{name: _safe(name, aggregate) for name, aggregate in self._aggregation().items()},
+        }
         task.higher_is_better = lambda: {**self._directions, **self._higher_is_better()}
 
     def tell_classes(self) -> None:
@@ -105,9 +112,17 @@ class AnyTask:
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
         metrics = dict(self._process(doc, values))
+        self._check_numbers(metrics)
         more = self._at_points(doc, results, metrics)
         more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
         return metrics | {name: more[name] for name in more if name not in metrics}
+
+    def _check_numbers(self, metrics: Metrics) -> None:
+        """Raise ValueError for what has no mean, which would cost the figures of all documents."""
+        aggregations = self._aggregation()
+        for name, value in metrics.items():
+            if aggregations.get(name, mean) is mean and not _is_number(value):
+                raise ValueError(f"the metric {name} is {value!r}, which is no number")
 
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
         metrics = {}
@@ -174,6 +189,7 @@ class AnyTask:
         record: dict[str, Any] = {"answer": part if part.strip() else None}
         if points := response.details.points:
             record["points"] = {label: self._part(point) for label, point in points.items()}
+        record |= text_record(response)
         if response.details.failure is not None:
             record["failure"] = response.details.failure
         return record
@@ -190,8 +206,25 @@ def _metrics_of(
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a metric's value is a number of any library, not a list or a pair of them."""
+    """Whether a metric's value is a finite number of any library, not a list or a pair of them."""
     try:
-        return not isinstance(value, str) and float(value) == value
-    except (TypeError, ValueError):
+        return not isinstance(value, str) and isfinite(value) and float(value) == value
+    except (TypeError, ValueError, OverflowError):
         return False
+
+
+def _safe(name: str, aggregate: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a task's own aggregation that raises be a figure that is missing, and be said, where a
+    run of ours is watched. Those of lm-eval stay themselves: standard errors go by them."""
+    if aggregate.__module__.startswith("lm_eval."):
+        return aggregate
+
+    def aggregated(items: Any) -> Any:
+        try:
+            return aggregate(items)
+        except Exception as error:
+            if not note_lost(f"the metric {name} cannot be aggregated ({reason_of(error)})"):
+                raise
+            return nan
+
+    return aggregated

@@ -22,18 +22,25 @@ Record = Mapping[str, Any]
 
 
 def load_benchmark(
-    benchmark: str,
-    hub: Mapping[str, str],
-    columns: Mapping[str, str],
+    benchmark: str | None = None,
+    hub: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
     answer_after: str | None = None,
     wrong_answers: Sequence[str] = (),
+    more_columns: Mapping[str, str] | None = None,
     data_dir: str | None = None,
     **unused: Any,
 ) -> dict[str, datasets.Dataset]:
     """Return the documents of a benchmark as the split `test`.
     columns: document field to column. answer_after: the answer is what follows this mark.
-    wrong_answers: columns of the wrong options. unused: lm-eval passes all model arguments too.
+    wrong_answers: columns of the wrong options. more_columns: as columns, of what a row may
+    lack. unused: lm-eval passes all model arguments too.
     Raises DataError if the data cannot be had or a row lacks a column."""
+    if benchmark is None or hub is None or columns is None:
+        raise DataError(
+            "a task on our _base says where its data is: by dataset_kwargs with benchmark, hub and "
+            "columns, or by a dataset_path of its own and `custom_dataset: null`"
+        )
     folder = data_dir or os.environ.get(DATA_VARIABLE)
     local = _local_rows(benchmark, folder) if folder else None
     origin = hub["path"] if local is None else f"{folder}/{benchmark}.jsonl"
@@ -41,7 +48,8 @@ def load_benchmark(
     docs = []
     for index, row in enumerate(rows):
         _check_row(row, (*columns.values(), *wrong_answers), f"{origin}, row {index + 1}")
-        docs.append(_document(index, row, columns, answer_after, wrong_answers))
+        own = {field: column for field, column in (more_columns or {}).items() if row.get(column)}
+        docs.append(_document(index, row, {**columns, **own}, answer_after, wrong_answers))
     _check(docs, origin)
     return {"test": datasets.Dataset.from_list(docs)}
 

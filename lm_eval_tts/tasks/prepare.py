@@ -1,6 +1,6 @@
 """What lm_eval is told of our tasks before it runs them: their targets, and what any model may do.
 
-Our tasks are those whose filter is `tts_grade`, a user's own on our `_base` among them."""
+Those whose filter is `tts_grade` are graded by us, a user's own on our `_base` among them."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -31,8 +31,8 @@ def prepare(
         ensembles = getattr(task, "_filters", ())
         if any(_kind(step) is GradeFilter for some in ensembles for step in some.filters):
             _grade_by_target(task)
-            if not hasattr(lm, "session"):
-                _leave_out_strategy(task)
+        if not hasattr(lm, "session") and _asks_for_strategy(task):
+            _leave_out_strategy(task)
 
 
 def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -42,6 +42,11 @@ def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _tasks_in(task)
         else:
             yield str(name), task
+
+
+def _asks_for_strategy(task: Any) -> bool:
+    given = getattr(task.config, "generation_kwargs", None) or {}
+    return "strategy" in given or "prompt_style" in given
 
 
 def _kind(step: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -22,7 +23,7 @@ from lm_eval_tts.harness.checks import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, usage_metrics
+from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +62,17 @@ class GradeFilter(Filter):
             target = list(options)[target]
         return {**doc, "answer": str(target)}
 
+    def _item_or_failure(self, text: str, doc: Doc) -> Item | RequestError:
+        try:
+            return item_of(text, self._gradable(doc))
+        except Exception as error:  # a document of somebody's own task may be anything
+            return failure_of("grading", error)
+
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
         per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
-        docs = [self._gradable(doc) for doc in docs]
         items = [
-            _item_or_failure(text, doc)
+            self._item_or_failure(text, doc)
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for known in [details_of(response)]
@@ -78,13 +84,6 @@ class GradeFilter(Filter):
             for answer in (answer for some in graded for answer in some):
                 answer.none_served = True
         return graded
-
-
-def _item_or_failure(text: str, doc: Doc) -> Item | RequestError:
-    try:
-        return item_of(text, doc)
-    except Exception as error:  # a document of somebody's own task may be anything
-        return failure_of("grading", error)
 
 
 def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
@@ -141,7 +140,8 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     lost to that.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
-        return _document_metrics(results[0] if isinstance(results[0], list) else results)
+        found = _document_metrics(results[0] if isinstance(results[0], list) else results)
+        return found | _by_category(doc, found)
     except Exception as error:
         failure = str(failure_of("grading", error))
         note_ungraded(failure)
@@ -163,6 +163,19 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     records = [_record(answer) for answer in graded]
     answered = records[0] if len(records) == 1 else {"repeats": records}
     return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
+
+
+def _by_category(doc: Doc, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the accuracy under the names of the document's category and subject too: lm_eval
+    averages each over the documents that have it."""
+    scores = [name for name in found if name.partition("@")[0] == "exact_match"]
+    texts = (str(doc.get(field) or "") for field in ("category", "subject"))
+    names = [re.sub(r"\W+", "_", text).strip("_").lower() for text in texts]
+    return {
+        score.replace("exact_match", f"exact_match_{name}", 1): found[score]
+        for name in filter(None, names)
+        for score in scores
+    }
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -197,6 +210,7 @@ def _record(graded: Graded) -> dict[str, Any]:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
+    record |= text_record(graded.response)
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:

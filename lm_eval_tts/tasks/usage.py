@@ -1,5 +1,6 @@
 """What a response says beside its text, as metrics and as a record in the samples file."""
 
+from os.path import commonprefix
 from typing import Any
 
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
@@ -20,6 +21,18 @@ def point_tokens(response: Response) -> dict[str, float]:
         if point.details.usage is not None
         for name in ("thinking_tokens", "sampled_tokens")
     }
+
+
+def text_record(response: str) -> dict[str, Any]:
+    """Return for a samples file what the text consists of, and the text at each point of an anytime
+    run: how many characters it shares with the response from its start, and what then follows."""
+    details = details_of(response)
+    texts = {
+        label: (shared := len(commonprefix([response, point])), point[shared:])  # noqa: RUF071 of texts
+        for label, point in details.points.items()
+    }
+    found = {"pieces": list(details.pieces), "point_texts": texts}
+    return {name: value for name, value in found.items() if value}
 
 
 def prompt_record(response: str) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Which answers to any task are equal, for votes: those of which its filter makes the same."""
+"""Which answers to any task are equal, for votes: those of which its filter makes the same; of
+programs, those that do the same on the inputs that their prompt gives."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
 from typing import Any
 
 from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.tasks.behaviour import behaviour_of, calls_in
 
 # What lm_eval's filters return where they find nothing.
 NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
-KeysOf = Callable[[Any, list[Any]], Iterable[Hashable | None]]
+KeysOf = Callable[[Any, list[Any]], Iterable[Hashable | None] | None]
 
 
 class VoteClasses:
@@ -27,8 +29,9 @@ class VoteClasses:
 
     def of_values(self, doc: Any, values: Sequence[Any]) -> list[int | None]:
         """Return the classes of filtered answers, None for none."""
-        if self._keys_of is not None:
-            return class_numbers(self._keys_of(doc, list(values)))
+        keys = self._keys_of and self._keys_of(doc, list(values))
+        if keys is not None:
+            return class_numbers(keys)
         texts = [str(value).strip() for value in values]
         return class_numbers(None if text in NOTHING_FOUND else text for text in texts)
 
@@ -42,6 +45,18 @@ class VoteClasses:
                 continue
             return seen.filtered_resps[ensemble.name]
         return answer
+
+
+def by_behaviour(prompt_of: Callable[[Any], str]) -> KeysOf:
+    """Return what tells programs apart. prompt_of: a document to what its task shows of it; where
+    that gives no inputs, the filter's output decides."""
+
+    def keys(doc: Any, values: list[Any]) -> list[str | None] | None:
+        calls = calls_in(prompt_of(doc))
+        programs = [value[0] if isinstance(value, list) else value for value in values]
+        return [behaviour_of(str(program), calls) for program in programs] if calls else None
+
+    return keys
 
 
 def class_numbers(keys: Iterable[Hashable | None]) -> list[int | None]:

@@ -10,7 +10,7 @@ from lm_eval_tts.core import digests
 from lm_eval_tts.core.digests import (
     config_digest,
     files_digest,
-    folder_facts,
+    files_of,
     tokenizer_digest,
     weights_digest,
 )
@@ -103,8 +103,10 @@ def test_all_bytes_of_files_count_and_are_read_once(tmp_path, monkeypatch):
         patched.setattr(digests, "_file_hash", lambda path: 1 / 0)
         assert files_digest(folder) == first
     (folder / "model.safetensors").write_bytes(b"a" * 999 + b"b")
-    assert files_digest(folder) != first
-    assert folder_facts({"a": "org/name", "b": None, "c": str(folder)}).keys() == {"c files"}
+    assert (last := files_digest(folder)) != first
+    (folder / "README.md").write_text("decides nothing")
+    known = files_of({"a": "org/name", "b": None, "c": str(folder)})
+    assert known == {"a": "org/name", "b": "", "c": last}
 
 
 def test_a_cache_of_hashes_that_is_no_json_is_made_anew(tmp_path):

@@ -97,3 +97,10 @@ def test_what_cannot_be_worked_out_is_undecided_and_not_right() -> None:
 def test_a_reference_that_is_a_solution_is_read_and_noted() -> None:
     verdict = grade("\\boxed{14}", "We add: 6+8=14.\n#### 14")
     assert (verdict.correct, verdict.reference) == (True, "14")
+
+
+def test_of_several_counts_in_a_sentence_the_one_that_was_asked_for_is_the_answer() -> None:
+    response = "Therefore, Ada has 4 dimes and 7 nickels."
+    dimes = grade(response, "4", question="How many dimes does Ada have?")
+    nickels = grade(response, "7", question="Ada has 11 coins. How many nickels does Ada have?")
+    assert (dimes.answer, nickels.answer) == ("4", "7")

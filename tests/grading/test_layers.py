@@ -10,8 +10,8 @@ LAYERS = [
     {"cursor", "arithmetic", "formulas"},
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
-    {"expressions", "segments", "claims", "parts", "degeneration", "extraction"}
-    | {"options", "choices", "question"},
+    {"expressions", "segments", "wording", "claims", "parts", "degeneration", "extraction"}
+    | {"options", "labels", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

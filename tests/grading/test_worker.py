@@ -14,7 +14,7 @@ import pytest
 
 from lm_eval_tts.grading import grade
 from lm_eval_tts.grading.algebra import OutOfBudget, within_budget
-from lm_eval_tts.grading.pool import _asked
+from lm_eval_tts.grading.pool import _asked, resolved
 from lm_eval_tts.grading.processes import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,3 +121,8 @@ def test_verdicts_are_the_same_beside_busy_processes() -> None:
         for process in load:
             process.kill()
             process.wait()
+
+
+def test_what_is_not_worked_out_in_a_list_leaves_the_list_undecided() -> None:
+    assert resolved(r"\sum0:0") is None  # it was an empty list, the same as any other
+    assert grade(r"\boxed{\sum0:0}", r"\sum1:0").undecided

@@ -13,6 +13,7 @@ import pytest
 from lm_eval_tts.errors import DataError, RequestError
 from lm_eval_tts.harness import guard
 from lm_eval_tts.harness.run_state import RunState, Tally
+from lm_eval_tts.harness.signals import SharedStop
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,25 @@ def test_a_request_that_failed_is_counted_as_failed_and_not_as_wrong(run, tmp_pa
     assert failed["failed"] == 1
 
 
+def test_lm_eval_writes_halves_of_surrogate_pairs_and_null_within_a_run_of_ours(tmp_path):
+    from lm_eval import evaluator
+    from lm_eval.loggers import EvaluationTracker, evaluation_tracker
+
+    names = ("doc_hash", "prompt_hash", "target_hash")
+    hashes = dict.fromkeys(names, evaluator.hash_string("\ud83d"))
+    row = {"resps": [["a \ud83d"]], "filtered_resps": ["\udc00"], "arguments": (("\ud83d", {}),)}
+    row |= {"target": "1", "metrics": ["m"], "m": float("nan"), "doc_id": 0, **hashes}
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    with guard._around_ours([], SharedStop(None)):
+        tracker.save_results_aggregated({"results": {"t": {"m": float("inf")}}}, {"t": [row]})
+        tracker.save_results_samples("t", [row])
+    assert evaluation_tracker.json is json
+    (results,) = tmp_path.glob("**/results_*.json")
+    assert json.loads(results.read_bytes())["results"]["t"]["m"] is None
+    (sample,) = samples_of(tmp_path)
+    assert (sample["resps"], sample["m"]) == ([["a \ud83d"]], None)
+
+
 def test_too_many_failures_are_an_exit_code_after_everything_was_written(run, tmp_path):
     code, err = run()
     assert code == guard.FAILED
@@ -83,13 +103,13 @@ def test_too_many_failures_are_an_exit_code_after_everything_was_written(run, tm
     assert results_of(tmp_path / "out")["failed,none"] == 0.25
 
 
-def test_where_every_request_failed_the_figures_are_nan(run, tmp_path):
+def test_where_every_request_failed_there_are_no_figures_and_json_has_null(run, tmp_path):
     code, _ = run("--samples", '{"aime24_budget": [3]}')
     assert code == guard.FAILED
     results = results_of(tmp_path / "out")
     assert results["failed,none"] == 1
     for name in ("exact_match", "answered", "sampled_tokens"):
-        assert results[f"{name},none"] != results[f"{name},none"]
+        assert results[f"{name},none"] is None
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(run, tmp_path, monkeypatch):

@@ -130,7 +130,7 @@ def test_half_precision_that_a_checkpoint_was_not_trained_in_is_one_warning(
     assert caplog.text.count("was trained in bfloat16") == warns
 
 
-def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint):
+def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint, caplog):
     from lm_eval.models.huggingface import HFLM
 
     stock = HFLM(pretrained=str(tiny_checkpoint), device="cpu", batch_size=4)
@@ -139,6 +139,12 @@ def test_log_likelihood_tasks_run_as_with_the_stock_model(model, tiny_checkpoint
         for text in (" is", " x")
     ]
     assert model.loglikelihood(requests) == stock.loglikelihood(requests)
+    rolling = [Instance("loglikelihood_rolling", {}, ("The answer is",), 0, ("t", 0, 1))]
+    assert model.loglikelihood_rolling(rolling) == stock.loglikelihood_rolling(rolling)
+    told = [r.getMessage() for r in caplog.records if "strategies act on" in r.getMessage()]
+    assert [line.partition(":")[0] for line in told] == [
+        "2 log-likelihood requests", "1 log-likelihood requests"
+    ]  # fmt: skip
 
 
 def test_a_sampled_response_depends_on_document_repeat_and_seed_alone(tiny_checkpoint):

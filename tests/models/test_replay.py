@@ -11,6 +11,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.replay import TTSReplay
+from lm_eval_tts.models.scripted import ScriptedLM
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(4)]
 
@@ -152,3 +153,54 @@ def test_a_broken_recording_is_named_with_its_line(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(DataError, match=message):
         evaluate(tmp_path, "aime24_cot", path=str(path))
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_replay_keeps_the_curve(tmp_path, repeats):
+    """The text at every budget is in the samples file, and graded anew."""
+
+    def write(text: str, seed: int) -> str:
+        if text.endswith("<answer>"):
+            return f"{text.count('and on') // 3}</answer>"
+        return "".join(f"{i} and on. " for i in range(seed % 5, 20)) + "</think>"
+
+    data = tmp_path / "data"
+    data.mkdir()
+    write_rows = [{**row, "answer": row["id"]} for row in ROWS]
+    write_file = (data / "aime24.jsonl").write_text
+    write_file("".join(json.dumps(row) + "\n" for row in write_rows), encoding="utf-8")
+    base = f"{task_configs()}/aime24/aime24_budget.yaml"
+    task = data / "curve.yaml"
+    task.write_text(f"include: {base}\ntask: curve\nrepeats: {repeats}\n", encoding="utf-8")
+
+    def run(model) -> dict:
+        manager = TaskManager(
+            include_path=[task_configs(), str(data)],
+            include_defaults=False,
+            metadata={"data_dir": str(data)},
+        )
+        kwargs = {"max_thinking_tokens": [20, 40, 80], "max_answer_tokens": 10}
+        kwargs |= {"delimiters": "think", "do_sample": True, "temperature": 1.0}
+        return simple_evaluate(
+            model=model, tasks=["curve"], gen_kwargs=kwargs, task_manager=manager, bootstrap_iters=0
+        )
+
+    first = run(ScriptedLM(write))
+    path = write_lines(tmp_path / "samples_curve_2026-01-01T00-00-00.jsonl", first["samples"])
+    again = run(TTSReplay(path=str(path)))
+    told = [name for name in first["results"]["curve"] if "@" in name]
+    assert {"exact_match@20,none", "sampled_tokens@80,none"} <= set(told)
+    assert 0 < first["results"]["curve"]["exact_match@80,none"] < 1
+    for name in told:
+        assert again["results"]["curve"][name] == first["results"]["curve"][name], name
+    records = first["samples"]["curve"][0]["answered"]
+    for record in records.get("repeats", [records]):
+        kinds = [kind for kind, _ in record["pieces"]]
+        assert kinds[:3] == ["forced", "thinking", "forced"]
+        assert set(record["point_texts"]) == {"20", "40", "80"}
+
+
+def write_lines(path: Path, samples: dict) -> Path:
+    rows = [row for rows in samples.values() for row in rows]
+    path.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows), encoding="utf-8")
+    return path

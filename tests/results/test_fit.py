@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from lm_eval_tts.cli import main, make_parser, run_fit
+from lm_eval_tts.cli import main
+from lm_eval_tts.cli.decisions import run_fit as fit_command
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
 from lm_eval_tts.results.runs import load_runs, require_runs
@@ -70,18 +71,15 @@ def runs(tmp_path: Path) -> list[Path]:
     ]
 
 
-def arguments(runs: list[Path], output: Path | None = None, **changes):
-    args = make_parser().parse_args(["fit", *map(str, runs), "--baseline", str(runs[0])])
-    args.output = output
-    for name, value in changes.items():
-        setattr(args, name, value)
-    return args
+def run_fit(runs: list[Path], output: Path | None = None, **changes) -> int:
+    given = {"results": [*map(str, runs)], "baseline": str(runs[0]), "output": output}
+    return fit_command(**(given | changes))
 
 
 @pytest.mark.parametrize("by", ["agreement", "reward", "both", "oracle"])
 def test_each_bin_gets_its_best_strategy_and_the_table_can_be_used(runs, tmp_path, capsys, by):
     output = tmp_path / "table.yaml"
-    assert run_fit(arguments(runs, output, difficulty_by=by)) == 0
+    assert run_fit(runs, output, difficulty_by=by) == 0
     assert "n <= 4, by difficulty: 0.833" in capsys.readouterr().out
     rules = load_table(str(output))
     choice = {
@@ -134,25 +132,25 @@ def test_runs_of_other_problems_are_refused(runs):
     lines = samples_of(runs[1]).read_text().splitlines(keepends=True)
     samples_of(runs[1]).write_text("".join(lines[1:]))
     with pytest.raises(DataError, match="differ in 1 problems, such as 'easy0'"):
-        run_fit(arguments(runs))
+        run_fit(runs)
 
 
 def test_a_run_without_its_samples_is_refused(runs):
     samples_of(runs[1]).unlink()
     with pytest.raises(DataError, match="no samples file of arith_x beside it"):
-        run_fit(arguments(runs))
+        run_fit(runs)
 
 
 def test_runs_of_strategies_that_no_table_can_name_are_left_out(runs, tmp_path, capsys):
     runs.append(write_run(tmp_path, "cot", lambda p, b: 1.0, strategy="single"))
-    run_fit(arguments(runs))
+    run_fit(runs)
     assert "3 runs" in capsys.readouterr().out
     with pytest.raises(DataError, match="no run of arith by one of the strategies beam, best_of_n"):
-        run_fit(arguments(runs, results=[str(runs[-1])]))
+        run_fit(runs, results=[str(runs[-1])])
 
 
 def test_folders_of_runs_are_read(runs, tmp_path, capsys):
-    run_fit(arguments(runs, results=[str(tmp_path)]))
+    run_fit(runs, results=[str(tmp_path)])
     assert "60 problems (20 easy, 20 medium, 20 hard), 3 runs" in capsys.readouterr().out
 
 
@@ -160,12 +158,12 @@ def test_a_baseline_without_candidates_is_refused(runs):
     path = samples_of(runs[0])
     path.write_text(path.read_text().replace('"candidates"', '"others"'))
     with pytest.raises(DataError, match="no samples to tell the difficulty by agreement"):
-        run_fit(arguments(runs))
+        run_fit(runs)
 
 
 def test_folds_must_be_at_least_two(runs):
     with pytest.raises(SettingsError, match="--folds 1: allowed is 2 to 60"):
-        run_fit(arguments(runs, folds=1))
+        run_fit(runs, folds=1)
 
 
 def test_the_command_line_says_what_is_wrong_in_one_line(runs, capsys):

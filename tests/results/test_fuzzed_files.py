@@ -5,50 +5,45 @@ import io
 import json
 from random import Random
 
+import numpy as np
 import pytest
+from json_mutations import changed, mutated, places
+from lm_eval.utils import handle_non_serializable as handle
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
 from lm_eval_tts.results.files import samples_file
-from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable
+from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable, strict_json
 
 DEEP = "[" * 3000 + "]" * 3000
-VALUES = (
-    None, True, -1, 10**400, 1e308, float("nan"), float("inf"), "", "x", "\ud83d", "\x1b[31mred",
-    "=1+1", "<img src=x>", "a\nb", [], [[1]], {}, {"a": {}}, ["x", None, {"y": []}], "N/A",
-)  # fmt: skip
+# What our own tasks note of a response.
+CANDIDATE = {"text": "2", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}}
+ANSWERED = {
+    "answer": "2",
+    "pieces": [["thinking", 21], ["answer", 8]],
+    "points": {"16": "1"},
+    "point_texts": {"16": [7, "1"]},
+    "candidates": [CANDIDATE, CANDIDATE],
+    "prompt": {"text": "1 + 1?", "num_tokens": 6},
+}
 NUM_SEEDS, SEEDS_A_TEST = 300, 20
 
 
-def places(value, prefix=()):
-    """Every place within a JSON value."""
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield (*prefix, key)
-        if isinstance(inner, dict | list):
-            yield from places(inner, (*prefix, key))
-
-
-def mutated(text: str, random: Random) -> bytes:
+def damaged(text: str, random: Random) -> bytes:
     """A line of JSON with another value in one place, another key, or damage to its bytes."""
-    content = json.loads(text)
-    *path, last = random.choice(list(places(content)))
-    inner = content
-    for key in path:
-        inner = inner[key]
-    kind = random.randrange(6)
-    if kind == 0 and isinstance(inner, dict):
-        inner[random.choice(["\ud800", "=x", "../../x", "a\nb"])] = inner.pop(last)
-    elif kind == 1:
+    content, kind = json.loads(text), random.randrange(6)
+    place = random.choice(list(places(content)))
+    if kind == 0 and isinstance(place[-1], str):
+        new = random.choice(["\ud800", "=x", "../../x", "a\nb"])
+        return text.replace(json.dumps(place[-1]), json.dumps(new), 1).encode()
+    if kind == 1:
         raw = bytearray(text.encode())
         for _ in range(3):
             raw[random.randrange(len(raw))] = random.randrange(256)
         return bytes(raw)
-    elif kind == 2:
-        inner[last] = "DEEP"
-        return json.dumps(content).replace('"DEEP"', DEEP).encode()
-    else:
-        inner[last] = random.choice(VALUES)
-    return json.dumps(content).encode()
+    if kind == 2:
+        return json.dumps(changed(content, place, "DEEP")).replace('"DEEP"', DEEP).encode()
+    return json.dumps(mutated(content, random)).encode()
 
 
 def no_constant(name: str):
@@ -58,7 +53,8 @@ def no_constant(name: str):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("fuzzed")
-    write_run(path / "a", scored([1, 0, 1]), day=1)
+    rows = [{**row, "answered": ANSWERED} for row in scored([1, 0, 1])]
+    write_run(path / "a", rows, day=1)
     write_run(path / "b", scored([1, 1, 0]), day=2, model_args={"pretrained": "other"})
     assert main(["gate", str(path / "a"), "--baseline", str(path / "base.json"), "--update"]) == 0
     return path
@@ -71,6 +67,9 @@ def commands(folder):
     yield ["curve", a, b, "-o", folder / "curve.json"]
     yield ["compare", a, b, "-o", folder / "compare.json"]
     yield ["compare", b, a]
+    yield ["show", a]
+    yield ["export", a, b, "-o", folder / "runs.csv"]
+    yield ["export", a, b, "--samples", "-o", folder / "samples.csv"]
     yield ["gate", a, "--baseline", base, "--junit", folder / "gate.xml"]
     yield ["gate", a, "--baseline", folder / "new.json", "--update"]
 
@@ -85,7 +84,7 @@ def test_every_command_ends_in_its_exit_code_whatever_stands_in_a_file(folder, c
         good = path.read_text()
         lines = good.splitlines() if path.suffix == ".jsonl" else [good]
         place = random.randrange(len(lines))
-        bad = mutated(lines[place], random)
+        bad = damaged(lines[place], random)
         try:
             path.write_bytes(b"\n".join([x.encode() for x in lines[:place]] + [bad]) + b"\n")
             for command in list(commands(folder))[seed % 3 :: 3]:  # each meets a third of the files
@@ -118,6 +117,15 @@ def test_json_has_null_for_what_is_no_number_and_writes_lone_surrogates():
         "b": [None, [1, None]],
         "c": "\ud83d",
     }
+
+
+def test_what_lm_eval_hands_over_is_written_as_json_too():
+    """Its default= makes floats of numpy's numbers, and texts of all else."""
+    text = strict_json(
+        {"a": [np.float32("nan"), np.float64("inf")], "b": {1}, "c": "\udc00"}, default=handle
+    )
+    content = json.loads(text.encode(), parse_constant=no_constant)
+    assert content == {"a": [None, None], "b": [1], "c": "\udc00"}
 
 
 def test_a_terminal_is_sent_nothing_that_it_would_obey():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from json_mutations import changed, places
 from results_helpers import scored, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
@@ -26,24 +27,6 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-
-
-def paths_in(value, prefix=()):
-    """Every place within a JSON value, the value itself left out."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, inner in items:
-        yield (*prefix, key)
-        if isinstance(inner, (dict, list)):
-            yield from paths_in(inner, (*prefix, key))
-
-
-def changed(content, path, value):
-    content = json.loads(json.dumps(content))
-    inner = content
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = value
-    return content
 
 
 def read_everything(folder: Path) -> None:
@@ -74,7 +57,7 @@ def test_a_results_file_with_anything_in_any_place_is_read_or_named(folder, data
     path = min(folder.glob("results_*.json"))
     good = path.read_text()
     content = json.loads(good)
-    place = data.draw(st.sampled_from(list(paths_in(content))))
+    place = data.draw(st.sampled_from(list(places(content))))
     try:
         path.write_text(json.dumps(changed(content, place, data.draw(VALUES))))
         read_everything(folder)
@@ -88,7 +71,7 @@ def test_a_samples_file_with_anything_in_any_place_is_read_or_named(folder, data
     path = min(folder.glob("samples_*.jsonl"))
     good = path.read_text()
     row = json.loads(good.splitlines()[0])
-    place = data.draw(st.sampled_from(list(paths_in(row))))
+    place = data.draw(st.sampled_from(list(places(row))))
     try:
         changed_row = json.dumps(changed(row, place, data.draw(VALUES)))
         path.write_text(f"{changed_row}\n{good.splitlines()[1]}\n")

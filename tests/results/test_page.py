@@ -44,15 +44,16 @@ def opened(browser):
     said: list[str] = []
     pages = []
 
-    def open_page(path: Path, width: int = 1280, height: int = 850):
-        page = browser.new_page(viewport={"width": width, "height": height})
+    def open_page(path: Path, width: int = 1280, height: int = 850, hash="", scheme="light"):
+        size = {"width": width, "height": height}
+        page = browser.new_page(viewport=size, color_scheme=scheme)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on(
             "request",
             lambda r: said.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
         )
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + hash)
         pages.append(page)
         return page
 
@@ -144,6 +145,152 @@ def test_samples_can_be_read_and_the_way_back_is_the_browsers(board, opened):
     page.get_by_text("none", exact=True).first.wait_for()
     page.go_back()
     page.get_by_text("Accuracy against tokens").wait_for()
+
+
+def test_the_address_keeps_what_was_chosen_and_leads_to_a_sample(board, opened):
+    page = opened(board)
+    page.get_by_role("button", name="toy", exact=True).click()
+    page.locator("th").get_by_role("button", name="tokens", exact=True).click()
+    page.locator("#filter").fill("org")
+    again = opened(board, hash=page.evaluate("location.hash"))
+    assert rows(again) == ["org/b", "org/a", "org/c"]
+    again.get_by_role("link", name="org/a").click()
+    again.get_by_role("button", name="wrong 30").click()
+    again.get_by_label("find samples").fill("q35")
+    again.locator(".sample > button").click()
+    link = again.get_by_title("a link to this sample").get_attribute("href")
+    sample_page = opened(board, hash=again.evaluate("location.hash"))
+    sample_page.get_by_text("1–1 of 1").first.wait_for()
+    one = opened(board, hash=link)
+    one.locator(".sample[data-id=q35] .body").get_by_text("Reference").wait_for()
+    again.get_by_role("link", name="‹ leaderboard").click()
+    assert rows(again) == ["org/b", "org/a", "org/c"]
+
+
+def test_two_runs_are_read_side_by_side(board, opened):
+    page = opened(board)
+    page.get_by_role("button", name="toy", exact=True).click()
+    page.get_by_role("link", name="org/a").click()  # 30 right
+    page.locator("#other").select_option(label="org/b · cot · single")  # 20 right
+    page.get_by_role("button", name="A right, B wrong 10").click()
+    assert page.get_by_role("button", name="A wrong, B right").count() == 0
+    page.locator(".sample[data-id=q25] > button").click()
+    body = page.locator(".sample[data-id=q25] .body")
+    body.get_by_role("heading", name="B", exact=True).wait_for()
+    assert body.get_by_text("Answer that was graded: ✓ right").count() == 1
+    assert body.get_by_text("Answer that was graded: ✗ wrong").count() == 1
+
+
+def test_the_keyboard_alone_reads_samples(board, opened):
+    page = opened(board)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the skip link
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.get_by_role("link", name="org/c").focus()
+    page.keyboard.press("Enter")
+    page.locator(".sample").first.wait_for()
+    for key, number in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+        page.keyboard.press(key)
+        assert page.locator(".sample > button[aria-expanded=true]").count() == 1
+        opened_one = page.locator(".sample").nth(number).locator("button").first
+        assert opened_one.get_attribute("aria-expanded") == "true"
+
+
+def test_the_front_is_that_of_what_is_shown(board, opened):
+    page = opened(board)
+    page.get_by_role("button", name="toy", exact=True).click()
+    page.locator("select[aria-label='cost on the x axis']").wait_for()
+    before = page.locator("path.front").get_attribute("d")
+    page.locator("#filter").fill("org/c")
+    assert page.locator("path.front").get_attribute("d") != before
+
+
+def test_the_heads_are_explained_and_stay_in_sight(board, opened):
+    page = opened(board)
+    page.get_by_role("button", name="toy", exact=True).click()
+    head = page.locator("th").get_by_role("button", name="loops", exact=True)
+    assert head.get_attribute("title") == "share that repeats itself to the end"
+    page.get_by_text("what the columns mean").click()
+    assert page.locator("dl").get_by_text("share that repeats itself to the end").is_visible()
+    style = "getComputedStyle(document.querySelector('#table thead th')).position"
+    assert page.evaluate(style) == "sticky"
+
+
+def test_what_k_samples_score_has_its_columns(tmp_path, opened):
+    more = {"pass@1": 0.5, "pass@4": 1.0, "maj@4": 0.75, "bon@4": 0.25}
+    write_run(tmp_path / "a", [sample(i, **more) for i in range(4)])
+    write_run(tmp_path / "b", [sample(i) for i in range(4)], model_args={"pretrained": "b"})
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    shown = [head.strip(" ▲▼") for head in page.locator("th").all_inner_texts()]
+    assert [name for name in shown if "@" in name] == ["pass@4", "maj@4"]
+    page.get_by_label("all columns").check()
+    assert page.locator("td[data-head='bon@4']").all_inner_texts() in (
+        ["25.0%", "–"],
+        ["–", "25.0%"],
+    )
+
+
+def test_answers_on_the_way_and_candidates_are_in_tables(tmp_path, opened):
+    candidates = [
+        {"text": "It is 2.", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}},
+        {"text": "<b>3</b>", "answer": "3", "class": 1, "correct": False, "scores": {}},
+        {"text": "two", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.25}},
+    ]
+    text = "<think>I add.Wait</think>It is 2."
+    answered = {
+        "pieces": [["forced", 7], ["thinking", 6], ["wait", 4], ["tag", 8], ["answer", 8]],
+        "points": {"64": "1"},
+        "candidates": candidates,
+    }
+    figures = {"exact_match@64": 0.0, "sampled_tokens@64": 70.0}
+    row = sample(0, resps=[[text]], answered=answered, **figures)
+    row["metrics"].remove("answered")
+    write_run(tmp_path, [row])
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    page.locator("tbody tr").first.click()
+    page.locator(".sample > button").click()
+    points, votes = page.locator("table.grid").all()
+    assert points.locator("tbody tr").inner_text().split() == ["64", "1", "✗", "70", "–"]
+    assert votes.locator("td[data-head=votes]").all_inner_texts() == ["2", "1", "2"]
+    assert votes.locator("td[data-head=reward]").all_inner_texts() == ["0.5", "–", "0.25"]
+    page.get_by_text("thinking, 25 characters").click()
+    assert page.locator(".phase-wait").inner_text() == "Wait"
+    assert page.locator("pre", has=page.locator(".phase-wait")).inner_text() == text[:25]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 820, 1440])
+def test_no_width_or_scheme_has_an_accessibility_violation(board, opened, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not there")
+    page = opened(board, width, scheme=scheme)
+    found = axe.Axe().run(page)
+    page.get_by_role("button", name="toy", exact=True).click()
+    page.get_by_role("link", name="org/a").click()
+    page.locator(".sample > button").first.click()
+    page.get_by_text("Answer that was graded").wait_for()
+    for result in (found, axe.Axe().run(page)):
+        assert not result.response["violations"], result.generate_report()
+
+
+def test_two_hundred_rows_are_one_file_below_a_megabyte(tmp_path, opened):
+    for number in range(200):
+        arguments = {"pretrained": f"org/model-{number}"}
+        rows_of = [sample(0, total_tokens=float(number + 1)), sample(1, exact_match=number % 2)]
+        write_run(tmp_path / str(number), rows_of, model_args=arguments)
+    loaded = load_runs([tmp_path])
+    path = tmp_path / "board.html"
+    with path.open("w", encoding="utf-8") as out:
+        write_html(build_leaderboard(loaded.runs), out, samples=False)
+    assert path.stat().st_size < 1_000_000
+    page = opened(path)
+    assert len(rows(page)) == 200
+    page.locator("#filter").fill("model-19")
+    assert len(rows(page)) == 11
+    boxes = [text.bounding_box() for text in page.locator("svg text.name").all()]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a["x"] > b["x"] + b["width"] or b["x"] > a["x"] + a["width"]
+            assert apart or abs(a["y"] - b["y"]) >= min(a["height"], b["height"]) - 4
 
 
 def test_hostile_text_is_shown_and_never_run(tmp_path, opened):

@@ -1,4 +1,4 @@
-"""The task files follow from two lists."""
+"""The task files follow from the lists."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_task_files_are_the_product_of_the_lists():
 
 
 def test_a_new_benchmark_and_a_new_strategy_are_an_entry_each_and_a_run(tmp_path):
-    for name in ("_benchmarks", "_strategies"):
+    for name in ("_benchmarks", "_strategies", "_reasoning_gym"):
         shutil.copy(FOLDER / name, tmp_path)
     with (tmp_path / "_benchmarks").open("a") as file:
         file.write("\nsums:\n  stock: [cot]\n  dataset_kwargs: {benchmark: sums}\n")

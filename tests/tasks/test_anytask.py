@@ -1,6 +1,7 @@
 """Stock-style tasks under our strategies: their own filters and metrics, on answers alone."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.filters.extraction import RegexFilter
 from lm_eval.tasks import TaskManager
 
+from lm_eval_tts.harness.run_state import watched
 from lm_eval_tts.models.scripted import ScriptedLM
 
 TWO_POINTS = {"strategy": "budget", "max_thinking_tokens": [4, 40], "delimiters": "think"}
@@ -204,6 +206,37 @@ def test_a_document_that_a_tasks_own_grading_raises_on_is_a_failure(task, monkey
     assert "ZeroDivisionError: division by zero" in samples[0]["answered"]["failure"]
     assert samples[0]["resps"] == [["7"]]
     assert samples[1]["exact_match"] == 1
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), "0.5", [1], 10**400], ids=str)
+def test_a_metric_that_is_no_number_is_a_failure_and_costs_no_other_document(
+    task, monkeypatch, value
+):
+    process = ConfigurableTask.process_results
+
+    def odd(self, doc, results):
+        return {"exact_match": value} if doc["q"] == "2+2?" else process(self, doc, results)
+
+    monkeypatch.setattr(ConfigurableTask, "process_results", odd)
+    results, samples = evaluate(ScriptedLM(writes("7")), task())
+    assert results["exact_match,first"] == 1
+    assert results["failed,first"] == 0.5
+    assert "the metric exact_match is " in samples[0]["answered"]["failure"]
+
+
+def test_an_aggregation_that_raises_is_a_figure_that_is_missing_and_is_told(task, tmp_path):
+    (tmp_path / "own.py").write_text("def share(items):\n    raise ZeroDivisionError('of none')\n")
+    metrics = [{"metric": "exact_match", "aggregation": "SHARE"}]
+    made = task(metric_list=metrics)
+    path = tmp_path / "sums.yaml"
+    path.write_text(path.read_text().replace('"SHARE"', "!function own.share"))
+    with watched() as states:
+        results, samples = evaluate(ScriptedLM(writes("7")), made)
+    assert math.isnan(results["exact_match,first"])
+    assert [sample["exact_match"] for sample in samples] == [0, 1]
+    assert "exact_match cannot be aggregated (ZeroDivisionError: of none)" in states[0].complaint()
+    with pytest.raises(ZeroDivisionError):
+        evaluate(Stock("7"), made)
 
 
 def test_other_models_are_left_alone(task):

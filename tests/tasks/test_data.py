@@ -31,6 +31,12 @@ def test_columns_become_fields_and_nothing_else_is_kept(tmp_path):
     assert load(folder) == [{"id": "1", "question": "1+1?", "answer": "2"}]
 
 
+def test_a_column_that_a_row_may_lack_is_a_field_where_it_is_there(tmp_path):
+    folder = write(tmp_path, {**ROW, "domain": "sums"}, {**ROW, "id": 2})
+    docs = load(folder, more_columns={"category": "domain"})
+    assert [doc["category"] for doc in docs] == ["sums", None]
+
+
 def test_the_folder_may_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("LM_EVAL_TTS_DATA", write(tmp_path, ROW))
     assert load(None)[0]["answer"] == "2"
@@ -121,3 +127,8 @@ def test_the_real_benchmarks_load_from_their_hub_columns(shared_data, benchmark,
     if benchmark == "gpqa_main":
         assert {doc["answer"] for doc in docs} == set("ABCD")
         assert all(list(doc["options"]) == list("ABCD") for doc in docs)
+
+
+def test_a_task_on_our_base_that_names_no_data_is_told_how():
+    with pytest.raises(DataError, match="custom_dataset: null"):
+        load_benchmark(data_dir="data", device="cpu")

@@ -58,6 +58,16 @@ def test_a_choice_is_graded_by_its_letter():
     assert metrics(CHOICE, response("<answer>A</answer>"))["exact_match"] == 0
 
 
+def test_accuracy_is_told_by_category_and_subject_at_each_point_too():
+    doc = {**CHOICE, "category": "Chemistry", "subject": "Chemistry (general)"}
+    points = {"8": response("<answer>A</answer>"), "64": response("<answer>B</answer>")}
+    result = metrics(doc, response("<answer>B</answer>", points=points))
+    assert result["exact_match_chemistry"] == result["exact_match_chemistry_general"] == 1
+    assert result["exact_match_chemistry@8"] == 0
+    assert result["exact_match_chemistry_general@64"] == 1
+    assert not any("chemistry" in name for name in metrics(CHOICE, response("B")))
+
+
 def test_a_plain_text_of_any_other_model_is_graded_without_token_counts():
     result = metrics(DOC, "Therefore the answer is \\boxed{4}.")
     assert result["exact_match"] == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import datasets
 import evaluate
+import nltk
 import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
@@ -22,7 +23,15 @@ CODE = {
     "prompt": "def four():\n", "test": "def check(f):\n    assert f() == 4", "entry_point": "four",
 }  # fmt: skip
 LETTER = {"key": 1, "prompt": "No commas.", "kwargs": [{}]}
+PLUS = {"task_id": 1, "prompt": "Four.", "test_list": ["assert four() == 4"] * 3, "code": "4"}
 CASES = {
+    "humaneval+": (
+        "humaneval_plus", "pass@1,create_test", "    return 4", "    return 5",
+        {**CODE, "task_id": "x/1", "canonical_solution": "    return 4"},
+    ),
+    "mbpp+": (
+        "mbpp_plus", "pass_at_1,none", "def four():\n    return 4", "def four(): return 5", PLUS,
+    ),
     "ifeval": (
         "ifeval", "prompt_level_strict_acc,none", "a and b", "a, b",
         {**LETTER, "instruction_id_list": ["punctuation:no_comma"]},
@@ -61,7 +70,7 @@ class Executed:
             try:
                 exec(f"{program}\n{references[0]}", {})  # as written above
                 passed += 1
-            except AssertionError:
+            except (AssertionError, SyntaxError):
                 continue
         return {f"pass@{size}": passed / len(predictions[0]) for size in k}, {}
 
@@ -80,6 +89,7 @@ def offline(monkeypatch: pytest.MonkeyPatch):
         importlib.metadata, "version", lambda name: "4.11" if "antlr" in name else known(name)
     )
     monkeypatch.setattr(evaluate, "load", lambda *args: Executed())
+    monkeypatch.setattr(nltk.data, "find", lambda name: name)  # ifeval fetches it on import
     monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
     return use
 
@@ -94,9 +104,7 @@ def test_a_stock_task_tells_its_metric_at_each_budget(folder: str, offline):
             return right if "7, 8</think>" in prompt else wrong
         return "I count: 1, 2.\n\nThen 7, 8</think>"
 
-    if folder == "ifeval":
-        pytest.importorskip("langdetect")
-    manager = TaskManager(include_path=str(TASKS / folder), include_defaults=False)
+    manager = TaskManager(include_path=str(TASKS / folder.strip("+")), include_defaults=False)
     found = simple_evaluate(
         ScriptedLM(write), tasks=[name], task_manager=manager, limit=1, bootstrap_iters=0,
         gen_kwargs=BUDGETS, confirm_run_unsafe_code=True,
@@ -105,3 +113,26 @@ def test_a_stock_task_tells_its_metric_at_each_budget(folder: str, offline):
     at = [found[f"{own}@{budget},{filter_}"] for budget in BUDGETS["max_thinking_tokens"]]
     assert (*at, found[metric]) == (0, 1, 1)
     assert found[f"thinking_tokens@4,{filter_}"] == 4
+
+
+def test_programs_that_do_the_same_on_the_inputs_given_are_one_vote(offline):
+    example = {"prompt": "def four(n):\n    '''\n    >>> four(1)\n    '''\n"}
+    test = "def check(f):\n    assert f(3) == 4"
+    offline({**CODE, **example, "test": test, "task_id": "x", "canonical_solution": "    return 4"})
+    texts = (
+        "    return 5",
+        "    return 5",
+        "    return 4",
+        "    return 2 + 2",
+        "    return 8 // 2",
+    )
+    manager = TaskManager(include_path=str(TASKS / "humaneval"), include_defaults=False)
+    found = simple_evaluate(
+        ScriptedLM(lambda prompt, seed: texts[seed % 5]), tasks=["humaneval"], limit=1,
+        task_manager=manager, bootstrap_iters=0, confirm_run_unsafe_code=True,
+        gen_kwargs={"strategy": "self_consistency", "n": 5, "do_sample": True, "temperature": 1.0},
+    )  # fmt: skip
+    assert found["results"]["humaneval"]["pass@1,create_test"] == 1
+    (sample,) = found["samples"]["humaneval"]
+    classes = [candidate["class"] for candidate in sample["answered"]["candidates"]]
+    assert sorted(map(classes.count, set(classes))) == [2, 3]

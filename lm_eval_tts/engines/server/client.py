@@ -16,27 +16,26 @@ import aiohttp
 import tenacity
 
 from lm_eval_tts.core.engine import PromptTokens
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.dialects import as_openai
-from lm_eval_tts.engines.server.wire import (
+from lm_eval_tts.engines.server.answers import (
     FINISHES,
     WITHHELD,
     Fault,
-    Wire,
     cached_tokens,
     counts_of,
     read_event,
 )
+from lm_eval_tts.engines.server.dialects import as_openai
+from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-# What an answer of another form than its dialect's raises where it is read.
-UNREADABLE = (AttributeError, LookupError, TypeError, asyncio.TimeoutError)
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever a server asks for
 
 
@@ -171,10 +170,10 @@ class Server:
                     text, reason, usage = text[: match.start + len(match.stop)], "stop", {}
                     break
             cached, counts = cached_tokens(usage), counts_of(usage)
-        if reason in WITHHELD:
-            raise RequestError(f"the server ended its answer with {reason!r}")
-        if reason not in FINISHES:
-            raise Fault(f"a stream that ended with {reason!r}")
+            if reason in WITHHELD:
+                raise RequestError(f"the server ended its answer with {reason!r}")
+            if reason not in FINISHES:
+                raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.add(len(row.op.token_ids), cached)
         # Some say "stop" as well where a thought has used up everything.
         cut = not text and counts is not None and counts.total >= row.max_tokens
@@ -212,5 +211,5 @@ async def _faults() -> AsyncIterator[None]:
     """Turn what may go wrong on the way, or in an answer's form, into a Fault."""
     try:
         yield
-    except (aiohttp.ClientError, OSError, ValueError, *UNREADABLE) as error:
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, *MALFORMED) as error:
         raise Fault(f"{type(error).__name__}: {error}") from error

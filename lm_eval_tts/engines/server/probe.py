@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
@@ -23,11 +24,11 @@ async def find_model(server: Server, model: str | None) -> Served:
     """Return the model of this name, or the only one. Raises SettingsError if there is none."""
     try:
         answer = await server.retrying(server.get, "/models")
-        entries = {entry["id"]: entry for entry in answer["data"]}
+        entries = {str(entry["id"]): entry for entry in answer["data"]}
     except Refused as error:
         _check_key(error)
         entries = {}
-    except (RequestError, KeyError, TypeError) as error:
+    except (RequestError, *MALFORMED) as error:
         raise SettingsError(f"the server {server.url} does not answer: {error}") from None
     if model is None and len(entries) != 1:
         raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
@@ -36,8 +37,14 @@ async def find_model(server: Server, model: str | None) -> Served:
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})
-    length = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx")
-    return Served(model, int(length) if length else None, server_of(entry))
+    return Served(model, _length(entry), server_of(entry))
+
+
+def _length(entry: dict[str, Any]) -> int | None:
+    """Return the context that an entry tells, if it is a number of tokens."""
+    meta = entry.get("meta")
+    told = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return told if type(told) is int and told > 0 else None
 
 
 def _check_key(error: Exception) -> None:
@@ -64,7 +71,7 @@ async def find_dialect(
                 answer = await server.retrying(server.post, wire.payload(row))
                 exact = dialect.path != TOKENS.path or answer["choices"][0].get("token_ids")
                 return wire.dialect if exact or not dialect.returns_ids else IDS
-            except (RequestError, LookupError, TypeError, AttributeError) as error:
+            except (RequestError, *MALFORMED) as error:
                 _check_key(error)
                 # A refusal of what is not OpenAI's own is mended by the next way to ask.
                 if not dialect.switched_off and wire.learn(str(error)):

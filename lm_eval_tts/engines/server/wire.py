@@ -4,95 +4,28 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from lm_eval_tts.core.program import Generate, SampledCounts, Sampling, TokenIds, TokenLogprob
+from lm_eval_tts.core.faults import MALFORMED
+from lm_eval_tts.core.program import SampledCounts, Sampling, TokenIds
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
+from lm_eval_tts.engines.server.answers import (
+    Fault,
+    cached_tokens,
+    check_error,
+    joined,
+    logprobs_of,
+    split_channels,
+    whole_number,
+)
 from lm_eval_tts.engines.server.dialects import OFF, TOKENS, Dialect, as_openai
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
-# How servers name the end of an answer, and whether it is the model's own end of turn.
-FINISHES = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), True),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), False),
-}
-# How they name an answer that another try would not mend.
-WITHHELD = ("content_filter", "tool_calls", "function_call", "refusal")
 THINK_TAGS = ("<think>\n", "\n</think>\n\n")  # around what a server returns as reasoning
-REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM and SGLang, OpenRouter, Ollama
-# A message of gpt-oss in what a server has not parsed: its channel, its text (OpenAI's harmony).
-CHANNEL = re.compile(
-    r"<\|channel\|>(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)", re.S
-)
-BARE_CHANNELS = re.compile(r"analysis(.*?)assistantfinal(.*)", re.S)  # without special tokens
 # OpenAI's own settings that some models do not have, as their refusals tell.
 LACKING = ("max_tokens", "temperature", "top_p", "seed")
 REFUSAL = re.compile(r"support|recogni|permit|allow|forbid|unknown|extra|deprecat|invalid", re.I)
-
-
-class Piece(NamedTuple):
-    """What an event of a stream brings."""
-
-    reasoning: str = ""
-    text: str = ""
-    finish_reason: str | None = None
-
-
-def read_event(event: Mapping[str, Any]) -> Piece:
-    """Return the piece of one event; those that only count tokens bring none. Raises Fault for an
-    error that a server reports after it has begun to answer, and for what cannot be read."""
-    check_error(event)
-    try:
-        choice = (event.get("choices") or [{}])[0]
-        said = choice.get("delta") or choice.get("message") or {}
-        reasoning = next((said[name] for name in REASONING if isinstance(said.get(name), str)), "")
-        content = choice.get("text") or said.get("content") or ""
-        parts: list[Any] = content if isinstance(content, list) else [content]
-        parts = [{"type": "text", "text": p} if isinstance(p, str) else p for p in parts]
-        return Piece(
-            reasoning + "".join(_thinking_of(part) for part in parts),
-            "".join(str(p.get("text") or "") for p in parts if "text" in p.get("type", "text")),
-            choice.get("finish_reason"),
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Fault(f"an event that cannot be read: {error!r}") from None
-
-
-def check_error(answer: Mapping[str, Any]) -> None:
-    """Raise Fault for an error that comes as an answer, with its words."""
-    is_error = "error" in (answer.get("object"), answer.get("type"))
-    if error := answer.get("error") or (is_error and answer) or answer.get("detail"):
-        message = error.get("message", error) if isinstance(error, Mapping) else error
-        raise Fault(f"the server reports an error: {message}")
-
-
-def _thinking_of(part: Mapping[str, Any]) -> str:
-    """Return the text of a content part that is reasoning (Mistral nests parts in it)."""
-    if part.get("type") not in ("thinking", "reasoning"):
-        return ""
-    inner = part.get("thinking") or part.get("text") or ""
-    items = inner if isinstance(inner, list) else [{"text": inner}]
-    return "".join(str(item.get("text") or "") for item in items)
-
-
-def split_channels(text: str) -> tuple[str, str]:
-    """Return reasoning and answer of what gpt-oss has written; all is answer if it has none."""
-    if bare := BARE_CHANNELS.fullmatch(text):
-        return bare[1], bare[2]
-    messages = CHANNEL.findall(text)
-    if not messages:
-        return "", text
-    thought = "".join(said for channel, said in messages if channel != "final")
-    return thought, "".join(said for channel, said in messages if channel == "final")
-
-
-class Fault(Exception):
-    """What another try may mend. wait: seconds that the server asks to wait."""
-
-    def __init__(self, message: str, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.wait = wait
 
 
 @dataclass(slots=True)
@@ -208,12 +141,15 @@ class Wire:
             check_error(answer)
             answer = as_openai(self.dialect.read, answer)
             choice = answer["choices"][0]
-            ids = tuple(map(_whole, choice["token_ids"]))
+            ids = tuple(map(whole_number, choice["token_ids"]))
             usage = answer["usage"]
-            sent, counted = _whole(usage["prompt_tokens"]), _whole(usage["completion_tokens"])
+            sent, counted = (
+                whole_number(usage["prompt_tokens"]),
+                whole_number(usage["completion_tokens"]),
+            )
             cached_tokens(usage)
-            logprobs = _logprobs(choice, row.op)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            logprobs = logprobs_of(choice, row.op)
+        except MALFORMED as error:
             raise Fault(f"an answer that cannot be read: {error!r}") from None
         if ids and self.vocabulary_size and max(ids) >= self.vocabulary_size:
             raise Fault(f"token {max(ids)} of a vocabulary of {self.vocabulary_size}")
@@ -237,6 +173,7 @@ class Wire:
         """Return the ids of a text, with an end of turn if it has `ended` with one.
         reasoning: what came before it, which is put between `thinking`; where no text came, it was
         cut and is left open. counts: as the server tells them; it may reason in secret."""
+        reasoning, text = joined(reasoning), joined(text)
         if self.dialect.prompt == "messages" and not reasoning:
             reasoning, text = split_channels(text)
         is_thinking = reasoning or (counts is not None and counts.thinking)
@@ -245,42 +182,3 @@ class Wire:
         eos = (min(self.eos_token_ids),) if ended else ()
         ids = (*before, *self.tokenizer.encode(text), *eos)
         return SampledTokens(ids, num_thinking=len(before), counts=counts)
-
-
-def counts_of(usage: Any) -> SampledCounts | None:
-    """Return the tokens that a server says it has sampled, None where it says nothing. Raises
-    ValueError for what is no number of them."""
-    usage = usage or {}
-    details = usage.get("completion_tokens_details") or {}
-    thinking = _whole(details.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0)
-    total = _whole(usage.get("completion_tokens") or 0)
-    total += thinking if thinking > total else 0  # some count the answer alone
-    return SampledCounts(thinking, total) if total else None
-
-
-def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached. Raises ValueError for what is no
-    number of them."""
-    details = (usage or {}).get("prompt_tokens_details") or {}
-    cached = _whole(details.get("cached_tokens") or 0)
-    if cached > (usage or {}).get("prompt_tokens", cached):
-        raise ValueError(f"{cached} cached tokens of {usage['prompt_tokens']}")
-    return cached
-
-
-def _whole(value: Any) -> int:
-    """Return a whole number, >= 0. Raises ValueError for anything else, texts included."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no whole number")
-    return value
-
-
-def _logprobs(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ...]:
-    if op.logprobs is None:
-        return ()
-    logprobs = choice["logprobs"]
-    tops = logprobs.get("top_logprobs") or [{}] * len(logprobs["token_logprobs"])
-    return tuple(
-        TokenLogprob(own, tuple(sorted((top or {}).values(), reverse=True)[: op.logprobs]))
-        for own, top in zip(logprobs["token_logprobs"], tops, strict=True)
-    )

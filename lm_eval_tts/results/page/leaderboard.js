@@ -5,7 +5,8 @@ const main = document.getElementById("main");
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b", "#6b7280", "#b8860b", "#17a2a2", "#e36f9e"];
 const PER_PAGE = 50;
 const MISSING = "–";
-const state = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
+const START = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
+const state = { ...START };
 
 function el(tag, options, ...children) {
   const node = document.createElement(tag);
@@ -29,6 +30,20 @@ const number = (value, form) => {
   if (form === "share") return (100 * value).toFixed(1) + "%";
   return value < 100 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value).toLocaleString("en");
 };
+// The address has what is not as at the start: #board?filter="grpo"&sort="total_tokens"
+function address(place, values, start) {
+  const changed = Object.entries(values).filter(([name, value]) => name in start && value !== start[name]);
+  const query = new URLSearchParams(changed.map(([name, value]) => [name, JSON.stringify(value)])).toString();
+  return query ? `#${place}?${query}` : "#" + place;
+}
+const remember = (place, values, start) => history.replaceState(null, "", address(place, values, start));
+function recalled(query, start) {
+  const found = { ...start };
+  for (const [name, value] of new URLSearchParams(query)) {
+    try { if (name in start) found[name] = JSON.parse(value); } catch { /* written by hand */ }
+  }
+  return found;
+}
 const words = (name) => name.replaceAll("_", " ");
 const percent = (value) => (value > 1 || value < 0 ? value.toPrecision(4) : (100 * value).toFixed(1));
 
@@ -49,19 +64,23 @@ function columns() {
     make: (r) => (r.cells[name] ? linked(r.cells[name].samples, scoreCell(r.cells[name], true)) : MISSING),
   }))];
   const shown = board.columns.filter(([, name]) => (state.more || !board.extra.includes(name)) && board.rows.some((r) => cellOf(r)?.[name] != null));
-  const ks = [...new Set(board.rows.flatMap((r) => Object.keys(cellOf(r)?.pass_at || {})))].filter((k) => k > 1);
-  const k = Math.max(0, ...ks.map(Number));
+  // What k samples score under each rule of choice: of repeats, or of the candidates of one response.
+  const scored = (r) => ({ ...Object.fromEntries(Object.entries(cellOf(r)?.pass_at || {}).map(([k, v]) => ["pass@" + k, v])), ...cellOf(r)?.choices });
+  const names = [...new Set(board.rows.flatMap((r) => Object.keys(scored(r))))];
+  const k = Math.max(0, ...names.map((name) => Number(name.split("@")[1])));
+  const choices = k > 1 ? names.filter((name) => name.endsWith("@" + k) && (state.more || /^(pass|maj)@/.test(name))) : [];
   return [
     { id: "rank", head: "rank", value: (r) => cellOf(r).rank, make: rankCell },
     ...head,
     { id: "accuracy", head: "accuracy %", down: true, score: true, value: (r) => cellOf(r).accuracy, make: (r) => scoreCell(cellOf(r)) },
-    ...(k ? [{ id: "pass", head: "pass@" + k, down: true, value: (r) => cellOf(r).pass_at[k], text: (r) => number(cellOf(r).pass_at[k], "share") }] : []),
+    ...choices.map((name) => ({ id: name.split("@")[0], head: words(name), down: true, value: (r) => scored(r)[name], text: (r) => number(scored(r)[name], "share") })),
     ...shown.map(([heading, name, form]) => ({ id: name, head: heading, value: (r) => cellOf(r)[name], text: (r) => number(cellOf(r)[name], form) })),
+    ...(state.more ? [{ id: "made", head: "made", left: true, value: (r) => r.made, text: (r) => r.made || MISSING }] : []),
     { id: "n", head: "n", value: (r) => cellOf(r).n, text: (r) => number(cellOf(r).n) },
   ];
 }
 const nameCell = (row) => [
-  el("strong", { title: row.checkpoint }, row.name),
+  el("strong", { title: [row.checkpoint, row.made].filter(Boolean).join(", ") }, row.name),
   ...(row.adapter ? [el("div", { class: "small" }, "+ " + row.adapter)] : []),
   ...(row.revision ? [el("div", { class: "small soft" }, "revision " + row.revision.slice(0, 12))] : []),
 ];
@@ -106,7 +125,7 @@ function drawTable() {
   const head = el("tr", {}, all.map((c) => el("th", {
     scope: "col", class: c.left ? "left" : "",
     "aria-sort": c.id !== column.id ? null : state.down ? "descending" : "ascending",
-  }, el("button", { onclick: () => sortBy(c) }, c.head))));
+  }, el("button", { onclick: () => sortBy(c), title: board.explained[c.id] || null }, c.head))));
   const body = rows.map((row) => {
     const go = row.cells[state.benchmark]?.samples;
     const open = go != null ? () => { location.hash = "samples/" + go; } : null;
@@ -121,6 +140,7 @@ function drawTable() {
   const table = el("table", {}, el("thead", {}, head), el("tbody", {}, body));
   document.getElementById("table").replaceChildren(table);
   document.getElementById("count").textContent = `${rows.length} of ${board.rows.filter((r) => !state.benchmark || cellOf(r)).length} rows`;
+  remember("board", state, START);
   const select = document.getElementById("sort");
   select.replaceChildren(...all.map((c) => el("option", { value: c.id, selected: c.id === column.id ? "" : null }, "sort by " + c.head)));
   select.onchange = () => sortBy(all.find((c) => c.id === select.value));
@@ -143,7 +163,7 @@ function drawPlot() {
   }
   place.hidden = false;
   if (!costs.includes(state.cost)) state.cost = costs[0];
-  const select = el("select", { "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); } },
+  const select = el("select", { "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); remember("board", state, START); } },
     costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, words(c))));
   const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
   const absent = rows.length - points.length;
@@ -177,7 +197,8 @@ function chart(points, colors) {
   }
   parts.push(svg("text", { x: (L + W - R) / 2, y: H - 4, "text-anchor": "middle" }, words(state.cost) + " a problem (log)"));
   parts.push(svg("text", { x: L, y: 10 }, "accuracy %"));
-  const front = points.filter((p) => p.cell.fronts.includes(state.cost)).sort((a, b) => a.x - b.x);
+  const ranked = points.filter((p) => p.cell.rank);
+  const front = ranked.filter((p) => !ranked.some((q) => q.x <= p.x && q.y >= p.y && (q.x < p.x || q.y > p.y))).sort((a, b) => a.x - b.x);
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
   for (const p of points) parts.push(...curveParts(curve(p), colors.get(weights(p.row)), x, y, p.row));
   for (const p of points) parts.push(...pointParts(p, colors.get(weights(p.row)), x, y));
@@ -228,7 +249,9 @@ function curveParts(points, color, x, y, row) {
 
 // ---- board ----------------------------------------------------------------------------------
 
-function drawBoard() {
+function drawBoard(query) {
+  if (query !== undefined) Object.assign(state, recalled(query, START));
+  if (state.benchmark !== "" && !board.benchmarks.includes(state.benchmark)) state.benchmark = board.benchmarks[0];
   const tab = (name, text) => el("button", { "aria-pressed": String(state.benchmark === name), onclick: () => { state.benchmark = name; state.sort = name ? "rank" : "b:" + board.benchmarks[0]; state.down = !name; drawBoard(); } }, text);
   main.replaceChildren(
     el("h1", {}, board.title),
@@ -241,137 +264,10 @@ function drawBoard() {
       state.benchmark === "" ? "" : el("label", { class: "small" }, el("input", { type: "checkbox", checked: state.more ? "" : null, onchange: (e) => { state.more = e.target.checked; drawTable(); } }), " all columns"),
       el("span", { class: "soft small", id: "count" })),
     el("div", { class: "scroll", id: "table" }),
+    el("details", { class: "small" }, el("summary", {}, "what the columns mean"),
+      el("dl", {}, columns().filter((c) => board.explained[c.id]).flatMap((c) => [el("dt", {}, c.head), el("dd", {}, board.explained[c.id])]))),
     el("p", { class: "small soft" }, board.legend),
     ...(board.notes.length ? [el("details", { class: "small" }, el("summary", {}, `${board.notes.length} note${board.notes.length > 1 ? "s" : ""} on the files`), el("ul", {}, board.notes.map((note) => el("li", {}, note))))] : []));
   drawTable();
   drawPlot();
 }
-
-// ---- samples --------------------------------------------------------------------------------
-
-async function unpack(id) {
-  const raw = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
-const chunks = new Map();
-function chunk(run, part) {
-  const key = `s${run}-${part}`;
-  if (!chunks.has(key)) {
-    if (chunks.size > 20) chunks.delete(chunks.keys().next().value);
-    chunks.set(key, unpack(key));
-  }
-  return chunks.get(key);
-}
-const KINDS = {
-  all: ["all", () => true],
-  wrong: ["wrong", (s) => s.score !== null && s.score < 1],
-  right: ["right", (s) => s.score === 1],
-  unanswered: ["no answer", (s) => s.flags.includes("no answer")],
-  loop: ["loops", (s) => s.flags.includes("loop")],
-  cut: ["cut off", (s) => s.flags.some((f) => f.startsWith("cut"))],
-};
-const verdict = (score) => score === null ? el("span", { class: "soft", title: "not graded" }, "?")
-  : score === 1 ? el("span", { class: "yes", title: "right" }, "✓")
-  : score === 0 ? el("span", { class: "no", title: "wrong" }, "✗")
-  : el("span", { class: "part", title: "right in part of the repeats" }, Math.round(100 * score) + "%");
-
-let shown = null;
-async function drawSamples(run) {
-  const row = board.rows.find((r) => Object.values(r.cells).some((c) => c.samples === run));
-  if (!row) { location.hash = ""; return; }
-  const [benchmark, cell] = Object.entries(row.cells).find(([, c]) => c.samples === run);
-  main.replaceChildren(el("p", { class: "soft" }, "opening the samples …"));
-  if (!shown || shown.run !== run) {
-    const index = await unpack("i" + run);
-    shown = { run, page: 0, kind: "all", words: "", index: index.map(([id, score, start, tokens, flags], place) => ({ id, score, start, tokens, flags, place, text: (id + " " + start).toLowerCase() })) };
-  }
-  const list = el("div", { id: "samples" });
-  const pager = () => el("div", { class: "bar pager" });
-  const top = pager(), bottom = pager();
-  const counts = Object.fromEntries(Object.entries(KINDS).map(([k, [, test]]) => [k, shown.index.filter(test).length]));
-  // The list is there at once; responses are unpacked when somebody looks for words.
-  const search = async (words) => {
-    shown.words = words;
-    shown.page = 0;
-    redraw();
-    if (!words.trim() || shown.whole) return;
-    shown.whole = true;
-    const { index } = shown;
-    for (let part = 0; part * board.chunk < index.length; part++)
-      (await unpack(`s${run}-${part}`)).forEach((s, n) => {
-        index[part * board.chunk + n].text = [s.label, s.problem, s.reference, ...s.extracted, ...s.responses.flat()].join(" ").toLowerCase();
-      });
-    if (shown.index === index) redraw();
-  };
-  const redraw = () => {
-    const found = shown.index.filter((s) => KINDS[shown.kind][1](s) && shown.words.toLowerCase().split(/\s+/).every((w) => s.text.includes(w)));
-    const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
-    shown.page = Math.min(shown.page, pages - 1);
-    const from = shown.page * PER_PAGE;
-    list.replaceChildren(...found.slice(from, from + PER_PAGE).map((s) => sampleItem(run, s, cell)));
-    const move = (by) => () => { shown.page += by; redraw(); top.scrollIntoView({ block: "start" }); };
-    for (const bar of [top, bottom]) bar.replaceChildren(
-      el("button", { onclick: move(-1), disabled: shown.page === 0 ? "" : null }, "‹ previous"),
-      el("span", { class: "small soft where" }, found.length ? `${from + 1}–${Math.min(from + PER_PAGE, found.length)} of ${found.length.toLocaleString("en")}` : "none"),
-      el("button", { onclick: move(1), disabled: shown.page >= pages - 1 ? "" : null }, "next ›"));
-    for (const button of kinds.children) button.setAttribute("aria-pressed", String(button.dataset.kind === shown.kind));
-  };
-  const kinds = el("div", { class: "bar tabs", role: "group", "aria-label": "which samples" }, Object.entries(KINDS).filter(([k]) => k === "all" || counts[k]).map(([k, [text]]) =>
-    el("button", { "data-kind": k, onclick: () => { shown.kind = k; shown.page = 0; redraw(); } }, `${text} ${counts[k].toLocaleString("en")}`)));
-  main.replaceChildren(
-    el("p", {}, el("a", { href: "#" }, "‹ leaderboard")),
-    el("h1", {}, weights(row)),
-    el("p", { class: "soft" }, [benchmark, method(row), row.settings].filter(Boolean).join(" · "), el("br"),
-      `accuracy ${percent(cell.accuracy)} %` + (cell.low === null ? "" : ` (${percent(cell.low)}–${percent(cell.high)})`) + `, n = ${number(cell.n)}`),
-    kinds,
-    el("div", { class: "bar" }, el("input", { type: "search", placeholder: "find in problems and responses", "aria-label": "find samples", value: shown.words, oninput: (e) => search(e.target.value) })),
-    top, list, bottom);
-  redraw();
-}
-function sampleItem(run, s) {
-  const body = el("div", { class: "body", hidden: "" });
-  const button = el("button", { "aria-expanded": "false", onclick: async () => {
-    body.hidden = !body.hidden;
-    button.setAttribute("aria-expanded", String(!body.hidden));
-    if (!body.hidden && !body.childNodes.length) {
-      const part = Math.floor(s.place / board.chunk);
-      body.replaceChildren(...sampleBody((await chunk(run, part))[s.place % board.chunk]));
-    }
-  } }, verdict(s.score), el("span", {}, s.id), el("span", { class: "start" }, s.start),
-    el("span", { class: "small soft" }, s.tokens === null ? "" : number(s.tokens) + " tokens", s.flags.map((f) => el("span", { class: "tag" }, f))));
-  return el("div", { class: "sample" }, button, body);
-}
-const text = (content, empty) => el("pre", { class: "text" }, content === "" ? empty || "(empty)" : content);
-function folded(title, content) {
-  const details = el("details", {}, el("summary", {}, title));
-  details.addEventListener("toggle", () => { if (details.open && details.childNodes.length === 1) details.append(text(content)); });
-  return details;
-}
-function sampleBody(s) {
-  const many = s.responses.length > 1;
-  const said = s.score === null ? "not graded" : s.score === 1 ? "right" : s.score === 0 ? "wrong" : "right in part of the repeats";
-  return [
-    el("h3", {}, "Problem"), text(s.problem),
-    s.prompt && s.prompt !== s.problem ? folded("the prompt as it was sent", s.prompt) : null,
-    el("div", { class: "pair" },
-      el("div", {}, el("h3", {}, "Answer that was graded: ", verdict(s.score), " " + said), text(s.extracted.join("\n") || MISSING)),
-      el("div", {}, el("h3", {}, "Reference"), text(s.reference))),
-    ...s.responses.flatMap(([thinking, answer], i) => [
-      el("h3", {}, many ? `Response ${i + 1}` : "Response"),
-      thinking ? folded(`thinking, ${thinking.length.toLocaleString("en")} characters`, thinking) : null,
-      text(answer, thinking ? "(nothing after the thinking)" : "(empty response)"),
-    ]),
-    el("h3", {}, "Figures"), el("div", { class: "figures" }, Object.entries(s.figures).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
-  ].filter(Boolean);
-}
-
-function route() {
-  const match = location.hash.match(/^#samples\/(\d+)$/);
-  if (match) drawSamples(Number(match[1])); else drawBoard();
-  window.scrollTo(0, 0);
-}
-window.addEventListener("hashchange", route);
-let width = window.innerWidth < 720;
-window.addEventListener("resize", () => { if (width !== window.innerWidth < 720 && document.getElementById("plot")) { width = !width; drawPlot(); } });
-route();

@@ -1,0 +1,92 @@
+"""The command itself, `run` and `doctor`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from lm_eval_tts import __version__
+from lm_eval_tts.cli.output import BAD_INPUT
+from lm_eval_tts.errors import LmEvalTTSError
+from lm_eval_tts.harness import autoload, doctor
+from lm_eval_tts.harness.checks import own_tasks
+from lm_eval_tts.harness.names import MODELS
+from lm_eval_tts.results.formats import printable
+
+_EXAMPLE = "lm-eval-tts run --model tts-hf --tasks arith_budget --output_path results --log_samples"
+app = typer.Typer(
+    help="lm_eval with test-time scaling, and what reads its results.",
+    epilog=f"Example: {_EXAMPLE}",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+Results = Annotated[
+    list[str],
+    typer.Argument(help="results_*.json files, or folders of them", show_default=False),
+]
+MetricName = Annotated[
+    str | None,
+    typer.Option(help="what counts as accuracy, as name or name,filter (exact_match)"),
+]
+OUTPUT = ("-o", "--output")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return its exit code; an error of the user's is one line."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    name = " ".join(["lm-eval-tts", *given[:1]])
+    if given[:1] == ["run"]:
+        given.insert(1, "--")  # lm_eval reads all that follows, --help included
+    try:
+        return app(given, prog_name="lm-eval-tts", standalone_mode=False) or 0
+    except LmEvalTTSError as error:
+        complaint = str(error)
+    except TyperException as error:
+        complaint = f"{error.format_message()} (lm-eval-tts --help shows all)"
+    except BrokenPipeError:  # the reader of a pipe has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    print(printable(f"{name}: {' '.join(complaint.split())}"), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version)] = False,
+) -> None:
+    """Take what stands before a subcommand."""
+
+
+def _complete(context: typer.Context, incomplete: str) -> list[str]:
+    """Return what may stand after `--model` and `--tasks` of lm_eval."""
+    before = (context.params.get("arguments") or ("",))[-1]
+    known = {"--model": MODELS, "--tasks": own_tasks()}.get(before, ())
+    return [name for name in sorted(known) if name.startswith(incomplete)]
+
+
+@app.command(
+    "run", epilog=f"Example: {_EXAMPLE}", context_settings={"ignore_unknown_options": True}
+)
+def run_lm_eval(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="what lm_eval takes", autocompletion=_complete)
+    ] = None,
+) -> None:
+    """Run lm_eval with this package's models and tasks, where Python reads no .pth files too."""
+    autoload.install()
+    from lm_eval.__main__ import cli_evaluate
+
+    sys.argv = ["lm_eval", *(arguments or ())]
+    cli_evaluate()
+
+
+app.command("doctor", epilog="Example: lm-eval-tts doctor")(doctor.run_doctor)

@@ -1,0 +1,66 @@
+"""Claims in words: a name in bold, who does something most, what a sentence says something is."""
+
+from __future__ import annotations
+
+import re
+
+from lm_eval_tts.grading.expressions import Expression, runs, shown
+from lm_eval_tts.grading.lexicon import has, pattern, phrases, words_of
+
+MAX_WORDS = 8  # of an answer in words
+
+_EMPHASIS = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
+_AGENT = re.compile(
+    r"([A-Z][a-z]+)\s+(?:from\s+[A-Z]\w+\s+)?(?:(?:would|will|can)\s+)?([a-z]+)\s+(?:the\s+)?"
+    r"(?:most|least|\w+est)\b"
+)
+_PREDICATE = pattern(
+    r"(?<!\w)(?:is|are|was|be|called|facing|(?:fall|fell|land)s? on|:)\s+(?:an?\s+|the\s+)?"
+    r"(?=[^\W\d_])"
+)
+_PRONOUNS = words_of("pronouns")
+FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
+
+
+def plain(text: str) -> str:
+    """Return a claim without the punctuation after it and the signs that only delimit formulas."""
+    stripped = text.rstrip(".,;: ")
+    return shown(stripped, 0, len(stripped))
+
+
+def bold(marked: str) -> str | None:
+    """Return the last words in bold that are a value, and no heading."""
+    for text in reversed([text.strip() for text in _EMPHASIS.findall(marked)]):
+        is_heading = text.endswith(":") or FILLER.fullmatch(text) or has("answer", text)
+        if is_heading or has("named", text.split()[0]) or has("not", text):
+            continue
+        if len(text.split()) <= 3 or any(run.has_number for run in runs(text)):
+            return plain(text)
+    return None
+
+
+def agent(text: str) -> str | None:
+    """Return the name of the one who does something most, as in "Ada runs the fastest"."""
+    match = _AGENT.match(text)
+    if not match or match[1] in _PRONOUNS:
+        return None
+    is_free = any(phrases("free").fullmatch(word) for word in (match[1].lower(), match[2]))
+    return None if is_free else match[1]
+
+
+def is_numbered_name(before: str, run: Expression) -> bool:
+    """Say whether it is Bar 1, Team 7: a number after a capital is a name."""
+    words = before.split()
+    if len(words) < 2 or run.tokens[0].kind != "NUMBER" or not before.endswith(" "):
+        return False
+    is_capital = words[-1][0].isupper() and words[-1].isalpha() and len(words[-1]) > 1
+    return is_capital and not has("is", words[-1]) and not has("filler", words[-1])
+
+
+def predicate(text: str) -> str | None:
+    """Return the few words after the last verb: "the curve is an ellipse"."""
+    found = list(_PREDICATE.finditer(text))
+    words = text[found[-1].end() :].strip().rstrip(".!").split() if found else []
+    if not 1 <= len(words) <= MAX_WORDS or has("not", " ".join(words[:2])):
+        return None
+    return " ".join(words)

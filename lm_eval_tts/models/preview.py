@@ -1,0 +1,66 @@
+"""What a task would send for a document, without the weights of the model that it is sent to."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.core.identity import document_number
+from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.harness.checks import own_tasks
+from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.summary import quiet
+from lm_eval_tts.models.arguments import loading
+from lm_eval_tts.models.chat import TemplateChat
+from lm_eval_tts.models.checkpoint import Checkpoint
+from lm_eval_tts.models.families import find_family
+from lm_eval_tts.models.plans import make_plan
+from lm_eval_tts.settings import parse_settings
+
+NO_LIMIT = 1 << 30  # tokens of a context that is not known
+
+
+class Preview(NamedTuple):
+    """A document of a task as a model would get it."""
+
+    prompt: str
+    num_tokens: int
+    settings: Mapping[str, Any]  # those of the task, and what was given over them
+    delimiters: Delimiters
+    reference: str
+
+
+def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs: str) -> Preview:
+    """Return what a task sends. document: its id or number, the first by default. pretrained: whose
+    tokenizer and chat template. Raises SettingsError and DataError for what is not there."""
+    from lm_eval.tasks import TaskManager
+    from lm_eval.utils import simple_parse_args_string
+    from transformers import AutoTokenizer
+
+    # To index lm_eval's nearly 14,000 files takes ten seconds, which our own tasks do not need.
+    own = {"include_path": str(task_configs()), "include_defaults": False}
+    manager = TaskManager(**(own if task in own_tasks() else {}))
+    if task not in manager.all_tasks:
+        near = difflib.get_close_matches(task, manager.all_tasks, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SettingsError(f"{task!r} is no task and no results: {hint}lm_eval ls tasks has all")
+    with quiet():
+        loaded = next(iter(manager.load([task])["tasks"].values()))
+        number = document_number(list(loaded.eval_docs), document)
+        loaded.build_all_requests(samples=[number])
+    instance = loaded.instances[0]
+    name = find_checkpoint(pretrained or DEFAULTS["pretrained"])
+    with loading({"pretrained": name}):
+        checkpoint = Checkpoint(AutoTokenizer.from_pretrained(name), {})
+
+    def encode(text: str, special: bool | None) -> list[int]:
+        ids: list[int] = checkpoint.tokenizer.encode(text, add_special_tokens=special is not False)
+        return ids
+
+    chat = TemplateChat(checkpoint.tokenizer, {}, encode)
+    given = {**instance.args[1], **simple_parse_args_string(gen_kwargs)}
+    settings = parse_settings(given, find_family(chat).delimiters)
+    plan = make_plan(instance, instance.args[0], 0, settings, chat, checkpoint, NO_LIMIT)
+    reference = str(loaded.doc_to_target(instance.doc))
+    return Preview(plan.prompt, len(plan.request.prompt), given, settings.delimiters, reference)

@@ -1,0 +1,108 @@
+"""A prompt and a response in a terminal: what was sent, and every phase of what came back."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.results.formats import MISSING, printable
+from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.sample_texts import SampleTexts
+
+# Of the pieces that a response consists of; `forced` and `wait` are what the strategy put in.
+STYLES = {"thinking": "cyan", "answer": "bold", "tag": "dim", "wait": "bold magenta"}
+STYLES["forced"] = "yellow"
+
+
+def prompt_report(
+    prompt: str, settings: Mapping[str, Any], reference: str, marks: Delimiters | None = None
+) -> RenderableType:
+    """Return a prompt to the letter, with the settings and delimiters that go with it."""
+    told = dict(settings) | ({k: v for k, v in asdict(marks).items() if v} if marks else {})
+    return Group(
+        Rule("prompt", align="left"),
+        Text(printable(prompt)),
+        Rule("settings", align="left"),
+        *(Text(printable(f"{name} = {value!r}")) for name, value in told.items()),
+        Rule("reference", align="left"),
+        Text(printable(reference)),
+    )
+
+
+def sample_report(run: Run, sample: SampleTexts) -> RenderableType:
+    """Return all that is known of a document of a run: prompt, responses, choices, cost."""
+    return Group(
+        Rule(printable(f"{run.name}: {sample.label}"), characters="="),
+        prompt_report(sample.prompt, sample.settings, sample.reference),
+        *_responses(sample),
+        *_table("answers at budgets", _points(sample)),
+        *_table("candidates", _candidates(sample)),
+        Rule("cost", align="left"),
+        Text(", ".join(f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n)),
+    )
+
+
+def _responses(sample: SampleTexts) -> Iterator[RenderableType]:
+    legend = Text.assemble(*((f" {kind} ", style) for kind, style in STYLES.items()))
+    for number, (thinking, answer) in enumerate(sample.responses):
+        yield Rule(Text.assemble("response", legend), align="left")
+        pieces = sample.pieces[number] if number < len(sample.pieces) else []
+        yield coloured(thinking, answer, pieces)
+        graded = sample.extracted[number] if number < len(sample.extracted) else MISSING
+        score = MISSING if sample.score is None else f"{sample.score:g}"
+        yield Text(printable(f"graded: {graded} (score {score})"), style="bold")
+
+
+def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> Text:
+    """Return a response with its phases in colours; those of its tags where no more is known."""
+    text, done = thinking + answer, 0
+    if len(pieces) < 2:
+        pieces = [("thinking", len(thinking)), ("answer", len(answer))]
+    shown = Text()
+    for kind, length in pieces:
+        shown.append(printable(text[done : done + length]), STYLES.get(kind))
+        done += length
+    return shown.append(printable(text[done:]))
+
+
+def _points(sample: SampleTexts) -> list[dict[str, Any]]:
+    return [{n: v for n, v in point.items() if n != "response"} for point in sample.points]
+
+
+def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
+    votes = Counter(str(candidate.get("class")) for candidate in sample.candidates)
+    chosen = ["".join(parts) for parts in sample.responses]
+    return [
+        {
+            "chosen": "*" if candidate.get("text") in chosen else "",
+            "answer": candidate.get("answer"),
+            "votes": votes[str(candidate.get("class"))],
+            "right": candidate.get("correct"),
+            **mapping_in(candidate, "scores"),
+            "tokens": candidate.get("total_tokens"),
+        }
+        for candidate in sample.candidates
+    ]
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
+    if not rows:
+        return
+    table = Table(*rows[0], title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(name))) for name in rows[0]))
+    yield Rule(title, align="left")
+    yield table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return MISSING if value is None else printable(str(value))

@@ -1,0 +1,121 @@
+"""Writes the pages of docs/ that follow from the code: settings.md, and the table in figures.md.
+
+python scripts/reference_docs.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+from lm_eval_tts.cli import app
+from lm_eval_tts.core.metrics import METRICS
+from lm_eval_tts.models.arguments import OwnArguments
+from lm_eval_tts.prompts import load_prompts
+from lm_eval_tts.reward_models.loading import RewardModelSettings
+from lm_eval_tts.settings import ALLOWED, Common
+from lm_eval_tts.strategies import BUILT_IN, find_strategy
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+START, END = "<!-- metrics -->", "<!-- end of metrics -->"
+
+
+def said_of_fields(kind: type[Any]) -> dict[str, str]:
+    """What the code says of each field: the string below it, or the comment beside or above it."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        source = textwrap.dedent(inspect.getsource(base))
+        body, lines = ast.parse(source).body[0].body, source.splitlines()
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+                continue
+            below = isinstance(after, ast.Expr) and ast.get_docstring(ast.Module([after], []))
+            said = below or _comment(lines, node.lineno - 1)
+            if said or node.target.id not in found:
+                found[node.target.id] = said
+    return found
+
+
+def _comment(lines: list[str], number: int) -> str:
+    beside = lines[number].partition("  # ")[2]
+    above = []
+    while number and lines[number - 1].strip().startswith("# "):
+        number -= 1
+        above.insert(0, lines[number].strip().removeprefix("# "))
+    return beside or " ".join(above)
+
+
+def default_of(field: Field[Any]) -> str:
+    value = field.default
+    if value is MISSING:
+        return "" if field.default_factory is MISSING else repr(field.default_factory())
+    return repr(value)
+
+
+def table(kind: type[Any], skip: frozenset[str] = frozenset()) -> Iterator[str]:
+    said = said_of_fields(kind)
+    yield "| name | default | |\n|---|---|---|"
+    for field in fields(kind):
+        if field.init and field.name not in skip:
+            allowed = ALLOWED.get(field.name, (None, ""))[1].replace("is a", "A")
+            words = " ".join((said.get(field.name) or allowed).split()).replace("|", "\\|")
+            default = default_of(field).replace("|", "\\|")
+            yield f"| `{field.name}` | `{default}` | {words} |"
+
+
+def settings_page() -> str:
+    common = frozenset(field.name for field in fields(Common))
+    prompts = load_prompts()
+    parts = [
+        "# Every setting\n",
+        "Written from the code by `python scripts/reference_docs.py`; a test holds it to it.\n",
+        "Given by `--gen_kwargs`, by a task's `generation_kwargs`, or, as defaults of all tasks, "
+        "by `--model_args`. How they go together: [strategies](strategies.md).\n",
+        "## Of every strategy\n",
+        *table(Common),
+        "\n`prompt_style`: " + ", ".join(f"`{name}`" for name in prompts.styles) + ".",
+        "`delimiters`: " + ", ".join(f"`{name}`" for name in prompts.delimiters) + ".",
+        "`preset`: " + ", ".join(f"`{name}`" for name in prompts.methods) + ".\n",
+    ]
+    for name in BUILT_IN:
+        kind = find_strategy(name)
+        parts += [f"## `strategy={name}`\n", f"{inspect.getdoc(kind)}\n", *table(kind, common), ""]
+    parts += ["## Reward models, in `--model_args`\n", *table(RewardModelSettings), ""]
+    parts += ["## Long runs, in `--model_args`\n"]
+    skip = frozenset({"defaults", "reward_model", "keeps_journal"})
+    parts += [*table(OwnArguments, skip), "", "## Commands\n", "| `lm-eval-tts` | |", "|---|---|"]
+    for command in app.registered_commands:
+        doc = (inspect.getdoc(command.callback) or "").splitlines()[0]
+        parts.append(f"| `{command.name}` | {doc} |")
+    return "\n".join(parts) + "\n"
+
+
+def metrics_table() -> str:
+    rows = ["| column | in files | better | |", "|---|---|---|---|"]
+    for metric in METRICS:
+        better = "more" if metric.higher_is_better else "less"
+        if metric.meaning:
+            rows.append(f"| {metric.heading} | `{metric.name}` | {better} | {metric.meaning} |")
+    return "\n".join(rows)
+
+
+def figures_page(text: str) -> str:
+    head, _, rest = text.partition(START)
+    return f"{head}{START}\n{metrics_table()}\n{END}{rest.partition(END)[2]}"
+
+
+def pages() -> dict[Path, str]:
+    """Every page with its text as it should be."""
+    figures = DOCS / "figures.md"
+    known = figures.read_text(encoding="utf-8")
+    return {DOCS / "settings.md": settings_page(), figures: figures_page(known)}
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
