@@ -40,8 +40,8 @@ install:
 
 # What a card gives, beside what scripts/bench_step.py says it would; needs one.
 bench-gpu:
-	$(PYTHON) scripts/bench_step.py $(SMOLLM2)
 	$(PYTHON) scripts/bench_hf.py $(SMOLLM2) --device cuda
+	$(PYTHON) scripts/bench_step.py $(SMOLLM2)
 
 # Installs everything and passes all tests and checks.
 test: install-test
