@@ -3,6 +3,7 @@
 import os
 import runpy
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -29,7 +30,11 @@ CHAT_TEMPLATE = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have this process and all that tests start index lm_eval's tasks once in all."""
+    """Have this process and all that tests start take signals, and index lm_eval's tasks once."""
+    for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
+        if signal.getsignal(number) is signal.SIG_IGN:  # of a job in the background
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         folder = tempfile.mkdtemp()
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -40,7 +40,6 @@ def deaf(args) -> None:
 def rank(number: int, work, folder: Path, ready) -> None:
     os.environ |= {"WORLD_SIZE": str(NUM_RANKS), "RANK": str(number)}
     sys.stderr = (folder / f"err{number}").open("w")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     args = SimpleNamespace(
         model="tts-replay", tasks="t", gen_kwargs={}, model_args={}, output_path=str(folder)
     )
