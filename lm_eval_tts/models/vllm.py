@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.arguments import decides
@@ -100,7 +101,7 @@ class TTSVLLM(StrategyLM, VLLM):
         checkpoint = Checkpoint(
             self.tokenizer,
             names,
-            generation_config=config.try_get_generation_config(),
+            generation_config=GenerationConfig(**config.try_get_generation_config()),
             own_facts=lambda: {
                 **files_of(names),
                 "arguments": deciding,
