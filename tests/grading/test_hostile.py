@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +56,15 @@ def _worker_runs() -> None:
     assert equivalent("\\int_0^1 x dx", "1/2")
 
 
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """No garbage of other tests is collected meanwhile: after thousands of them it takes seconds."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 @pytest.mark.parametrize(
     "form", ["{}", "<answer>{}", "<think>{}</think>{}", "\\boxed{{{}}}", "{} is 3"]
