@@ -58,7 +58,7 @@ def _worker_runs() -> None:
 
 @pytest.fixture
 def no_collection() -> Iterator[None]:
-    """No garbage of other tests is collected meanwhile: after thousands of them it takes seconds."""
+    """No garbage of other tests is collected meanwhile, which may take seconds."""
     gc.disable()
     yield
     gc.enable()
