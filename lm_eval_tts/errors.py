@@ -26,6 +26,12 @@ class RequestError(LmEvalTTSError, RuntimeError):
     """One request that cannot be served, for example a prompt that does not fit the context."""
 
 
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """Return a hint at the nearest of some names, with a space behind it; "" if none is near."""
+    found = difflib.get_close_matches(given, list(names), n=1, cutoff=0.6)
+    return f"did you mean {found[0]!r}? " if found else ""
+
+
 def unknown_name(
     kind: str, given: str, allowed: Iterable[str], nearest: str | None = None
 ) -> SettingsError:
@@ -34,6 +40,5 @@ def unknown_name(
     nearest: what is surely meant, where that is known.
     """
     names = sorted(allowed)
-    found = [nearest] if nearest else difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    hint = f"did you mean {found[0]!r}? " if found else ""
+    hint = f"did you mean {nearest!r}? " if nearest else did_you_mean(given, names)
     return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")

@@ -141,10 +141,10 @@ class _Sentence:
             return None
         for run in self.runs:
             if _IS_THE_ANSWER.match(text, run.end) and self.is_free(run):
-                return Claim(plain(shown(text, run.start, run.end)), 3)
+                return Claim(self.text_of(run), 3)
         counts = [run for run in self.runs if asked and self.counts(run, asked)]
         if len(counts) == 1:  # 4 dimes and 7 nickels
-            return Claim(plain(shown(text, counts[0].start, counts[0].end)), 2)
+            return Claim(self.text_of(counts[0]), 2)
         if found := self.final_equation() or self.object():
             return Claim(found, 1)
         noun = predicate(text) if _IS_A.search(text) else None
@@ -154,6 +154,9 @@ class _Sentence:
             return Claim(found, 0)
         yes = _YES_OR_NO.match(text)
         return Claim(yes[0], 0) if yes else None
+
+    def text_of(self, run: Expression) -> str:
+        return plain(shown(self.text, run.start, run.end))
 
     def counts(self, run: Expression, noun: str) -> bool:
         rest = self.text[run.end :].lstrip("$\\) ").lower()
@@ -188,7 +191,7 @@ class _Sentence:
         if holds or any(c.isalnum() for c in self.text[run.end :]) or not self.is_free(run):
             return None
         is_object = _COPULA.search(self.text[: run.start])
-        return self.shortened(run, plain(shown(self.text, run.start, run.end)), bool(is_object))
+        return self.shortened(run, self.text_of(run), bool(is_object))
 
     def shortened(self, run: Expression, answer: str, is_object: bool = True) -> str:
         """The right side of an equation that is a value: "the larger number is x + 2 = 18"."""

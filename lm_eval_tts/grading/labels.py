@@ -25,16 +25,13 @@ _ANNOUNCED = pattern(
 _CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>|[–—])" + _TAIL)
 _CONCLUDED = pattern(r"<so>\W*$")
 _CHOSEN = pattern("<choose>" + _TAIL)
-_ONLY = pattern(r"\bonly\s+" + _OPTION_NOUN + r"[(\[]?\s*$")
-_ALL_BUT = pattern(
-    r"\b(?:all|every\w*)\b[^.;]{0,40}\b(?:but|except|besides)\s+(?:for\s+)?"
-    + _OPTION_NOUN
-    + r"[(\[]?\s*$"
-)
+_NEXT = _OPTION_NOUN + r"[(\[]?\s*$"  # the label comes next
+_ONLY = pattern(r"\bonly\s+" + _NEXT)
+_ALL_BUT = pattern(r"\b(?:all|every\w*)\b[^.;]{0,40}\b(?:but|except|besides)\s+(?:for\s+)?" + _NEXT)
+_NOT_BUT = pattern(r"\bnot\b[^.;]*\bbut\s+(?:rather\s+)?" + _NEXT)
 _NOT_THIS = pattern(
     r",\s*(?:not|rather than|instead of|unlike)\s+" + _OPTION_NOUN + r"[(\[]?[A-J][)\]]?\s*,"
 )
-_NOT_BUT = pattern(r"\bnot\b[^.;]*\bbut\s+(?:rather\s+)?" + _OPTION_NOUN + r"[(\[]?\s*$")
 _MERELY_IS = pattern(r"(?:is|be|es|est|ist|это)\b")
 _PRAISED = pattern(
     r"[)\]\s:がは]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"

@@ -152,12 +152,11 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
     if not mode:
         return chat, context
     names = " and ".join(f"{name}=" for name in mode)
-    if not isinstance(chat, TemplateChat) or not all(map(chat.reads, mode)):
-        why = (
-            "the chat template does not read that"
-            if isinstance(chat, TemplateChat)
-            else ("here a chat template is told one value for all, in model_args")
-        )
+    if not isinstance(chat, TemplateChat):
+        why = "here a chat template is told one value for all, in model_args"
+        raise SettingsError(f"{names} cannot be switched: {why}")
+    if not all(map(chat.reads, mode)):
+        why = "the chat template does not read that"
         raise SettingsError(f"{names} cannot be switched: {why}")
     chat = chat.told(mode)
     if isinstance(context, ChatPrompt):

@@ -1,13 +1,12 @@
 """What a task would send for a document, without the weights of the model that it is sent to."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.identity import document_number
 from lm_eval_tts.core.trace import Delimiters
-from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.errors import SettingsError, did_you_mean
 from lm_eval_tts.harness.checks import own_tasks
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.harness.summary import quiet
@@ -42,8 +41,7 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
     own = {"include_path": str(task_configs()), "include_defaults": False}
     manager = TaskManager(**(own if task in own_tasks() else {}))
     if task not in manager.all_tasks:
-        near = difflib.get_close_matches(task, manager.all_tasks, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(task, manager.all_tasks)
         raise SettingsError(f"{task!r} is no task and no results: {hint}lm_eval ls tasks has all")
     with quiet():
         loaded = next(iter(manager.load([task])["tasks"].values()))

@@ -29,9 +29,8 @@ from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, us
 from lm_eval_tts.tasks.views import (
     Pending,
     answer_of,
-    ensembles_of,
+    has_step,
     hold,
-    kind_of,
     samples_of,
     whole_response,
 )
@@ -46,8 +45,7 @@ Metrics = Mapping[str, Any]
 
 def attach(task: Any) -> None:
     """Have a task grade the responses of our models, whose requests have just been built."""
-    steps = [step for ensemble in ensembles_of(task) for step in ensemble.filters]
-    if GradeFilter in map(kind_of, steps):
+    if has_step(task, GradeFilter):
         return
     if not hasattr(task, "_filters"):
         _answers_alone(task)

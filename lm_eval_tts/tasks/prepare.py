@@ -10,7 +10,7 @@ from typing import Any
 from lm_eval_tts.errors import unknown_name
 from lm_eval_tts.settings import setting_names
 from lm_eval_tts.tasks.processing import GradeFilter
-from lm_eval_tts.tasks.views import ensembles_of, kind_of
+from lm_eval_tts.tasks.views import ensembles_of, has_step, kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +29,7 @@ def prepare(
         if name not in tasks:
             raise unknown_name("task in --samples", name, tasks)
     for task in tasks.values():
-        if any(
-            kind_of(step) is GradeFilter for some in ensembles_of(task) for step in some.filters
-        ):
+        if has_step(task, GradeFilter):
             _grade_by_target(task)
         if not hasattr(lm, "session") and _asks_for_strategy(task):
             _leave_out_strategy(task)

@@ -42,6 +42,11 @@ def ensembles_of(task: Any) -> Sequence[Any]:
     return own or [scorer.filter for scorer in getattr(task, "_scorers", None) or ()]
 
 
+def has_step(task: Any, kind: type) -> bool:
+    """Say whether a filter of a task has a step of this class."""
+    return any(kind_of(step) is kind for some in ensembles_of(task) for step in some.filters)
+
+
 def kind_of(step: Any) -> Any:
     """Return the class of a filter's step, with arguments or without."""
     return getattr(step, "func", step)
