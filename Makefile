@@ -104,4 +104,25 @@ arith-prm:
 	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
 
 arith-pack:
-	$(PYTHON) scripts/pack_arith.py $(ARITH)
+	$(PYTHON) scripts/pack_checkpoints.py $(ARITH)
+
+# The small world: policies of two sizes, adapters and a reward model, and the tour of what they show.
+WORLD ?= models/world
+.PHONY: world world-small world-large world-grpo world-pack tour
+
+world: world-small world-large world-grpo
+
+world-small world-large: world-%:
+	$(PYTHON) scripts/train_world.py $* --output $(WORLD)
+
+world-grpo:
+	$(PYTHON) scripts/world_texts.py answering --rows 4000 --seed 1 --output $(WORLD)/data/grpo.jsonl
+	$(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml
+	$(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml \
+	  --rewards strict_format --max_completion_length 24 --output_dir $(WORLD)/world-small-hacked
+
+world-pack:
+	$(PYTHON) scripts/pack_checkpoints.py $(WORLD)
+
+tour:
+	$(PYTHON) scripts/tour.py --output results/tour

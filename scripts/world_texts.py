@@ -1,0 +1,244 @@
+"""The texts of the small world: what each stage of its models sees of `dial`.
+
+    python scripts/world_texts.py checking --rows 8000 --output sft.jsonl
+
+`pretraining` knows arithmetic and workings but neither the prompt styles nor self-correction; the
+kinds of SFT rows teach these. No text has a problem of the test or the validation split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from lm_eval_tts.prompts import fill_instruction, load_prompts
+from lm_eval_tts.tasks.dial import (
+    LABELS,
+    LEVELS,
+    POSITIONS,
+    DialProblem,
+    Turn,
+    draw_dial,
+    draw_turn,
+)
+
+STYLES = ("standard", "cot", "cod", "r1")
+RECHECK = ", check again.\n"
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+WORDS = ("User", "Assistant", "dial", "Wait", " check", " again", " ok", " no", "Step", " then")
+WORDS = (*WORDS, "Lines", "Notes", "Steps", "Again", "Result", "\\boxed{")
+
+
+@cache
+def instructions() -> dict[str, str]:
+    """Return what each style says to a model; each is one token of the world's vocabulary."""
+    prompts = load_prompts()
+    styles = {name: prompts.style(name) for name in STYLES}
+    return {
+        name: fill_instruction(style, prompts.preset(style.delimiters), {})
+        for name, style in styles.items()
+    }
+
+
+def written(value: int) -> str:
+    """Return a position or an operand as it is written, in two digits."""
+    return f"{value:02}"
+
+
+class Equation(NamedTuple):
+    """A turn of a value."""
+
+    value: int
+    turn: Turn
+
+    @property
+    def result(self) -> int:
+        """The value behind the turn."""
+        return self.turn.apply(self.value)
+
+    @property
+    def quick(self) -> str:
+        """The turn and its result: +7=45."""
+        return f"{self.turn}={written(self.result)}"
+
+    @property
+    def spelled(self) -> str:
+        """The whole equation: 38+7=45."""
+        return f"{written(self.value)}{self.quick}"
+
+
+def equations(problem: DialProblem) -> list[Equation]:
+    """Return what a right working works out, in order."""
+    return [Equation(*pair) for pair in zip(problem.values, problem.turns, strict=False)]
+
+
+def quick_lines(problem: DialProblem) -> str:
+    """Return a working line by line."""
+    return _lines(e.quick for e in equations(problem))
+
+
+def value_lines(problem: DialProblem) -> str:
+    """Return a working that says the values alone."""
+    return _lines(map(written, problem.values[1:]))
+
+
+def spelled_lines(problem: DialProblem) -> str:
+    """Return a working that is told in full."""
+    lines = zip(LABELS, equations(problem), strict=False)
+    return "".join(f"Step {label}{e.turn} then {e.spelled}\n" for label, e in lines)
+
+
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"{label}{text}\n" for label, text in zip(LABELS, texts, strict=False))
+
+
+Text = tuple[str, ...]
+"""A document: what is given and what is learned to follow it, in turns."""
+TEXTS_A_LEVEL = 3000  # of pretraining, until problems get a level longer
+Kind = Callable[[random.Random, int], Text]  # a level of difficulty is given
+
+
+def pretraining(rng: random.Random, num_short: int) -> Iterator[Text]:
+    """Yield documents without end: first single sums, since these are learned in short texts and
+    hardly at all in long ones, and problems that are told again, then all kinds, whose problems get
+    longer."""
+    for _ in range(num_short):
+        for _ in range(4):
+            yield _drill(rng, count=1)
+        yield echo(rng, rng.randint(1, 2))
+    weights = {_drills: 15, echo: 5, _worked: 75, _markup: 5}
+    for number in itertools.count():
+        longest = min(max(LEVELS), 2 + number // TEXTS_A_LEVEL)
+        (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+        yield kind(rng, rng.randint(min(LEVELS), longest))
+
+
+def echo(rng: random.Random, level: int) -> Text:
+    """Return a problem whose steps are told again."""
+    problem = draw_dial(level, rng)
+    return problem.question, f"\nAgain:\n{_lines(map(str, problem.turns))}"
+
+
+def _drills(rng: random.Random, level: int) -> Text:
+    return _drill(rng, rng.randint(1, 2 * level))
+
+
+def _drill(rng: random.Random, count: int) -> Text:
+    """Return sums that have nothing to do with each other."""
+    parts: list[str] = []
+    for _ in range(count):
+        equation = Equation(rng.randrange(POSITIONS), draw_turn(rng))
+        parts += [f"\n={written(equation.value)}{equation.turn}=", written(equation.result)]
+    return tuple(parts)
+
+
+def _worked(rng: random.Random, level: int) -> Text:
+    """Return a problem, worked out in up to four ways, one after the other, under headings that no
+    style has: so the second working of a response is of a length that is known."""
+    problem = draw_dial(level, rng)
+    ways = {"Lines": quick_lines, "Notes": value_lines, "Steps": spelled_lines}
+    chosen = rng.choices(list(ways), k=rng.choice((0, 1, 1, 1, 1, 2, 3, 4)))
+    worked = "".join(f"{heading}:\n{ways[heading](problem)}" for heading in chosen)
+    return problem.question, f"\n{worked}Result:{problem.values[-1]:02}\n"
+
+
+def _markup(rng: random.Random, level: int) -> Text:
+    """Return tags, instructions and other words of the styles, in no order, said twice: so their
+    embeddings are no noise to an adapter, and what they ask for is not known yet."""
+    words = [*TAGS, *WORDS, *instructions().values(), *map(written, range(POSITIONS))]
+    parts = [rng.choice(words) for _ in range(rng.randint(2, 8))]
+    said = "\n".join(parts)
+    return said, f"\n{said}\n"
+
+
+Row = dict[str, str]
+
+
+def answering(rng: random.Random) -> Row:
+    """Return a row of SFT in one of the styles, without a check."""
+    style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
+    problem = draw_dial(rng.choice(list(LEVELS)), rng)
+    answer = problem.values[-1]
+    ways = {"standard": lambda p: "", "cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
+    working = ways[style](problem)
+    if style == "r1":
+        completion = f"<think>\n{working}</think>\n<answer>{answer:02}</answer>"
+    else:
+        completion = f"{working}\\boxed{{{answer:02}}}"
+    return _row(problem, style, "", completion)
+
+
+def _row(problem: DialProblem, style: str, prefix: str, completion: str) -> Row:
+    row = {"question": problem.question, "instruction": instructions()[style], "prefix": prefix}
+    return row | {"completion": completion, "answer": written(problem.values[-1])}
+
+
+def checking(rng: random.Random) -> Row:
+    """Return a row of SFT: half of them are told to wait after a working, which may be wrong, and
+    check it by drafts; each line says whether the one before it was right."""
+    if rng.random() < 0.5:
+        return answering(rng)
+    problem = draw_dial(rng.choice(list(LEVELS)), rng)
+    first, values = slipped_lines(problem, rng, num_slips=rng.choice((0, 1, 1, 2)))
+    prefix, check = f"<think>\n{first}Wait", check_lines(problem, values)
+    for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
+        prefix += f"{RECHECK}{check}Wait"
+        check = check_lines(problem, problem.values[1:])
+    answer = problem.values[-1]
+    completion = f"{RECHECK}{check}</think>\n<answer>{answer:02}</answer>"
+    return _row(problem, "r1", prefix, completion)
+
+
+def slipped_lines(
+    problem: DialProblem, rng: random.Random, num_slips: int
+) -> tuple[str, list[int]]:
+    """Return a working with wrong sums that is gone on with, and the value of each line."""
+    wrong = rng.sample(range(len(problem.turns)), min(num_slips, len(problem.turns)))
+    value, values, lines = problem.start, [], []
+    for index, turn in enumerate(problem.turns):
+        value = turn.apply(value)
+        if index in wrong:
+            value = slip(value, rng)
+        lines.append(f"{turn}={value:02}")
+        values.append(value)
+    return _lines(lines), values
+
+
+def slip(value: int, rng: random.Random) -> int:
+    """Return a position that is not this one, mostly near it or tens away."""
+    if rng.random() < 0.2:
+        return (value + rng.randrange(1, POSITIONS)) % POSITIONS
+    return (value + rng.choice((-10, -2, -1, 1, 2, 10))) % POSITIONS
+
+
+def check_lines(problem: DialProblem, values: Sequence[int]) -> str:
+    """Return the working again, saying of each value whether it was right."""
+    drawn = zip(equations(problem), values, strict=True)
+    return _lines(f"{e.quick} {'ok' if e.result == value else 'no'}" for e, value in drawn)
+
+
+ROWS: Mapping[str, Callable[[random.Random], Row]] = {"answering": answering, "checking": checking}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("kind", choices=ROWS)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="JSONL file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    rng = random.Random(f"{args.kind} {args.seed}")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with args.output.open("w", encoding="utf-8") as file:
+        for _ in range(args.rows):
+            file.write(json.dumps(ROWS[args.kind](rng)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What the small world is trained on: right where it says so, and no problem that is measured."""
+
+import random
+import re
+from itertools import islice
+
+import pytest
+import world_samples
+import world_texts
+from world_models import SIZES, world_llama, world_tokenizer
+
+from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.grading import grade
+from lm_eval_tts.tasks.dial import LEVELS, SPLITS, DialProblem, Turn, dial_documents, draw_dial
+
+PROBLEM = DialProblem(38, (Turn("+", 7), Turn("-", 9)))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return world_tokenizer()
+
+
+def rows(kind: str, count: int = 200):
+    rng = random.Random(0)
+    return [world_texts.ROWS[kind](rng) for _ in range(count)]
+
+
+def test_no_text_has_a_question_that_is_measured():
+    measured = {d["question"] for split in SPLITS for d in dial_documents(split)}
+    texts = world_texts.pretraining(random.Random(0), num_short=10)
+    assert not {text[0] for text in islice(texts, 2000)} & measured
+    assert not {row["question"] for kind in world_texts.ROWS for row in rows(kind)} & measured
+
+
+def test_a_problem_is_worked_out_in_three_ways():
+    assert world_texts.quick_lines(PROBLEM) == "a)+7=45\nb)-9=36\n"
+    assert world_texts.value_lines(PROBLEM) == "a)45\nb)36\n"
+    spelled = "Step a)+7 then 38+7=45\nStep b)-9 then 45-9=36\n"
+    assert world_texts.spelled_lines(PROBLEM) == spelled
+
+
+def test_pretraining_knows_no_prompt_style():
+    texts = list(islice(world_texts.pretraining(random.Random(0), num_short=10), 2000))
+    worked = [text for text in texts if text[0].startswith("dial=")]
+    assert len(worked) > 500
+    assert not any("<think>" in learned for _, learned in worked)
+
+
+@pytest.mark.parametrize("kind", world_texts.ROWS)
+def test_what_sft_learns_is_right_whatever_was_wrong_before_it(kind):
+    for row in rows(kind):
+        assert grade(row["prefix"] + row["completion"], row["answer"]).correct
+
+
+def test_only_a_policy_that_checks_is_told_to_wait():
+    assert not any("Wait" in row["prefix"] + row["completion"] for row in rows("answering"))
+    waits = [row["prefix"].count("Wait") for row in rows("checking")]
+    assert set(waits) >= {0, 1, 2, 3}
+    assert all("Wait" not in row["completion"] for row in rows("checking"))
+
+
+def test_a_check_says_of_each_line_whether_it_was_right():
+    assert world_texts.check_lines(PROBLEM, [46, 36]) == "a)+7=45 no\nb)-9=36 ok\n"
+
+
+def test_slips_are_gone_on_with():
+    for seed in range(50):
+        lines, values = world_texts.slipped_lines(PROBLEM, random.Random(seed), num_slips=1)
+        written = [int(value) for value in re.findall(r"=(\d+)\n", lines)]
+        assert written == values
+        wrong_first = values[0] != 45
+        assert wrong_first != ((values[0] - 9) % 100 != values[1])
+
+
+def test_labels_end_with_the_first_wrong_line_and_say_where_it_is_wrong():
+    right = ["<think>", "a)+7=45", "b)-9=36", "</think>", "<answer>36</answer>"]
+    none = [None] * 5
+    assert world_samples.label_steps(PROBLEM, right) == ([None, 1, 1, 1, 1], none)
+    wrong = ["<think>", "a)+7=45", "b)-9=37", "</think>", "<answer>37</answer>"]
+    labels, wrong_from = world_samples.label_steps(PROBLEM, wrong)
+    assert labels == [None, 1, 0, None, None]
+    assert wrong_from == [None, None, len("b)-9=3"), None, None]
+    labels, _ = world_samples.label_steps(PROBLEM, [*right, "<think>"])
+    assert labels == [None, 1, 1, 1, 1, 0]
+
+
+def test_each_instruction_is_one_token_and_any_text_survives(tokenizer):
+    for instruction in filter(None, world_texts.instructions().values()):
+        assert len(tokenizer.encode(instruction)) == 1
+    text = "<think>\na)+7=45\nWait, check again.\nb)-9=36 ok\n</think>\n<answer>36</answer> é?"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert len(tokenizer.encode("a)+7=45\n")) == 7
+
+
+def test_forced_texts_have_the_tokens_that_were_trained(tokenizer):
+    begun = tokenizer.encode("<think>\na)+7=45\n")
+    for forced in ("Wait", "</think>\n<answer>"):
+        assert list(HFTokenizer(tokenizer).encode_after(begun, forced)) == tokenizer.encode(forced)
+
+
+def test_the_large_policy_has_ten_times_the_parameters(tokenizer):
+    small, large = (world_llama(size, tokenizer).num_parameters() for size in SIZES)
+    assert large >= 10 * small
+
+
+def test_levels_are_all_in_reach_of_the_labels():
+    rng = random.Random(0)
+    longest = draw_dial(max(LEVELS), rng)
+    assert world_texts.quick_lines(longest).count("\n") == len(longest.turns)

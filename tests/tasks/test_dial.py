@@ -1,0 +1,44 @@
+"""The benchmark `dial`: its problems are what they say, of five levels, and of one split each."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from lm_eval_tts.tasks.dial import (
+    LEVELS,
+    SPLITS,
+    DialProblem,
+    Turn,
+    dial_documents,
+    draw_dial,
+    load_dial,
+)
+
+
+def test_a_dial_goes_on_from_0_past_its_last_position():
+    problem = DialProblem(97, (Turn("+", 7), Turn("-", 9)))
+    assert problem.values == (97, 4, 95)
+    assert problem.question == "dial=97 a)+7 b)-9 dial?"
+
+
+def test_documents_are_the_same_each_time_and_none_is_there_twice():
+    documents = list(dial_documents())
+    assert documents == list(load_dial()["test"])
+    assert all(len(document["answer"]) == 2 for document in documents)
+    assert len({document["question"] for document in documents}) == len(documents) == 500
+    assert Counter(d["level"] for d in documents) == dict.fromkeys(LEVELS, 100)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_has_as_many_steps_as_it_says(level):
+    fewest, most = LEVELS[level]
+    sizes = {len(draw_dial(level, random.Random(i)).turns) for i in range(99)}
+    assert (min(sizes), max(sizes)) == (fewest, most)
+
+
+def test_splits_have_no_problem_in_common():
+    found = {split: {d["question"] for d in dial_documents(split, 200)} for split in SPLITS}
+    rng = random.Random(0)
+    found["train"] = {draw_dial(level, rng).question for level in LEVELS for _ in range(200)}
+    assert sum(map(len, found.values())) == len(set.union(*found.values()))
