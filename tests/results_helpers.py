@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval_tts.results.leaderboard import build_leaderboard
+from lm_eval_tts.results.leaderboard_html import write_html
+from lm_eval_tts.results.runs import load_runs
+
 DATE = "2026-01-{:02}T00-00-00.000000"
 
 
@@ -89,3 +93,11 @@ def write_run(
 def scored(scores: Sequence[float], **changes: Any) -> list[dict[str, Any]]:
     """Samples with these scores."""
     return [sample(i, exact_match=float(score), **changes) for i, score in enumerate(scores)]
+
+
+def page_of(results: Path, to: Path) -> Path:
+    """The leaderboard page of the runs in a folder."""
+    loaded = load_runs([results])
+    with to.open("w", encoding="utf-8") as out:
+        write_html(build_leaderboard(loaded.runs, loaded.unread), out)
+    return to
