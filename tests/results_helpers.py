@@ -36,6 +36,36 @@ def sample(index: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+# Two first steps, of which the second is kept; it ends in two ways, and a formula.
+SEARCH = {
+    "tree": [
+        [-1, "Add.\n\n", 0.25],
+        [-1, "Count $x^2$.\n\n", 0.75],
+        [1, "It is 3.", None],
+        [1, "It is 1.", 0.875],
+    ],
+    "candidates": [
+        {
+            "text": f"Count $x^2$.\n\nIt is {answer}.",
+            "answer": answer,
+            "class": number,
+            "correct": bool(number),
+            "total_tokens": 9,
+            "scores": {"reward": reward},
+            "last_step": 2 + number,
+        }
+        for number, (answer, reward) in enumerate([("3", None), ("1", 0.875)])
+    ],
+}
+
+
+def searched(index: int, **changes: Any) -> dict[str, Any]:
+    """A row of a samples file that a search is behind."""
+    row = sample(index, resps=[[SEARCH["candidates"][1]["text"]]], answered=SEARCH, **changes)
+    row["metrics"].remove("answered")
+    return row
+
+
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
 

@@ -27,12 +27,14 @@ from lm_eval_tts.results.gate_report import verdict_text
 DEEP = "[" * 3000 + "]" * 3000
 # What our own tasks note of a response.
 CANDIDATE = {"text": "2", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}}
+CANDIDATE["last_step"] = 1
 ANSWERED = {
     "answer": "2",
     "pieces": [["thinking", 21], ["answer", 8]],
     "points": {"16": "1"},
     "point_texts": {"16": [7, "1"]},
     "candidates": [CANDIDATE, CANDIDATE],
+    "tree": [[-1, "1", 0.5], [0, " + 1", None]],
     "prompt": {"text": "1 + 1?", "num_tokens": 6},
 }
 NUM_SEEDS, SEEDS_A_TEST = 300, 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from results_helpers import page_of, sample, write_run
+from results_helpers import page_of, sample, searched, write_run
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +70,26 @@ def test_a_page_without_formulas_has_no_library_for_them(tmp_path, opened):
     path = page_of(tmp_path, tmp_path / "board.html")
     assert path.stat().st_size < 100_000
     assert open_samples(path, opened).locator("#raw").count() == 0
+
+
+def test_two_candidates_stand_side_by_side_and_a_search_is_a_tree(tmp_path, opened):
+    write_run(tmp_path, [searched(0)])
+    page = open_samples(page_of(tmp_path, tmp_path / "board.html"), opened)
+    page.keyboard.press("j")
+    tree = page.locator(".tree")
+    tree.locator(".formula").scroll_into_view_if_needed()  # the chosen path is open
+    tree.locator("math").wait_for()
+    shown = [" ".join(text.split()) for text in tree.locator("summary").all_inner_texts()]
+    assert shown == ["0.25 dropped Add.", "0.75 chosen", "– complete It is 3.", "0.875 chosen"]
+    tree.locator("summary").first.press("Enter")
+    assert tree.locator("pre").first.inner_text().strip() == "Add."
+    assert tree.locator(".step .step").count() == 2
+    for number in (1, 2):
+        page.get_by_label(f"read candidate {number}").press("Space")
+    beside = page.locator(".beside")
+    assert beside.locator("h2").all_inner_texts() == ["CANDIDATE 1 ✗", "CANDIDATE 2 ✓"]
+    page.keyboard.press("f")
+    page.get_by_text("Count $x^2$.").first.wait_for()
+    assert beside.locator("pre > .soft").all_text_contents() == ["Count $x^2$.\n\nIt is "] * 2
+    page.get_by_label("read candidate 1").press("Space")
+    assert beside.locator("h2").all_inner_texts() == ["CANDIDATE 2 ✓"]

@@ -161,16 +161,6 @@ const grid = (heads, rows) => el("div", { class: "scroll" }, el("table", { class
   el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { "data-head": words(heads[i]) }, cell ?? MISSING)))))));
 const shownScore = (value) => typeof value === "number" ? Number(value.toPrecision(4)).toString() : MISSING;
 
-function candidateTable(s) {
-  const votes = new Map();
-  for (const c of s.candidates) votes.set(c.class, (votes.get(c.class) || 0) + 1);
-  const ratings = Object.keys(s.candidates[0].scores || {});
-  const chosen = s.responses.map((parts) => parts.join(""));
-  return grid(["", "answer", "votes", "right", ...ratings, "tokens", "text"], s.candidates.map((c) => [
-    chosen.includes(c.text) ? "chosen" : "", c.answer, String(votes.get(c.class)), verdict(Number(c.correct)),
-    ...ratings.map((name) => shownScore(c.scores?.[name])), number(c.total_tokens), folded("read", () => text(c.text || "")),
-  ]));
-}
 const pointTable = (s) => grid(["point", "answer", "right", "sampled", "thinking"], s.points.map((p) => [
   p.point, p.answer, verdict(p.score), number(p.sampled_tokens), number(p.thinking_tokens)]));
 
@@ -189,8 +179,9 @@ function sampleBody(s, entry, second) {
     ]),
     s.points.length ? [el("h2", {}, "Answers on the way"), pointTable(s)] : null,
     s.candidates.length ? [el("h2", {}, `Candidates, ${s.candidates.length}`), candidateTable(s)] : null,
+    s.tree.length ? [el("h2", {}, `Search, ${s.tree.length} steps`), searchTree(s.tree)] : null,
     el("h2", {}, "Figures"), el("div", { class: "figures" }, Object.entries(s.figures).filter(([name]) => !name.includes("@") || !s.points.length).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
-  ].flat().filter(Boolean);
+  ].flat(Infinity).filter(Boolean);
 }
 
 // ---- the way around -------------------------------------------------------------------------
@@ -207,7 +198,7 @@ function step(by) {
   next.scrollIntoView({ block: "start" });
 }
 document.addEventListener("keydown", (e) => {
-  if (e.ctrlKey || e.metaKey || e.altKey || /INPUT|SELECT|TEXTAREA/.test(e.target.tagName)) return;
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox]), select, textarea")) return;
   if (e.key === "j" || e.key === "k") step(e.key === "j" ? 1 : -1);
   if (e.key === "f" && document.getElementById("raw")) setRaw(!shown.raw);
 });
