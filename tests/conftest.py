@@ -127,11 +127,11 @@ def vllm_lm(wide_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def vllm_url(wide_checkpoint: Path):
+def vllm_url(wide_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
     """The base URL of a `vllm serve` of the wide checkpoint on loopback."""
     from vllm_helpers import serve
 
-    with serve(wide_checkpoint) as url:
+    with serve(wide_checkpoint, "wide", tmp_path_factory.mktemp("server") / "log") as url:
         yield url
 
 

@@ -54,18 +54,17 @@ def loaded(checkpoint: Path, **arguments: int) -> Iterator:
 
 
 @contextmanager
-def serve(checkpoint: Path) -> Iterator[str]:
+def serve(checkpoint: Path, model: str, log: Path, *options: str) -> Iterator[str]:
     """Run `vllm serve` until the end of the block, then stop it and all it has started."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", "wide"]
-    command += ["--block-size", "32", "--enable-prompt-tokens-details"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", model]
+    command += ["--block-size", "32", "--enable-prompt-tokens-details", *options]
     for name, value in VLLM_ARGUMENTS.items():
         flag = "--" + name.replace("_", "-")
         command += [flag] if value is True else [flag, str(value)]
-    log = checkpoint / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     url = f"http://127.0.0.1:{port}/v1"

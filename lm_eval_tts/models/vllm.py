@@ -8,6 +8,7 @@ every call.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -20,11 +21,11 @@ from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.arguments import decides
-from lm_eval_tts.core.digests import files_of
+from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import take_arguments
+from lm_eval_tts.models.arguments import loading, take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
@@ -46,8 +47,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 VLLM_ARGUMENTS = frozenset(inspect.signature(VLLM.__init__).parameters) | {
-    field.name for field in fields(EngineArgs)
+    *(field.name for field in fields(EngineArgs)),
+    "batch_invariant",
 }
+BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"  # vLLM's own switch (vllm/envs.py)
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
 
 
@@ -59,37 +62,50 @@ class TTSVLLM(StrategyLM, VLLM):
     chat_template_args: dict[str, Any]
 
     def __init__(
-        self, pretrained: str | None = None, *, data_parallel_size: int = 1, **kwargs: Any
+        self,
+        pretrained: str | None = None,
+        *,
+        data_parallel_size: int = 1,
+        batch_invariant: bool | None = None,
+        **kwargs: Any,
     ) -> None:
         """Load the checkpoint.
 
-        data_parallel_size: replicas, each with tensor_parallel_size devices. reward_model ...: see
+        data_parallel_size: replicas, each with tensor_parallel_size devices. batch_invariant: see
+        `switch_batch_invariance`. enable_lora: `use_adapter` may come later. reward_model ...: see
         `RewardModelSettings`; it runs beside vLLM, which must leave it memory
         (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
-        Raises SettingsError for wrong arguments, before loading.
+        Raises SettingsError for wrong arguments, before loading, and if the checkpoint or the
+        adapter cannot be loaded.
         """
         own = take_arguments(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         if pretrained is None:
             raise SettingsError(
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
+        self.batch_invariant = switch_batch_invariance(batch_invariant)
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         args = self.session.template_args(kwargs.pop("chat_template_args", None))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
-        names = {"pretrained": pretrained, "lora_local_path": kwargs.get("lora_local_path")}
-        told = {*names, "dtype", "max_model_len", "max_length", "seed"}  # facts tell these better
+        adapter = kwargs.pop("lora_local_path", None)
+        kwargs.setdefault("enable_lora", bool(adapter))
+        told = {"dtype", "max_model_len", "max_length", "seed"}  # facts tell these better
         given = {k: v for k, v in kwargs.items() if decides(k) and k not in told}
-        if names["lora_local_path"]:
-            kwargs["lora_local_path"] = find_checkpoint(names["lora_local_path"])
-        with _loading(int(data_parallel_size)), torch.random.fork_rng(devices=[]):
+        with (
+            loading({"pretrained": pretrained, **kwargs}),
+            _replicated(int(data_parallel_size)),
+            torch.random.fork_rng(devices=[]),
+        ):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
         if not isinstance(self.model, DataParallelLLM):
             end_calls_when_dead(self.model)
         self.chat_template_args, self.enable_thinking = args, args.get("enable_thinking")
         self.prompt_tokens = PromptTokens()
-        self._serve(names, sorted(given.items()))
+        self._serve({"pretrained": pretrained, "lora_local_path": None}, sorted(given.items()))
+        if adapter:
+            self.use_adapter(adapter)
 
     def _serve(self, names: dict[str, Any], deciding: Sequence[Any]) -> None:
         """Hand what was loaded to the session, with the chat template that vLLM resolved.
@@ -105,6 +121,7 @@ class TTSVLLM(StrategyLM, VLLM):
             own_facts=lambda: {
                 **files_of(names),
                 "arguments": deciding,
+                "batch_invariant": self.batch_invariant,
                 "dtype": config.dtype,
                 "vllm": version("vllm"),
             },
@@ -119,18 +136,26 @@ class TTSVLLM(StrategyLM, VLLM):
     def use_adapter(self, lora_local_path: str | None) -> None:
         """Answer with another adapter, or none; the checkpoint stays loaded.
 
-        Raises SettingsError if the model was made without an adapter.
+        lora_local_path: a folder or Hub name. Raises SettingsError if the model was made without
+        adapters, or vLLM cannot load this one; then the one before it answers on.
         """
-        if lora_local_path and not self.model_args["enable_lora"]:
-            raise SettingsError(
-                "adapters need a model that was made with one: give lora_local_path= at the start"
-            )
-        self.session.checkpoint.names["lora_local_path"] = lora_local_path
-        self.lora_request = None
+        request = None
         if lora_local_path:
-            number = hash(lora_local_path) % 2**31 + 1  # vLLM knows adapters by it; 0 is none
+            if not self.model_args["enable_lora"]:
+                raise SettingsError(
+                    "adapters need a model that was made for them: give enable_lora=true, or "
+                    "lora_local_path=, at the start"
+                )
+            # vLLM knows an adapter's weights by a number and its prefixes by a name. Both are of
+            # what the files hold: one folder may hold several adapters, one after the other.
             folder = find_checkpoint(lora_local_path)
-            self.lora_request = LoRARequest(lora_local_path, number, folder)
+            key = digest(folder, *files_of({"adapter": folder}).values())
+            request = LoRARequest(f"{lora_local_path} {key}", int(key[:7], 16) + 1, folder)
+            parallel = isinstance(self.model, DataParallelLLM)
+            with loading({"lora_local_path": lora_local_path}):
+                (self.model if parallel else self.model.llm_engine).add_lora(request)
+        self.lora_request = request
+        self.session.checkpoint.names["lora_local_path"] = lora_local_path
         self.session.renew_engine()
 
     def get_model_info(self) -> dict[str, Any]:
@@ -138,6 +163,7 @@ class TTSVLLM(StrategyLM, VLLM):
         return {
             "model": "tts-vllm",
             **self.session.info(),
+            "batch_invariant": self.batch_invariant,
             "prompt_tokens_sent": self.prompt_tokens.sent,
             "prompt_tokens_cached": self.prompt_tokens.cached,
         }
@@ -168,8 +194,29 @@ class TTSVLLM(StrategyLM, VLLM):
         )
 
 
+def switch_batch_invariance(wanted: bool | None) -> bool:
+    """Switch on, or off, what vLLM has for the same numbers in any batch; say whether it is on.
+
+    It is an environment variable, so it holds for all that this process loads from now on. None:
+    as the environment has it. Raises SettingsError where vLLM has no such kernels: it would say
+    nothing, and round as ever.
+    """
+    given = os.environ.get(BATCH_INVARIANT, "0") if wanted is None else str(wanted)
+    if given.lower() not in ("0", "1", "false", "true"):
+        raise SettingsError(f"batch_invariant={given!r}: allowed are true and false")
+    on = given.lower() in ("1", "true")
+    if on and not (current_platform.is_cuda_alike() or current_platform.is_xpu()):
+        raise SettingsError(
+            "batch_invariant=true: vLLM has kernels for it on CUDA, ROCm and XPU, this is "
+            f"{current_platform.device_name}: leave it out, and take dtype=float32 for texts that "
+            "depend on no batch"
+        )
+    os.environ[BATCH_INVARIANT] = str(int(on))
+    return on
+
+
 @contextmanager
-def _loading(data_parallel_size: int) -> Iterator[None]:
+def _replicated(data_parallel_size: int) -> Iterator[None]:
     """Have lm-eval's class load one engine with replicas, where it would load none."""
     if data_parallel_size == 1:
         yield

@@ -1,17 +1,19 @@
 """The statistics of all reports. Scores are per document, in [0, 1], means over its repeats.
 
 A document is one cluster: its repeats never count as further evidence. After Miller (2024),
-"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired."""
+"Adding Error Bars to Evals", arXiv:2411.00640: errors clustered by question, differences paired.
+
+scipy.stats and statsmodels are imported where they are used: they take seconds, and each run prints
+an interval."""
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
-from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import DescrStatsW
+from scipy import special
 
 Array = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -50,8 +52,11 @@ def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> 
     """Return the Wilson interval of a share `mean` of `size` independent documents."""
     if not size or math.isnan(mean) or not 0 <= mean <= 1:
         return UNDEFINED
-    low, high = proportion_confint(mean * size, size, 1 - confidence, method="wilson")
-    return ConfidenceInterval(max(0.0, float(low)), min(1.0, float(high)))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    center = (mean + z * z / (2 * size)) / (1 + z * z / size)
+    spread = z * math.sqrt(mean * (1 - mean) / size + z * z / (4 * size * size))
+    half = spread / (1 + z * z / size)
+    return ConfidenceInterval(max(0.0, center - half), min(1.0, center + half))
 
 
 def paired_p_value(a: Array, b: Array) -> float:
@@ -68,14 +73,18 @@ def paired_p_value(a: Array, b: Array) -> float:
         return min(1.0, 2 * float(special.bdtr(min(wins, losses), wins + losses, 0.5)))
     if np.ptp(differences) < 1e-9:
         return float(2.0 ** (1 - len(differences)))
-    return float(stats.ttest_1samp(differences, 0).pvalue)
+    from scipy.stats import ttest_1samp
+
+    return float(ttest_1samp(differences, 0).pvalue)
 
 
 def unpaired_p_value(mean_a: float, size_a: int, mean_b: float, size_b: int) -> float:
     """Return the two-sided p-value of equal accuracy where only totals are known: Fisher's."""
+    from scipy.stats import fisher_exact
+
     right_a, right_b = round(mean_a * size_a), round(mean_b * size_b)
     table = [[right_a, size_a - right_a], [right_b, size_b - right_b]]
-    return float(stats.fisher_exact(table).pvalue)
+    return float(fisher_exact(table).pvalue)
 
 
 def is_binary(scores: Array) -> bool:
@@ -91,7 +100,7 @@ def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Co
     if not size:
         return UNDEFINED
     if not np.any(differences):
-        high = float(proportion_confint(0, size, 1 - confidence, method="beta")[1])
+        high = 1 - ((1 - confidence) / 2) ** (1 / size)  # Clopper and Pearson's of none
         return ConfidenceInterval(-high, high)
     if not np.ptp(differences):
         return ConfidenceInterval(float(differences[0]), float(differences[0]))
@@ -111,9 +120,11 @@ def _bootstrap(
     samples: tuple[Array, ...], statistic: Callable[..., Any], confidence: float
 ) -> ConfidenceInterval:
     """Return the percentile interval (Efron 1979) of a statistic of paired samples."""
+    from scipy.stats import bootstrap
+
     size = {"n_resamples": NUM_RESAMPLES, "batch": max(1, 2_000_000 // sum(map(len, samples)))}
     how = {"paired": True, "method": "percentile", "confidence_level": confidence}
-    result = stats.bootstrap(samples, statistic, rng=np.random.default_rng(0), **size, **how)
+    result = bootstrap(samples, statistic, rng=np.random.default_rng(0), **size, **how)
     return ConfidenceInterval(*map(float, result.confidence_interval))
 
 
@@ -124,6 +135,8 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Conf
     either one). So it has a width even where nothing flipped, unlike the bootstrap."""
     if not len(differences):
         return UNDEFINED
+    from statsmodels.stats.weightstats import DescrStatsW
+
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
     weights = np.concatenate([np.ones(len(differences)), np.full(4, 0.5)])
     described = DescrStatsW(pairs, weights=weights)

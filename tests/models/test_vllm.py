@@ -10,15 +10,18 @@ pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 import threading
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import psutil
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
+from vllm import envs
 from vllm_helpers import loaded
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.models import vllm
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM
@@ -186,5 +189,39 @@ def test_wrong_model_arguments_are_named_before_anything_is_loaded(arguments, me
 
 def test_an_adapter_needs_a_model_that_was_made_for_adapters(vllm_lm, monkeypatch):
     monkeypatch.setitem(vllm_lm.model_args, "enable_lora", False)
-    with pytest.raises(SettingsError, match="give lora_local_path= at the start"):
+    with pytest.raises(SettingsError, match="give enable_lora=true, or lora_local_path=, at the s"):
         vllm_lm.use_adapter("elsewhere")
+
+
+@pytest.fixture
+def switch(monkeypatch):
+    """A function that sets vLLM's switch, as on a GPU, and returns also what vLLM sees."""
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "0")
+    monkeypatch.setattr(vllm, "current_platform", SimpleNamespace(is_cuda_alike=lambda: True))
+    seen = envs.environment_variables["VLLM_BATCH_INVARIANT"]
+    return lambda wanted: (vllm.switch_batch_invariance(wanted), seen())
+
+
+def test_batch_invariance_is_vllms_own_switch_and_stays_as_it_is_where_nothing_is_said(switch):
+    assert switch(None) == (False, False)
+    assert switch(True) == (True, True)
+    assert switch(None) == (True, True)
+    assert switch(False) == (False, False)
+
+
+def test_batch_invariance_is_refused_where_vllm_has_no_kernels_for_it(vllm_lm, monkeypatch):
+    """vLLM says nothing on a CPU, whoever asks."""
+    assert vllm_lm.get_model_info()["batch_invariant"] is False
+    with pytest.raises(SettingsError, match="CUDA, ROCm and XPU, this is cpu: leave it out"):
+        TTSVLLM("any", batch_invariant=True)
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "1")
+    with pytest.raises(SettingsError, match="CUDA, ROCm and XPU, this is cpu: leave it out"):
+        TTSVLLM("any")
+    with pytest.raises(SettingsError, match="batch_invariant='yes': allowed are true and false"):
+        TTSVLLM("any", batch_invariant="yes")
+
+
+def test_batch_invariance_is_part_of_what_a_journal_is_tied_to(vllm_lm, monkeypatch):
+    without = vllm_lm.session.facts()
+    monkeypatch.setattr(vllm_lm, "batch_invariant", True)
+    assert vllm_lm.session.facts() == {**without, "batch_invariant": "True"}

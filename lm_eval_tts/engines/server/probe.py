@@ -37,7 +37,8 @@ async def find_model(server: Server, model: str | None) -> Served:
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})
-    return Served(model, _length(entry), server_of(entry))
+    base = entries.get(str(entry.get("parent")), {})  # of an adapter, which tells no length (vLLM)
+    return Served(model, _length(entry) or _length(base), server_of(entry))
 
 
 def _length(entry: dict[str, Any]) -> int | None:

@@ -41,6 +41,10 @@ class DataParallelLLM:
         """End the replicas' processes."""
         self.llm_engine.shutdown()
 
+    def add_lora(self, lora_request: Any) -> None:
+        """Load an adapter on every replica."""
+        self.background.run(self.llm_engine.add_lora(lora_request))
+
     async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
         """Sample a part of a row. Raises RequestError if it cannot be served."""
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
 from completions_server import KEY, CompletionsServer
@@ -250,6 +251,18 @@ def test_a_server_that_serves_nothing_or_refuses_the_key_is_told_at_once(start):
     server.stop()
     with pytest.raises(SettingsError, match="does not answer"):
         BACKGROUND.run(find_model(client(server), None))
+
+
+def test_an_adapter_on_a_server_has_the_context_of_its_base():
+    """vLLM lists it without one."""
+    base = {"id": "base", "owned_by": "vllm", "max_model_len": 512}
+    adapter = {"id": "adapter", "owned_by": "vllm", "max_model_len": None, "parent": "base"}
+
+    async def listed(*_):
+        return {"data": [base, adapter]}
+
+    server = SimpleNamespace(retrying=listed, get=None)
+    assert BACKGROUND.run(find_model(server, "adapter")) == ("adapter", 512, "vLLM")
 
 
 def test_a_chat_server_cannot_continue_a_response(start):
