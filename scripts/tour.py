@@ -135,7 +135,7 @@ def agreement(answers: Sequence[Any]) -> float:
 
 def budget_scaling(world: World) -> Finding:
     """Measure finding 1."""
-    curve = world.measure(LARGE, "dial_budget", max_thinking_tokens=list(BUDGETS))
+    curve = world.measure(CHECKING, "dial_budget", max_thinking_tokens=list(BUDGETS))
     return findings.budget_scaling({b: curve[f"exact_match@{b}"] for b in BUDGETS})
 
 
@@ -152,7 +152,7 @@ def waiting(world: World) -> Finding:
 
 def drafts(world: World) -> Finding:
     """Measure finding 3."""
-    runs = [world.measure(LARGE, f"dial_{style}") for style in ("cot", "cod", "standard")]
+    runs = [world.measure(CHECKING, f"dial_{style}") for style in ("cot", "cod", "standard")]
     return findings.drafts(*(Styled(run["exact_match"], run["sampled_tokens"]) for run in runs))
 
 
@@ -181,15 +181,9 @@ def votes(world: World) -> Finding:
 
 def search(world: World) -> Finding:
     """Measure finding 7."""
-    small, large = searched(world, CHECKING), searched(world, LARGE)
-    distinct = small[0]["distinct"], small[1]["distinct"]
-    return findings.search(on(HARD, *small), on(EASY, *small), on(HARD, *large), distinct)
-
-
-def searched(world: World, policy: str) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return the metrics of best-of-N and of beam search."""
-    bon, beam = (world.measure(policy, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
-    return bon, beam
+    bon, beam = (world.measure(CHECKING, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
+    distinct = bon["distinct"], beam["distinct"]
+    return findings.search(on(HARD, bon, beam), on(EASY, bon, beam), distinct)
 
 
 def on(levels: Sequence[int], bon: dict[str, Array], beam: dict[str, Array]) -> Searched:

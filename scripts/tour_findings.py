@@ -181,23 +181,15 @@ class Searched(NamedTuple):
     beam: Array
 
 
-def search(
-    hard: Searched, easy: Searched, larger: Searched, distinct: tuple[Array, Array]
-) -> Finding:
-    """Finding 7: beam search beats best-of-N at equal n on hard problems and not on easy ones, nor
-    for a larger policy; its candidates are less diverse.
-    larger: of the large policy on hard problems. distinct: answers of the small policy's
-    candidates, of best-of-N and of beam search."""
-    gains = [
-        gain("beam search on hard problems", *hard),
-        gain("on easy ones", *easy),
-        gain("on hard ones for the larger policy", *larger),
-    ]
+def search(hard: Searched, easy: Searched, distinct: tuple[Array, Array]) -> Finding:
+    """Finding 7: beam search beats best-of-N at equal n on hard problems and not on easy ones; its
+    candidates are less diverse.
+    distinct: answers of the candidates of best-of-N and of beam search."""
+    gains = [gain("beam search on hard problems", *hard), gain("on easy ones", *easy)]
     fewer = ratio("distinct answers", *distinct)
-    least = gains[0].interval.low
-    seen = rises(gains[0]) and all(other.value < least for other in gains[1:])
-    claim = "beam search pays on hard problems for the small policy, at the cost of diversity"
-    return Finding(7, claim, [*gains, fewer], seen and fewer.interval.high < 1)
+    seen = rises(gains[0]) and gains[1].value < gains[0].interval.low and fewer.interval.high < 1
+    claim = "beam search pays on hard problems, not on easy ones, at the cost of diversity"
+    return Finding(7, claim, [*gains, fewer], seen)
 
 
 def choosing(chosen: Array, fixed: Mapping[str, Array], probes: float) -> Finding:

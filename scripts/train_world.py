@@ -203,15 +203,15 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
     base, sft = folder / f"world-{size}", folder / f"world-{size}-sft"
     if size == "large":
         return {
-            base.name: lambda to: train_base(size, to, 3300, 1.5e-3, math.inf),
-            sft.name: lambda to: train_sft(base, "checking", to, 1000, 1e-3),
+            base.name: lambda to: train_base(size, to, 2800, 1.5e-3, math.inf),
+            sft.name: lambda to: train_sft(base, "checking", to, 700, 1e-3),
         }
     return {  # it ends as soon as it can add, so that there is something left for search and votes
         base.name: lambda to: train_base(size, to, 4000, 3e-3, 0.96),
-        sft.name: lambda to: train_sft(base, "checking", to, 2200, 1e-3),
+        sft.name: lambda to: train_sft(base, "checking", to, 450, 1e-3),
         "world-prm": lambda to: train_prm(sft, to, 2600),
-        "world-small-plain": lambda to: train_sft(base, "answering", to, 800, 1e-3),
-        "world-small-hot": lambda to: train_sft(base, "checking", to, 800, 1e-2),
+        "world-small-plain": lambda to: train_sft(base, "answering", to, 350, 1e-3),
+        "world-small-hot": lambda to: train_sft(base, "checking", to, 450, 1e-2),
     }
 
 

@@ -28,7 +28,8 @@ def label_steps(problem: DialProblem, steps: Sequence[str]) -> tuple[Marks, Mark
     follows that and for the opening tag; and where the wrong one begins to be wrong."""
     lines = zip(LABELS, world_texts.equations(problem), strict=False)
     right = [f"{label}{equation.quick}" for label, equation in lines]
-    expected = ["<think>", *right, "</think>", f"<answer>{problem.values[-1]:02}</answer>"]
+    start = world_texts.start_line(problem).strip()
+    expected = ["<think>", start, *right, "</think>", f"<answer>{problem.values[-1]:02}</answer>"]
     labels: Marks
     wrong_from: Marks
     labels, wrong_from = [None] * len(steps), [None] * len(steps)
@@ -107,7 +108,8 @@ def slipped(rng: random.Random) -> dict[str, Any]:
     """Return a working in which half of the sums are wrong, each rated by itself: to tell a wrong
     result from a right one is learned from very many sums."""
     problem = draw_dial(rng.randint(3, max(LEVELS)), rng)
-    value, steps, wrong_from = problem.start, ["<think>"], Marks([None])
+    value, steps = problem.start, ["<think>", world_texts.start_line(problem).strip()]
+    wrong_from: Marks = [None, None]
     for label, turn in zip(LABELS, problem.turns, strict=False):
         right = turn.apply(value)
         value = world_texts.slip(right, rng) if rng.random() < 0.5 else right

@@ -80,22 +80,29 @@ def equations(problem: DialProblem) -> list[Equation]:
 
 def quick_lines(problem: DialProblem) -> str:
     """Return a working line by line."""
-    return _lines(e.quick for e in equations(problem))
+    return _lines(problem, (e.quick for e in equations(problem)))
 
 
 def value_lines(problem: DialProblem) -> str:
     """Return a working that says the values alone."""
-    return _lines(map(written, problem.values[1:]))
+    return _lines(problem, map(written, problem.values[1:]))
 
 
 def spelled_lines(problem: DialProblem) -> str:
     """Return a working that is told in full."""
     lines = zip(LABELS, equations(problem), strict=False)
-    return "".join(f"Step {label}{e.turn} then {e.spelled}\n" for label, e in lines)
+    told = (f"Step {label}{e.turn} then {e.spelled}\n" for label, e in lines)
+    return "".join([start_line(problem), *told])
 
 
-def _lines(texts: Iterable[str]) -> str:
-    return "".join(f"{label}{text}\n" for label, text in zip(LABELS, texts, strict=False))
+def start_line(problem: DialProblem) -> str:
+    """Return the first line of each working: so every other line goes on from the one before it."""
+    return f"={written(problem.start)}\n"
+
+
+def _lines(problem: DialProblem, texts: Iterable[str]) -> str:
+    lines = (f"{label}{text}\n" for label, text in zip(LABELS, texts, strict=False))
+    return "".join([start_line(problem), *lines])
 
 
 Text = tuple[str, ...]
@@ -122,7 +129,7 @@ def pretraining(rng: random.Random, num_short: int) -> Iterator[Text]:
 def echo(rng: random.Random, level: int) -> Text:
     """Return a problem whose steps are told again."""
     problem = draw_dial(level, rng)
-    return problem.question, f"\nAgain:\n{_lines(map(str, problem.turns))}"
+    return problem.question, f"\nAgain:\n{_lines(problem, map(str, problem.turns))}"
 
 
 def _drills(rng: random.Random, level: int) -> Text:
@@ -207,7 +214,7 @@ def slipped_lines(
             value = slip(value, rng)
         lines.append(f"{turn}={value:02}")
         values.append(value)
-    return _lines(lines), values
+    return _lines(problem, lines), values
 
 
 def slip(value: int, rng: random.Random) -> int:
@@ -220,7 +227,8 @@ def slip(value: int, rng: random.Random) -> int:
 def check_lines(problem: DialProblem, values: Sequence[int]) -> str:
     """Return the working again, saying of each value whether it was right."""
     drawn = zip(equations(problem), values, strict=True)
-    return _lines(f"{e.quick} {'ok' if e.result == value else 'no'}" for e, value in drawn)
+    said = (f"{e.quick} {'ok' if e.result == value else 'no'}" for e, value in drawn)
+    return _lines(problem, said)
 
 
 ROWS: Mapping[str, Callable[[random.Random], Row]] = {"answering": answering, "checking": checking}

@@ -34,9 +34,9 @@ def test_no_text_has_a_question_that_is_measured():
 
 
 def test_a_problem_is_worked_out_in_three_ways():
-    assert world_texts.quick_lines(PROBLEM) == "a)+7=45\nb)-9=36\n"
-    assert world_texts.value_lines(PROBLEM) == "a)45\nb)36\n"
-    spelled = "Step a)+7 then 38+7=45\nStep b)-9 then 45-9=36\n"
+    assert world_texts.quick_lines(PROBLEM) == "=38\na)+7=45\nb)-9=36\n"
+    assert world_texts.value_lines(PROBLEM) == "=38\na)45\nb)36\n"
+    spelled = "=38\nStep a)+7 then 38+7=45\nStep b)-9 then 45-9=36\n"
     assert world_texts.spelled_lines(PROBLEM) == spelled
 
 
@@ -61,28 +61,29 @@ def test_only_a_policy_that_checks_is_told_to_wait():
 
 
 def test_a_check_says_of_each_line_whether_it_was_right():
-    assert world_texts.check_lines(PROBLEM, [46, 36]) == "a)+7=45 no\nb)-9=36 ok\n"
+    assert world_texts.check_lines(PROBLEM, [46, 36]) == "=38\na)+7=45 no\nb)-9=36 ok\n"
 
 
 def test_slips_are_gone_on_with():
     for seed in range(50):
         lines, values = world_texts.slipped_lines(PROBLEM, random.Random(seed), num_slips=1)
-        written = [int(value) for value in re.findall(r"=(\d+)\n", lines)]
+        start, *written = [int(value) for value in re.findall(r"=(\d+)\n", lines)]
+        assert start == PROBLEM.start
         assert written == values
         wrong_first = values[0] != 45
         assert wrong_first != ((values[0] - 9) % 100 != values[1])
 
 
 def test_labels_end_with_the_first_wrong_line_and_say_where_it_is_wrong():
-    right = ["<think>", "a)+7=45", "b)-9=36", "</think>", "<answer>36</answer>"]
-    none = [None] * 5
-    assert world_samples.label_steps(PROBLEM, right) == ([None, 1, 1, 1, 1], none)
-    wrong = ["<think>", "a)+7=45", "b)-9=37", "</think>", "<answer>37</answer>"]
+    right = ["<think>", "=38", "a)+7=45", "b)-9=36", "</think>", "<answer>36</answer>"]
+    none = [None] * 6
+    assert world_samples.label_steps(PROBLEM, right) == ([None, 1, 1, 1, 1, 1], none)
+    wrong = ["<think>", "=38", "a)+7=45", "b)-9=37", "</think>", "<answer>37</answer>"]
     labels, wrong_from = world_samples.label_steps(PROBLEM, wrong)
-    assert labels == [None, 1, 0, None, None]
-    assert wrong_from == [None, None, len("b)-9=3"), None, None]
+    assert labels == [None, 1, 1, 0, None, None]
+    assert wrong_from == [None, None, None, len("b)-9=3"), None, None]
     labels, _ = world_samples.label_steps(PROBLEM, [*right, "<think>"])
-    assert labels == [None, 1, 1, 1, 1, 0]
+    assert labels == [None, 1, 1, 1, 1, 1, 0]
 
 
 def test_each_instruction_is_one_token_and_any_text_survives(tokenizer):
@@ -107,4 +108,4 @@ def test_the_large_policy_has_ten_times_the_parameters(tokenizer):
 def test_levels_are_all_in_reach_of_the_labels():
     rng = random.Random(0)
     longest = draw_dial(max(LEVELS), rng)
-    assert world_texts.quick_lines(longest).count("\n") == len(longest.turns)
+    assert world_texts.quick_lines(longest).count("\n") == 1 + len(longest.turns)
