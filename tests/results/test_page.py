@@ -219,8 +219,8 @@ def test_no_width_or_scheme_has_an_accessibility_violation(board, opened, width,
     page.get_by_role("button", name="toy", exact=True).click()
     page.get_by_role("link", name="org/a").click()
     page.locator(".sample > button").first.click()
-    page.locator(".tree .formula").scroll_into_view_if_needed()
-    page.locator(".tree math").wait_for()
+    page.locator(".tree .formula").first.scroll_into_view_if_needed()
+    page.locator(".tree math").first.wait_for()
     for number in (1, 2):
         page.get_by_label(f"read candidate {number}").check()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
