@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval_tts.results.leaderboard import build_leaderboard
+from lm_eval_tts.results.leaderboard_html import write_html
+from lm_eval_tts.results.runs import load_runs
+
 DATE = "2026-01-{:02}T00-00-00.000000"
 
 
@@ -30,6 +34,36 @@ def sample(index: int, **changes: Any) -> dict[str, Any]:
         **metrics,
         **changes,
     }
+
+
+# Two first steps, of which the second is kept; it ends in two ways, and a formula.
+SEARCH = {
+    "tree": [
+        [-1, "Add.\n\n", 0.25],
+        [-1, "Count $x^2$.\n\n", 0.75],
+        [1, "It is 3.", None],
+        [1, "It is 1.", 0.875],
+    ],
+    "candidates": [
+        {
+            "text": f"Count $x^2$.\n\nIt is {answer}.",
+            "answer": answer,
+            "class": number,
+            "correct": bool(number),
+            "total_tokens": 9,
+            "scores": {"reward": reward},
+            "last_step": 2 + number,
+        }
+        for number, (answer, reward) in enumerate([("3", None), ("1", 0.875)])
+    ],
+}
+
+
+def searched(index: int, **changes: Any) -> dict[str, Any]:
+    """A row of a samples file that a search is behind."""
+    row = sample(index, resps=[[SEARCH["candidates"][1]["text"]]], answered=SEARCH, **changes)
+    row["metrics"].remove("answered")
+    return row
 
 
 def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
@@ -89,3 +123,11 @@ def write_run(
 def scored(scores: Sequence[float], **changes: Any) -> list[dict[str, Any]]:
     """Samples with these scores."""
     return [sample(i, exact_match=float(score), **changes) for i, score in enumerate(scores)]
+
+
+def page_of(results: Path, to: Path) -> Path:
+    """The leaderboard page of the runs in a folder."""
+    loaded = load_runs([results])
+    with to.open("w", encoding="utf-8") as out:
+        write_html(build_leaderboard(loaded.runs, loaded.unread), out)
+    return to

@@ -63,6 +63,7 @@ class Journal:
         except BaseException:
             self._lock.release()
             raise
+        self._own = self._files.index(self._path)
         flags = os.O_WRONLY | os.O_APPEND | NO_LINKS
         self._file = os.fdopen(os.open(self._path, flags), "ab", buffering=0)
         self._end = self._path.stat().st_size
@@ -251,7 +252,7 @@ class Journal:
         except BaseException:
             os.truncate(self._path, self._end)
             raise
-        place = (self._files.index(self._path), self._end, len(line))
+        place = (self._own, self._end, len(line))
         self._end += len(line)
         return place
 

@@ -16,10 +16,12 @@ BROKEN = (*MALFORMED, zlib.error)
 PACKED_FROM = 1000  # bytes of JSON; to deflate less takes longer than to write it
 _BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks of NUL
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def make_record(key: str, content: Any) -> bytes:
     """Return the line of a result, anything that JSON can tell."""
-    packed = json.dumps(content, separators=(",", ":")).encode()
+    packed = _to_json(content).encode()
     if len(packed) > PACKED_FROM:
         packed = base64.b64encode(zlib.compress(packed, 1))
     body = key.encode() + b" " + packed

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lm_eval_tts.core.program import (
     GREEDY,
@@ -104,6 +104,14 @@ class Segment:
     counts: SampledCounts | None = None  # as in `Completion`
 
 
+class Step(NamedTuple):
+    """A step that a search has tried."""
+
+    parent: int  # its place among the steps of the search, -1 for none
+    text: str
+    score: float  # of the path that ends with it; NaN where that could not be rated
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A prompt and its response so far, never changed in place."""
@@ -117,6 +125,7 @@ class Trace:
     points: tuple[tuple[str, Trace], ...] = ()
     # What it was chosen from, itself among them; none where there was no choice.
     candidates: tuple[Candidate, ...] = ()
+    tree: tuple[Step, ...] = ()  # of the search that it was found by, each after its parent
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""
@@ -182,3 +191,4 @@ class Candidate:
     # (name, value) of each rating, more is better; NaN where it could not be rated.
     scores: tuple[tuple[str, float], ...] = ()
     step_scores: tuple[float, ...] = ()  # what the reward model said of each step
+    last_step: int | None = None  # its place in the tree of a search

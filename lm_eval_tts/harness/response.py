@@ -64,6 +64,10 @@ class Details:
     independent: bool = False
     # How a candidate was rated, by name, more is better; NaN where it was not.
     scores: Mapping[str, float] = field(default_factory=dict)
+    last_step: int | None = None  # of a candidate that a search found, its place in the tree
+    # Steps that the search tried, each after its parent: place of that (or -1), text and score
+    # of the path so far (None where it could not be rated).
+    tree: tuple[tuple[int, str, float | None], ...] = ()
     prompt: Prompt | None = None  # of a response that is not a part of another
     # What its text consists of, in order: thinking, answer, tag (the model's own), wait or
     # forced (the strategy's), and how many characters that is.

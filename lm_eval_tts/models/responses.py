@@ -54,11 +54,16 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
         pieces=_pieces(plan, trace, tokenizer),
         points={label: _response(plan, point, tokenizer) for label, point in trace.points},
         candidates=tuple(
-            _response(plan, candidate.trace, tokenizer, scores=dict(candidate.scores))
-            for candidate in trace.candidates
+            _response(plan, c.trace, tokenizer, scores=dict(c.scores), last_step=c.last_step)
+            for c in trace.candidates
         ),
+        tree=next((_tree(c.trace) for c in trace.candidates if c.trace.tree), ()),
         independent=bool(trace.candidates) and plan.settings.strategy.num_samples > 0,
     )
+
+
+def _tree(trace: Trace) -> tuple[tuple[int, str, float | None], ...]:
+    return tuple((p, text, None if math.isnan(score) else score) for p, text, score in trace.tree)
 
 
 def _pieces(plan: Plan, trace: Trace, tokenizer: Tokenizer) -> tuple[tuple[str, int], ...]:

@@ -14,9 +14,12 @@ from typing import Any
 from lm_eval_tts.core.metrics import Unit
 
 MISSING = "–"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # line ends and tabs are none here
+# What a terminal obeys, and what turns the order of a line's letters (Unicode's embeddings,
+# overrides and isolates), so that it reads as another one. Line ends and tabs are none here.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LONE = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which no encoding has
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
+# How a cell begins that a spreadsheet computes: by OWASP's list, full-width letters as well.
+_FORMULA = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 TextTable = Sequence[Sequence[str]]  # the first line has the headings
 
 
@@ -30,8 +33,8 @@ def _written_out(text: str) -> str:
 
 
 def inline(text: object) -> str:
-    """Return a text as a part of a line of Markdown: nothing in it is markup of HTML."""
-    return " ".join(printable(str(text)).split()).replace("<", "&lt;")
+    """Return a text as a part of a line of Markdown: no HTML, no link and no picture in it."""
+    return " ".join(printable(str(text)).split()).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def figure_text(value: float | None, unit: Unit) -> str:
@@ -50,16 +53,16 @@ def markdown_table(table: TextTable) -> str:
 
 
 def _cell(text: str) -> str:
-    escaped = inline(text).replace("\\", "\\\\").replace("|", "\\|")
+    escaped = inline(text.replace("\\", "\\\\")).replace("|", "\\|")
     return f" {escaped} " if escaped else " "
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return one line for each record, after the names of all fields."""
     out, names = io.StringIO(), dict.fromkeys(name for record in records for name in record)
-    writer = csv.DictWriter(out, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _flat(value) for name, value in r.items()} for r in records)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_flat, names))
+    writer.writerows([_flat(record.get(name, "")) for name in names] for record in records)
     return out.getvalue()
 
 

@@ -23,7 +23,9 @@ def verdict_text(verdict: GateVerdict) -> str:
     width = max((len(check.status) for check in verdict.checks), default=0)
     lines = [f"{c.status:{width}}  {c.task}: {c.sentence}" for c in verdict.checks]
     lines += [f"note: {change}" for change in verdict.changes]
-    return printable("\n".join([*lines, _HEADLINES[verdict.status]]) + "\n")
+    lines.append(_HEADLINES[verdict.status])
+    # A line end in a name would begin a line of its own, which GitHub may take for a command.
+    return "".join(printable(" ".join(line.splitlines())) + "\n" for line in lines)
 
 
 def verdict_markdown(verdict: GateVerdict) -> str:

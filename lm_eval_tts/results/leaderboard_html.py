@@ -2,10 +2,11 @@
 
 Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
 tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
-parts are in `page/`."""
+parts are in `page/`; of scripts it runs these alone, by their hashes."""
 
 import base64
 import gzip
+import hashlib
 import html
 import json
 import re
@@ -34,8 +35,24 @@ _EXPLAINED = {
     "maj": "what the vote of k samples scores",
     "n": "problems",
 }
-_PAGE_SCRIPTS = ("leaderboard", "samples")
+_PAGE_SCRIPTS = ("leaderboard.js", "formulas.js", "choices.js", "samples.js")
 _LISTED = 110  # characters of a problem that the list shows
+# Formulas in delimiters, read by Python and by JavaScript. A dollar closes another as in pandoc:
+# no blank inside of it, no digit behind it, so that "$5 and $6" has none. No alternative goes on
+# past another opening of its own kind, so the search takes time in proportion to the text.
+_BODY = r"((?:\\.|[^$\\])+)"
+_TYPESET = "|".join(
+    (
+        rf"\$\${_BODY}\$\$",
+        r"\\\[((?:\\[^\[\]]|[^\\])+)\\\]",
+        r"\\\(((?:\\[^()]|[^\\])+)\\\)",
+        r"\$(?<![\\$A-Za-z0-9]\$)(?![\s$]|\d[\d.,]* +[A-Za-z][a-z])"
+        + rf"{_BODY}(?<!\s)\$(?![A-Za-z0-9{{])",
+        r"\\begin\{(align|alignat|equation|gather)(\*?)\}(?:(?!\\begin\{\5).)+?\\end\{\5\6\}",
+    )
+)
+_IS_TYPESET = re.compile(_TYPESET, re.DOTALL)
+_IS_LATEX = re.compile(r"\\[A-Za-z]")  # an answer may be a formula without delimiters
 
 
 def write_html(
@@ -44,17 +61,27 @@ def write_html(
     """Write the page; samples are read and written one chunk at a time."""
     cells = [row.cells[name] for name in board.benchmarks for row in ranked_rows(board, name)]
     readable = [c.run for c in cells if samples and c.outcomes]
-    page = files("lm_eval_tts.results") / "page"
-    parts = {
+    js, katex = "".join(map(_page_file, _PAGE_SCRIPTS)), _page_file("katex.min.js")
+    parts: dict[str, Iterable[str]] = {
         "title": [html.escape(title)],
-        "css": [(page / "leaderboard.css").read_text(encoding="utf-8")],
-        "js": [(page / f"{name}.js").read_text(encoding="utf-8") for name in _PAGE_SCRIPTS],
+        "css": [_page_file("leaderboard.css")],
+        "hashes": [" ".join(map(_hash, (js, katex)))],
+        "js": [js],
         "board": [in_script(_content(board, readable, title))],
-        "samples": (s for n, run in enumerate(readable) for s in _sample_scripts(n, run)),
+        "samples": _sample_scripts(readable, katex),
     }
-    template = (page / "leaderboard.html").read_text(encoding="utf-8")
+    template = _page_file("leaderboard.html")
     for place, piece in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
         out.writelines(parts[piece] if place % 2 else [piece])
+
+
+def _page_file(name: str) -> str:
+    return (files("lm_eval_tts.results") / "page" / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """Return what lets a script run under the page's Content-Security-Policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def in_script(content: Any) -> str:
@@ -78,6 +105,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "explained": _EXPLAINED | {m.name: m.meaning for m in COLUMNS},
         "costs": COSTS,
         "chunk": SAMPLES_A_CHUNK,
+        "formula": _TYPESET,
         "rows": [
             {"id": number, "show_seed": len(seeds) > 1, **_row(row, names, numbers)}
             for number, row in enumerate(board.rows)
@@ -100,13 +128,26 @@ def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int])
     }
 
 
-def _sample_scripts(number: int, run: Run) -> Iterator[str]:
-    """Yield a script element for each chunk of a run's samples, and one for their index."""
-    index: list[list[Any]] = []
-    for part, chunk in enumerate(_chunks(read_sample_texts(run))):
-        index += [_index_entry(sample) for sample in chunk]
-        yield _packed(f"s{number}-{part}", list(map(_sample_record, chunk)))
-    yield _packed(f"i{number}", index)
+def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
+    """Yield a script element for each chunk of a run's samples, one for each run's index, and KaTeX
+    if a sample has a formula."""
+    has_formulas = False
+    for number, run in enumerate(readable):
+        index: list[list[Any]] = []
+        for part, chunk in enumerate(_chunks(read_sample_texts(run))):
+            index += [_index_entry(sample) for sample in chunk]
+            has_formulas = has_formulas or any(map(_has_formula, chunk))
+            yield _packed(f"s{number}-{part}", list(map(_sample_record, chunk)))
+        yield _packed(f"i{number}", index)
+    if has_formulas:
+        yield f"<script>{katex}</script>\n"
+
+
+def _has_formula(sample: SampleTexts) -> bool:
+    answers = [sample.reference, *sample.extracted]
+    texts = [sample.problem, *answers, *(text for parts in sample.responses for text in parts)]
+    found = (_IS_TYPESET.search(text) for text in texts if "$" in text or "\\" in text)
+    return any(found) or any(map(_IS_LATEX.search, answers))
 
 
 def _sample_record(sample: SampleTexts) -> dict[str, Any]:

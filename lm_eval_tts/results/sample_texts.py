@@ -2,7 +2,7 @@
 
 Texts are passed on as they are: whoever shows them must show them as text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.identity import document_label, mapping_in, question_of
@@ -14,6 +14,15 @@ from lm_eval_tts.results.runs import Run
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
 _OF_CHANNELS = ("<|im_start|>answer", "<|channel|>final<|message|>")
 _THINKING_ENDS = ("</think>", "</reasoning>", *_OF_CHANNELS)
+
+
+class TriedStep(NamedTuple):
+    """A step that a search has tried."""
+
+    parent: int  # its place among the steps, -1 for none
+    text: str
+    score: float | None  # of the path that ends with it
+    state: str  # on the "chosen" path, the end of a "complete" one, "kept" or "dropped"
 
 
 class SampleTexts(NamedTuple):
@@ -31,6 +40,7 @@ class SampleTexts(NamedTuple):
     figures: dict[str, float]  # the other numbers of the row
     points: list[dict[str, Any]]  # label, text, answer, score and tokens of each, of one response
     candidates: list[dict[str, Any]]  # as in `tasks.candidates`, of one response
+    tree: list[TriedStep]  # each after its parent, of one response
 
 
 def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
@@ -51,7 +61,8 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
     end, texts, records = settings.get("thinking_end"), texts_in(row.get("resps")), records_of(row)
     first = records[0] if records else {}
     sent = mapping_in(mapping_in(row, "answered"), "prompt").get("text")
-    candidates = first.get("candidates")
+    listed = first.get("candidates")
+    candidates = [c for c in listed if isinstance(c, dict)] if isinstance(listed, list) else []
     return SampleTexts(
         label=document_label(row),
         problem=_problem(row, prompt),
@@ -64,9 +75,8 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
         score=finite(row.get(metric)),
         figures={name: value for name, value in numbers_of(row).items() if name != metric},
         points=list(_points(row, first, texts[0] if texts else "", metric)),
-        candidates=[c for c in candidates if isinstance(c, dict)]
-        if isinstance(candidates, list)
-        else [],
+        candidates=candidates,
+        tree=_tree(first.get("tree"), candidates, texts[0] if texts else ""),
     )
 
 
@@ -75,6 +85,27 @@ def pieces_of(record: Mapping[str, Any]) -> list[tuple[str, int]]:
     found = record.get("pieces")
     pairs = [one for one in found if len(texts_in(one)) == 2] if isinstance(found, list) else []
     return [(str(kind), int(finite(number) or 0)) for kind, number in pairs]
+
+
+def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) -> list[TriedStep]:
+    """Return the steps that a samples file has, up to the first that is none."""
+    steps: list[tuple[int, str, float | None]] = []
+    for one in found if isinstance(found, list) else []:
+        match one:
+            case [int(parent), str(text), score] if -1 <= parent < len(steps):
+                steps.append((parent, text, finite(score)))
+            case _:
+                break
+    ends = {c.get("text") == response: c.get("last_step") for c in reversed(candidates)}
+    complete = {finite(candidate.get("last_step")) for candidate in candidates}
+    chosen, place = set[int](), ends.get(True)
+    while isinstance(place, int) and 0 <= place < len(steps):
+        chosen.add(place)
+        place = steps[place][0]
+    states = {parent: "kept" for parent, _, _ in steps}
+    states |= {place: "complete" for place in range(len(steps)) if place in complete}
+    states |= dict.fromkeys(chosen, "chosen")
+    return [TriedStep(*step, states.get(n, "dropped")) for n, step in enumerate(steps)]
 
 
 def _points(

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.core.trace import Delimiters
@@ -19,6 +20,7 @@ from lm_eval_tts.results.sample_texts import SampleTexts
 # Of the pieces that a response consists of; `forced` and `wait` are what the strategy put in.
 STYLES = {"thinking": "cyan", "answer": "bold", "tag": "dim", "wait": "bold magenta"}
 STYLES["forced"] = "yellow"
+STATES = {"chosen": "bold", "dropped": "dim"}  # of the steps of a search
 
 
 def prompt_report(
@@ -44,6 +46,7 @@ def sample_report(run: Run, sample: SampleTexts) -> RenderableType:
         *_responses(sample),
         *_table("answers at budgets", _points(sample)),
         *_table("candidates", _candidates(sample)),
+        *_search(sample),
         Rule("cost", align="left"),
         Text(", ".join(f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n)),
     )
@@ -90,6 +93,19 @@ def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
         }
         for candidate in sample.candidates
     ]
+
+
+def _search(sample: SampleTexts) -> Iterator[RenderableType]:
+    """Yield the tree of a search: of each step the score of its path, and what became of it."""
+    if not sample.tree:
+        return
+    yield Rule("search", align="left")
+    branches = {-1: Tree("", hide_root=True)}
+    for place, step in enumerate(sample.tree):
+        score, text = _cell(step.score), printable(" ".join(step.text.split()))
+        line = Text(f"{score} {step.state}: {text}", STATES.get(step.state, ""))
+        branches[place] = branches[step.parent].add(line)
+    yield branches[-1]
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lm_eval_tts.core.program import Program
-from lm_eval_tts.core.trace import Request
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.parts.tree import (
     BeamSettings,
@@ -36,13 +35,12 @@ class Beam(BeamSettings, SearchStrategy):
                 f"n={self.n}, beam_width={self.beam_width}: n must be a multiple of beam_width"
             )
 
-    def search(self, request: Request) -> Program[list[Path]]:
+    def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the candidates of one tree."""
-        return self.grow_tree(request, self.n)
+        return self.grow_tree(growth, self.n)
 
-    def grow_tree(self, request: Request, n: int) -> Program[list[Path]]:
+    def grow_tree(self, growth: Growth, n: int) -> Program[list[Path]]:
         """Return the candidates of one tree of `n` paths."""
-        growth = Growth(request, self)
         places = n // self.beam_width
         parents = [growth.start()] * n
         found: list[Path] = []

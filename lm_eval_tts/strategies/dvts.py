@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lm_eval_tts.core.program import Program, gather
-from lm_eval_tts.core.trace import Request
 from lm_eval_tts.strategies.beam import Beam
-from lm_eval_tts.strategies.parts.tree import Path
+from lm_eval_tts.strategies.parts.tree import Growth, Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class DVTS(Beam):
     """n // beam_width trees that know nothing of each other; the best path of all is chosen."""
 
-    def search(self, request: Request) -> Program[list[Path]]:
+    def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the complete paths of all trees."""
-        trees = range(self.n // self.beam_width)
-        found = yield from gather(self.grow_tree(request, self.beam_width) for _ in trees)
+        trees = [Growth(growth.request, self) for _ in range(self.n // self.beam_width)]
+        found = yield from gather(self.grow_tree(tree, self.beam_width) for tree in trees)
+        growth.grown.extend(path for tree in trees for path in tree.grown)  # one after the other
         return [path for paths in found for path in paths]

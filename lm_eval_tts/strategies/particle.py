@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from lm_eval_tts.core.program import Program
-from lm_eval_tts.core.trace import Request
 from lm_eval_tts.strategies.parts.candidates import generator_of
 from lm_eval_tts.strategies.parts.checks import positive
 from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
@@ -29,11 +28,10 @@ class Particle(SearchStrategy):
         super().__post_init__()
         positive(self, "weight_temperature")
 
-    def search(self, request: Request) -> Program[list[Path]]:
+    def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the particles that are left."""
-        growth = Growth(request, self)
         particles = [growth.start()] * self.n
-        random = generator_of(request, "resample")
+        random = generator_of(growth.request, "resample")
         for iteration in range(self.num_iterations):
             moving = [path for path in particles if not path.done]
             if not moving:

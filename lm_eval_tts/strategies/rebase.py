@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lm_eval_tts.core.program import Program
-from lm_eval_tts.core.trace import Request
 from lm_eval_tts.strategies.parts.checks import positive
 from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
 
@@ -28,9 +27,8 @@ class Rebase(SearchStrategy):
         super().__post_init__()
         positive(self, "balance_temperature")
 
-    def search(self, request: Request) -> Program[list[Path]]:
+    def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the complete paths."""
-        growth = Growth(request, self)
         parents = [growth.start()] * self.n
         finished: list[Path] = []
         for iteration in range(self.num_iterations):

@@ -59,5 +59,7 @@ def candidate_records(
         record = {"text": str(candidate), "answer": answer, "class": number, "correct": right}
         record["total_tokens"] = usage.total if usage else None
         record["scores"] = {name: None if math.isnan(value) else value for name, value in scores}
+        if candidate.details.last_step is not None:
+            record["last_step"] = candidate.details.last_step
         records.append(record)
     return records

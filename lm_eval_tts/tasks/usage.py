@@ -24,14 +24,15 @@ def point_tokens(response: Response) -> dict[str, float]:
 
 
 def text_record(response: str) -> dict[str, Any]:
-    """Return for a samples file what the text consists of, and the text at each point of an anytime
-    run: how many characters it shares with the response from its start, and what then follows."""
+    """Return for a samples file what the text consists of, the tree that a search found it in, and
+    the text at each point of an anytime run: how many characters it shares with the response from
+    its start, and what then follows."""
     details = details_of(response)
     texts = {
         label: (shared := len(commonprefix([response, point])), point[shared:])  # noqa: RUF071 of texts
         for label, point in details.points.items()
     }
-    found = {"pieces": list(details.pieces), "point_texts": texts}
+    found = {"pieces": list(details.pieces), "point_texts": texts, "tree": list(details.tree)}
     return {name: value for name, value in found.items() if value}
 
 

@@ -66,6 +66,7 @@ def test_all_variants_run_and_report(model, tmp_path):
         for sample in results["samples"][task]:
             texts = [record["text"] for record in sample["answered"]["candidates"]]
             assert sample["resps"][0][0] in texts
+            assert ("tree" in sample["answered"]) == (task in ("aime24_beam", "aime24_dvts"))
             assert sample["sampled_tokens"] >= sample["total_tokens"]
     replayed = replay(tmp_path, results["samples"]["aime24_bon"])["results"]["aime24_bon"]
     told = [name for name in tables["aime24_bon"] if "@" in name or name.startswith("coverage")]
@@ -115,6 +116,7 @@ def test_a_problem_is_answered_the_same_alone_and_beside_others(model, kwargs):
     alone = [model.generate_until([one], disable_tqdm=True)[0] for one in asked]
     assert together == alone
     assert [r.details.candidates for r in together] == [r.details.candidates for r in alone]
+    assert [r.details.tree for r in together] == [r.details.tree for r in alone]
     assert len(set(together)) > 1
 
 

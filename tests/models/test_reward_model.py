@@ -54,6 +54,14 @@ def test_searches_run_with_it(model, strategy):
     response = solve(model, strategy=strategy, num_iterations=4, **width)
     assert response.details.failure is None
     assert response in response.details.candidates
+    for candidate in response.details.candidates:
+        text, place = "", candidate.details.last_step
+        while place is not None and place >= 0:
+            place, step, score = response.details.tree[place]
+            assert score is None or 0 <= score <= 1
+            text = step + text
+        assert text in ("", candidate)
+        assert text or strategy == "compute_optimal"
     assert response.details.usage.scorer_calls >= len(response.details.candidates)
 
 

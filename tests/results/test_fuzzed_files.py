@@ -13,17 +13,28 @@ from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
 from lm_eval_tts.results.files import samples_file
-from lm_eval_tts.results.formats import csv_text, json_text, markdown_table, printable, strict_json
+from lm_eval_tts.results.formats import (
+    csv_text,
+    inline,
+    json_text,
+    markdown_table,
+    printable,
+    strict_json,
+)
+from lm_eval_tts.results.gate import GateCheck, GateVerdict
+from lm_eval_tts.results.gate_report import verdict_text
 
 DEEP = "[" * 3000 + "]" * 3000
 # What our own tasks note of a response.
 CANDIDATE = {"text": "2", "answer": "2", "class": 0, "correct": True, "scores": {"reward": 0.5}}
+CANDIDATE["last_step"] = 1
 ANSWERED = {
     "answer": "2",
     "pieces": [["thinking", 21], ["answer", 8]],
     "points": {"16": "1"},
     "point_texts": {"16": [7, "1"]},
     "candidates": [CANDIDATE, CANDIDATE],
+    "tree": [[-1, "1", 0.5], [0, " + 1", None]],
     "prompt": {"text": "1 + 1?", "num_tokens": 6},
 }
 NUM_SEEDS, SEEDS_A_TEST = 300, 20
@@ -102,6 +113,28 @@ def test_a_cell_that_a_spreadsheet_would_compute_is_text():
     record = {"a": "=1+1", "b": "@x", "c": -1.5, "d": ["-2", "x"], "e": "plain", "f": "+x"}
     (row,) = csv.DictReader(io.StringIO(csv_text([record])))
     assert row == {"a": "'=1+1", "b": "'@x", "c": "-1.5", "d": "'-2; x", "e": "plain", "f": "'+x"}
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_neither_cells_nor_headings_begin_as_a_formula_does(begin):
+    lines = list(csv.reader(io.StringIO(csv_text([{f"{begin}a": f"{begin}b", "c": 1}]))))
+    assert [lines[0][0][0], lines[1][0][0]] == ["'", "'"]
+
+
+def test_markdown_has_no_link_and_no_picture_from_a_file():
+    for hostile in ("![x](http://a.example/p)", "[x](javascript:alert(1))"):
+        assert "](" not in markdown_table([["a"], [hostile]]) + inline(hostile)
+
+
+def test_a_gate_prints_no_line_that_a_file_begins():
+    check = GateCheck("t\n::stop-commands::x", "accuracy", "passed", "a\r\n::error::b\u2028c")
+    text = verdict_text(GateVerdict((check,), ("\n::add-mask::y",)))
+    assert len(text.splitlines()) == 3
+    assert not [line for line in text.splitlines() if line.startswith(":")]
+
+
+def test_a_text_cannot_turn_the_order_of_a_line():
+    assert printable("a\u202eb\u2066c\u200ed") == "a\ufffdb\ufffdc\u200ed"
 
 
 def test_markdown_has_no_html_no_new_line_and_no_new_cell_from_a_file():

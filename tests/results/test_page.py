@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
 import pytest
-from results_helpers import sample, write_run
+from results_helpers import page_of, sample, searched, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import write_html
 from lm_eval_tts.results.runs import load_runs
 
 pytestmark = pytest.mark.slow
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
 HOSTILE = (
     "<script>document.title='owned'</script></script><!--",
     "<img src=x onerror=\"document.title='owned'\">",
     "</pre></details><iframe srcdoc='<script>parent.document.title=1</script>'>",
     "{{samples}} ${1} \\u003c \ud83d\ude00 \u2028 \x00",
 )
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    with playwright.sync_playwright() as p:
-        found = p.chromium.launch(executable_path=chromium, args=FLAGS.split())
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def opened(browser):
-    """A function that opens a page at a size; the test fails if it logs or asks for anything."""
-    said: list[str] = []
-    pages = []
-
-    def open_page(path: Path, width: int = 1280, height: int = 850, hash="", scheme="light"):
-        size = {"width": width, "height": height}
-        page = browser.new_page(viewport=size, color_scheme=scheme)
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request",
-            lambda r: said.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
-        )
-        page.goto(path.as_uri() + hash)
-        pages.append(page)
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not said
-
-
-def page_of(results: Path, to: Path) -> Path:
-    loaded = load_runs([results])
-    with to.open("w", encoding="utf-8") as out:
-        write_html(build_leaderboard(loaded.runs, loaded.unread), out)
-    return to
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +31,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 sample(i, exact_match=float(i < right), total_tokens=float(tokens), loop=i % 2)
                 for i in range(60)
             ]
+            rows[0] = searched(0, **{name: rows[0][name] for name in rows[0]["metrics"]})
             arguments = {"pretrained": f"org/{name}"}
             write_run(folder / f"{name}{task}", rows, task, day=day, model_args=arguments)
     stock = [{**sample(i), "metrics": ["exact_match"]} for i in range(60)]
@@ -267,7 +219,11 @@ def test_no_width_or_scheme_has_an_accessibility_violation(board, opened, width,
     page.get_by_role("button", name="toy", exact=True).click()
     page.get_by_role("link", name="org/a").click()
     page.locator(".sample > button").first.click()
-    page.get_by_text("Answer that was graded").wait_for()
+    page.locator(".tree .formula").scroll_into_view_if_needed()
+    page.locator(".tree math").wait_for()
+    for number in (1, 2):
+        page.get_by_label(f"read candidate {number}").check()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     for result in (found, axe.Axe().run(page)):
         assert not result.response["violations"], result.generate_report()
 

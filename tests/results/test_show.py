@@ -1,7 +1,7 @@
 """A prompt and a response in the terminal: to the letter, phase by phase."""
 
 import pytest
-from results_helpers import sample, write_run
+from results_helpers import sample, searched, write_run
 from rich.text import Text
 
 from lm_eval_tts.cli import main
@@ -85,6 +85,18 @@ def test_runs_without_the_document_are_passed_over(results, capsys):
     (next((results / "other").glob("samples_*"))).unlink()
     assert main(["show", str(results / "other")]) == 2
     assert "--log_samples" in capsys.readouterr().err
+
+
+def test_a_search_is_shown_as_a_tree(tmp_path, capsys):
+    write_run(tmp_path, [searched(0)])
+    assert main(["show", str(tmp_path)]) == 0
+    said = capsys.readouterr().out.split("search ")[1].split("cost ")[0].splitlines()[1:]
+    assert [line.strip(" │├└─") for line in said] == [
+        "0.25 dropped: Add.",
+        "0.75 chosen: Count $x^2$.",
+        "– complete: It is 3.",
+        "0.875 chosen: It is 1.",
+    ]
 
 
 @pytest.mark.slow

@@ -65,6 +65,16 @@ def test_a_beam_keeps_the_best_and_every_complete_path_competes():
     assert "a\n" not in writer.asked
 
 
+def test_every_step_is_noted_with_its_parent_and_its_rating():
+    result, *_ = search(beam(), TREE, SCORES)
+    tree = result.value.tree
+    names = ["a", "b", "c", "d", "b1", "is 7", "b2", "d2", "is 8", "b4", "is 9", "is 6"]
+    assert [step.text.strip() for step in tree] == names
+    assert [step.score for step in tree] == [SCORES[name] for name in names]
+    assert [step.parent for step in tree] == [-1] * 4 + [1, 3, 1, 3, 6, 6, 9, 9]
+    assert [candidate.last_step for candidate in result.value.candidates] == [5, 8, 10, 11]
+
+
 def test_an_early_answer_wins_if_nothing_later_is_rated_higher():
     result, _, _ = search(beam(), TREE, {**SCORES, "is 9": 0.2})
     assert text_of(result.value.response_ids) == "d\nis 7"

@@ -47,7 +47,7 @@ const verdict = (score) => {
   const [name, sign] = score === null ? ["soft", "?"] : score === 1 ? ["yes", "✓"] : score === 0 ? ["no", "✗"] : ["part", Math.round(100 * score) + "%"];
   return el("span", { class: name, title: said(score) }, sign);
 };
-const READ = { kind: "all", words: "", page: 0, other: null };
+const READ = { kind: "all", words: "", page: 0, other: null, raw: false };
 let shown = null; // the run that is read, its index, and what of READ was chosen
 
 const cells = () => board.rows.flatMap((row) => Object.entries(row.cells).map(([benchmark, cell]) => ({ row, benchmark, cell })));
@@ -103,7 +103,8 @@ function drawPage(here) {
       el("input", { type: "search", placeholder: "find in problems and responses", "aria-label": "find samples", value: shown.words, oninput: (e) => search(e.target.value) }),
       others.length ? el("label", { class: "small" }, "beside it (B): ", el("select", { id: "other", "aria-label": "another run beside it", onchange: (e) => pair(e.target.value) },
         el("option", { value: "" }, "no other run"), others.map((c) => el("option", { value: c.cell.samples, selected: c.cell.samples === shown.other ? "" : null }, runName(c))))) : null,
-      el("span", { class: "small soft keys" }, "j, k: next, previous")),
+      typesets ? el("button", { id: "raw", "aria-pressed": String(shown.raw), onclick: () => setRaw(!shown.raw) }, "formulas as written") : null,
+      el("span", { class: "small soft keys" }, "j, k: next, previous" + (typesets ? "; f: formulas" : ""))),
     el("div", { class: "bar pager" }), el("div", { id: "samples" }), el("div", { class: "bar pager" }));
   drawList();
 }
@@ -139,6 +140,7 @@ function sampleItem(s) {
 // ---- one sample -----------------------------------------------------------------------------
 
 const text = (content, empty) => el("pre", { class: "text", tabindex: 0 }, content === "" ? empty || "(empty)" : content);
+const withFormulas = (content, bare) => (content === "" ? text("") : text(typeset(content, bare)));
 function folded(title, make) {
   const details = el("details", {}, el("summary", {}, title));
   details.addEventListener("toggle", () => { if (details.open && details.childNodes.length === 1) details.append(make()); });
@@ -150,36 +152,26 @@ function phases(content, start, pieces) {
   const parts = (pieces || []).map(([kind, length]) => {
     const part = content.slice(Math.max(0, at - start), Math.max(0, at + length - start));
     at += length;
-    return part ? el("span", { class: "phase-" + kind, title: kind }, part) : null;
+    return part ? el("span", { class: "phase-" + kind, title: kind }, typeset(part)) : null;
   });
-  return el("pre", { class: "text", tabindex: 0 }, parts, content.slice(Math.max(0, at - start)));
+  return el("pre", { class: "text", tabindex: 0 }, parts, typeset(content.slice(Math.max(0, at - start))));
 }
 const grid = (heads, rows) => el("div", { class: "scroll" }, el("table", { class: "grid" },
   el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, words(head))))),
   el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => el("td", { "data-head": words(heads[i]) }, cell ?? MISSING)))))));
 const shownScore = (value) => typeof value === "number" ? Number(value.toPrecision(4)).toString() : MISSING;
 
-function candidateTable(s) {
-  const votes = new Map();
-  for (const c of s.candidates) votes.set(c.class, (votes.get(c.class) || 0) + 1);
-  const ratings = Object.keys(s.candidates[0].scores || {});
-  const chosen = s.responses.map((parts) => parts.join(""));
-  return grid(["", "answer", "votes", "right", ...ratings, "tokens", "text"], s.candidates.map((c) => [
-    chosen.includes(c.text) ? "chosen" : "", c.answer, String(votes.get(c.class)), verdict(Number(c.correct)),
-    ...ratings.map((name) => shownScore(c.scores?.[name])), number(c.total_tokens), folded("read", () => text(c.text || "")),
-  ]));
-}
 const pointTable = (s) => grid(["point", "answer", "right", "sampled", "thinking"], s.points.map((p) => [
   p.point, p.answer, verdict(p.score), number(p.sampled_tokens), number(p.thinking_tokens)]));
 
 function sampleBody(s, entry, second) {
   const many = s.responses.length > 1;
   return [
-    second ? null : [el("h2", {}, "Problem ", el("a", { href: `#samples/${entry.run}/${encodeURIComponent(entry.id)}`, title: "a link to this sample" }, "#")), text(s.problem)],
+    second ? null : [el("h2", {}, "Problem ", el("a", { href: `#samples/${entry.run}/${encodeURIComponent(entry.id)}`, title: "a link to this sample" }, "#")), withFormulas(s.problem)],
     s.prompt && s.prompt !== s.problem ? folded("the prompt as it was sent", () => text(s.prompt)) : null,
     el("div", { class: "pair" },
-      el("div", {}, el("h2", {}, "Answer that was graded: ", verdict(s.score), " " + said(s.score)), text(s.extracted.join("\n") || MISSING)),
-      second ? null : el("div", {}, el("h2", {}, "Reference"), text(s.reference))),
+      el("div", {}, el("h2", {}, "Answer that was graded: ", verdict(s.score), " " + said(s.score)), text(s.extracted.length ? s.extracted.map((answer, i) => [i ? "\n" : "", typeset(answer, true)]) : MISSING)),
+      second ? null : el("div", {}, el("h2", {}, "Reference"), withFormulas(s.reference, true))),
     ...s.responses.flatMap(([thinking, answer], i) => [
       el("h2", {}, many ? `Response ${i + 1}` : "Response"),
       thinking ? folded(`thinking, ${thinking.length.toLocaleString("en")} characters`, () => phases(thinking, 0, s.pieces[i])) : null,
@@ -187,8 +179,9 @@ function sampleBody(s, entry, second) {
     ]),
     s.points.length ? [el("h2", {}, "Answers on the way"), pointTable(s)] : null,
     s.candidates.length ? [el("h2", {}, `Candidates, ${s.candidates.length}`), candidateTable(s)] : null,
+    s.tree.length ? [el("h2", {}, `Search, ${s.tree.length} steps`), searchTree(s.tree)] : null,
     el("h2", {}, "Figures"), el("div", { class: "figures" }, Object.entries(s.figures).filter(([name]) => !name.includes("@") || !s.points.length).map(([name, value]) => el("span", {}, `${name} ${number(value)}`))),
-  ].flat().filter(Boolean);
+  ].flat(Infinity).filter(Boolean);
 }
 
 // ---- the way around -------------------------------------------------------------------------
@@ -205,8 +198,9 @@ function step(by) {
   next.scrollIntoView({ block: "start" });
 }
 document.addEventListener("keydown", (e) => {
-  if (e.ctrlKey || e.metaKey || e.altKey || /INPUT|SELECT|TEXTAREA/.test(e.target.tagName)) return;
+  if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox]), select, textarea")) return;
   if (e.key === "j" || e.key === "k") step(e.key === "j" ? 1 : -1);
+  if (e.key === "f" && document.getElementById("raw")) setRaw(!shown.raw);
 });
 document.getElementById("skip").addEventListener("click", (e) => { e.preventDefault(); main.focus(); });
 

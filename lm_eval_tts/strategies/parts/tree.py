@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 
 from lm_eval_tts.core.program import GREEDY, Completion, Program, gather, generate
-from lm_eval_tts.core.trace import Candidate, Request, Trace
+from lm_eval_tts.core.trace import Candidate, Request, Step, Trace
 from lm_eval_tts.core.voting import aggregate
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, ask_reward, steps_of
@@ -41,6 +42,10 @@ class Path:
     """Of all its steps; NaN before it is rated or if it cannot be."""
     step_scores: tuple[float, ...] = ()
     """What the reward model said of each."""
+    text: str = ""
+    """Of the response."""
+    parent: Path | None = field(default=None, repr=False)
+    """What it is a step longer than."""
 
     @property
     def rank(self) -> float:
@@ -104,13 +109,20 @@ class SearchStrategy(SearchSettings):
     answers_within_n = True
 
     @abstractmethod
-    def search(self, request: Request) -> Program[list[Path]]:
+    def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the complete paths."""
 
     def propose(self, request: Request, num_known: int = 0) -> Program[list[Candidate]]:
         """Return the complete paths; samples drawn before change nothing of a search."""
-        paths = yield from self.search(request)
-        return [self.rated(path.trace, path.step_scores) for path in paths]
+        growth = Growth(request, self)
+        paths = yield from self.search(growth)
+        places = {id(path): place for place, path in enumerate(growth.grown)}
+        tree = tuple(_tried(path, places) for path in growth.grown)
+        found = [self.rated(replace(path.trace, tree=tree), path.step_scores) for path in paths]
+        return [
+            replace(candidate, last_step=places[id(path)])
+            for candidate, path in zip(found, paths, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,8 @@ class Growth:
 
     request: Request
     settings: SearchSettings
+    grown: list[Path] = field(default_factory=list)
+    """All that have grown, also those that were not kept."""
 
     def start(self) -> Path:
         """Return the path without a step. Raises RequestError if there is no room for one."""
@@ -129,7 +143,9 @@ class Growth:
     def grow_all(self, paths: Iterable[Path], iteration: int) -> Program[list[Path]]:
         """Grow each path by a step, side by side, and rate it."""
         last = iteration == self.settings.num_iterations - 1
-        return (yield from gather(self._rated_child(path, last) for path in paths))
+        children = yield from gather(self._rated_child(path, last) for path in paths)
+        self.grown.extend(children)
+        return children
 
     def _rated_child(self, path: Path, last: bool) -> Program[Path]:
         child = yield from self._grow(path, last)
@@ -137,11 +153,12 @@ class Growth:
         for _ in range(self.settings.lookahead):
             if not ahead.done:
                 ahead = yield from greedy._grow(ahead, last)
-        steps = _steps(self.request, ahead, self.settings.step_delimiter)
+        text = self.request.decode(child.trace.response_ids)
+        rated = text if ahead is child else self.request.decode(ahead.trace.response_ids)
+        steps = _steps(rated, ahead, self.settings.step_delimiter)
         scores = yield from ask_reward(self.request, steps)
-        return replace(
-            child, score=aggregate(scores, self.settings.aggregation), step_scores=scores
-        )
+        score = aggregate(scores, self.settings.aggregation)
+        return replace(child, score=score, step_scores=scores, text=text, parent=path)
 
     def _grow(self, path: Path, last: bool) -> Program[Path]:
         if self.settings.max_thinking_tokens is None:
@@ -211,9 +228,15 @@ class Growth:
         return completion if completion.stop in ends else as_written(completion, delimiter)
 
 
-def _steps(request: Request, path: Path, delimiter: str) -> list[str]:
+def _tried(path: Path, places: Mapping[int, int]) -> Step:
+    """Return the last step of a path. places: of paths in the tree, by their ids."""
+    before = path.parent.text if path.parent else ""
+    shared = len(commonprefix([before, path.text]))  # noqa: RUF071 of texts
+    return Step(places.get(id(path.parent), -1), path.text[shared:], path.score)
+
+
+def _steps(text: str, path: Path, delimiter: str) -> list[str]:
     """Return the steps of a path; what a token holds after a closed step is not one yet."""
-    text = request.decode(path.trace.response_ids)
     if path.closed and not path.done:
         text = text[: text.rfind(delimiter)]
     return steps_of(text, delimiter)
