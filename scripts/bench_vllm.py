@@ -7,8 +7,9 @@ One engine, the same requests, the methods in turn, several times:
     ours     each request goes on as soon as its own segment is done
 
 A request thinks up to its own limit, is told to wait twice, and answers; limits vary from short to
-long, as thoughts do. Prefix caching is on for all and emptied between runs. Seconds are wall time
-and, as other work on the machine does not change them, CPU time of all of vLLM's processes.
+long, as thoughts do. Prefix caching is on for all and emptied between runs; `cached` is the share
+of prompt tokens that it had. Seconds are wall time and, as other work on the machine does not
+change them, CPU time of all of vLLM's processes.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import psutil
 from bench_hf import DELIMITERS, QUESTIONS
 from transformers import AutoTokenizer
 
-from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.engine import Engine, Output, PromptTokens
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Request
@@ -93,6 +94,7 @@ class Bench:
             max_model_len=2048,
         )
         self.num_steps = 0
+        self.prompt_tokens = PromptTokens()
         self._step = self.llm.llm_engine.step
         self.llm.llm_engine.step = self._counted
         texts = [f"{QUESTIONS[i % len(QUESTIONS)]} ({i})" for i in range(args.requests)]
@@ -110,7 +112,10 @@ class Bench:
 
     def _counted(self) -> Any:
         self.num_steps += 1
-        return self._step()
+        outputs = self._step()
+        for output in outputs:
+            self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
+        return outputs
 
     def force(self, engine: Engine) -> None:
         """Run budget forcing over an engine and note each request's sampled tokens."""
@@ -157,6 +162,7 @@ class Bench:
     def measure(self, method: Callable[[], None]) -> dict[str, float]:
         """Run a method on an empty cache and return what it took."""
         self.llm.reset_prefix_cache()
+        self.prompt_tokens = PromptTokens()
         steps, cpu, start = self.num_steps, cpu_seconds(), time.perf_counter()
         method()
         return {
@@ -164,6 +170,8 @@ class Bench:
             "cpu_seconds": cpu_seconds() - cpu,
             "steps": self.num_steps - steps,
             "tokens": sum(self.tokens),
+            "prompt_tokens": self.prompt_tokens.sent,
+            "cached": self.prompt_tokens.cached / self.prompt_tokens.sent,
         }
 
 
@@ -195,7 +203,7 @@ def main() -> None:
     for _ in range(args.repeats):
         for name, runs in rows.items():
             runs.append(bench.measure(getattr(bench, name)))
-            print(name, {key: round(value, 1) for key, value in runs[-1].items()}, flush=True)
+            print(name, {key: round(value, 2) for key, value in runs[-1].items()}, flush=True)
     ratios = {
         f"{one} / {other}, {figure}": statistics.median(run[figure] for run in rows[one])
         / statistics.median(run[figure] for run in rows[other])

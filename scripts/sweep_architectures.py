@@ -38,6 +38,8 @@ from lm_eval_tts.engines.tokenizer import ByteTokenizer
 # What makes a config small, by the names that configs have for it.
 SIZES = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input"), 120),
+    "encoder_hash_byte_group_vocab": 120,
+    "rotary_dim": 4,
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "word_embed_proj_dim"), 32),
     **dict.fromkeys(("intermediate_size", "ffn_dim", "ffn_hidden_size", "n_inner"), 48),
     **dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim", "intermediate_size_mlp"), 48),
@@ -54,6 +56,8 @@ SIZES = {
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
     **dict.fromkeys(("topk_group", "first_k_dense_replace", "bos_token_id"), 1),
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank", "state_size", "mamba_d_state"), 16),
+    "attention_types": [[["global", "local"], 1]],
+    "per_layer_config": {},
     "initializer_range": 0.5,
     "init_std": 0.5,
     "pad_token_id": 0,
@@ -61,7 +65,8 @@ SIZES = {
 }
 LENGTHS = (3, 17, 70, 9, 132)  # tokens of the rows
 NEW_TOKENS = 12
-SECONDS = 60  # for each type
+SECONDS = 60  # of CPU time for each type, and each way to build one
+MOST_PARAMETERS = 20_000_000
 
 
 # Tried in turn, until plain `generate` runs: sizes that some types want otherwise.
@@ -72,19 +77,30 @@ def tiny(model_type: str, **other: Any) -> Any:
     """Return a tiny random model of a type; the sizes that its config does not have stay out. What
     its class would have `generate` do besides (forced tokens ...) stays out too.
     other: sizes in place of those of `SIZES`; None leaves one out."""
-    default = transformers.CONFIG_MAPPING[model_type]()
-    known = default.to_dict()
-    values = {name: size for name, size in SIZES.items() if known.get(name) is not None}
-    if kinds := known.get("layer_types"):
-        values["layer_types"] = [*dict.fromkeys(kinds)][:2] * 2
-        values["layer_types"] = values["layer_types"][:2]
-    values |= {name: value for name, value in other.items() if name in known}
+    known = transformers.CONFIG_MAPPING[model_type]().to_dict()
+    values = small(known) | {name: value for name, value in other.items() if name in known}
     values = {name: value for name, value in values.items() if value is not None}
     config = transformers.AutoConfig.for_model(model_type, **values)
+    with torch.device("meta"):
+        size = transformers.AutoModelForCausalLM.from_config(config).num_parameters()
+    if size > MOST_PARAMETERS:
+        raise ValueError(f"its smallest config has {size / 1e6:.0f} million parameters")
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     model.generation_config = GenerationConfig()
     return model
+
+
+def small(known: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes a config small, the configs in it too."""
+    inner = {n: v for n, v in known.items() if n.endswith("_config") and isinstance(v, dict)}
+    values = {
+        name: {**value, **smaller} for name, value in inner.items() if (smaller := small(value))
+    }
+    values |= {name: size for name, size in SIZES.items() if known.get(name) is not None}
+    if kinds := known.get("layer_types"):
+        values["layer_types"] = ([*dict.fromkeys(kinds)][:2] * 2)[:2]
+    return values
 
 
 def rows() -> list[tuple[int, ...]]:
@@ -147,17 +163,17 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def within(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError in what takes longer."""
+    """Raise TimeoutError in what takes more CPU time, again after as much more."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {seconds} s")
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:

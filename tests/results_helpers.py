@@ -41,12 +41,12 @@ SEARCH = {
     "tree": [
         [-1, "Add.\n\n", 0.25],
         [-1, "Count $x^2$.\n\n", 0.75],
-        [1, "It is 3.", None],
-        [1, "It is 1.", 0.875],
+        [1, "It is $3$.", None],
+        [1, "It is $1$.", 0.875],
     ],
     "candidates": [
         {
-            "text": f"Count $x^2$.\n\nIt is {answer}.",
+            "text": f"Count $x^2$.\n\nIt is ${answer}$.",
             "answer": answer,
             "class": number,
             "correct": bool(number),

@@ -77,10 +77,10 @@ def test_two_candidates_stand_side_by_side_and_a_search_is_a_tree(tmp_path, open
     page = open_samples(page_of(tmp_path, tmp_path / "board.html"), opened)
     page.keyboard.press("j")
     tree = page.locator(".tree")
-    tree.locator(".formula").scroll_into_view_if_needed()  # the chosen path is open
-    tree.locator("math").wait_for()
+    tree.locator(".formula").first.scroll_into_view_if_needed()  # the chosen path is open
+    tree.locator("math").first.wait_for()
     shown = [" ".join(text.split()) for text in tree.locator("summary").all_inner_texts()]
-    assert shown == ["0.25 dropped Add.", "0.75 chosen", "– complete It is 3.", "0.875 chosen"]
+    assert shown == ["0.25 dropped Add.", "0.75 chosen", "– complete It is $3$.", "0.875 chosen"]
     tree.locator("summary").first.press("Enter")
     assert tree.locator("pre").first.inner_text().strip() == "Add."
     assert tree.locator(".step .step").count() == 2

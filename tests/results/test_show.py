@@ -94,8 +94,8 @@ def test_a_search_is_shown_as_a_tree(tmp_path, capsys):
     assert [line.strip(" │├└─") for line in said] == [
         "0.25 dropped: Add.",
         "0.75 chosen: Count $x^2$.",
-        "– complete: It is 3.",
-        "0.875 chosen: It is 1.",
+        "– complete: It is $3$.",
+        "0.875 chosen: It is $1$.",
     ]
 
 

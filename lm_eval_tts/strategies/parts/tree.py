@@ -231,8 +231,9 @@ class Growth:
 def _tried(path: Path, places: Mapping[int, int]) -> Step:
     """Return the last step of a path. places: of paths in the tree, by their ids."""
     before = path.parent.text if path.parent else ""
-    shared = len(commonprefix([before, path.text]))  # noqa: RUF071 of texts
-    return Step(places.get(id(path.parent), -1), path.text[shared:], path.score)
+    if not path.text.startswith(before):  # it ended within a character
+        before = commonprefix([before, path.text])  # noqa: RUF071 of texts
+    return Step(places.get(id(path.parent), -1), path.text[len(before) :], path.score)
 
 
 def _steps(text: str, path: Path, delimiter: str) -> list[str]:
