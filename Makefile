@@ -104,11 +104,11 @@ arith-prm:
 	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
 
 arith-pack:
-	$(PYTHON) scripts/pack_checkpoints.py $(ARITH)
+	$(PYTHON) scripts/pack_arith.py $(ARITH)
 
 # The small world: policies of two sizes, adapters and a reward model, and the tour of what they show.
 WORLD ?= models/world
-.PHONY: world world-small world-large world-grpo world-pack tour
+.PHONY: world world-small world-large world-grpo tour
 
 world: world-small world-large world-grpo
 
@@ -121,8 +121,5 @@ world-grpo:
 	$(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml \
 	  --rewards strict_format --max_completion_length 24 --output_dir $(WORLD)/world-small-hacked
 
-world-pack:
-	$(PYTHON) scripts/pack_checkpoints.py $(WORLD)
-
 tour:
-	$(PYTHON) scripts/tour.py --output results/tour
+	$(PYTHON) scripts/tour.py --checkpoints $(WORLD) --output results/tour

@@ -1,6 +1,6 @@
 """A tour of the small world: runs what shows each finding of test-time scaling, and says if seen.
 
-    python scripts/tour.py --output results/tour
+    python scripts/tour.py --checkpoints models/world --output results/tour
 
 prints a line for each finding (claim, figures, 95 % intervals, seen or not) and writes tour.html.
 What was measured is kept in the output folder, so a tour that was interrupted goes on. `--split
@@ -25,7 +25,6 @@ from lm_eval.tasks import TaskManager
 from safetensors import safe_open
 from tour_findings import Array, Finding, Policy, Searched, Styled
 
-from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.autoload import task_configs
 from lm_eval_tts.models.hf import TTSHF
@@ -48,7 +47,7 @@ Columns = dict[str, list[float]]  # a metric's values, by document
 class World:
     """Measures policies and remembers it; folder: where; num_docs: problems of the split."""
 
-    def __init__(self, checkpoints: Path | None, folder: Path, split: str, num_docs: int) -> None:
+    def __init__(self, checkpoints: Path, folder: Path, split: str, num_docs: int) -> None:
         self._checkpoints, self._folder, self._num_docs = checkpoints, folder, num_docs
         self._split = split
         self._tasks = TaskManager(
@@ -63,12 +62,14 @@ class World:
 
     def path(self, name: str) -> str:
         """Return the folder of a checkpoint. Raises SettingsError if there is none."""
-        folder = (
-            Path(find_checkpoint(name)) if self._checkpoints is None else self._checkpoints / name
-        )
-        if not list(folder.glob("*model.safetensors")):
-            raise SettingsError(f"{folder} has no checkpoint: it is made by `make world`")
-        return str(folder)
+        if not (path := self.found(name)):
+            raise SettingsError(f"there is no checkpoint {name}: it is made by `make world`")
+        return path
+
+    def found(self, name: str) -> str | None:
+        """Return the folder of a checkpoint, or None."""
+        folder = self._checkpoints / name
+        return str(folder) if list(folder.glob("*model.safetensors")) else None
 
     def measure(self, policy: str, task: str, **settings: Any) -> dict[str, Array]:
         """Return the metrics of a policy on a task, of each document.
@@ -84,8 +85,10 @@ class World:
     def model(self, checkpoint: str) -> TTSHF:
         """Return a checkpoint with the reward model, loaded once."""
         if checkpoint not in self._models:
+            reward_model = self.found(PRM)
+            own = {"reward_model": reward_model} if reward_model else {}
             self._models[checkpoint] = TTSHF(
-                self.path(checkpoint), reward_model=self.path(PRM), batch_size=256, device="cpu"
+                self.path(checkpoint), batch_size=256, device="cpu", **own
             )
         return self._models[checkpoint]
 
@@ -276,9 +279,7 @@ def bar(figure: findings.Figure) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("results/tour"))
-    parser.add_argument(
-        "--checkpoints", type=Path, help="folder to take them from, not the package"
-    )
+    parser.add_argument("--checkpoints", type=Path, default=Path("models/world"))
     parser.add_argument("--split", default="test", choices=("test", "validation"))
     parser.add_argument("--limit", type=int, default=500, help="problems")
     parser.add_argument("--only", nargs="+", choices=[s.__name__ for s in STOPS], metavar="NAME")

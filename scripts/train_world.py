@@ -209,9 +209,9 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
     return {  # it ends as soon as it can add, so that there is something left for search and votes
         base.name: lambda to: train_base(size, to, 4000, 3e-3, 0.96),
         sft.name: lambda to: train_sft(base, "checking", to, 450, 1e-3),
-        "world-prm": lambda to: train_prm(sft, to, 2600),
         "world-small-plain": lambda to: train_sft(base, "answering", to, 350, 1e-3),
         "world-small-hot": lambda to: train_sft(base, "checking", to, 450, 1e-2),
+        "world-prm": lambda to: train_prm(sft, to, 6000),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -41,7 +42,7 @@ def world_tokenizer() -> PreTrainedTokenizerFast:
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([by_pattern, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
-    texts = [text for text in world_texts.instructions().values() if text]
+    texts = itertools.chain(*world_texts.instructions().values())
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in texts])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

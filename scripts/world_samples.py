@@ -19,7 +19,7 @@ from lm_eval_tts.strategies.parts.candidates import steps_of
 from lm_eval_tts.tasks.dial import LABELS, LEVELS, DialProblem, draw_dial
 
 Marks = list[int | None]
-NUM_SLIPPED = 32000  # workings full of slips that a reward model begins with
+NUM_SLIPPED = 64000  # workings full of slips that a reward model begins with
 BATCH = 256  # responses that are sampled together
 
 
@@ -46,7 +46,7 @@ def sample(
     model: Any, tokenizer: Any, problems: Sequence[DialProblem], temperature: float
 ) -> Iterator[list[str]]:
     """Yield the steps of a response to each problem, which are alike in level."""
-    instruction = world_texts.instructions()["r1"]
+    instruction = world_texts.instructions()["r1"][0]
     for start in range(0, len(problems), BATCH):
         chats = [
             [

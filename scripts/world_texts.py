@@ -14,6 +14,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,14 +37,16 @@ WORDS = (*WORDS, "Lines", "Notes", "Steps", "Again", "Result", "\\boxed{")
 
 
 @cache
-def instructions() -> dict[str, str]:
-    """Return what each style says to a model; each is one token of the world's vocabulary."""
+def instructions() -> dict[str, tuple[str, ...]]:
+    """Return what each style says to a model, the tags that it is to write named or not (as to one
+    that is known to think); each text is one token of the world's vocabulary."""
     prompts = load_prompts()
-    styles = {name: prompts.style(name) for name in STYLES}
-    return {
-        name: fill_instruction(style, prompts.preset(style.delimiters), {})
-        for name, style in styles.items()
-    }
+    told = {}
+    for name in STYLES:
+        style = prompts.style(name)
+        named = fill_instruction(style, prompts.preset(style.delimiters), {})
+        told[name] = tuple(dict.fromkeys(filter(None, (named, style.thinking_instruction))))
+    return told
 
 
 def written(value: int) -> str:
@@ -158,7 +161,7 @@ def _worked(rng: random.Random, level: int) -> Text:
 def _markup(rng: random.Random, level: int) -> Text:
     """Return tags, instructions and other words of the styles, in no order, said twice: so their
     embeddings are no noise to an adapter, and what they ask for is not known yet."""
-    words = [*TAGS, *WORDS, *instructions().values(), *map(written, range(POSITIONS))]
+    words = [*TAGS, *WORDS, *chain(*instructions().values()), *map(written, range(POSITIONS))]
     parts = [rng.choice(words) for _ in range(rng.randint(2, 8))]
     said = "\n".join(parts)
     return said, f"\n{said}\n"
@@ -178,11 +181,11 @@ def answering(rng: random.Random) -> Row:
         completion = f"<think>\n{working}</think>\n<answer>{answer:02}</answer>"
     else:
         completion = f"{working}\\boxed{{{answer:02}}}"
-    return _row(problem, style, "", completion)
+    return _row(problem, rng.choice(instructions()[style]), "", completion)
 
 
-def _row(problem: DialProblem, style: str, prefix: str, completion: str) -> Row:
-    row = {"question": problem.question, "instruction": instructions()[style], "prefix": prefix}
+def _row(problem: DialProblem, instruction: str, prefix: str, completion: str) -> Row:
+    row = {"question": problem.question, "instruction": instruction, "prefix": prefix}
     return row | {"completion": completion, "answer": written(problem.values[-1])}
 
 
@@ -199,7 +202,7 @@ def checking(rng: random.Random) -> Row:
         check = check_lines(problem, problem.values[1:])
     answer = problem.values[-1]
     completion = f"{RECHECK}{check}</think>\n<answer>{answer:02}</answer>"
-    return _row(problem, "r1", prefix, completion)
+    return _row(problem, rng.choice(instructions()["r1"]), prefix, completion)
 
 
 def slipped_lines(

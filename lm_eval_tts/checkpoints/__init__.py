@@ -1,8 +1,7 @@
 """The small checkpoints that come with the package, by name; README.md is their model card.
 
 `arith-base` is a Llama over bytes, `arith-sft` and `arith-grpo` are LoRA adapters for it, and
-`arith-prm` is a process reward model. Those that begin with `world-` are the small world, in which
-the findings of test-time scaling can be seen. All were made by the recipes in `scripts/`."""
+`arith-prm` is a process reward model. All were made by the recipes in `scripts/`."""
 
 import difflib
 from pathlib import Path
@@ -11,9 +10,7 @@ from lm_eval_tts.errors import unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
-WORLD = ("small", "small-sft", "small-plain", "small-hot", "small-grpo", "small-hacked", "prm")
-WORLD = tuple(f"world-{name}" for name in (*WORLD, "large", "large-sft"))
-NAMES = (*DEFAULTS.values(), "arith-sft", *WORLD)
+NAMES = (*DEFAULTS.values(), "arith-sft")
 
 
 def find_checkpoint(name: str) -> str:

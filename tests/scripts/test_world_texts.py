@@ -2,7 +2,7 @@
 
 import random
 import re
-from itertools import islice
+from itertools import chain, islice
 
 import pytest
 import world_samples
@@ -87,7 +87,7 @@ def test_labels_end_with_the_first_wrong_line_and_say_where_it_is_wrong():
 
 
 def test_each_instruction_is_one_token_and_any_text_survives(tokenizer):
-    for instruction in filter(None, world_texts.instructions().values()):
+    for instruction in chain(*world_texts.instructions().values()):
         assert len(tokenizer.encode(instruction)) == 1
     text = "<think>\na)+7=45\nWait, check again.\nb)-9=36 ok\n</think>\n<answer>36</answer> é?"
     assert tokenizer.decode(tokenizer.encode(text)) == text

@@ -1,7 +1,6 @@
-"""Put trained checkpoints into the package by their names, and their hashes into its card.
+"""Put the trained checkpoints of the tiny reasoner into the package, their hashes into its card.
 
-python scripts/pack_checkpoints.py models/arith
-python scripts/pack_checkpoints.py models/world
+python scripts/pack_arith.py models/arith
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lm_eval_tts.checkpoints import FOLDER, NAMES
+from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES
 
 KEPT = ("*config.json", "*.safetensors", "tokenizer.json", "chat_template.jinja")
 CARD = FOLDER / "README.md"
@@ -33,7 +32,7 @@ def pack(source: Path, target: Path) -> None:
         halve(path)
     for path in target.glob("adapter_config.json"):
         config = json.loads(path.read_text())
-        config["base_model_name_or_path"] = Path(config["base_model_name_or_path"]).name
+        config["base_model_name_or_path"] = DEFAULTS["pretrained"]
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
@@ -60,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="where the recipes left the checkpoints")
     args = parser.parse_args()
-    for name in filter(lambda name: (args.folder / name).is_dir(), NAMES):
+    for name in NAMES:
         pack(args.folder / name, FOLDER / name)
     card = CARD.read_text(encoding="utf-8")
     table = re.compile(r"\| file \|.*?\n(?=\n|\Z)", re.S)
