@@ -1,4 +1,4 @@
-"""A browser for the tests of the page, one for all of them."""
+"""A browser for the tests of the page, one for those of a file: others may start their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
