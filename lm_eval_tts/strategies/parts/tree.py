@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from os.path import commonprefix
 
 from lm_eval_tts.core.program import GREEDY, Completion, Program, gather, generate
-from lm_eval_tts.core.trace import Candidate, Request, Step, Trace
+from lm_eval_tts.core.trace import Candidate, Request, Trace, TreeStep
 from lm_eval_tts.core.voting import aggregate
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, ask_reward, steps_of
@@ -228,12 +228,12 @@ class Growth:
         return completion if completion.stop in ends else as_written(completion, delimiter)
 
 
-def _tried(path: Path, places: Mapping[int, int]) -> Step:
+def _tried(path: Path, places: Mapping[int, int]) -> TreeStep:
     """Return the last step of a path. places: of paths in the tree, by their ids."""
     before = path.parent.text if path.parent else ""
     if not path.text.startswith(before):  # it ended within a character
         before = commonprefix([before, path.text])  # noqa: RUF071 of texts
-    return Step(places.get(id(path.parent), -1), path.text[len(before) :], path.score)
+    return TreeStep(places.get(id(path.parent), -1), path.text[len(before) :], path.score)
 
 
 def _steps(text: str, path: Path, delimiter: str) -> list[str]:
