@@ -15,10 +15,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.texts import shared_length
 from lm_eval_tts.tasks.arith import (
     LEVELS,
     PEOPLE,
@@ -303,7 +303,7 @@ def _wrong_from(told: Told, lines: Sequence[str], right: Sequence[bool]) -> list
 def _first_error(line: str, step: Step, value: int, told: str = "") -> int:
     """Return the index of the first character at which a line is neither way to write the step."""
     right = [told + step.written(value, split=split) for split in (False, True)]
-    return max(len(commonprefix([line, way])) for way in right)  # noqa: RUF071  # of characters
+    return max(shared_length(line, way) for way in right)
 
 
 def _endless(row: Callable[[random.Random], dict[str, Any]], rng: random.Random) -> Iterator[Any]:

@@ -52,6 +52,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of the browser, with what drives it. CI installs both; elsewhere the tests that
+    look at a page are left out where one is missing."""
+    pytest.importorskip("playwright", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    return program
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of benchmark data beside the checkout."""
     if not (SHARED / "data").is_dir():

@@ -60,10 +60,10 @@ class Journal:
             self._begin()
             for path in sorted(self.folder.glob("rank*.journal")):
                 self._read(path)
+            self._own = self._files.index(self._path)
         except BaseException:
             self._lock.release()
             raise
-        self._own = self._files.index(self._path)
         flags = os.O_WRONLY | os.O_APPEND | NO_LINKS
         self._file = os.fdopen(os.open(self._path, flags), "ab", buffering=0)
         self._end = self._path.stat().st_size

@@ -104,7 +104,7 @@ class Segment:
     counts: SampledCounts | None = None  # as in `Completion`
 
 
-class Step(NamedTuple):
+class TreeStep(NamedTuple):
     """A step that a search has tried."""
 
     parent: int  # its place among the steps of the search, -1 for none
@@ -125,7 +125,7 @@ class Trace:
     points: tuple[tuple[str, Trace], ...] = ()
     # What it was chosen from, itself among them; none where there was no choice.
     candidates: tuple[Candidate, ...] = ()
-    tree: tuple[Step, ...] = ()  # of the search that it was found by, each after its parent
+    tree: tuple[TreeStep, ...] = ()  # of the search that it was found by, each after its parent
 
     def add(self, completion: Completion, phase: Phase) -> Trace:
         """Append what was sampled."""

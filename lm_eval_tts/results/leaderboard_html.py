@@ -106,6 +106,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "costs": COSTS,
         "chunk": SAMPLES_A_CHUNK,
         "formula": _TYPESET,
+        "latex": _IS_LATEX.pattern,
         "rows": [
             {"id": number, "show_seed": len(seeds) > 1, **_row(row, names, numbers)}
             for number, row in enumerate(board.rows)

@@ -96,9 +96,9 @@ def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) ->
                 steps.append((parent, text, finite(score)))
             case _:
                 break
-    ends = {c.get("text") == response: c.get("last_step") for c in reversed(candidates)}
     complete = {finite(candidate.get("last_step")) for candidate in candidates}
-    chosen, place = set[int](), ends.get(True)
+    place = next((c.get("last_step") for c in candidates if c.get("text") == response), None)
+    chosen = set[int]()
     while isinstance(place, int) and 0 <= place < len(steps):
         chosen.add(place)
         place = steps[place][0]

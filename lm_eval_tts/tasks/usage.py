@@ -1,8 +1,8 @@
 """What a response says beside its text, as metrics and as a record in the samples file."""
 
-from os.path import commonprefix
 from typing import Any
 
+from lm_eval_tts.core.texts import shared_length
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
 
 
@@ -29,7 +29,7 @@ def text_record(response: str) -> dict[str, Any]:
     its start, and what then follows."""
     details = details_of(response)
     texts = {
-        label: (shared := len(commonprefix([response, point])), point[shared:])  # noqa: RUF071 of texts
+        label: (shared := shared_length(response, point), point[shared:])
         for label, point in details.points.items()
     }
     found = {"pieces": list(details.pieces), "point_texts": texts, "tree": list(details.tree)}

@@ -1,8 +1,7 @@
-"""A browser for the tests of the page, one for all of them."""
+"""A browser for the tests of the page, one for those of a file: others may start their own."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,11 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    with playwright.sync_playwright() as p:
+@pytest.fixture(scope="module")
+def browser(chromium):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as p:
         found = p.chromium.launch(executable_path=chromium, args=FLAGS.split())
         yield found
         found.close()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from lm_eval_tts.core.expectations import pass_at
 from lm_eval_tts.results import statistics
@@ -31,6 +32,16 @@ def test_the_wilson_interval_is_right_at_the_ends_and_where_newcombe_tabled_it(
 ):
     have = statistics.proportion_interval(zeros_and_ones(right, size))
     assert have == pytest.approx((low, high), abs=1e-4)
+
+
+@given(st.floats(0, 1), st.floats(1, 1e6), st.floats(0.5, 0.999))
+def test_the_intervals_that_need_no_statsmodels_are_those_of_statsmodels(mean, size, confidence):
+    have = statistics.count_interval(mean, size, confidence)
+    want = proportion_confint(mean * size, size, 1 - confidence, method="wilson")
+    assert have == pytest.approx(want, abs=1e-9)
+    none = statistics.bootstrap_interval(np.zeros(int(size) % 999 + 1), confidence)
+    exact = proportion_confint(0, int(size) % 999 + 1, 1 - confidence, method="beta")
+    assert none.high == -none.low == pytest.approx(exact[1])
 
 
 def test_repeats_of_a_document_do_not_count_as_further_documents():

@@ -1,6 +1,5 @@
 """The pictures of the documentation come from a script."""
 
-import shutil
 import sys
 
 import pictures
@@ -11,10 +10,8 @@ PNG = b"\x89PNG"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("chromium")
 def test_both_pictures_are_drawn_from_runs(tmp_path, monkeypatch):
-    pytest.importorskip("playwright", reason="playwright is not installed")
-    if not (shutil.which("chromium") or shutil.which("chromium-browser")):
-        pytest.skip("no chromium: apt-get install chromium")
     rows = [sample(i, exact_match=i % 2, sampled_tokens=20.0) for i in range(8)]
     write_run(tmp_path / "results", rows)
     write_run(tmp_path / "more", rows, model_args={"pretrained": "other"})

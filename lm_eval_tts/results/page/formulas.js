@@ -4,11 +4,12 @@
 
 const typesets = typeof katex !== "undefined";
 const FORMULA = new RegExp(board.formula, "gs");
+const LATEX = new RegExp(board.latex);
 const OPTIONS = { output: "mathml", throwOnError: true, strict: "ignore", maxSize: 20, trust: () => { throw new Error("no links, pictures or attributes"); } };
 const LONGEST = 2000; // characters
 const LARGEST = 1000; // elements
 const DEEPEST = "* > ".repeat(40) + "*"; // the layout of 200 boxes in each other takes half a minute
-const DEFINES = /\\([egx]?def|let|futurelet|global|long|(re|provide)?newcommand|renewcommand|providecommand)(?![A-Za-z])/;
+const DEFINES = /\\([egx]?def|let|futurelet|global|long|(re|provide)?newcommand|providecommand)(?![A-Za-z])/;
 // A formula is typeset when it comes into sight, so a text may have any number of them.
 const inSight = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) { inSight.unobserve(target); target.draw(); }
@@ -26,7 +27,7 @@ function typeset(given, isAnswer) {
     parts.push(content.slice(at, match.index), formula(source, inline ?? display ?? brackets ?? source, inline === undefined));
     at = match.index + source.length;
   }
-  return !at && isAnswer && /\\[A-Za-z]/.test(content) ? formula(content, content, true) : [...parts, content.slice(at)];
+  return !at && isAnswer && LATEX.test(content) ? formula(content, content, true) : [...parts, content.slice(at)];
 }
 function formula(source, tex, displayMode) {
   const node = el("span", { class: "formula", title: source }, source);

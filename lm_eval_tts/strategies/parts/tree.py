@@ -11,10 +11,10 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from os.path import commonprefix
 
 from lm_eval_tts.core.program import GREEDY, Completion, Program, gather, generate
-from lm_eval_tts.core.trace import Candidate, Request, Step, Trace
+from lm_eval_tts.core.texts import shared_length
+from lm_eval_tts.core.trace import Candidate, Request, Trace, TreeStep
 from lm_eval_tts.core.voting import aggregate
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, ask_reward, steps_of
@@ -228,12 +228,11 @@ class Growth:
         return completion if completion.stop in ends else as_written(completion, delimiter)
 
 
-def _tried(path: Path, places: Mapping[int, int]) -> Step:
+def _tried(path: Path, places: Mapping[int, int]) -> TreeStep:
     """Return the last step of a path. places: of paths in the tree, by their ids."""
     before = path.parent.text if path.parent else ""
-    if not path.text.startswith(before):  # it ended within a character
-        before = commonprefix([before, path.text])  # noqa: RUF071 of texts
-    return Step(places.get(id(path.parent), -1), path.text[len(before) :], path.score)
+    begins = shared_length(before, path.text)  # not all of it where that ended within a character
+    return TreeStep(places.get(id(path.parent), -1), path.text[begins:], path.score)
 
 
 def _steps(text: str, path: Path, delimiter: str) -> list[str]:
