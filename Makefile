@@ -62,7 +62,7 @@ check:
 # Runs the tests that need vLLM, on CPUs, in an environment of its own.
 test-vllm: install-vllm
 	timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
-	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
+	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py tests/models/test_vllm_world.py \
 	  tests/reward_models/test_vllm.py
 
 # The packages that are taken out again are CUDA builds, which text models do without.
@@ -104,22 +104,29 @@ arith-prm:
 	$(PYTHON) scripts/train_prm.py --config scripts/configs/arith_prm.yaml
 
 arith-pack:
-	$(PYTHON) scripts/pack_arith.py $(ARITH)
+	$(PYTHON) scripts/pack_checkpoints.py $(ARITH)
 
-# The small world: policies of two sizes, adapters and a reward model, and the tour of what they show.
+# The small world: policies of two sizes, adapters and a reward model, and the tour of what they
+# show. `make -j2 world` trains both sizes at once.
 WORLD ?= models/world
-.PHONY: world world-small world-large world-grpo tour
+.PHONY: world world-small world-large world-grpo world-pack tour
 
-world: world-small world-large world-grpo
+world: world-large world-grpo
 
 world-small world-large: world-%:
-	$(PYTHON) scripts/train_world.py $* --output $(WORLD)
+	OMP_NUM_THREADS=1 $(PYTHON) scripts/train_world.py $* --output $(WORLD)
 
-world-grpo:
+world-grpo: world-small
 	$(PYTHON) scripts/world_texts.py answering --rows 4000 --seed 1 --output $(WORLD)/data/grpo.jsonl
-	$(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml
-	$(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml \
-	  --rewards strict_format --max_completion_length 24 --output_dir $(WORLD)/world-small-hacked
+	OMP_NUM_THREADS=1 $(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml \
+	  --model_name_or_path $(WORLD)/world-small-sft --dataset $(WORLD)/data/grpo.jsonl \
+	  --output_dir $(WORLD)/world-small-grpo
+	OMP_NUM_THREADS=1 $(PYTHON) scripts/train_grpo.py --config scripts/configs/world_grpo.yaml \
+	  --model_name_or_path $(WORLD)/world-small-sft --dataset $(WORLD)/data/grpo.jsonl \
+	  --output_dir $(WORLD)/world-small-hacked --rewards strict_format --max_completion_length 24
+
+world-pack:
+	$(PYTHON) scripts/pack_checkpoints.py $(WORLD)
 
 tour:
-	$(PYTHON) scripts/tour.py --checkpoints $(WORLD) --output results/tour
+	$(PYTHON) scripts/tour.py

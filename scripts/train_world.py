@@ -18,7 +18,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ import torch
 import training_data
 import world_samples
 import world_texts
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 from world_models import SIZES, world_llama, world_tokenizer
 
 Row = tuple[list[int], list[int]]  # ids and labels
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # ids, labels, what is no padding
 UNLABELLED = -100
 GROUP = 1024  # rows that are sorted together, so that little is padded
-SAVES = 20  # of a stage
+SAVES = 10  # of a stage
 NUM_SHORT = 6000  # groups of short texts at the start of pretraining
 
 
@@ -66,10 +66,10 @@ def fit(
     learning_rate: float,
     folder: Path,
     check: Callable[[], dict[str, float]] = dict,
-    enough: float = math.inf,
+    enough: Mapping[str, float] | None = None,
 ) -> None:
     """Train the parameters that can be, by AdamW with a cosine schedule; a log line at each save.
-    check: what else to log. enough: sums that are right, at which it ends."""
+    check: what else to log. enough: values of it at which training ends."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,14 +96,16 @@ def fit(
         losses.append(loss.item())
         if (step + 1) % max(1, steps // SAVES) == 0:
             seconds = round(time.process_time() - begun)
+            model.eval()
             found = check()
+            model.train()
             log = {"step": step + 1, "loss": round(sum(losses) / len(losses), 4), **found}
             print(folder.name, json.dumps({**log, "CPU seconds": seconds}), flush=True)
             losses.clear()
             state = {"trained": trained, "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, saved.with_suffix(".new"))
             os.replace(saved.with_suffix(".new"), saved)
-            if found.get("sums", 0.0) >= enough:
+            if enough and all(found[name] >= value for name, value in enough.items()):
                 break
     model.eval()
 
@@ -115,7 +117,7 @@ def train_base(size: str, folder: Path, steps: int, learning_rate: float, enough
     texts = world_texts.pretraining(random.Random(f"pretraining {size}"), NUM_SHORT)
     rows = (text_row(text, tokenizer) for text in texts)
     check = lambda: sum_accuracy(model, tokenizer) | copying(model, tokenizer)  # noqa: E731
-    fit(model, batches(rows, 1024, seed=0), steps, learning_rate, folder, check, enough)
+    fit(model, batches(rows, 1024, seed=0), steps, learning_rate, folder, check, {"sums": enough})
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -155,15 +157,16 @@ def copying(model: Any, tokenizer: Any) -> dict[str, float]:
     return {"copied": round(sum(right) / len(right), 3)}
 
 
-def train_sft(base: Path, kind: str, folder: Path, steps: int, learning_rate: float) -> None:
-    """Teach a base the prompt styles; kind: one of `world_texts.ROWS`. All weights are trained:
-    an adapter of so narrow a model has too few to tell the styles apart."""
+def train_sft(base: Path, kind: str, folder: Path, learning_rate: float, steps: int) -> None:
+    """Teach a base the prompt styles; kind: one of `world_texts.ROWS`. All weights are trained: an
+    adapter of so narrow a model has too few to tell the styles apart."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base)
     rng = random.Random(f"{kind} 0")
     drawn = (world_texts.ROWS[kind](rng) for _ in itertools.count())
-    rows = (sft_row(row, tokenizer) for row in drawn)
-    fit(model, batches(rows, 2048, seed=0), steps, learning_rate, folder)
+    rows = batches((sft_row(row, tokenizer) for row in drawn), 2048, seed=0)
+    check = lambda: {"right": world_samples.accuracy(model, tokenizer)}  # noqa: E731
+    fit(model, rows, steps, learning_rate, folder, check)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -177,23 +180,38 @@ def sft_row(row: world_texts.Row, tokenizer: Any) -> Row:
     return features["input_ids"], features["labels"]
 
 
-def train_prm(policy: Path, folder: Path, steps: int) -> None:
-    """Train a reward model on the policy's own samples and on made-up slips."""
-    from train_prm import load_classifier, to_features  # imports TRL, which takes its time
+def train_sums(base: Path, folder: Path) -> None:
+    """Train a base with two more layers to tell right lines from wrong ones, in workings full of
+    slips."""
+    from train_prm import load_classifier  # imports TRL, which takes its time
 
-    tokenizer = AutoTokenizer.from_pretrained(policy)
+    model = load_classifier(str(base), None, extra_layers=2)
+    train_classifier(model, base, world_samples.slips(), folder, steps=4600)
+
+
+def train_prm(start: Path, policy: Path, folder: Path) -> None:
+    """Go on from `start` with samples of the policy."""
     data = folder / "steps.jsonl"
     if not data.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        own = world_samples.rated_samples(
-            AutoModelForCausalLM.from_pretrained(policy).eval(), tokenizer
-        )
+        model = AutoModelForCausalLM.from_pretrained(policy).eval()
+        own = world_samples.rated_samples(model, AutoTokenizer.from_pretrained(policy))
         data.write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
     own = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
-    model = load_classifier(str(policy), None, extra_layers=2)
-    features = (to_features(row, tokenizer, "a sample") for row in world_samples.mixed(own))
-    rows = ((row["input_ids"], row["labels"]) for row in features)
-    fit(model, batches(rows, 2048, seed=0), steps, 1e-3, folder)
+    model = AutoModelForTokenClassification.from_pretrained(start)
+    train_classifier(model, start, world_samples.mixed(own), folder, steps=900)
+
+
+def train_classifier(
+    model: Any, start: Path, rows: Iterator[dict[str, Any]], folder: Path, steps: int
+) -> None:
+    """Train a model, which has the tokenizer of `start`, to rate the steps of rows."""
+    from train_prm import to_features
+
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    features = (to_features(row, tokenizer, "a sample") for row in rows)
+    labelled = ((row["input_ids"], row["labels"]) for row in features)
+    fit(model, batches(labelled, 2048, seed=0), steps, 1e-3, folder)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -204,14 +222,15 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
     if size == "large":
         return {
             base.name: lambda to: train_base(size, to, 2800, 1.5e-3, math.inf),
-            sft.name: lambda to: train_sft(base, "checking", to, 700, 1e-3),
+            sft.name: lambda to: train_sft(base, "checking", to, 1e-3, 700),
         }
     return {  # it ends as soon as it can add, so that there is something left for search and votes
         base.name: lambda to: train_base(size, to, 4000, 3e-3, 0.96),
-        sft.name: lambda to: train_sft(base, "checking", to, 450, 1e-3),
-        "world-small-plain": lambda to: train_sft(base, "answering", to, 350, 1e-3),
-        "world-small-hot": lambda to: train_sft(base, "checking", to, 450, 1e-2),
-        "world-prm": lambda to: train_prm(sft, to, 6000),
+        sft.name: lambda to: train_sft(base, "checking", to, 3e-3, 1000),
+        "world-small-plain": lambda to: train_sft(base, "answering", to, 3e-3, 700),
+        "world-small-hot": lambda to: train_sft(base, "checking", to, 3e-2, 1000),
+        "world-sums": lambda to: train_sums(base, to),
+        "world-prm": lambda to: train_prm(folder / "world-sums", sft, to),
     }
 
 

@@ -10,16 +10,18 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from operator import eq
 from os.path import commonprefix
 from typing import Any
 
 import world_texts
 
 from lm_eval_tts.strategies.parts.candidates import steps_of
-from lm_eval_tts.tasks.dial import LABELS, LEVELS, DialProblem, draw_dial
+from lm_eval_tts.tasks.dial import LABELS, LEVELS, DialProblem, draw_dial, draw_turn
 
 Marks = list[int | None]
-NUM_SLIPPED = 64000  # workings full of slips that a reward model begins with
+NUM_SHORT = 60000  # workings of a line that a reward model begins with
+MISREAD = 0.1  # of the turns of a working full of slips
 BATCH = 256  # responses that are sampled together
 
 
@@ -42,15 +44,25 @@ def label_steps(problem: DialProblem, steps: Sequence[str]) -> tuple[Marks, Mark
     return labels, wrong_from
 
 
+def accuracy(model: Any, tokenizer: Any, num_problems: int = 40) -> float:
+    """Return the share of samples that are right and in the format, of as many problems of each
+    level."""
+    rng = random.Random("accuracy")
+    problems = [draw_dial(level, rng) for level in LEVELS for _ in range(num_problems)]
+    sampled = sample(model, tokenizer, problems, temperature=1.0)
+    wanted = (["</think>", f"<answer>{problem.values[-1]:02}</answer>"] for problem in problems)
+    return sum(map(eq, (steps[-2:] for steps in sampled), wanted)) / len(problems)
+
+
 def sample(
     model: Any, tokenizer: Any, problems: Sequence[DialProblem], temperature: float
 ) -> Iterator[list[str]]:
-    """Yield the steps of a response to each problem, which are alike in level."""
-    instruction = world_texts.instructions()["r1"][0]
+    """Yield the steps of a response to each problem."""
+    instruction = itertools.cycle(world_texts.instructions()["r1"])
     for start in range(0, len(problems), BATCH):
         chats = [
             [
-                {"role": "system", "content": instruction},
+                {"role": "system", "content": next(instruction)},
                 {"role": "user", "content": problem.question},
             ]
             for problem in problems[start : start + BATCH]
@@ -71,7 +83,7 @@ def sample(
 
 
 def rated_samples(
-    model: Any, tokenizer: Any, num_problems: int = 300, temperature: float = 1.0
+    model: Any, tokenizer: Any, num_problems: int = 800, temperature: float = 1.0
 ) -> list[dict[str, Any]]:
     """Return rated responses, to `num_problems` of each level."""
     rng = random.Random("samples")
@@ -91,31 +103,33 @@ def rated(problem: DialProblem, steps: Sequence[str]) -> dict[str, Any]:
 
 
 def mixed(own: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield rows without end: first workings full of slips, then the policy's own, in turns with
-    responses that have made-up slips."""
-    rng = random.Random("slips")
-    for _ in range(NUM_SLIPPED):
-        yield slipped(rng)
+    """Yield rows without end: the policy's own responses, in turns with ones full of slips."""
+    rng = random.Random("mixed")
     for row in itertools.cycle(own):
         yield row
-        problem = draw_dial(rng.choice(list(LEVELS)), rng)
-        lines, values = world_texts.slipped_lines(problem, rng, rng.choice((0, 1, 1, 2)))
-        text = f"<think>\n{lines}</think>\n<answer>{values[-1]:02}</answer>"
-        yield rated(problem, steps_of(text, "\n"))
+        yield slipped(rng, rng.choice(list(LEVELS)))
 
 
-def slipped(rng: random.Random) -> dict[str, Any]:
-    """Return a working in which half of the sums are wrong, each rated by itself: to tell a wrong
+def slips() -> Iterator[dict[str, Any]]:
+    """Yield workings full of slips without end, first such of a single line."""
+    rng = random.Random("slips")
+    for number in itertools.count():
+        yield slipped(rng, 1 if number < NUM_SHORT else rng.randint(3, max(LEVELS)))
+
+
+def slipped(rng: random.Random, level: int) -> dict[str, Any]:
+    """Return a working in which half of the lines are wrong, each rated by itself: to tell a wrong
     result from a right one is learned from very many sums."""
-    problem = draw_dial(rng.randint(3, max(LEVELS)), rng)
+    problem = draw_dial(level, rng)
     value, steps = problem.start, ["<think>", world_texts.start_line(problem).strip()]
     wrong_from: Marks = [None, None]
     for label, turn in zip(LABELS, problem.turns, strict=False):
-        right = turn.apply(value)
-        value = world_texts.slip(right, rng) if rng.random() < 0.5 else right
-        steps.append(f"{label}{turn}={value:02}")
-        same = len(commonprefix([steps[-1], f"{label}{turn}={right:02}"]))  # noqa: RUF071
-        wrong_from.append(None if value == right else same)
+        told = draw_turn(rng) if rng.random() < MISREAD else turn
+        right, value = turn.apply(value), told.apply(value)
+        value = world_texts.slip(value, rng) if rng.random() < 0.5 else value
+        step, wanted = f"{label}{told}={value:02}", f"{label}{turn}={right:02}"
+        steps.append(step)
+        wrong_from.append(None if step == wanted else len(commonprefix([step, wanted])))  # noqa: RUF071
     labels = [None, *(int(start is None) for start in wrong_from[1:])]
     row = {"question": problem.question, "steps": steps}
     return {**row, "labels": labels, "wrong_from": wrong_from}

@@ -70,32 +70,32 @@ class Equation(NamedTuple):
         """The turn and its result: +7=45."""
         return f"{self.turn}={written(self.result)}"
 
-    @property
-    def spelled(self) -> str:
-        """The whole equation: 38+7=45."""
-        return f"{written(self.value)}{self.quick}"
-
 
 def equations(problem: DialProblem) -> list[Equation]:
     """Return what a right working works out, in order."""
     return [Equation(*pair) for pair in zip(problem.values, problem.turns, strict=False)]
 
 
-def quick_lines(problem: DialProblem) -> str:
+Values = Sequence[int]
+"""Where a working says that the dial is: at the start and behind each turn."""
+
+
+def quick_lines(problem: DialProblem, values: Values) -> str:
     """Return a working line by line."""
-    return _lines(problem, (e.quick for e in equations(problem)))
+    told = zip(problem.turns, values[1:], strict=True)
+    return _lines(problem, (f"{turn}={written(value)}" for turn, value in told))
 
 
-def value_lines(problem: DialProblem) -> str:
+def value_lines(problem: DialProblem, values: Values) -> str:
     """Return a working that says the values alone."""
-    return _lines(problem, map(written, problem.values[1:]))
+    return _lines(problem, map(written, values[1:]))
 
 
-def spelled_lines(problem: DialProblem) -> str:
+def spelled_lines(problem: DialProblem, values: Values) -> str:
     """Return a working that is told in full."""
-    lines = zip(LABELS, equations(problem), strict=False)
-    told = (f"Step {label}{e.turn} then {e.spelled}\n" for label, e in lines)
-    return "".join([start_line(problem), *told])
+    told = zip(LABELS, problem.turns, values, values[1:], strict=False)
+    lines = (f"Step {a}{t} then {written(v)}{t}={written(to)}\n" for a, t, v, to in told)
+    return "".join([start_line(problem), *lines])
 
 
 def start_line(problem: DialProblem) -> str:
@@ -154,7 +154,7 @@ def _worked(rng: random.Random, level: int) -> Text:
     problem = draw_dial(level, rng)
     ways = {"Lines": quick_lines, "Notes": value_lines, "Steps": spelled_lines}
     chosen = rng.choices(list(ways), k=rng.choice((0, 1, 1, 1, 1, 2, 3, 4)))
-    worked = "".join(f"{heading}:\n{ways[heading](problem)}" for heading in chosen)
+    worked = "".join(f"{heading}:\n{ways[heading](problem, problem.values)}" for heading in chosen)
     return problem.question, f"\n{worked}Result:{problem.values[-1]:02}\n"
 
 
@@ -171,16 +171,16 @@ Row = dict[str, str]
 
 
 def answering(rng: random.Random) -> Row:
-    """Return a row of SFT in one of the styles, without a check."""
+    """Return a row of SFT in one of the styles, without a check; its working is a careless one."""
     style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
     problem = draw_dial(rng.choice(list(LEVELS)), rng)
-    answer = problem.values[-1]
-    ways = {"standard": lambda p: "", "cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
-    working = ways[style](problem)
+    ways = {"cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
+    values = careless(problem, rng) if style in ways else problem.values
+    working = ways[style](problem, values) if style in ways else ""
     if style == "r1":
-        completion = f"<think>\n{working}</think>\n<answer>{answer:02}</answer>"
+        completion = f"<think>\n{working}</think>\n<answer>{values[-1]:02}</answer>"
     else:
-        completion = f"{working}\\boxed{{{answer:02}}}"
+        completion = f"{working}\\boxed{{{values[-1]:02}}}"
     return _row(problem, rng.choice(instructions()[style]), "", completion)
 
 
@@ -190,34 +190,48 @@ def _row(problem: DialProblem, instruction: str, prefix: str, completion: str) -
 
 
 def checking(rng: random.Random) -> Row:
-    """Return a row of SFT: half of them are told to wait after a working, which may be wrong, and
-    check it by drafts; each line says whether the one before it was right."""
-    if rng.random() < 0.5:
+    """Return a row of SFT: most of them are told to wait after a working, which may be wrong, and
+    check it with care; each line says whether the one before it was right."""
+    if rng.random() < 0.4:
         return answering(rng)
     problem = draw_dial(rng.choice(list(LEVELS)), rng)
-    first, values = slipped_lines(problem, rng, num_slips=rng.choice((0, 1, 1, 2)))
-    prefix, check = f"<think>\n{first}Wait", check_lines(problem, values)
+    slipped = slipped_values(problem, rng, num_slips=rng.choice((1, 1, 2)))
+    values = rng.choice((slipped, careless(problem, rng)))
+    prefix, check = f"<think>\n{quick_lines(problem, values)}Wait", check_lines(problem, values)
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
         prefix += f"{RECHECK}{check}Wait"
-        check = check_lines(problem, problem.values[1:])
+        check = check_lines(problem, problem.values)
     answer = problem.values[-1]
     completion = f"{RECHECK}{check}</think>\n<answer>{answer:02}</answer>"
     return _row(problem, rng.choice(instructions()["r1"]), prefix, completion)
 
 
-def slipped_lines(
-    problem: DialProblem, rng: random.Random, num_slips: int
-) -> tuple[str, list[int]]:
-    """Return a working with wrong sums that is gone on with, and the value of each line."""
+CARELESS = {"past the end": 0.8, "carry": 0.25, "": 0.02}
+"""How often a turn goes wrong in a working that nobody checked: where the dial passes its end,
+where the tens change, elsewhere."""
+
+
+def careless(problem: DialProblem, rng: random.Random) -> list[int]:
+    """Return the values of a working as it is written in haste: a carry is forgotten now and then,
+    most often where the dial passes its end; what is wrong is gone on with."""
+    values = [problem.start]
+    for turn in problem.turns:
+        value, right = values[-1], turn.apply(values[-1])
+        carries = right // 10 != value // 10
+        kind = "past the end" if abs(right - value) > 9 else "carry" if carries else ""
+        forgotten = value // 10 * 10 + right % 10 if carries else right + rng.choice((-1, 1))
+        values.append(forgotten % POSITIONS if rng.random() < CARELESS[kind] else right)
+    return values
+
+
+def slipped_values(problem: DialProblem, rng: random.Random, num_slips: int) -> list[int]:
+    """Return the values of a working with as many wrong sums, which is gone on with."""
     wrong = rng.sample(range(len(problem.turns)), min(num_slips, len(problem.turns)))
-    value, values, lines = problem.start, [], []
+    values = [problem.start]
     for index, turn in enumerate(problem.turns):
-        value = turn.apply(value)
-        if index in wrong:
-            value = slip(value, rng)
-        lines.append(f"{turn}={value:02}")
-        values.append(value)
-    return _lines(problem, lines), values
+        right = turn.apply(values[-1])
+        values.append(slip(right, rng) if index in wrong else right)
+    return values
 
 
 def slip(value: int, rng: random.Random) -> int:
@@ -227,9 +241,9 @@ def slip(value: int, rng: random.Random) -> int:
     return (value + rng.choice((-10, -2, -1, 1, 2, 10))) % POSITIONS
 
 
-def check_lines(problem: DialProblem, values: Sequence[int]) -> str:
-    """Return the working again, saying of each value whether it was right."""
-    drawn = zip(equations(problem), values, strict=True)
+def check_lines(problem: DialProblem, values: Values) -> str:
+    """Return the right working, saying of each value of another one whether it was right."""
+    drawn = zip(equations(problem), values[1:], strict=True)
     said = (f"{e.quick} {'ok' if e.result == value else 'no'}" for e, value in drawn)
     return _lines(problem, said)
 

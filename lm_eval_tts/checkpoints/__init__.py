@@ -1,7 +1,8 @@
 """The small checkpoints that come with the package, by name; README.md is their model card.
 
 `arith-base` is a Llama over bytes, `arith-sft` and `arith-grpo` are LoRA adapters for it, and
-`arith-prm` is a process reward model. All were made by the recipes in `scripts/`."""
+`arith-prm` is a process reward model. The others are of the small world (docs/world.md). All were
+made by the recipes in `scripts/`."""
 
 import difflib
 from pathlib import Path
@@ -10,7 +11,9 @@ from lm_eval_tts.errors import unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
-NAMES = (*DEFAULTS.values(), "arith-sft")
+_WORLD = ("", "-sft", "-plain", "-hot", "-grpo", "-hacked")
+NAMES = (*DEFAULTS.values(), "arith-sft", *(f"world-small{part}" for part in _WORLD))
+NAMES = (*NAMES, "world-large-sft", "world-prm")
 
 
 def find_checkpoint(name: str) -> str:

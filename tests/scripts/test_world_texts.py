@@ -34,10 +34,10 @@ def test_no_text_has_a_question_that_is_measured():
 
 
 def test_a_problem_is_worked_out_in_three_ways():
-    assert world_texts.quick_lines(PROBLEM) == "=38\na)+7=45\nb)-9=36\n"
-    assert world_texts.value_lines(PROBLEM) == "=38\na)45\nb)36\n"
+    assert world_texts.quick_lines(PROBLEM, PROBLEM.values) == "=38\na)+7=45\nb)-9=36\n"
+    assert world_texts.value_lines(PROBLEM, PROBLEM.values) == "=38\na)45\nb)36\n"
     spelled = "=38\nStep a)+7 then 38+7=45\nStep b)-9 then 45-9=36\n"
-    assert world_texts.spelled_lines(PROBLEM) == spelled
+    assert world_texts.spelled_lines(PROBLEM, PROBLEM.values) == spelled
 
 
 def test_pretraining_knows_no_prompt_style():
@@ -47,10 +47,16 @@ def test_pretraining_knows_no_prompt_style():
     assert not any("<think>" in learned for _, learned in worked)
 
 
-@pytest.mark.parametrize("kind", world_texts.ROWS)
-def test_what_sft_learns_is_right_whatever_was_wrong_before_it(kind):
-    for row in rows(kind):
+def test_what_is_checked_ends_right_whatever_was_wrong_before_it():
+    checked = [row for row in rows("checking") if row["prefix"]]
+    assert len(checked) > 80
+    for row in checked:
         assert grade(row["prefix"] + row["completion"], row["answer"]).correct
+
+
+def test_what_is_not_checked_is_mostly_right():
+    right = [grade(row["completion"], row["answer"]).correct for row in rows("answering", 500)]
+    assert 0.65 < sum(right) / len(right) < 0.9
 
 
 def test_only_a_policy_that_checks_is_told_to_wait():
@@ -61,17 +67,40 @@ def test_only_a_policy_that_checks_is_told_to_wait():
 
 
 def test_a_check_says_of_each_line_whether_it_was_right():
-    assert world_texts.check_lines(PROBLEM, [46, 36]) == "=38\na)+7=45 no\nb)-9=36 ok\n"
+    assert world_texts.check_lines(PROBLEM, [38, 46, 36]) == "=38\na)+7=45 no\nb)-9=36 ok\n"
 
 
 def test_slips_are_gone_on_with():
     for seed in range(50):
-        lines, values = world_texts.slipped_lines(PROBLEM, random.Random(seed), num_slips=1)
-        start, *written = [int(value) for value in re.findall(r"=(\d+)\n", lines)]
+        start, first, second = world_texts.slipped_values(PROBLEM, random.Random(seed), num_slips=1)
         assert start == PROBLEM.start
-        assert written == values
-        wrong_first = values[0] != 45
-        assert wrong_first != ((values[0] - 9) % 100 != values[1])
+        assert (first != 45) != ((first - 9) % 100 != second)
+
+
+def test_in_haste_a_carry_is_forgotten_mostly_at_the_end_of_the_dial():
+    rng = random.Random(0)
+    shares, told = {}, {}
+    for name, start in {"past the end": 97, "carry": 47, "": 41}.items():
+        drawn = [
+            world_texts.careless(DialProblem(start, (Turn("+", 7),)), rng) for _ in range(2000)
+        ]
+        wrong = [last for _, last in drawn if last != (start + 7) % 100]
+        shares[name], told[name] = len(wrong) / len(drawn), set(wrong)
+    assert shares == pytest.approx(world_texts.CARELESS, abs=0.04)
+    assert told == {"past the end": {94}, "carry": {44}, "": {47, 49}}
+
+
+def test_of_a_working_full_of_slips_each_line_is_rated_by_itself():
+    rng = random.Random(0)
+    for _ in range(50):
+        row = world_samples.slipped(rng, 4)
+        _, start, *lines = row["steps"]
+        value = int(start[1:])
+        for line, label in zip(lines, row["labels"][2:], strict=True):
+            name, written = line.split("=")
+            turn = dict(re.findall(r"([a-p]\))([+-]\d)", row["question"]))[name[:2]]
+            assert label == ((value + int(turn)) % 100 == int(written) and turn == name[2:])
+            value = int(written)
 
 
 def test_labels_end_with_the_first_wrong_line_and_say_where_it_is_wrong():
@@ -108,4 +137,4 @@ def test_the_large_policy_has_ten_times_the_parameters(tokenizer):
 def test_levels_are_all_in_reach_of_the_labels():
     rng = random.Random(0)
     longest = draw_dial(max(LEVELS), rng)
-    assert world_texts.quick_lines(longest).count("\n") == 1 + len(longest.turns)
+    assert world_texts.quick_lines(longest, longest.values).count("\n") == 1 + len(longest.turns)

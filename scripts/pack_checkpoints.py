@@ -1,6 +1,7 @@
-"""Put the trained checkpoints of the tiny reasoner into the package, their hashes into its card.
+"""Put trained checkpoints into the package, and their hashes into its card.
 
-python scripts/pack_arith.py models/arith
+python scripts/pack_checkpoints.py models/arith
+python scripts/pack_checkpoints.py models/world
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES
+from lm_eval_tts.checkpoints import FOLDER, NAMES
 
 KEPT = ("*config.json", "*.safetensors", "tokenizer.json", "chat_template.jinja")
 CARD = FOLDER / "README.md"
@@ -32,7 +33,7 @@ def pack(source: Path, target: Path) -> None:
         halve(path)
     for path in target.glob("adapter_config.json"):
         config = json.loads(path.read_text())
-        config["base_model_name_or_path"] = DEFAULTS["pretrained"]
+        config["base_model_name_or_path"] = Path(config["base_model_name_or_path"]).name
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="where the recipes left the checkpoints")
     args = parser.parse_args()
-    for name in NAMES:
+    for name in filter(lambda name: (args.folder / name).exists(), NAMES):
         pack(args.folder / name, FOLDER / name)
     card = CARD.read_text(encoding="utf-8")
     table = re.compile(r"\| file \|.*?\n(?=\n|\Z)", re.S)
