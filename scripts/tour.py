@@ -1,8 +1,9 @@
 """A tour of the small world: runs what shows each finding of test-time scaling, and says if seen.
 
-    python scripts/tour.py --checkpoints models/world --output results/tour
+    python scripts/tour.py --output results/tour
 
 prints a line for each finding (claim, figures, 95 % intervals, seen or not) and writes tour.html.
+`--checkpoints models/world` measures what `make world` trained, not what comes with the package.
 What was measured is kept in the output folder, so a tour that was interrupted goes on. `--split
 validation` measures on the problems that settings were chosen by; the default is the test split.
 """
@@ -25,6 +26,7 @@ from lm_eval.tasks import TaskManager
 from safetensors import safe_open
 from tour_findings import Array, Finding, Policy, Searched, Styled
 
+from lm_eval_tts.checkpoints import FOLDER
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.autoload import task_configs
 from lm_eval_tts.models.hf import TTSHF
@@ -71,13 +73,13 @@ class World:
         folder = self._checkpoints / name
         return str(folder) if list(folder.glob("*model.safetensors")) else None
 
-    def measure(self, policy: str, task: str, **settings: Any) -> dict[str, Array]:
+    def measure(self, name: str, task: str, **settings: Any) -> dict[str, Array]:
         """Return the metrics of a policy on a task, of each document.
-        policy: a checkpoint, or with its adapter as "checkpoint+adapter"."""
-        asked = json.dumps([policy, task, settings, self._split, self._num_docs], sort_keys=True)
+        name: a checkpoint, or with its adapter as "checkpoint+adapter"."""
+        asked = json.dumps([name, task, settings, self._split, self._num_docs], sort_keys=True)
         kept = self._folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
         if not kept.exists():
-            columns = self._run(policy, task, settings)
+            columns = self._run(name, task, settings)
             kept.write_text(json.dumps({"asked": asked, "columns": columns}), encoding="utf-8")
         columns = json.loads(kept.read_text(encoding="utf-8"))["columns"]
         return {name: np.array(values, float) for name, values in columns.items()}
@@ -92,8 +94,8 @@ class World:
             )
         return self._models[checkpoint]
 
-    def _run(self, policy: str, task: str, settings: Mapping[str, Any]) -> Columns:
-        checkpoint, _, adapter = policy.partition("+")
+    def _run(self, name: str, task: str, settings: Mapping[str, Any]) -> Columns:
+        checkpoint, _, adapter = name.partition("+")
         model = self.model(checkpoint)
         model.use_adapter(self.path(adapter) if adapter else None)
         results = lm_eval.simple_evaluate(
@@ -142,9 +144,9 @@ def budget_scaling(world: World) -> Finding:
     return findings.budget_scaling({b: curve[f"exact_match@{b}"] for b in BUDGETS})
 
 
-def waits(world: World, policy: str) -> list[Array]:
+def waits(world: World, name: str) -> list[Array]:
     """Return scores after 0, 1 ... waits."""
-    metrics = world.measure(policy, "dial_progressive", num_waits=NUM_WAITS, **SAMPLED)
+    metrics = world.measure(name, "dial_progressive", num_waits=NUM_WAITS, **SAMPLED)
     return [metrics[f"exact_match@wait{level}"] for level in range(NUM_WAITS + 1)]
 
 
@@ -161,16 +163,19 @@ def drafts(world: World) -> Finding:
 
 def formatting(world: World) -> Finding:
     """Measure finding 4."""
-    runs = [world.measure(policy, "dial_r1") for policy in (SMALL, CHECKING, HOT)]
-    return findings.formatting(*(run["format_strict"] for run in runs))
+    base = world.measure(SMALL, "dial_r1")["format_strict"]
+    return findings.formatting(base, *(policy(world, name) for name in (CHECKING, HOT)))
+
+
+def policy(world: World, name: str, **settings: Any) -> Policy:
+    """Return what a policy gets right in single responses."""
+    run = world.measure(name, "dial_r1", **settings)
+    return Policy(run["exact_match"], run["sampled_tokens"], run["format_strict"])
 
 
 def reinforcement(world: World) -> Finding:
     """Measure finding 5, of single samples."""
-    policies = []
-    for policy in (CHECKING, GRPO, HACKED):
-        run = world.measure(policy, "dial_r1", **SAMPLED)
-        policies.append(Policy(run["exact_match"], run["sampled_tokens"], run["format_strict"]))
+    policies = (policy(world, name, **SAMPLED) for name in (CHECKING, GRPO, HACKED))
     return findings.reinforcement(*policies)
 
 
@@ -279,7 +284,7 @@ def bar(figure: findings.Figure) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("results/tour"))
-    parser.add_argument("--checkpoints", type=Path, default=Path("models/world"))
+    parser.add_argument("--checkpoints", type=Path, default=FOLDER)
     parser.add_argument("--split", default="test", choices=("test", "validation"))
     parser.add_argument("--limit", type=int, default=500, help="problems")
     parser.add_argument("--only", nargs="+", choices=[s.__name__ for s in STOPS], metavar="NAME")

@@ -132,21 +132,22 @@ def drafts(cot: Styled, cod: Styled, standard: Styled) -> Finding:
     return Finding(3, claim, [tokens, loss, none], seen)
 
 
-def formatting(base: Array, sft: Array, hot: Array) -> Finding:
-    """Finding 4: SFT teaches the format, and at ten times the learning rate it breaks.
-    Whether each response is in the format."""
-    figures = [share("base in format", base), share("SFT", sft), share("rate too high", hot)]
-    lost = gain("lost by the rate", sft, hot)
-    seen = base.mean() < 0.2 and sft.mean() > 0.95 and lost.interval.high < 0
-    return Finding(4, "SFT teaches the format; ten times its rate breaks it", figures, seen)
-
-
 class Policy(NamedTuple):
     """What a policy gets right and what that takes, of each document."""
 
     scores: Array
     cost: Array  # tokens or FLOPs
     in_format: Array
+
+
+def formatting(base: Array, sft: Policy, hot: Policy) -> Finding:
+    """Finding 4: SFT teaches the format, and at ten times the learning rate nothing is right.
+    base: whether each response of it is in the format."""
+    figures = [share("base in format", base), share("SFT in format", sft.in_format)]
+    lost = gain("right answers at ten times the rate", sft.scores, hot.scores)
+    seen = base.mean() < 0.2 and sft.in_format.mean() > 0.95 and lost.interval.high < 0
+    claim = "SFT teaches the format; ten times its learning rate breaks the policy"
+    return Finding(4, claim, [*figures, share("in format there", hot.in_format), lost], seen)
 
 
 def reinforcement(sft: Policy, grpo: Policy, hacked: Policy) -> Finding:

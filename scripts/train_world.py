@@ -4,9 +4,10 @@
     python scripts/train_world.py large --output models/world
 
 The small policy has a base, what SFT made of it (a policy that was taught to check itself, one that
-was not, and one of a learning rate ten times too high) and a reward model of its own samples; the
-large one a base and what SFT made of it. An interrupted stage goes on from its last save; seeds are
-fixed.
+was not, and one of a learning rate ten times too high) and a reward model. This one grows from a
+policy whose texts had no slips: it knows best what is right. It learns from made-up slips, then
+from samples. The large policy has a base and what SFT made of it. An interrupted stage goes on from
+its last save; seeds are fixed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ import torch
 import training_data
 import world_samples
 import world_texts
-from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 from world_models import SIZES, world_llama, world_tokenizer
 
 Row = tuple[list[int], list[int]]  # ids and labels
@@ -180,13 +186,14 @@ def sft_row(row: world_texts.Row, tokenizer: Any) -> Row:
     return features["input_ids"], features["labels"]
 
 
-def train_sums(base: Path, folder: Path) -> None:
-    """Train a base with two more layers to tell right lines from wrong ones, in workings full of
-    slips."""
+def train_sums(start: Path, folder: Path) -> None:
+    """Train a policy with as many layers again to tell right lines from wrong ones, in workings
+    full of slips."""
     from train_prm import load_classifier  # imports TRL, which takes its time
 
-    model = load_classifier(str(base), None, extra_layers=2)
-    train_classifier(model, base, world_samples.slips(), folder, steps=4600)
+    depth = AutoConfig.from_pretrained(start).num_hidden_layers
+    model = load_classifier(str(start), None, extra_layers=depth)
+    train_classifier(model, start, world_samples.slips(), folder, 3500, 2e-3)
 
 
 def train_prm(start: Path, policy: Path, folder: Path) -> None:
@@ -199,11 +206,16 @@ def train_prm(start: Path, policy: Path, folder: Path) -> None:
         data.write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
     own = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     model = AutoModelForTokenClassification.from_pretrained(start)
-    train_classifier(model, start, world_samples.mixed(own), folder, steps=900)
+    train_classifier(model, start, world_samples.mixed(own), folder, 900, 1e-3)
 
 
 def train_classifier(
-    model: Any, start: Path, rows: Iterator[dict[str, Any]], folder: Path, steps: int
+    model: Any,
+    start: Path,
+    rows: Iterator[dict[str, Any]],
+    folder: Path,
+    steps: int,
+    learning_rate: float,
 ) -> None:
     """Train a model, which has the tokenizer of `start`, to rate the steps of rows."""
     from train_prm import to_features
@@ -211,7 +223,7 @@ def train_classifier(
     tokenizer = AutoTokenizer.from_pretrained(start)
     features = (to_features(row, tokenizer, "a sample") for row in rows)
     labelled = ((row["input_ids"], row["labels"]) for row in features)
-    fit(model, batches(labelled, 2048, seed=0), steps, 1e-3, folder)
+    fit(model, batches(labelled, 2048, seed=0), steps, learning_rate, folder)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -229,7 +241,8 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
         sft.name: lambda to: train_sft(base, "checking", to, 3e-3, 1000),
         "world-small-plain": lambda to: train_sft(base, "answering", to, 3e-3, 700),
         "world-small-hot": lambda to: train_sft(base, "checking", to, 3e-2, 1000),
-        "world-sums": lambda to: train_sums(base, to),
+        "world-careful": lambda to: train_sft(base, "careful", to, 3e-3, 700),
+        "world-sums": lambda to: train_sums(folder / "world-careful", to),
         "world-prm": lambda to: train_prm(folder / "world-sums", sft, to),
     }
 

@@ -20,14 +20,13 @@ from lm_eval_tts.strategies.parts.candidates import steps_of
 from lm_eval_tts.tasks.dial import LABELS, LEVELS, DialProblem, draw_dial, draw_turn
 
 Marks = list[int | None]
-NUM_SHORT = 60000  # workings of a line that a reward model begins with
-MISREAD = 0.1  # of the turns of a working full of slips
+MISREAD = 0.02  # of the turns of a working full of slips
 BATCH = 256  # responses that are sampled together
 
 
 def label_steps(problem: DialProblem, steps: Sequence[str]) -> tuple[Marks, Marks]:
     """Return labels, 1 for each right step up to the first wrong one, which is 0, and None for what
-    follows that and for the opening tag; and where the wrong one begins to be wrong."""
+    follows that; and where the wrong one begins to be wrong."""
     lines = zip(LABELS, world_texts.equations(problem), strict=False)
     right = [f"{label}{equation.quick}" for label, equation in lines]
     start = world_texts.start_line(problem).strip()
@@ -40,7 +39,7 @@ def label_steps(problem: DialProblem, steps: Sequence[str]) -> tuple[Marks, Mark
             labels[number] = 0
             wrong_from[number] = len(commonprefix([step, wanted or ""]))  # noqa: RUF071
             break
-        labels[number] = int(number > 0) or None
+        labels[number] = 1
     return labels, wrong_from
 
 
@@ -111,10 +110,10 @@ def mixed(own: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def slips() -> Iterator[dict[str, Any]]:
-    """Yield workings full of slips without end, first such of a single line."""
+    """Yield workings full of slips without end."""
     rng = random.Random("slips")
-    for number in itertools.count():
-        yield slipped(rng, 1 if number < NUM_SHORT else rng.randint(3, max(LEVELS)))
+    while True:
+        yield slipped(rng, rng.randint(3, max(LEVELS)))
 
 
 def slipped(rng: random.Random, level: int) -> dict[str, Any]:
@@ -130,6 +129,6 @@ def slipped(rng: random.Random, level: int) -> dict[str, Any]:
         step, wanted = f"{label}{told}={value:02}", f"{label}{turn}={right:02}"
         steps.append(step)
         wrong_from.append(None if step == wanted else len(commonprefix([step, wanted])))  # noqa: RUF071
-    labels = [None, *(int(start is None) for start in wrong_from[1:])]
+    labels = [int(start is None) for start in wrong_from]
     row = {"question": problem.question, "steps": steps}
     return {**row, "labels": labels, "wrong_from": wrong_from}

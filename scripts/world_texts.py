@@ -13,7 +13,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -170,12 +170,12 @@ def _markup(rng: random.Random, level: int) -> Text:
 Row = dict[str, str]
 
 
-def answering(rng: random.Random) -> Row:
-    """Return a row of SFT in one of the styles, without a check; its working is a careless one."""
+def answering(rng: random.Random, haste: bool = True) -> Row:
+    """Return a row of SFT in one of the styles, without a check; in haste it has slips."""
     style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
     problem = draw_dial(rng.choice(list(LEVELS)), rng)
     ways = {"cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
-    values = careless(problem, rng) if style in ways else problem.values
+    values = careless(problem, rng) if haste and style in ways else list(problem.values)
     working = ways[style](problem, values) if style in ways else ""
     if style == "r1":
         completion = f"<think>\n{working}</think>\n<answer>{values[-1]:02}</answer>"
@@ -189,11 +189,11 @@ def _row(problem: DialProblem, instruction: str, prefix: str, completion: str) -
     return row | {"completion": completion, "answer": written(problem.values[-1])}
 
 
-def checking(rng: random.Random) -> Row:
+def checking(rng: random.Random, haste: bool = True) -> Row:
     """Return a row of SFT: most of them are told to wait after a working, which may be wrong, and
     check it with care; each line says whether the one before it was right."""
     if rng.random() < 0.4:
-        return answering(rng)
+        return answering(rng, haste)
     problem = draw_dial(rng.choice(list(LEVELS)), rng)
     slipped = slipped_values(problem, rng, num_slips=rng.choice((1, 1, 2)))
     values = rng.choice((slipped, careless(problem, rng)))
@@ -248,7 +248,11 @@ def check_lines(problem: DialProblem, values: Values) -> str:
     return _lines(problem, said)
 
 
-ROWS: Mapping[str, Callable[[random.Random], Row]] = {"answering": answering, "checking": checking}
+ROWS: Mapping[str, Callable[[random.Random], Row]] = {
+    "answering": answering,
+    "checking": checking,
+    "careful": partial(checking, haste=False),
+}
 
 
 def main() -> None:

@@ -52,10 +52,11 @@ def test_drafts_are_short_and_hardly_worse():
     assert not findings.drafts(cot, cod, cod).seen
 
 
-def test_the_format_is_learned_and_lost():
-    assert findings.formatting(scores(0), scores(1), scores(0.1)).seen
-    assert not findings.formatting(scores(0), scores(1), scores(1)).seen
-    assert not findings.formatting(scores(0.5), scores(1), scores(0)).seen
+def test_the_format_is_learned_and_the_policy_lost():
+    sft, hot = (Policy(scores(right), numbers(60), scores(1)) for right in (0.9, 0.1))
+    assert findings.formatting(scores(0), sft, hot).seen
+    assert not findings.formatting(scores(0), sft, sft).seen
+    assert not findings.formatting(scores(0.5), sft, hot).seen
 
 
 def test_grpo_gains_or_saves_and_a_bad_reward_is_caught():

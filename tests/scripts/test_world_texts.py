@@ -106,13 +106,13 @@ def test_of_a_working_full_of_slips_each_line_is_rated_by_itself():
 def test_labels_end_with_the_first_wrong_line_and_say_where_it_is_wrong():
     right = ["<think>", "=38", "a)+7=45", "b)-9=36", "</think>", "<answer>36</answer>"]
     none = [None] * 6
-    assert world_samples.label_steps(PROBLEM, right) == ([None, 1, 1, 1, 1, 1], none)
+    assert world_samples.label_steps(PROBLEM, right) == ([1, 1, 1, 1, 1, 1], none)
     wrong = ["<think>", "=38", "a)+7=45", "b)-9=37", "</think>", "<answer>37</answer>"]
     labels, wrong_from = world_samples.label_steps(PROBLEM, wrong)
-    assert labels == [None, 1, 1, 0, None, None]
+    assert labels == [1, 1, 1, 0, None, None]
     assert wrong_from == [None, None, None, len("b)-9=3"), None, None]
     labels, _ = world_samples.label_steps(PROBLEM, [*right, "<think>"])
-    assert labels == [None, 1, 1, 1, 1, 1, 0]
+    assert labels == [1, 1, 1, 1, 1, 1, 0]
 
 
 def test_each_instruction_is_one_token_and_any_text_survives(tokenizer):
