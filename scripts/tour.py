@@ -223,14 +223,15 @@ def choosing(world: World) -> Finding:
 
 
 def small_beats_large(world: World) -> Finding:
-    """Measure finding 9."""
-    small = world.measure(CHECKING, "dial_beam", n=4, **SAMPLED)
-    large = world.measure(LARGE, "dial_r1")
+    """Measure finding 9: of two samples the reward model's choice, against one of the large policy
+    at the same temperature; and what that one does without sampling."""
+    small = world.measure(CHECKING, "dial_bon", n=2, **SAMPLED)
+    large = world.measure(LARGE, "dial_r1", **SAMPLED)
     policies = [
         Policy(run["exact_match"], world.flops(base, run), run["format_strict"])
         for base, run in ((CHECKING, small), (LARGE, large))
     ]
-    return findings.small_beats_large(*policies)
+    return findings.small_beats_large(*policies, world.measure(LARGE, "dial_r1")["exact_match"])
 
 
 def overthinking(world: World) -> Finding:

@@ -19,7 +19,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # ids, labels, what is 
 UNLABELLED = -100
 GROUP = 1024  # rows that are sorted together, so that little is padded
 SAVES = 10  # of a stage
+REHEARSED = 0.25  # of the rows of SFT, texts of pretraining
 NUM_SHORT = 6000  # groups of short texts at the start of pretraining
 
 
@@ -72,10 +73,9 @@ def fit(
     learning_rate: float,
     folder: Path,
     check: Callable[[], dict[str, float]] = dict,
-    enough: Mapping[str, float] | None = None,
 ) -> None:
     """Train the parameters that can be, by AdamW with a cosine schedule; a log line at each save.
-    check: what else to log. enough: values of it at which training ends."""
+    check: what else to log."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,27 +103,24 @@ def fit(
         if (step + 1) % max(1, steps // SAVES) == 0:
             seconds = round(time.process_time() - begun)
             model.eval()
-            found = check()
+            log = {"step": step + 1, "loss": round(sum(losses) / len(losses), 4), **check()}
             model.train()
-            log = {"step": step + 1, "loss": round(sum(losses) / len(losses), 4), **found}
             print(folder.name, json.dumps({**log, "CPU seconds": seconds}), flush=True)
             losses.clear()
             state = {"trained": trained, "optimizer": optimizer.state_dict(), "step": step + 1}
             torch.save(state, saved.with_suffix(".new"))
             os.replace(saved.with_suffix(".new"), saved)
-            if enough and all(found[name] >= value for name, value in enough.items()):
-                break
     model.eval()
 
 
-def train_base(size: str, folder: Path, steps: int, learning_rate: float, enough: float) -> None:
-    """Pretrain a policy on generated texts until as many sums as are `enough` are right."""
+def train_base(size: str, folder: Path, steps: int, learning_rate: float) -> None:
+    """Pretrain a policy on generated texts."""
     tokenizer = world_tokenizer()
     model = world_llama(size, tokenizer)
     texts = world_texts.pretraining(random.Random(f"pretraining {size}"), NUM_SHORT)
     rows = (text_row(text, tokenizer) for text in texts)
     check = lambda: sum_accuracy(model, tokenizer) | copying(model, tokenizer)  # noqa: E731
-    fit(model, batches(rows, 1024, seed=0), steps, learning_rate, folder, check, {"sums": enough})
+    fit(model, batches(rows, 1024, seed=0), steps, learning_rate, folder, check)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -165,14 +162,21 @@ def copying(model: Any, tokenizer: Any) -> dict[str, float]:
 
 def train_sft(base: Path, kind: str, folder: Path, learning_rate: float, steps: int) -> None:
     """Teach a base the prompt styles; kind: one of `world_texts.ROWS`. All weights are trained: an
-    adapter of so narrow a model has too few to tell the styles apart."""
+    adapter of so narrow a model has too few to tell the styles apart. Texts of pretraining are in
+    between, without which it can lose its sums."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base)
     rng = random.Random(f"{kind} 0")
-    drawn = (world_texts.ROWS[kind](rng) for _ in itertools.count())
-    rows = batches((sft_row(row, tokenizer) for row in drawn), 2048, seed=0)
     check = lambda: {"right": world_samples.accuracy(model, tokenizer)}  # noqa: E731
-    fit(model, rows, steps, learning_rate, folder, check)
+
+    def rows() -> Iterator[Row]:
+        while True:
+            if rng.random() < REHEARSED:
+                yield text_row(world_texts.any_text(rng), tokenizer)
+            else:
+                yield sft_row(world_texts.ROWS[kind](rng), tokenizer)
+
+    fit(model, batches(rows(), 2048, seed=0), steps, learning_rate, folder, check)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -233,15 +237,15 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
     base, sft = folder / f"world-{size}", folder / f"world-{size}-sft"
     if size == "large":
         return {
-            base.name: lambda to: train_base(size, to, 2800, 1.5e-3, math.inf),
-            sft.name: lambda to: train_sft(base, "checking", to, 1e-3, 700),
+            base.name: lambda to: train_base(size, to, 2800, 1.5e-3),
+            sft.name: lambda to: train_sft(base, "checking", to, 1e-3, 600),
         }
-    return {  # it ends as soon as it can add, so that there is something left for search and votes
-        base.name: lambda to: train_base(size, to, 4000, 3e-3, 0.96),
-        sft.name: lambda to: train_sft(base, "checking", to, 3e-3, 1000),
-        "world-small-plain": lambda to: train_sft(base, "answering", to, 3e-3, 700),
-        "world-small-hot": lambda to: train_sft(base, "checking", to, 3e-2, 1000),
-        "world-careful": lambda to: train_sft(base, "careful", to, 3e-3, 700),
+    return {
+        base.name: lambda to: train_base(size, to, 3200, 3e-3),
+        sft.name: lambda to: train_sft(base, "checking", to, 2e-3, 1000),
+        "world-small-plain": lambda to: train_sft(base, "answering", to, 2e-3, 700),
+        "world-small-hot": lambda to: train_sft(base, "checking", to, 2e-2, 1000),
+        "world-careful": lambda to: train_sft(base, "careful", to, 2e-3, 700),
         "world-sums": lambda to: train_sums(folder / "world-careful", to),
         "world-prm": lambda to: train_prm(folder / "world-sums", sft, to),
     }

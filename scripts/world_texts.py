@@ -122,11 +122,15 @@ def pretraining(rng: random.Random, num_short: int) -> Iterator[Text]:
         for _ in range(4):
             yield _drill(rng, count=1)
         yield echo(rng, rng.randint(1, 2))
-    weights = {_drills: 15, echo: 5, _worked: 75, _markup: 5}
     for number in itertools.count():
-        longest = min(max(LEVELS), 2 + number // TEXTS_A_LEVEL)
-        (kind,) = rng.choices(list(weights), weights=list(weights.values()))
-        yield kind(rng, rng.randint(min(LEVELS), longest))
+        yield any_text(rng, longest=min(max(LEVELS), 2 + number // TEXTS_A_LEVEL))
+
+
+def any_text(rng: random.Random, longest: int = max(LEVELS)) -> Text:
+    """Return a document of any kind, of a level up to `longest`."""
+    weights = {_drills: 15, echo: 5, _worked: 75, _markup: 5}
+    (kind,) = rng.choices(list(weights), weights=list(weights.values()))
+    return kind(rng, rng.randint(min(LEVELS), longest))
 
 
 def echo(rng: random.Random, level: int) -> Text:

@@ -93,10 +93,12 @@ def test_a_choice_is_compared_with_each_fixed_strategy():
 
 
 def test_a_small_policy_has_to_win_at_fewer_flops():
-    large = Policy(scores(0.8), numbers(1e9), scores(1))
-    assert findings.small_beats_large(Policy(scores(0.9), numbers(5e8), scores(1)), large).seen
-    assert not findings.small_beats_large(Policy(scores(0.9), numbers(2e9), scores(1)), large).seen
-    assert not findings.small_beats_large(large._replace(cost=numbers(1e8)), large).seen
+    large, greedy = Policy(scores(0.8), numbers(1e9), scores(1)), scores(0.9)
+    better, worse = (Policy(scores(0.9), numbers(cost), scores(1)) for cost in (5e8, 2e9))
+    assert findings.small_beats_large(better, large, greedy).seen
+    assert not findings.small_beats_large(worse, large, greedy).seen
+    same = large._replace(cost=numbers(1e8))
+    assert not findings.small_beats_large(same, large, greedy).seen
 
 
 def test_overthinking_is_a_fall_and_truncation_is_told_apart_from_inability():
