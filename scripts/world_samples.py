@@ -17,7 +17,7 @@ from typing import Any
 import world_texts
 
 from lm_eval_tts.strategies.parts.candidates import steps_of
-from lm_eval_tts.tasks.dial import LABELS, LEVELS, DialProblem, draw_dial, draw_turn
+from lm_eval_tts.tasks.dial import LABELS, STEPS, DialProblem, draw_dial, draw_turn
 
 Marks = list[int | None]
 MISREAD = 0.02  # of the turns of a working full of slips
@@ -47,7 +47,7 @@ def accuracy(model: Any, tokenizer: Any, num_problems: int = 40) -> float:
     """Return the share of samples that are right and in the format, of as many problems of each
     level."""
     rng = random.Random("accuracy")
-    problems = [draw_dial(level, rng) for level in LEVELS for _ in range(num_problems)]
+    problems = [draw_dial(level, rng) for level in STEPS for _ in range(num_problems)]
     sampled = sample(model, tokenizer, problems, temperature=1.0)
     wanted = (["</think>", f"<answer>{problem.values[-1]:02}</answer>"] for problem in problems)
     return sum(map(eq, (steps[-2:] for steps in sampled), wanted)) / len(problems)
@@ -86,7 +86,7 @@ def rated_samples(
 ) -> list[dict[str, Any]]:
     """Return rated responses, to `num_problems` of each level."""
     rng = random.Random("samples")
-    problems = [draw_dial(level, rng) for level in LEVELS for _ in range(num_problems)]
+    problems = [draw_dial(level, rng) for level in STEPS for _ in range(num_problems)]
     sampled = sample(model, tokenizer, problems, temperature)
     rows = [rated(*pair) for pair in zip(problems, sampled, strict=True) if pair[1]]
     print(f"{len(rows)} responses, {sum(0 in row['labels'] for row in rows)} with an error")
@@ -106,14 +106,14 @@ def mixed(own: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     rng = random.Random("mixed")
     for row in itertools.cycle(own):
         yield row
-        yield slipped(rng, rng.choice(list(LEVELS)))
+        yield slipped(rng, rng.choice(list(STEPS)))
 
 
 def slips() -> Iterator[dict[str, Any]]:
     """Yield workings full of slips without end."""
     rng = random.Random("slips")
     while True:
-        yield slipped(rng, rng.randint(3, max(LEVELS)))
+        yield slipped(rng, rng.randint(3, max(STEPS)))
 
 
 def slipped(rng: random.Random, level: int) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from lm_eval_tts.prompts import fill_instruction, load_prompts
 from lm_eval_tts.tasks.dial import (
     LABELS,
-    LEVELS,
     POSITIONS,
+    STEPS,
     DialProblem,
     Turn,
     draw_dial,
@@ -123,14 +123,14 @@ def pretraining(rng: random.Random, num_short: int) -> Iterator[Text]:
             yield _drill(rng, count=1)
         yield echo(rng, rng.randint(1, 2))
     for number in itertools.count():
-        yield any_text(rng, longest=min(max(LEVELS), 2 + number // TEXTS_A_LEVEL))
+        yield any_text(rng, longest=min(max(STEPS), 2 + number // TEXTS_A_LEVEL))
 
 
-def any_text(rng: random.Random, longest: int = max(LEVELS)) -> Text:
+def any_text(rng: random.Random, longest: int = max(STEPS)) -> Text:
     """Return a document of any kind, of a level up to `longest`."""
     weights = {_drills: 15, echo: 5, _worked: 75, _markup: 5}
     (kind,) = rng.choices(list(weights), weights=list(weights.values()))
-    return kind(rng, rng.randint(min(LEVELS), longest))
+    return kind(rng, rng.randint(min(STEPS), longest))
 
 
 def echo(rng: random.Random, level: int) -> Text:
@@ -177,7 +177,7 @@ Row = dict[str, str]
 def answering(rng: random.Random, haste: bool = True) -> Row:
     """Return a row of SFT in one of the styles, without a check; in haste it has slips."""
     style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
-    problem = draw_dial(rng.choice(list(LEVELS)), rng)
+    problem = draw_dial(rng.choice(list(STEPS)), rng)
     ways = {"cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
     values = careless(problem, rng) if haste and style in ways else list(problem.values)
     working = ways[style](problem, values) if style in ways else ""
@@ -198,7 +198,7 @@ def checking(rng: random.Random, haste: bool = True) -> Row:
     check it with care; each line says whether the one before it was right."""
     if rng.random() < 0.4:
         return answering(rng, haste)
-    problem = draw_dial(rng.choice(list(LEVELS)), rng)
+    problem = draw_dial(rng.choice(list(STEPS)), rng)
     slipped = slipped_values(problem, rng, num_slips=rng.choice((1, 1, 2)))
     values = rng.choice((slipped, careless(problem, rng)))
     prefix, check = f"<think>\n{quick_lines(problem, values)}Wait", check_lines(problem, values)

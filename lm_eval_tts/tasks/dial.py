@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     import datasets
 
 POSITIONS = 100
-LEVELS = {1: (1, 1), 2: (2, 2), 3: (3, 4), 4: (5, 8), 5: (9, 16)}  # to fewest and most steps
+STEPS = {
+    1: (1, 1),
+    2: (2, 2),
+    3: (3, 4),
+    4: (5, 8),
+    5: (9, 16),
+}  # fewest and most, by level
 LABELS = tuple(f"{letter})" for letter in ascii_lowercase)
 SPLITS = ("test", "validation")  # a sixth of all problems each; the others may be trained on
 NUM_DOCS = 500
@@ -75,7 +81,7 @@ def draw_turn(rng: random.Random) -> Turn:
 def draw_dial(level: int, rng: random.Random, split: str = "train") -> DialProblem:
     """Draw a problem of a level, of this split."""
     while True:
-        turns = tuple(draw_turn(rng) for _ in range(rng.randint(*LEVELS[level])))
+        turns = tuple(draw_turn(rng) for _ in range(rng.randint(*STEPS[level])))
         problem = DialProblem(rng.randrange(POSITIONS), turns)
         if problem.split == split:
             return problem
@@ -86,7 +92,7 @@ def dial_documents(split: str = "test", num_docs: int = NUM_DOCS) -> Iterator[di
     rng = random.Random(f"dial {split}")
     seen: set[DialProblem] = set()
     while len(seen) < num_docs:
-        level = 1 + len(seen) % len(LEVELS)
+        level = 1 + len(seen) % len(STEPS)
         problem = draw_dial(level, rng, split)
         if problem not in seen:
             seen.add(problem)

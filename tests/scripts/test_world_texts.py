@@ -11,7 +11,7 @@ from world_models import SIZES, world_llama, world_tokenizer
 
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.grading import grade
-from lm_eval_tts.tasks.dial import LEVELS, SPLITS, DialProblem, Turn, dial_documents, draw_dial
+from lm_eval_tts.tasks.dial import SPLITS, STEPS, DialProblem, Turn, dial_documents, draw_dial
 
 PROBLEM = DialProblem(38, (Turn("+", 7), Turn("-", 9)))
 
@@ -136,5 +136,5 @@ def test_the_large_policy_has_ten_times_the_parameters(tokenizer):
 
 def test_levels_are_all_in_reach_of_the_labels():
     rng = random.Random(0)
-    longest = draw_dial(max(LEVELS), rng)
+    longest = draw_dial(max(STEPS), rng)
     assert world_texts.quick_lines(longest, longest.values).count("\n") == 1 + len(longest.turns)

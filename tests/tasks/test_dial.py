@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from lm_eval_tts.tasks.dial import (
-    LEVELS,
     SPLITS,
+    STEPS,
     DialProblem,
     Turn,
     dial_documents,
@@ -27,12 +27,12 @@ def test_documents_are_the_same_each_time_and_none_is_there_twice():
     assert documents == list(load_dial()["test"])
     assert all(len(document["answer"]) == 2 for document in documents)
     assert len({document["question"] for document in documents}) == len(documents) == 500
-    assert Counter(d["level"] for d in documents) == dict.fromkeys(LEVELS, 100)
+    assert Counter(d["level"] for d in documents) == dict.fromkeys(STEPS, 100)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", STEPS)
 def test_a_level_has_as_many_steps_as_it_says(level):
-    fewest, most = LEVELS[level]
+    fewest, most = STEPS[level]
     sizes = {len(draw_dial(level, random.Random(i)).turns) for i in range(99)}
     assert (min(sizes), max(sizes)) == (fewest, most)
 
@@ -40,5 +40,5 @@ def test_a_level_has_as_many_steps_as_it_says(level):
 def test_splits_have_no_problem_in_common():
     found = {split: {d["question"] for d in dial_documents(split, 200)} for split in SPLITS}
     rng = random.Random(0)
-    found["train"] = {draw_dial(level, rng).question for level in LEVELS for _ in range(200)}
+    found["train"] = {draw_dial(level, rng).question for level in STEPS for _ in range(200)}
     assert sum(map(len, found.values())) == len(set.union(*found.values()))
