@@ -210,7 +210,7 @@ def train_prm(start: Path, policy: Path, folder: Path) -> None:
         data.write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
     own = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     model = AutoModelForTokenClassification.from_pretrained(start)
-    train_classifier(model, start, world_samples.mixed(own), folder, 900, 1e-3)
+    train_classifier(model, start, world_samples.mixed(own), folder, 1200, 1e-3)
 
 
 def train_classifier(

@@ -102,11 +102,25 @@ def rated(problem: DialProblem, steps: Sequence[str]) -> dict[str, Any]:
 
 
 def mixed(own: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield rows without end: the policy's own responses, in turns with ones full of slips."""
+    """Yield rows without end: the policy's own responses, in turns with ones full of slips and ones
+    that are wrong in other ways."""
     rng = random.Random("mixed")
     for row in itertools.cycle(own):
         yield row
         yield slipped(rng, rng.choice(list(STEPS)))
+        yield spoiled(rng)
+
+
+def spoiled(rng: random.Random) -> dict[str, Any]:
+    """Return a response with right sums that guesses without a working, leaves a line out or ends
+    too early."""
+    problem = draw_dial(rng.choice(list(STEPS)), rng)
+    answer = f"{problem.values[-1]:02}"
+    lines = world_texts.quick_lines(problem, problem.values)
+    steps = ["<think>", *lines.splitlines(), "</think>", f"<answer>{answer}</answer>"]
+    gap = rng.randrange(2, len(steps) - 2)
+    shortened = [steps[:gap] + steps[gap + 1 :], steps[:gap] + steps[-2:]]
+    return rated(problem, rng.choice([[f"\\boxed{{{answer}}}"], *shortened]))
 
 
 def slips() -> Iterator[dict[str, Any]]:

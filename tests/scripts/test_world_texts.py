@@ -90,6 +90,14 @@ def test_in_haste_a_carry_is_forgotten_mostly_at_the_end_of_the_dial():
     assert told == {"past the end": {94}, "carry": {44}, "": {47, 49}}
 
 
+def test_what_is_spoiled_has_one_wrong_step_and_right_sums():
+    rng = random.Random(0)
+    rows = [world_samples.spoiled(rng) for _ in range(60)]
+    assert all(row["labels"].count(0) == 1 for row in rows)
+    assert any(row["steps"][0].startswith("\\boxed{") for row in rows)
+    assert any(row["steps"][-1].startswith("<answer>") for row in rows)
+
+
 def test_of_a_working_full_of_slips_each_line_is_rated_by_itself():
     rng = random.Random(0)
     for _ in range(50):
