@@ -28,7 +28,7 @@ def texts(model, task: str) -> list[str]:
 
 @pytest.mark.parametrize("policy", ["world-small-sft", "world-large-sft"])
 def test_greedy_texts_are_those_of_transformers(policy):
-    served = TTSVLLM(pretrained=policy, **VLLM_ARGUMENTS)
+    served = TTSVLLM(pretrained=policy, **{**VLLM_ARGUMENTS, "max_model_len": 2048})
     local = TTSHF(policy, device="cpu", batch_size=LIMIT)
     for task in ("dial_r1", "dial_cod", "dial_budget", "dial_progressive"):
         assert texts(served, task) == texts(local, task)
