@@ -14,7 +14,7 @@ from lm_eval_tts.models.vllm import TTSVLLM
 
 pytestmark = pytest.mark.vllm
 
-LIMIT = 20
+LIMIT = 5  # a problem of each level
 
 
 def texts(model, task: str) -> list[str]:
@@ -30,6 +30,6 @@ def texts(model, task: str) -> list[str]:
 def test_greedy_texts_are_those_of_transformers(policy):
     served = TTSVLLM(pretrained=policy, **{**VLLM_ARGUMENTS, "max_model_len": 2048})
     local = TTSHF(policy, device="cpu", batch_size=LIMIT)
-    for task in ("dial_r1", "dial_cod", "dial_budget", "dial_progressive"):
+    for task in ("dial_cod", "dial_progressive"):
         assert texts(served, task) == texts(local, task)
     served.model.llm_engine.engine_core.shutdown()
