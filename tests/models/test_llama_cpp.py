@@ -4,10 +4,8 @@ import socket
 
 import pytest
 from export_gguf import export
-from lm_eval import simple_evaluate
-from lm_eval.tasks import TaskManager
+from world_helpers import written
 
-from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 
@@ -38,17 +36,8 @@ def url(tmp_path_factory):
     del server
 
 
-def texts(model, task: str) -> list[str]:
-    tasks = TaskManager(include_path=task_configs(), include_defaults=False)
-    results = simple_evaluate(
-        model=model, tasks=[task], limit=LIMIT, bootstrap_iters=0, task_manager=tasks
-    )
-    samples = sorted(results["samples"][task], key=lambda sample: sample["doc_id"])
-    return [sample["resps"][0][0] for sample in samples]
-
-
 def test_greedy_texts_are_those_of_transformers(url):
     served = TTSOpenAI(base_url=url, tokenizer=POLICY, num_concurrent=2)
     local = TTSHF(POLICY, device="cpu", batch_size=LIMIT)
     for task in ("dial_r1", "dial_budget", "dial_progressive"):
-        assert texts(served, task) == texts(local, task)
+        assert written(served, task, LIMIT) == written(local, task, LIMIT)
