@@ -28,12 +28,11 @@ pictures:
 .PHONY: docs pictures demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
-# page and the picture of it; then three findings in the small world.
+# page and the picture of it.
 demo: install
 	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
 	lm-eval-tts leaderboard results -o results/leaderboard.html
 	lm-eval-tts curve results -o results/curve.png
-	$(PYTHON) scripts/tour.py --only budget_scaling waiting votes --limit 100
 
 install:
 	$(call install,$(PYTHON)) '$(TORCH)'
