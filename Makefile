@@ -62,8 +62,8 @@ check:
 # Runs the tests that need vLLM, on CPUs, in an environment of its own.
 test-vllm: install-vllm
 	timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
-	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py tests/models/test_vllm_world.py \
-	  tests/reward_models/test_vllm.py
+	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
+	  tests/models/test_vllm_world.py tests/reward_models/test_vllm.py
 
 # The packages that are taken out again are CUDA builds, which text models do without.
 install-vllm: $(VLLM_ENV)/installed

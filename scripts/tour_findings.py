@@ -141,7 +141,7 @@ class Policy(NamedTuple):
 
 
 def formatting(base: Array, sft: Policy, hot: Policy) -> Finding:
-    """Finding 4: SFT teaches the format, and at ten times the learning rate nothing is right.
+    """Finding 4: SFT teaches the format, and at ten times the learning rate accuracy is lost.
     base: whether each response of it is in the format."""
     figures = [share("base in format", base), share("SFT in format", sft.in_format)]
     lost = gain("right answers at ten times the rate", sft.scores, hot.scores)

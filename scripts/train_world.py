@@ -119,8 +119,14 @@ def train_base(size: str, folder: Path, steps: int, learning_rate: float) -> Non
     model = world_llama(size, tokenizer)
     texts = world_texts.pretraining(random.Random(f"pretraining {size}"), NUM_SHORT)
     rows = (text_row(text, tokenizer) for text in texts)
-    check = lambda: sum_accuracy(model, tokenizer) | copying(model, tokenizer)  # noqa: E731
-    fit(model, batches(rows, 1024, seed=0), steps, learning_rate, folder, check)
+    fit(
+        model,
+        batches(rows, 1024, seed=0),
+        steps,
+        learning_rate,
+        folder,
+        lambda: sum_accuracy(model, tokenizer) | copying(model, tokenizer),
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -167,7 +173,6 @@ def train_sft(base: Path, kind: str, folder: Path, learning_rate: float, steps: 
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base)
     rng = random.Random(f"{kind} 0")
-    check = lambda: {"right": world_samples.accuracy(model, tokenizer)}  # noqa: E731
 
     def rows() -> Iterator[Row]:
         while True:
@@ -176,7 +181,14 @@ def train_sft(base: Path, kind: str, folder: Path, learning_rate: float, steps: 
             else:
                 yield sft_row(world_texts.ROWS[kind](rng), tokenizer)
 
-    fit(model, batches(rows(), 2048, seed=0), steps, learning_rate, folder, check)
+    fit(
+        model,
+        batches(rows(), 2048, seed=0),
+        steps,
+        learning_rate,
+        folder,
+        lambda: {"right": world_samples.accuracy(model, tokenizer)},
+    )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

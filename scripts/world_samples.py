@@ -11,11 +11,11 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from operator import eq
-from os.path import commonprefix
 from typing import Any
 
 import world_texts
 
+from lm_eval_tts.core.texts import shared_length
 from lm_eval_tts.strategies.parts.candidates import steps_of
 from lm_eval_tts.tasks.dial import LABELS, STEPS, DialProblem, draw_dial, draw_turn
 
@@ -24,20 +24,22 @@ MISREAD = 0.02  # of the turns of a working full of slips
 BATCH = 256  # responses that are sampled together
 
 
+def right_steps(problem: DialProblem) -> list[str]:
+    """Return the steps of the right response."""
+    lines = world_texts.quick_lines(problem, problem.values).splitlines()
+    return ["<think>", *lines, "</think>", f"<answer>{problem.values[-1]:02}</answer>"]
+
+
 def label_steps(problem: DialProblem, steps: Sequence[str]) -> tuple[Marks, Marks]:
     """Return labels, 1 for each right step up to the first wrong one, which is 0, and None for what
     follows that; and where the wrong one begins to be wrong."""
-    lines = zip(LABELS, world_texts.equations(problem), strict=False)
-    right = [f"{label}{equation.quick}" for label, equation in lines]
-    start = world_texts.start_line(problem).strip()
-    expected = ["<think>", start, *right, "</think>", f"<answer>{problem.values[-1]:02}</answer>"]
     labels: Marks
     wrong_from: Marks
     labels, wrong_from = [None] * len(steps), [None] * len(steps)
-    for number, (step, wanted) in enumerate(zip_longest(steps, expected[: len(steps)])):
+    for number, (step, wanted) in enumerate(zip_longest(steps, right_steps(problem)[: len(steps)])):
         if step != wanted:
             labels[number] = 0
-            wrong_from[number] = len(commonprefix([step, wanted or ""]))  # noqa: RUF071
+            wrong_from[number] = shared_length(step, wanted or "")
             break
         labels[number] = 1
     return labels, wrong_from
@@ -48,15 +50,12 @@ def accuracy(model: Any, tokenizer: Any, num_problems: int = 40) -> float:
     level."""
     rng = random.Random("accuracy")
     problems = [draw_dial(level, rng) for level in STEPS for _ in range(num_problems)]
-    sampled = sample(model, tokenizer, problems, temperature=1.0)
-    wanted = (["</think>", f"<answer>{problem.values[-1]:02}</answer>"] for problem in problems)
-    return sum(map(eq, (steps[-2:] for steps in sampled), wanted)) / len(problems)
+    ends = (steps[-2:] for steps in sample(model, tokenizer, problems))
+    return sum(map(eq, ends, (right_steps(problem)[-2:] for problem in problems))) / len(problems)
 
 
-def sample(
-    model: Any, tokenizer: Any, problems: Sequence[DialProblem], temperature: float
-) -> Iterator[list[str]]:
-    """Yield the steps of a response to each problem."""
+def sample(model: Any, tokenizer: Any, problems: Sequence[DialProblem]) -> Iterator[list[str]]:
+    """Yield the steps of a response to each problem, sampled at temperature 1."""
     instruction = itertools.cycle(world_texts.instructions()["r1"])
     for start in range(0, len(problems), BATCH):
         chats = [
@@ -72,7 +71,7 @@ def sample(
             input_ids=prompts.input_ids,
             attention_mask=prompts.attention_mask,
             do_sample=True,
-            temperature=temperature,
+            temperature=1.0,
             top_k=0,
             max_new_tokens=180,
         )
@@ -81,13 +80,11 @@ def sample(
             yield steps_of(text, "\n")
 
 
-def rated_samples(
-    model: Any, tokenizer: Any, num_problems: int = 800, temperature: float = 1.0
-) -> list[dict[str, Any]]:
+def rated_samples(model: Any, tokenizer: Any, num_problems: int = 800) -> list[dict[str, Any]]:
     """Return rated responses, to `num_problems` of each level."""
     rng = random.Random("samples")
     problems = [draw_dial(level, rng) for level in STEPS for _ in range(num_problems)]
-    sampled = sample(model, tokenizer, problems, temperature)
+    sampled = sample(model, tokenizer, problems)
     rows = [rated(*pair) for pair in zip(problems, sampled, strict=True) if pair[1]]
     print(f"{len(rows)} responses, {sum(0 in row['labels'] for row in rows)} with an error")
     rng.shuffle(rows)
@@ -115,12 +112,10 @@ def spoiled(rng: random.Random) -> dict[str, Any]:
     """Return a response with right sums that guesses without a working, leaves a line out or ends
     too early."""
     problem = draw_dial(rng.choice(list(STEPS)), rng)
-    answer = f"{problem.values[-1]:02}"
-    lines = world_texts.quick_lines(problem, problem.values)
-    steps = ["<think>", *lines.splitlines(), "</think>", f"<answer>{answer}</answer>"]
+    steps = right_steps(problem)
     gap = rng.randrange(2, len(steps) - 2)
     shortened = [steps[:gap] + steps[gap + 1 :], steps[:gap] + steps[-2:]]
-    return rated(problem, rng.choice([[f"\\boxed{{{answer}}}"], *shortened]))
+    return rated(problem, rng.choice([[f"\\boxed{{{problem.values[-1]:02}}}"], *shortened]))
 
 
 def slips() -> Iterator[dict[str, Any]]:
@@ -142,7 +137,7 @@ def slipped(rng: random.Random, level: int) -> dict[str, Any]:
         value = world_texts.slip(value, rng) if rng.random() < 0.5 else value
         step, wanted = f"{label}{told}={value:02}", f"{label}{turn}={right:02}"
         steps.append(step)
-        wrong_from.append(None if step == wanted else len(commonprefix([step, wanted])))  # noqa: RUF071
+        wrong_from.append(None if step == wanted else shared_length(step, wanted))
     labels = [int(start is None) for start in wrong_from]
     row = {"question": problem.question, "steps": steps}
     return {**row, "labels": labels, "wrong_from": wrong_from}

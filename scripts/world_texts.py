@@ -178,8 +178,10 @@ def answering(rng: random.Random, haste: bool = True) -> Row:
     """Return a row of SFT in one of the styles, without a check; in haste it has slips."""
     style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
     problem = draw_dial(rng.choice(list(STEPS)), rng)
+    values: Values = problem.values
+    if haste and style != "standard":
+        values = careless(problem, rng)
     ways = {"cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
-    values = careless(problem, rng) if haste and style in ways else list(problem.values)
     working = ways[style](problem, values) if style in ways else ""
     if style == "r1":
         completion = f"<think>\n{working}</think>\n<answer>{values[-1]:02}</answer>"

@@ -11,9 +11,9 @@ from lm_eval_tts.errors import unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
-_WORLD = ("", "-sft", "-plain", "-hot", "-grpo", "-hacked")
-NAMES = (*DEFAULTS.values(), "arith-sft", *(f"world-small{part}" for part in _WORLD))
-NAMES = (*NAMES, "world-large-sft", "world-prm")
+_SMALL_POLICIES = ("", "-sft", "-plain", "-hot", "-grpo", "-hacked")
+_WORLD = (*(f"world-small{part}" for part in _SMALL_POLICIES), "world-large-sft", "world-prm")
+NAMES = (*DEFAULTS.values(), "arith-sft", *_WORLD)
 
 
 def find_checkpoint(name: str) -> str:

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     import datasets
 
 POSITIONS = 100
-STEPS = {
-    1: (1, 1),
-    2: (2, 2),
-    3: (3, 4),
-    4: (5, 8),
-    5: (9, 16),
-}  # fewest and most, by level
+STEPS = {1: (1, 1), 2: (2, 2), 3: (3, 4), 4: (5, 8), 5: (9, 16)}  # fewest and most, by level
 LABELS = tuple(f"{letter})" for letter in ascii_lowercase)
 SPLITS = ("test", "validation")  # a sixth of all problems each; the others may be trained on
 NUM_DOCS = 500
