@@ -84,7 +84,7 @@ test-transformers4:
 
 # The tiny reasoner that comes with the package, in the order in which its parts build on each other.
 ARITH ?= models/arith
-.PHONY: arith-base arith-sft arith-grpo arith-prm arith-pack
+.PHONY: arith-base arith-sft arith-grpo arith-instructions arith-prm arith-pack
 
 arith-base:
 	$(PYTHON) scripts/train_base.py --output $(ARITH)/pretrained
@@ -98,6 +98,9 @@ arith-sft:
 arith-grpo:
 	$(PYTHON) scripts/arith_texts.py sft --rows 4000 --seed 1 --output $(ARITH)/data/grpo.jsonl
 	$(PYTHON) scripts/train_grpo.py --config scripts/configs/arith_grpo.yaml
+
+arith-instructions:
+	$(PYTHON) scripts/train_instructions.py $(ARITH)
 
 arith-prm:
 	$(PYTHON) scripts/arith_texts.py steps --rows 22000 --output $(ARITH)/data/steps.jsonl

@@ -4,8 +4,9 @@
 
 prints a line for each finding (claim, figures, 95 % intervals, seen or not) and writes tour.html.
 `--checkpoints models/world` measures what `make world` trained, not what comes with the package.
-What was measured is kept in the output folder, so a tour that was interrupted goes on. `--split
-validation` measures on the problems that settings were chosen by; the default is the test split.
+What was measured is kept in the output folder, so a tour that was interrupted goes on. It has two
+processes, of a thread each: one measures from the first finding on, the other from the last one.
+`--split validation` measures on the problems that settings were chosen by, not on the test split.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lm_eval
 import numpy as np
+import torch
 import tour_findings as findings
+from filelock import FileLock
 from lm_eval.tasks import TaskManager
 from safetensors import safe_open
 from tour_findings import Array, Finding, Policy, Searched, Styled
@@ -42,6 +46,7 @@ CANDIDATES = {**SAMPLED, "n": SAMPLES[-1]}
 EASY, HARD = (1, 2), (4, 5)  # levels
 PROBES = 4  # samples that tell how hard a problem is
 LIMIT = 32  # tokens, too few for half of the problems
+KNOWN = 200  # problems of the validation split, to choose by
 
 Columns = dict[str, list[float]]  # a metric's values, by document
 
@@ -58,9 +63,9 @@ class World:
         self._models: dict[str, TTSHF] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def other(self, split: str) -> World:
+    def other(self, split: str, num_docs: int) -> World:
         """Return the world with the problems of another split."""
-        return World(self._checkpoints, self._folder, split, self._num_docs)
+        return World(self._checkpoints, self._folder, split, num_docs)
 
     def path(self, name: str) -> str:
         """Return the folder of a checkpoint. Raises SettingsError if there is none."""
@@ -78,9 +83,10 @@ class World:
         name: a checkpoint, or with its adapter as "checkpoint+adapter"."""
         asked = json.dumps([name, task, settings, self._split, self._num_docs], sort_keys=True)
         kept = self._folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-        if not kept.exists():
-            columns = self._run(name, task, settings)
-            kept.write_text(json.dumps({"asked": asked, "columns": columns}), encoding="utf-8")
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                columns = self._run(name, task, settings)
+                kept.write_text(json.dumps({"asked": asked, "columns": columns}), encoding="utf-8")
         columns = json.loads(kept.read_text(encoding="utf-8"))["columns"]
         return {name: np.array(values, float) for name, values in columns.items()}
 
@@ -212,7 +218,7 @@ def strategies(world: World) -> tuple[dict[str, Array], Array]:
 def choosing(world: World) -> Finding:
     """Measure finding 8: for problems on which probes agree, and for others, the strategy that was
     best on the validation split."""
-    known, was_hard = strategies(world.other("validation"))
+    known, was_hard = strategies(world.other("validation", KNOWN))
     fixed, is_hard = strategies(world)
     best = {
         hard: max(known, key=lambda name: float(known[name][was_hard == hard].mean()))
@@ -282,6 +288,22 @@ def bar(figure: findings.Figure) -> str:
     )
 
 
+def visit(world: World, numbers: Sequence[int]) -> Iterator[Finding | str]:
+    """Measure findings, or say why one was not."""
+    for number in numbers:
+        try:
+            yield STOPS[number](world)
+        except SettingsError as error:
+            yield f"{STOPS[number].__name__}: not measured: {error}"
+
+
+def prepare(world: tuple[Any, ...], numbers: Sequence[int]) -> None:
+    """Measure in a process of its own what `visit` will find."""
+    torch.set_num_threads(1)
+    for _ in visit(World(*world), numbers):
+        pass
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("results/tour"))
@@ -290,16 +312,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=500, help="problems")
     parser.add_argument("--only", nargs="+", choices=[s.__name__ for s in STOPS], metavar="NAME")
     args = parser.parse_args()
-    world = World(args.checkpoints, args.output, args.split, args.limit)
+    torch.set_num_threads(1)
+    asked = [n for n, stop in enumerate(STOPS) if not args.only or stop.__name__ in args.only]
+    world = args.checkpoints, args.output, args.split, args.limit
+    beside = multiprocessing.get_context("spawn").Process(
+        target=prepare, args=(world, asked[::-1]), daemon=True
+    )
+    beside.start()
     found = []
-    for stop in STOPS:
-        if args.only and stop.__name__ not in args.only:
-            continue
-        try:
-            found.append(stop(world))
-            print(found[-1], flush=True)
-        except SettingsError as error:
-            print(f"{stop.__name__}: not measured: {error}", flush=True)
+    for finding in visit(World(*world), asked):
+        print(finding, flush=True)
+        found += [finding] if isinstance(finding, Finding) else []
     seen = sum(finding.seen for finding in found)
     heading = f"{seen} of {len(found)} findings seen on {args.limit} problems ({args.split})"
     print(heading)

@@ -52,7 +52,6 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         eos_token=END,
         pad_token="<|pad|>",
         chat_template=CHAT_TEMPLATE,
-        takes_instructions=False,  # it knows the bare question alone
         clean_up_tokenization_spaces=False,
         model_max_length=4096,
     )

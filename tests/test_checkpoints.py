@@ -9,6 +9,7 @@ import pytest
 
 from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES, find_checkpoint
 from lm_eval_tts.harness.autoload import task_configs
+from lm_eval_tts.prompts import build_messages, fill_instruction, load_prompts
 
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,19 @@ def test_names_are_found_and_others_left_alone(tmp_path, monkeypatch):
     (tmp_path / "arith-sft").mkdir()
     monkeypatch.chdir(tmp_path)
     assert find_checkpoint("arith-sft") == "arith-sft"  # the user's own folder of that name
+
+
+@pytest.mark.parametrize("style", ["standard", "cot", "cod", "r1", "reasoning"])
+def test_the_reasoner_is_told_each_style_by_a_token_of_its_own(style):
+    from transformers import AutoTokenizer
+
+    prompts, tokenizer = load_prompts(), AutoTokenizer.from_pretrained(FOLDER / "arith-base")
+    asked = prompts.style(style)
+    instruction = fill_instruction(asked, prompts.preset(asked.delimiters), {})
+    messages = build_messages([{"role": "user", "content": "Q"}], asked, instruction, "system")
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == f"{instruction}User: Q\nAssistant: "
+    assert tokenizer.decode(tokenizer.encode(text)[:1]) == instruction
 
 
 @pytest.fixture(scope="module")

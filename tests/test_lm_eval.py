@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import forked
@@ -105,6 +108,48 @@ def test_two_ranks_give_the_results_of_one(tiny_checkpoint, data, tmp_path):
         assert [s["filtered_resps"] for s in one] == [s["filtered_resps"] for s in two]
         have, want = results_of(tmp_path / "two")[task], results_of(tmp_path / "one")[task]
         assert have["total_tokens,none"] == pytest.approx(want["total_tokens,none"])
+
+
+def test_a_signal_to_one_of_two_ranks_ends_both_and_the_same_command_goes_on(data, tmp_path):
+    more = ["--limit", "12", "--batch_size", "1"]
+
+    def start(output: str) -> list:
+        arguments = evaluation("arith-base", "arith_r1", tmp_path / output, *more)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        shared |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+        started = []
+        for rank in ("0", "1"):
+            (folder := tmp_path / rank).mkdir(exist_ok=True)
+            env = {**shared, "RANK": rank, "LOCAL_RANK": rank}
+            started.append(forked.start("lm_eval", *arguments, folder=folder, **env))
+        return started
+
+    def codes(processes: list) -> list[int]:
+        for process in processes:
+            process.join(300)
+        return [process.exitcode for process in processes]
+
+    def finished(rank: int) -> int:
+        found = tmp_path.glob(f"stopped/journals/*/rank{rank}.journal")
+        return sum(path.read_bytes().count(b"\n") - 2 for path in found)  # the run and the task
+
+    started = start("stopped")
+    while not all(finished(rank) > 0 for rank in (0, 1)):
+        assert all(process.is_alive() for process in started), (tmp_path / "0/stderr").read_text()
+        time.sleep(0.01)
+    os.kill(started[1].pid, signal.SIGTERM)
+    assert codes(started) == [143, 143]
+    assert max(map(finished, (0, 1))) < 6
+    for rank in ("0", "1"):
+        err = (tmp_path / rank / "stderr").read_text()
+        assert "the same command continues there" in err
+        assert "Traceback" not in err
+    assert codes(start("stopped")) == [0, 0]
+    assert codes(start("alone")) == [0, 0]
+    stopped, alone = (samples_of(tmp_path / name, "arith_r1") for name in ("stopped", "alone"))
+    assert stopped == alone
 
 
 def test_simple_evaluate_knows_the_model_by_its_name(tiny_checkpoint, data, monkeypatch):

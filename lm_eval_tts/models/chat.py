@@ -92,11 +92,6 @@ class TemplateChat:
         self._template_args = template_args
         self._encode_text = encode_text
 
-    @property
-    def takes_no_instructions(self) -> bool:
-        """Its tokenizer_config.json says that the model can read none (`takes_instructions`)."""
-        return not self.tokenizer.init_kwargs.get("takes_instructions", True)
-
     def apply(
         self,
         messages: Sequence[Message],

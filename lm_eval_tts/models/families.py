@@ -39,7 +39,6 @@ class ModelFamily:
     """In a prompt: "opened", "closed" or "absent"."""
     dated: bool = False
     """The template writes today's date."""
-    takes_no_instructions: bool = False
 
     @property
     def record(self) -> dict[str, Any]:
@@ -57,8 +56,6 @@ class ModelFamily:
         parts.append(f"thinking in the prompt: {self.thinking}")
         if self.turn_end is not None:
             parts.append(f"a turn ends with {tokenizer.decode([self.turn_end])!r}")
-        if self.takes_no_instructions:
-            parts.append("the model takes no instructions: those of prompt styles are left out")
         if self.dated:
             parts.append("the template writes today's date: prompts change from day to day")
         return "chat template: " + "; ".join(parts)
@@ -75,7 +72,8 @@ def find_family(chat: TemplateChat) -> ModelFamily:
     rule = next((r for r in prompts.families if r.fits(template, prompt, vocabulary)), None)
     name = rule.delimiters if rule and rule.delimiters != "none" else None
     known = " ".join(f"{m.thinking_start}{m.thinking_end}" for m in prompts.delimiters.values())
-    strange = sorted(tag for tag in tokens if ABOUT_THINKING.search(tag) and tag not in known)
+    tags = (token for token in tokens if " " not in token)  # others are texts, such as instructions
+    strange = sorted(tag for tag in tags if ABOUT_THINKING.search(tag) and tag not in known)
     unknown = f"its tokens {', '.join(strange)} are in no preset" if strange else ""
     return ModelFamily(
         name,
@@ -83,7 +81,6 @@ def find_family(chat: TemplateChat) -> ModelFamily:
         _turn_end(chat, prompts.preset(name or "none"), tokens),
         thinking_in(prompt, QUESTION[-1]["content"], prompts.preset(name or "qwen3")),
         "strftime_now" in template,
-        chat.takes_no_instructions,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, NAMES, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.engine import fit_engine
@@ -29,7 +29,8 @@ from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
 HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {"merge_peft"}
-TINY_THREADS = 1  # its matrices are too small to share, and on busy cores threads wait for threads
+# Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
+TINY_SIZE, TINY_THREADS = 10_000_000, 1
 TINY_BATCH_SIZE = 64  # of the reasoner that comes along; in float32 it changes no response
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ class TTSHF(StrategyLM, HFLM):
         self._serve({**names, "merge_peft": merge_peft})
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
-        """Answer each request; the tiny models that come along use the threads that pay."""
-        tiny = self.session.checkpoint.names["pretrained"] in NAMES
+        """Answer each request; on a CPU tiny models use the threads that pay."""
+        tiny = sum(weight.numel() for weight in self.model.parameters()) < TINY_SIZE
         precision = self.mixed_precision_dtype
         mixed = torch.autocast(self.device.type, precision, enabled=precision is not None)
         with mixed, threads(TINY_THREADS) if tiny else nullcontext():

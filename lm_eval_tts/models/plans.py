@@ -112,7 +112,7 @@ def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
     for role in [settings.instruction_role] if settings.instruction_role else ["system", "user"]:
         messages = build_messages(history_of(context), settings.style, settings.instruction, role)
         rendered = chat.render(messages)
-        if not isinstance(chat, TemplateChat) or chat.takes_no_instructions:
+        if not isinstance(chat, TemplateChat):
             return rendered
         if arrives(chat, settings.instruction, rendered, bool(settings.instruction_role)):
             return rendered

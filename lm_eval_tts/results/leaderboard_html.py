@@ -35,7 +35,7 @@ _EXPLAINED = {
     "maj": "what the vote of k samples scores",
     "n": "problems",
 }
-_PAGE_SCRIPTS = ("leaderboard.js", "formulas.js", "choices.js", "samples.js")
+_PAGE_SCRIPTS = ("leaderboard.js", "marks.js", "choices.js", "samples.js")
 _LISTED = 110  # characters of a problem that the list shows
 # Formulas in delimiters, read by Python and by JavaScript. A dollar closes another as in pandoc:
 # no blank inside of it, no digit behind it, so that "$5 and $6" has none. No alternative goes on

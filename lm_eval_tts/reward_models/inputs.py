@@ -158,10 +158,10 @@ def _write_steps(
     """Append steps, each with a separator, at whose last token its score is. A separator within a
     step would end it, so it becomes a space."""
     ids, positions = list(prompt), []
-    ending = tokenizer.encode(separator, add_special_tokens=False)
-    for step in steps:
-        text = step.replace(separator, " ")
-        ids += [*tokenizer.encode(text, add_special_tokens=False), *ending]
+    texts = [*(step.replace(separator, " ") for step in steps), separator]
+    *encoded, ending = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    for step_ids in encoded:
+        ids += [*step_ids, *ending]
         positions.append(len(ids) - 1)
     return _cut(ids, positions, steps)
 

@@ -72,6 +72,25 @@ def test_a_page_without_formulas_has_no_library_for_them(tmp_path, opened):
     assert open_samples(path, opened).locator("#raw").count() == 0
 
 
+def test_markdown_is_styled_and_its_signs_stay(tmp_path, opened):
+    text = "# Plan\n**Add** *both*:\n```python\n2 ** 3 # **no**\n```\n`a*b` 2*3*4 ** * #1 **\n"
+    texts = [text + "**a" * 9000, "**So $x$**"]
+    write_run(tmp_path, [sample(i, resps=[[text]]) for i, text in enumerate(texts)])
+    page = open_samples(page_of(tmp_path, tmp_path / "board.html"), opened)
+    page.keyboard.press("j")
+    response = page.locator(".sample .body").nth(0).locator("pre.text").last
+    assert response.text_content() == texts[0]
+    for tag, styled in {
+        "strong.heading": ["# Plan"],
+        "em": ["*both*"],
+        "code": ["```python\n2 ** 3 # **no**\n```", "`a*b`"],
+    }.items():
+        assert response.locator(tag).all_text_contents() == styled
+    assert response.locator("strong.strong").first.text_content() == "**Add**"
+    page.keyboard.press("j")
+    page.locator(".sample .body").nth(1).locator("strong math").wait_for()
+
+
 def test_two_candidates_stand_side_by_side_and_a_search_is_a_tree(tmp_path, opened):
     write_run(tmp_path, [searched(0)])
     page = open_samples(page_of(tmp_path, tmp_path / "board.html"), opened)

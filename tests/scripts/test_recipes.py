@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import forked
 import pytest
 import sweep_sft as sweep_module
 from conftest import save_tiny_llama
+from safetensors.torch import load_file
 
+from lm_eval_tts.checkpoints import FOLDER
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.reward_models.families import FAMILIES
 from lm_eval_tts.reward_models.loading import load_reward_model
@@ -181,3 +184,19 @@ def test_bad_data_is_told_in_one_line_before_training(tiny_checkpoint, tmp_path,
     )
     assert result.returncode == 1
     assert "row 1: needs one of question, problem" in result.stderr.splitlines()[-1]
+
+
+def test_instructions_are_learned_and_nothing_else_changes(tmp_path):
+    for name in ("arith-base", "arith-sft", "arith-grpo"):
+        shutil.copytree(FOLDER / name, tmp_path / name)
+    for name in ("tokenizer.json", "tokenizer_config.json"):  # without the instructions
+        shutil.copy(FOLDER / "arith-prm" / name, tmp_path / "arith-base" / name)
+    said = recipe("train_instructions", tmp_path, "--steps", 2).stdout
+    assert re.search(r"step 0, .*: 0\.\d{5} nats a token", said)
+    before, after = (load_file(f / "arith-base/model.safetensors") for f in (FOLDER, tmp_path))
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed == {"model.embed_tokens.weight"}
+    rows = (before[changed.pop()] != after["model.embed_tokens.weight"]).any(-1)
+    assert rows.nonzero().flatten().tolist() == list(range(258, 263))
+    template = (tmp_path / "arith-sft/chat_template.jinja").read_text()
+    assert template == (FOLDER / "arith-sft/chat_template.jinja").read_text()

@@ -26,11 +26,11 @@ function candidatePanel(place, s, content, shared) {
   return el("div", {}, el("h2", { class: "side" }, `Candidate ${place + 1} `, verdict(Number(s.candidates[place].correct))),
     el("pre", { class: "text", tabindex: 0 }, el("span", { class: "soft" }, typeset(content.slice(0, shared))), typeset(content.slice(shared))));
 }
-// How far two texts are the same, without a part of a formula.
+// How far two texts are the same, without a part of a formula or of Markdown.
 function sharedLength(a, b) {
   let length = 0;
   while (length < a.length && a[length] === b[length]) length++;
-  const cut = [a, b].flatMap((one) => [...one.matchAll(FORMULA)]).filter((match) => match.index < length && length < match.index + match[0].length);
+  const cut = [a, b].flatMap((one) => [...one.matchAll(MARKED)]).filter((match) => match.index < length && length < match.index + match[0].length);
   return Math.min(length, ...cut.map((match) => match.index));
 }
 

@@ -26,7 +26,8 @@ def write_response(request: Request, max_tokens: int) -> Program[Trace]:
     trace = begin(request)
     limit = min(max_tokens, request.max_tokens)
     trace = yield from write_on(request, trace, limit)
-    return replace(trace, out_of_context=limit < max_tokens and trace.truncated("answer"))
+    cut = limit < max_tokens and trace.truncated("answer")
+    return replace(trace, out_of_context=True) if cut else trace
 
 
 def write_on(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:

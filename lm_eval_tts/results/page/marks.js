@@ -1,9 +1,14 @@
-// ---- formulas -------------------------------------------------------------------------------
+// ---- formulas and Markdown ------------------------------------------------------------------
 // KaTeX is in the page where a sample has a formula. It builds MathML, node by node; what it refuses
 // stays as it was written, and so does what a browser could not lay out in no time.
 
 const typesets = typeof katex !== "undefined";
-const FORMULA = new RegExp(board.formula, "gs");
+// Markdown as responses have it: code, bold, italics, a heading. The limits keep a search from going
+// through a long line once for each sign in it.
+const MARKDOWN = [/(?<code>```[\s\S]*?```|`[^`\n]+`)/, /(?<strong>\*\*(?=[^\s*])[^\n]{0,500}?[^\s*]\*\*)/,
+  /(?<em>(?<![\w*])\*(?=[^\s*])[^*\n]{0,500}(?<=[^\s*])\*(?![\w*]))/, /(?<heading>^#{1,6} [^\n]+$)/].map((mark) => mark.source);
+const MARKED = new RegExp([...(typesets ? [board.formula] : []), ...MARKDOWN].join("|"), "gsm");
+const SIGNS = { code: /^(`+)([\s\S]+?)(`+)$/, strong: /^(\*\*)([\s\S]+)(\*\*)$/, em: /^(\*)([\s\S]+)(\*)$/, heading: /^(#+ )([\s\S]+)()$/ };
 const LATEX = new RegExp(board.latex);
 const OPTIONS = { output: "mathml", throwOnError: true, strict: "ignore", maxSize: 20, trust: () => { throw new Error("no links, pictures or attributes"); } };
 const LONGEST = 2000; // characters
@@ -15,19 +20,25 @@ const inSight = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) { inSight.unobserve(target); target.draw(); }
 });
 
-// Return the parts of a text with its formulas; an answer may be one as a whole.
+// Return the parts of a text with its formulas and its Markdown; an answer may be a formula as a whole.
 function typeset(given, isAnswer) {
   const content = String(given);
-  if (!typesets) return content;
   const parts = [];
   let at = 0;
-  for (const match of content.matchAll(FORMULA)) {
+  for (const match of content.matchAll(MARKED)) {
     const [source, display, brackets, parentheses, dollars] = match;
+    const kind = Object.keys(SIGNS).find((name) => match.groups[name] !== undefined);
     const inline = parentheses ?? dollars;
-    parts.push(content.slice(at, match.index), formula(source, inline ?? display ?? brackets ?? source, inline === undefined));
+    parts.push(content.slice(at, match.index), kind ? marked(kind, source) : formula(source, inline ?? display ?? brackets ?? source, inline === undefined));
     at = match.index + source.length;
   }
-  return !at && isAnswer && LATEX.test(content) ? formula(content, content, true) : [...parts, content.slice(at)];
+  return !at && isAnswer && typesets && LATEX.test(content) ? formula(content, content, true) : [...parts, content.slice(at)];
+}
+// The signs stay, in grey: a response can be copied as it was written.
+function marked(kind, source) {
+  const [, before, inner, after] = source.match(SIGNS[kind]);
+  const sign = (text) => el("span", { class: "soft" }, text);
+  return el(kind === "heading" ? "strong" : kind, { class: kind }, sign(before), kind === "code" ? inner : typeset(inner), sign(after));
 }
 function formula(source, tex, displayMode) {
   const node = el("span", { class: "formula", title: source }, source);
