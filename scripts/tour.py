@@ -37,6 +37,7 @@ from lm_eval_tts.models.hf import TTSHF
 
 SMALL, LARGE, PRM = "world-small", "world-large-sft", "world-prm"
 CHECKING, PLAIN, HOT = "world-small-sft", "world-small-plain", "world-small-hot"
+HASTY = "world-small-hasty"
 GRPO, HACKED = f"{CHECKING}+world-small-grpo", f"{CHECKING}+world-small-hacked"
 BUDGETS = (8, 16, 32, 64, 128, 256)
 NUM_WAITS = 3
@@ -195,9 +196,10 @@ def votes(world: World) -> Finding:
 
 def search(world: World) -> Finding:
     """Measure finding 7."""
-    bon, beam = (world.measure(CHECKING, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
+    bon, beam = (world.measure(HASTY, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
+    runs = [world.measure(CHECKING, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam")]
     distinct = bon["distinct"], beam["distinct"]
-    return findings.search(on(HARD, bon, beam), on(EASY, bon, beam), distinct)
+    return findings.search(on(HARD, bon, beam), on(EASY, bon, beam), on(HARD, *runs), distinct)
 
 
 def on(levels: Sequence[int], bon: dict[str, Array], beam: dict[str, Array]) -> Searched:

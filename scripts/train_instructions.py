@@ -20,7 +20,7 @@ import arith_texts
 import torch
 from peft import PeftModel
 from tokenizers import AddedToken
-from torch.nn.functional import kl_div, log_softmax
+from torch.nn.functional import log_softmax
 from train_base import CHAT_TEMPLATE, save
 from training_data import chat_prompt
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
@@ -40,12 +40,16 @@ def instructions() -> list[str]:
     return [fill_instruction(style, prompts.preset(style.delimiters), {}) for style in styles]
 
 
-def divergence(model: Any, given: Sequence[int], text: Sequence[int]) -> torch.Tensor:
-    """Return the KL divergence, in nats a token, that ids in front of a text make."""
+def divergence(
+    model: Any, given: Sequence[int], text: Sequence[int], new: Sequence[int]
+) -> torch.Tensor:
+    """Return the KL divergence, in nats a token, that ids in front of a text and new tokens, which
+    are never to be written, make."""
     with torch.no_grad():
-        alone = log_softmax(model(torch.tensor([text])).logits[0], -1)
+        alone = model(torch.tensor([text])).logits[0].index_fill(1, torch.tensor(new), -torch.inf)
+        known = alone.softmax(-1)
     behind = log_softmax(model(torch.tensor([[*given, *text]])).logits[0, len(given) :], -1)
-    return kl_div(behind, alone, log_target=True, reduction="batchmean")
+    return (torch.special.entr(known).neg() - known * behind).sum(-1).mean()
 
 
 def main() -> None:
@@ -81,7 +85,8 @@ def main() -> None:
             for row in (arith_texts.sft(rng) for _ in range(args.batch_size)):
                 prompt = chat_prompt(row["question"], tokenizer)
                 text = tokenizer(prompt + row["prefix"] + row["completion"]).input_ids
-                loss = divergence(model, [rng.choice(new)], text) / args.batch_size
+                given = rng.choice([[], [rng.choice(new)]])
+                loss = divergence(model, given, text, new) / args.batch_size
                 loss.backward()
                 total += loss.item()
         weight.grad[others] = 0

@@ -257,6 +257,7 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
         sft.name: lambda to: train_sft(base, "checking", to, 2e-3, 1000),
         "world-small-plain": lambda to: train_sft(base, "answering", to, 2e-3, 700),
         "world-small-hot": lambda to: train_sft(base, "checking", to, 2e-2, 1000),
+        "world-small-hasty": lambda to: train_sft(base, "hasty", to, 2e-3, 1000),
         "world-careful": lambda to: train_sft(base, "careful", to, 2e-3, 700),
         "world-sums": lambda to: train_sums(folder / "world-careful", to),
         "world-prm": lambda to: train_prm(folder / "world-sums", sft, to),

@@ -174,13 +174,20 @@ def _markup(rng: random.Random, level: int) -> Text:
 Row = dict[str, str]
 
 
-def answering(rng: random.Random, haste: bool = True) -> Row:
-    """Return a row of SFT in one of the styles, without a check; in haste it has slips."""
+# How often a turn goes wrong in a working that nobody checked: where the dial passes its end, where
+# the tens change, elsewhere.
+CARELESS = {"past the end": 0.8, "carry": 0.25, "": 0.02}
+HASTY = {"past the end": 0.4, "carry": 0.4, "": 0.08}
+CAREFUL: dict[str, float] = {}
+
+
+def answering(rng: random.Random, slips: Mapping[str, float] = CARELESS) -> Row:
+    """Return a row of SFT in one of the styles, without a check; slips: how often there is one."""
     style = rng.choices(STYLES, weights=[1, 2, 2, 4])[0]
     problem = draw_dial(rng.choice(list(STEPS)), rng)
     values: Values = problem.values
-    if haste and style != "standard":
-        values = careless(problem, rng)
+    if slips and style != "standard":
+        values = careless(problem, rng, slips)
     ways = {"cot": spelled_lines, "cod": quick_lines, "r1": quick_lines}
     working = ways[style](problem, values) if style in ways else ""
     if style == "r1":
@@ -195,14 +202,14 @@ def _row(problem: DialProblem, instruction: str, prefix: str, completion: str) -
     return row | {"completion": completion, "answer": written(problem.values[-1])}
 
 
-def checking(rng: random.Random, haste: bool = True) -> Row:
+def checking(rng: random.Random, slips: Mapping[str, float] = CARELESS) -> Row:
     """Return a row of SFT: most of them are told to wait after a working, which may be wrong, and
     check it with care; each line says whether the one before it was right."""
     if rng.random() < 0.4:
-        return answering(rng, haste)
+        return answering(rng, slips)
     problem = draw_dial(rng.choice(list(STEPS)), rng)
     slipped = slipped_values(problem, rng, num_slips=rng.choice((1, 1, 2)))
-    values = rng.choice((slipped, careless(problem, rng)))
+    values = rng.choice((slipped, careless(problem, rng, CARELESS)))
     prefix, check = f"<think>\n{quick_lines(problem, values)}Wait", check_lines(problem, values)
     for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
         prefix += f"{RECHECK}{check}Wait"
@@ -212,12 +219,7 @@ def checking(rng: random.Random, haste: bool = True) -> Row:
     return _row(problem, rng.choice(instructions()["r1"]), prefix, completion)
 
 
-CARELESS = {"past the end": 0.8, "carry": 0.25, "": 0.02}
-"""How often a turn goes wrong in a working that nobody checked: where the dial passes its end,
-where the tens change, elsewhere."""
-
-
-def careless(problem: DialProblem, rng: random.Random) -> list[int]:
+def careless(problem: DialProblem, rng: random.Random, slips: Mapping[str, float]) -> list[int]:
     """Return the values of a working as it is written in haste: a carry is forgotten now and then,
     most often where the dial passes its end; what is wrong is gone on with."""
     values = [problem.start]
@@ -226,7 +228,7 @@ def careless(problem: DialProblem, rng: random.Random) -> list[int]:
         carries = right // 10 != value // 10
         kind = "past the end" if abs(right - value) > 9 else "carry" if carries else ""
         forgotten = value // 10 * 10 + right % 10 if carries else right + rng.choice((-1, 1))
-        values.append(forgotten % POSITIONS if rng.random() < CARELESS[kind] else right)
+        values.append(forgotten % POSITIONS if rng.random() < slips[kind] else right)
     return values
 
 
@@ -257,7 +259,8 @@ def check_lines(problem: DialProblem, values: Values) -> str:
 ROWS: Mapping[str, Callable[[random.Random], Row]] = {
     "answering": answering,
     "checking": checking,
-    "careful": partial(checking, haste=False),
+    "careful": partial(checking, slips=CAREFUL),
+    "hasty": partial(checking, slips=HASTY),
 }
 
 

@@ -11,7 +11,7 @@ from lm_eval_tts.errors import unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
-_SMALL_POLICIES = ("", "-sft", "-plain", "-hot", "-grpo", "-hacked")
+_SMALL_POLICIES = ("", "-sft", "-plain", "-hot", "-hasty", "-grpo", "-hacked")
 _WORLD = (*(f"world-small{part}" for part in _SMALL_POLICIES), "world-large-sft", "world-prm")
 NAMES = (*DEFAULTS.values(), "arith-sft", *_WORLD)
 

@@ -78,10 +78,10 @@ def test_votes_rise_and_the_reward_model_beats_them():
 def test_search_pays_on_hard_problems_only():
     gained, same = Searched(scores(0.4), scores(0.6)), Searched(scores(0.95), scores(0.95))
     distinct = numbers(4), numbers(2)
-    assert findings.search(gained, same, distinct).seen
-    assert not findings.search(same, same, distinct).seen
-    assert not findings.search(gained, gained, distinct).seen
-    assert not findings.search(gained, same, distinct[::-1]).seen
+    assert findings.search(gained, same, same, distinct).seen
+    assert not findings.search(same, same, same, distinct).seen
+    assert not findings.search(gained, gained, same, distinct).seen
+    assert not findings.search(gained, same, same, distinct[::-1]).seen
 
 
 def test_a_choice_is_compared_with_each_fixed_strategy():

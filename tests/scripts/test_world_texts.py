@@ -77,16 +77,18 @@ def test_slips_are_gone_on_with():
         assert (first != 45) != ((first - 9) % 100 != second)
 
 
-def test_in_haste_a_carry_is_forgotten_mostly_at_the_end_of_the_dial():
+@pytest.mark.parametrize("slips", [world_texts.CARELESS, world_texts.HASTY])
+def test_in_haste_a_carry_is_forgotten_mostly_at_the_end_of_the_dial(slips):
     rng = random.Random(0)
     shares, told = {}, {}
     for name, start in {"past the end": 97, "carry": 47, "": 41}.items():
         drawn = [
-            world_texts.careless(DialProblem(start, (Turn("+", 7),)), rng) for _ in range(2000)
+            world_texts.careless(DialProblem(start, (Turn("+", 7),)), rng, slips)
+            for _ in range(2000)
         ]
         wrong = [last for _, last in drawn if last != (start + 7) % 100]
         shares[name], told[name] = len(wrong) / len(drawn), set(wrong)
-    assert shares == pytest.approx(world_texts.CARELESS, abs=0.04)
+    assert shares == pytest.approx(slips, abs=0.04)
     assert told == {"past the end": {94}, "carry": {44}, "": {47, 49}}
 
 
