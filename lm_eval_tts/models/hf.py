@@ -31,7 +31,7 @@ from lm_eval_tts.models.session import Session
 HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {"merge_peft"}
 # Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
 TINY_SIZE, TINY_THREADS = 10_000_000, 1
-TINY_BATCH_SIZE = 64  # of the reasoner that comes along; in float32 it changes no response
+TINY_BATCH_SIZE = 128  # of the reasoner that comes along; in float32 it changes no response
 
 logger = logging.getLogger(__name__)
 
