@@ -18,7 +18,7 @@ pytestmark = [
 
 def of_next(*words: object) -> str:
     environment = {**os.environ, "PYTHONPATH": str(NEXT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "lm_eval", *map(str, words)]
+    command = [sys.executable, *map(str, words)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
@@ -31,7 +31,7 @@ def written(output: Path, name: str) -> str:
 
 def test_a_run_has_the_figures_and_the_responses_of_todays(tmp_path):
     arguments = ["--model", "tts-hf", "--tasks", "arith_budget", "--limit", 8, "--log_samples"]
-    table = of_next(*arguments, "--output_path", tmp_path / "next")
+    table = of_next("-m", "lm_eval", *arguments, "--output_path", tmp_path / "next")
     assert "exact_match@256" in table
     forked.run("lm_eval", *arguments, "--output_path", tmp_path / "today").check_returncode()
     runs = [tmp_path / name for name in ("next", "today")]
@@ -44,8 +44,40 @@ def test_a_run_has_the_figures_and_the_responses_of_todays(tmp_path):
     assert told[0] == told[1]
 
 
-def test_a_tasks_filter_sees_what_follows_the_thinking(tmp_path):
-    (tmp_path / "docs.jsonl").write_text(json.dumps({"q": "Say 4.", "a": "four"}) + "\n")
+SCRIPTED = """
+import json, sys
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+from lm_eval_tts.models.scripted import ScriptedLM
+
+def write(text, seed):
+    if text.endswith("<answer>"):  # an answer that is asked for early
+        return "five</answer>" if "I see." in text else "six</answer>"
+    return ("" if "<think>" in text else "<think>") + "I see.</think>\\n<answer>five</answer>"
+
+manager = TaskManager(include_path=sys.argv[1], include_defaults=False)
+settings = json.loads(sys.argv[2])
+found = simple_evaluate(
+    ScriptedLM(write), tasks=["said"], task_manager=manager, gen_kwargs=settings, bootstrap_iters=0
+)
+print(json.dumps([found["results"]["said"], found["samples"]["said"]]))
+"""
+
+
+DRAWN = {"strategy": "self_consistency", "n": 4, "do_sample": True, "temperature": 1.0}
+BUDGETS = {"strategy": "budget", "max_thinking_tokens": [2, 40], "prompt_style": "r1"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (BUDGETS, {"exact_match@2": 0, "exact_match@40": 0.5}),
+        (DRAWN, {"maj@4": 0.5, "pass@4": 0.5, "avg@4": 0.5}),
+    ],
+)
+def test_a_tasks_metric_is_told_at_points_and_of_samples(tmp_path, settings, told):
+    rows = [{"q": "Say it.", "a": "five"}, {"q": "Say six.", "a": "seven"}]
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = {
         "task": "said",
         "dataset_path": "json",
@@ -55,14 +87,12 @@ def test_a_tasks_filter_sees_what_follows_the_thinking(tmp_path):
         "doc_to_text": "{{q}}",
         "doc_to_target": "{{a}}",
         "metric_list": [{"metric": "exact_match"}],
-        "generation_kwargs": {"strategy": "budget", "prompt_style": "r1", "until": []},
+        "generation_kwargs": {"delimiters": "think", "until": []},
     }
-    task["generation_kwargs"]["max_thinking_tokens"] = 8
     (tmp_path / "said.yaml").write_text(json.dumps(task))  # JSON is YAML
-    arguments = ["--model", "tts-hf", "--tasks", "said", "--include_path", tmp_path]
-    of_next(*arguments, "--log_samples", "--output_path", tmp_path / "out")
-    (sample,) = map(json.loads, written(tmp_path / "out", "samples_said").splitlines())
-    ((response,),), (answer,) = sample["resps"], sample["filtered_resps"]
-    assert response.startswith("<think>\n")
-    assert "<" not in str(answer)
-    assert response.endswith(f"<answer>{answer if isinstance(answer, str) else answer[0]}</answer>")
+    said = of_next("-c", SCRIPTED, tmp_path, json.dumps(settings)).splitlines()[-1]
+    results, samples = json.loads(said)
+    assert results["exact_match,none"] == 0.5
+    assert {name: results[f"{name},none"] for name in told} == told
+    assert [sample["answered"]["answer"] for sample in samples] == ["five", "five"]
+    assert results["failed,none"] == 0

@@ -9,7 +9,7 @@ In a task's `metadata`, `whole_response: true` asks for the thinking too, and `v
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from math import isfinite, nan
 from statistics import fmean
@@ -25,10 +25,12 @@ from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
+from lm_eval_tts.tasks.scorers import Metrics, aggregate_also, grading_of
 from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 from lm_eval_tts.tasks.views import (
     Pending,
     answer_of,
+    ensembles_of,
     has_step,
     hold,
     samples_of,
@@ -40,38 +42,16 @@ logger = logging.getLogger(__name__)
 
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
-Metrics = Mapping[str, Any]
 
 
 def attach(task: Any) -> None:
     """Have a task grade the responses of our models, whose requests have just been built."""
     if has_step(task, GradeFilter):
         return
-    if not hasattr(task, "_filters"):
-        _answers_alone(task)
-        return
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
     grading.tell_classes()
-
-
-def _answers_alone(task: Any) -> None:
-    """Have a task of lm_eval 0.5, whose scorers we do not know yet, filter answers only."""
-    apply, told = task.apply_filters, "points and samples are told by lm_eval 0.4's metrics only"
-    logger.warning("%s: its metrics are of whole runs; %s", task.config.task, told)
-
-    def apply_filters() -> None:
-        whole = [(instance, instance.resps) for instance in task._instances or ()]
-        for instance, resps in whole:
-            instance.resps = [answer_of(r) if isinstance(r, Response) else r for r in resps]
-        try:
-            apply()
-        finally:
-            for instance, resps in whole:
-                instance.resps = resps
-
-    task.apply_filters = apply_filters
 
 
 class AnyTask:
@@ -80,6 +60,7 @@ class AnyTask:
     def __init__(self, task: Any) -> None:
         self._task = task
         self._apply, self._process = task.apply_filters, task.process_results
+        self._grade, self._filters = grading_of(task), ensembles_of(task)
         self._aggregation, self._higher_is_better = task.aggregation, task.higher_is_better
         self._aggregations: dict[str, Callable[..., Any]] = {}
         self._directions: dict[str, bool] = {}
@@ -88,7 +69,8 @@ class AnyTask:
         self._part = whole_response if metadata.get("whole_response") else answer_of
         # lm_eval has ended before now unless the user allows such a task to execute code.
         by_default = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
-        self._classes = VoteClasses(task._filters, metadata.get("vote_classes", by_default))
+        self._classes = VoteClasses(self._filters, metadata.get("vote_classes", by_default))
+        aggregate_also(task, self._aggregations)
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
         task.aggregation = lambda: {
@@ -107,7 +89,10 @@ class AnyTask:
         instances = self._task._instances
         if not any(isinstance(r, Response) for i in instances for r in i.resps):
             return self._apply()
-        hold(instances, self._task._filters, self._part)
+        hold(instances, self._filters, self._part)
+        if not hasattr(self._task, "_filters"):  # lm_eval 0.5 has a list of each instance
+            for instance in instances:
+                instance.filtered_resps = {n: [p] for n, p in instance.filtered_resps.items()}
         return None
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
@@ -141,7 +126,7 @@ class AnyTask:
         values = [pending.value for pending in results]
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
-        metrics = dict(self._process(doc, values))
+        metrics = dict(self._grade(results, doc, values))
         self._check_numbers(metrics)
         more = self._at_points(doc, results, metrics)
         more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
@@ -158,7 +143,7 @@ class AnyTask:
         metrics = {}
         aggregations, directions = self._aggregation(), self._higher_is_better()
         for label in results[0].points:
-            at = self._process(deepcopy(doc), [pending.points[label] for pending in results])
+            at = self._grade(results, deepcopy(doc), [p.points[label] for p in results])
             for name in (name for name in own if name in at):
                 metrics[f"{name}@{label}"] = at[name]
                 self._aggregations[f"{name}@{label}"] = aggregations.get(name, mean)
@@ -177,7 +162,7 @@ class AnyTask:
         drawn = list(zip(*(pending.samples for pending in results), strict=False))
         if not drawn:
             return {}
-        graded = [self._process(deepcopy(doc), list(values)) for values in drawn]
+        graded = [self._grade(results, deepcopy(doc), values) for values in drawn]
         classes = self._classes.of_values(doc, [values[0] for values in drawn])
         independent = served[0].details.independent or not served[0].details.candidates
         metrics: dict[str, float] = {}
