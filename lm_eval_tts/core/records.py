@@ -17,6 +17,7 @@ PACKED_FROM = 1000  # bytes of JSON; to deflate less takes longer than to write 
 _BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks of NUL
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
+_of_json = json.JSONDecoder().decode  # `json.loads` looks at the type of each text first
 
 
 def make_record(key: str, content: Any) -> bytes:
@@ -37,7 +38,7 @@ def content_of(line: bytes) -> Any:
     """Return the result in a record. Raises one of `BROKEN` where it is not as we write it."""
     packed = line[9:].split(b" ", 1)[1]
     text = zlib.decompress(base64.b64decode(packed)) if packed[:1] == b"e" else packed
-    return json.loads(text.decode())
+    return _of_json(text.decode())
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -78,10 +78,15 @@ class JournaledEngine(EngineWrapper):
 
 def op_key(op: Generate, seed: int) -> str:
     """Return what identifies an op within a run: a hash of all its fields and its seed."""
-    ids = struct.pack(f"<{len(op.token_ids)}q", *op.token_ids)
-    state = hashlib.blake2b(ids, digest_size=16)
+    ids = op.token_ids
+    state = hashlib.blake2b(_numbers(len(ids)).pack(*ids), digest_size=16)
     state.update(_repr(seed, _repr_again(*_others(op))))
     return state.hexdigest()
+
+
+@lru_cache(1024)
+def _numbers(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}q")
 
 
 def _repr(*values: Any) -> bytes:
