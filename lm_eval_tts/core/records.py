@@ -36,7 +36,7 @@ def is_whole(line: bytes) -> bool:
 
 def content_of(line: bytes) -> Any:
     """Return the result in a record. Raises one of `BROKEN` where it is not as we write it."""
-    packed = line[9:].split(b" ", 1)[1]
+    packed = line[line.index(b" ", 9) + 1 :]
     text = zlib.decompress(base64.b64decode(packed)) if packed[:1] == b"e" else packed
     return _of_json(text.decode())
 

@@ -94,7 +94,7 @@ class _Scheduler:
         self._reward_model = reward_model
         self._waiting: dict[int, _Frame] = {}
         self.unscored: list[tuple[_Frame, Score]] = []  # what waits for the reward model
-        self._ready: deque[Callable[[], None]] = deque()
+        self._ready: deque[tuple[_Frame, Any]] = deque()  # and what each is resumed with
         self._next_id = 0
 
     def start(self, frame: _Frame) -> None:
@@ -125,10 +125,10 @@ class _Scheduler:
     def _drain(self) -> None:
         """Run what is ready in a loop, not by recursion: programs may nest deeply."""
         while self._ready:
-            self._ready.popleft()()
+            self._resume(*self._ready.popleft())
 
     def _resume_later(self, frame: _Frame, value: Any) -> None:
-        self._ready.append(lambda: self._resume(frame, value))
+        self._ready.append((frame, value))
 
     def _resume(self, frame: _Frame, value: Any) -> None:
         if frame.cancelled:

@@ -143,7 +143,11 @@ class Trace:
 
     def _append(self, segment: Segment) -> Trace:
         empty = not (segment.token_ids or segment.finish_reason or segment.phase == "thinking")
-        return self if empty else replace(self, segments=(*self.segments, segment))
+        if empty:
+            return self
+        # `replace` takes three times as long, and this is done for each request.
+        others = self.out_of_context, self.tries, self.points, self.candidates, self.tree
+        return Trace(self.prompt, (*self.segments, segment), *others)
 
     @property
     def response_ids(self) -> TokenIds:

@@ -94,7 +94,8 @@ def as_written(completion: Completion, ending: str | None) -> Completion:
     """Keep the stop string, if it is this one, as the model wrote it: not encoded anew."""
     if not ending or completion.stop != ending:
         return completion
-    return replace(completion, token_ids=completion.sampled_ids)
+    ids, reason, stop = completion.sampled_ids, completion.finish_reason, completion.stop
+    return Completion(ids, ids, reason, stop, completion.logprobs, completion.counts)
 
 
 def _text(request: Request, trace: Trace) -> str:
