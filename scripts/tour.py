@@ -56,8 +56,11 @@ Columns = dict[str, list[float]]  # a metric's values, by document
 class World:
     """Measures policies and remembers it; folder: where; num_docs: problems of the split."""
 
-    def __init__(self, checkpoints: Path, folder: Path, split: str, num_docs: int) -> None:
+    def __init__(
+        self, checkpoints: Path, folder: Path, reward_model: str, split: str, num_docs: int
+    ) -> None:
         self._checkpoints, self._folder, self._num_docs = checkpoints, folder, num_docs
+        self._reward_model = reward_model
         self._split = split
         self._tasks = TaskManager(
             include_path=task_configs(), include_defaults=False, metadata={"split": split}
@@ -67,7 +70,7 @@ class World:
 
     def other(self, split: str, num_docs: int) -> World:
         """Return the world with the problems of another split."""
-        return World(self._checkpoints, self._folder, split, num_docs)
+        return World(self._checkpoints, self._folder, self._reward_model, split, num_docs)
 
     def path(self, name: str) -> str:
         """Return the folder of a checkpoint. Raises SettingsError if there is none."""
@@ -83,7 +86,8 @@ class World:
     def measure(self, name: str, task: str, **settings: Any) -> dict[str, Array]:
         """Return the metrics of a policy on a task, of each document.
         name: a checkpoint, or with its adapter as "checkpoint+adapter"."""
-        asked = json.dumps([name, task, settings, self._split, self._num_docs], sort_keys=True)
+        with_what = [name, self._reward_model, task, settings, self._split, self._num_docs]
+        asked = json.dumps(with_what, sort_keys=True)
         kept = self._folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
         with FileLock(kept.with_suffix(".lock")):
             if not kept.exists():
@@ -95,7 +99,7 @@ class World:
     def model(self, checkpoint: str) -> TTSHF:
         """Return a checkpoint with the reward model, loaded once."""
         if checkpoint not in self._models:
-            reward_model = self.found(PRM)
+            reward_model = self.found(self._reward_model)
             own = {"reward_model": reward_model} if reward_model else {}
             self._models[checkpoint] = TTSHF(
                 self.path(checkpoint), batch_size=256, device="cpu", **own
@@ -126,7 +130,9 @@ class World:
         """Return about what a run cost: 2 FLOPs for each parameter and token that was sampled by
         the policy or read by the reward model."""
         read = metrics.get("scorer_tokens", np.zeros(1))
-        return 2 * (self._size(base) * metrics["sampled_tokens"] + self._size(PRM) * read)
+        return 2 * (
+            self._size(base) * metrics["sampled_tokens"] + self._size(self._reward_model) * read
+        )
 
     def _size(self, name: str) -> int:
         path = Path(self.path(name)) / "model.safetensors"
@@ -317,13 +323,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("results/tour"))
     parser.add_argument("--checkpoints", type=Path, default=FOLDER)
+    parser.add_argument("--reward-model", default=PRM, help="its name among the checkpoints")
     parser.add_argument("--split", default="test", choices=("test", "validation"))
     parser.add_argument("--limit", type=int, default=500, help="problems")
     parser.add_argument("--only", nargs="+", choices=[s.__name__ for s in STOPS], metavar="NAME")
     args = parser.parse_args()
     quietly_alone()
     asked = [n for n, stop in enumerate(STOPS) if not args.only or stop.__name__ in args.only]
-    world = args.checkpoints, args.output, args.split, args.limit
+    world = args.checkpoints, args.output, args.reward_model, args.split, args.limit
     beside = multiprocessing.get_context("spawn").Process(
         target=prepare, args=(world, asked[::-1]), daemon=True
     )

@@ -36,6 +36,7 @@ from transformers import (
 from world_models import SIZES, world_llama, world_tokenizer
 
 Row = tuple[list[int], list[int]]  # ids and labels
+Rating = Callable[[Any, Any], list[dict[str, Any]]]  # a model and its tokenizer to rated responses
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # ids, labels, what is no padding
 UNLABELLED = -100
 GROUP = 1024  # rows that are sorted together, so that little is padded
@@ -212,13 +213,13 @@ def train_sums(start: Path, folder: Path) -> None:
     train_classifier(model, start, world_samples.slips(), folder, 3500, 2e-3)
 
 
-def train_prm(start: Path, policy: Path, folder: Path) -> None:
-    """Go on from `start` with samples of the policy."""
+def train_prm(start: Path, policy: Path, folder: Path, rated: Rating) -> None:
+    """Go on from `start` with samples of the policy, which `rated` gives labels."""
     data = folder / "steps.jsonl"
     if not data.exists():
         folder.mkdir(parents=True, exist_ok=True)
         model = AutoModelForCausalLM.from_pretrained(policy).eval()
-        own = world_samples.rated_samples(model, AutoTokenizer.from_pretrained(policy))
+        own = rated(model, AutoTokenizer.from_pretrained(policy))
         data.write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
     own = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     model = AutoModelForTokenClassification.from_pretrained(start)
@@ -247,6 +248,7 @@ def train_classifier(
 def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
     """Return what trains each checkpoint of a size, in order."""
     base, sft = folder / f"world-{size}", folder / f"world-{size}-sft"
+    sums = folder / "world-sums"
     if size == "large":
         return {
             base.name: lambda to: train_base(size, to, 2800, 1.5e-3),
@@ -260,7 +262,8 @@ def stages(size: str, folder: Path) -> dict[str, Callable[[Path], None]]:
         "world-small-hasty": lambda to: train_sft(base, "hasty", to, 2e-3, 1000),
         "world-careful": lambda to: train_sft(base, "careful", to, 2e-3, 700),
         "world-sums": lambda to: train_sums(folder / "world-careful", to),
-        "world-prm": lambda to: train_prm(folder / "world-sums", sft, to),
+        "world-prm": lambda to: train_prm(sums, sft, to, world_samples.rated_samples),
+        "world-prm-rollouts": lambda to: train_prm(sums, sft, to, world_samples.rolled_out),
     }
 
 

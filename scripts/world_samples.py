@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from operator import eq
 from typing import Any
 
@@ -22,6 +22,7 @@ from lm_eval_tts.tasks.dial import LABELS, STEPS, DialProblem, draw_dial, draw_t
 Marks = list[int | None]
 MISREAD = 0.02  # of the turns of a working full of slips
 BATCH = 256  # responses that are sampled together
+ROLL_OUTS = 4  # of each step
 
 
 def right_steps(problem: DialProblem) -> list[str]:
@@ -54,8 +55,11 @@ def accuracy(model: Any, tokenizer: Any, num_problems: int = 40) -> float:
     return sum(map(eq, ends, (right_steps(problem)[-2:] for problem in problems))) / len(problems)
 
 
-def sample(model: Any, tokenizer: Any, problems: Sequence[DialProblem]) -> Iterator[list[str]]:
-    """Yield the steps of a response to each problem, sampled at temperature 1."""
+def sample(
+    model: Any, tokenizer: Any, problems: Sequence[DialProblem], begun: Sequence[str] = ()
+) -> Iterator[list[str]]:
+    """Yield the steps of a response to each problem, sampled at temperature 1.
+    begun: how each response begins, where it does."""
     instruction = itertools.cycle(world_texts.instructions()["r1"])
     for start in range(0, len(problems), BATCH):
         chats = [
@@ -66,7 +70,9 @@ def sample(model: Any, tokenizer: Any, problems: Sequence[DialProblem]) -> Itera
             for problem in problems[start : start + BATCH]
         ]
         texts = tokenizer.apply_chat_template(chats, tokenize=False, add_generation_prompt=True)
-        prompts = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
+        heads = begun[start : start + BATCH] or [""] * len(texts)
+        given = [text + head for text, head in zip(texts, heads, strict=True)]
+        prompts = tokenizer(given, return_tensors="pt", padding=True, padding_side="left")
         ids = model.generate(
             input_ids=prompts.input_ids,
             attention_mask=prompts.attention_mask,
@@ -76,8 +82,9 @@ def sample(model: Any, tokenizer: Any, problems: Sequence[DialProblem]) -> Itera
             max_new_tokens=180,
         )
         width = prompts.input_ids.shape[1]
-        for text in tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True):
-            yield steps_of(text, "\n")
+        written = tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
+        for head, text in zip(heads, written, strict=True):
+            yield steps_of(head + text, "\n")
 
 
 def rated_samples(model: Any, tokenizer: Any, num_problems: int = 800) -> list[dict[str, Any]]:
@@ -89,6 +96,35 @@ def rated_samples(model: Any, tokenizer: Any, num_problems: int = 800) -> list[d
     print(f"{len(rows)} responses, {sum(0 in row['labels'] for row in rows)} with an error")
     rng.shuffle(rows)
     return rows
+
+
+def rolled_out(model: Any, tokenizer: Any, num_problems: int = 150) -> list[dict[str, Any]]:
+    """Return responses rated without a checker of lines: a step is right if one of `ROLL_OUTS`
+    samples that go on from it ends right (Wang et al. 2023, arXiv:2312.08935, hard estimation)."""
+    rng = random.Random("samples")
+    problems = [draw_dial(level, rng) for level in STEPS for _ in range(num_problems)]
+    responses = list(zip(problems, sample(model, tokenizer, problems), strict=True))
+    begun = [
+        (problem, "\n".join(steps[:end]) + "\n" * (end < len(steps)))
+        for problem, steps in responses
+        for end in range(1, len(steps) + 1)
+        for _ in range(ROLL_OUTS)
+    ]
+    ended = sample(model, tokenizer, [p for p, _ in begun], [text for _, text in begun])
+    right = [steps[-1:] == right_steps(p)[-1:] for (p, _), steps in zip(begun, ended, strict=True)]
+    outcomes = iter(right)
+    rows, agreed = [], list[bool]()
+    for problem, steps in responses:
+        labels = [int(True in list(islice(outcomes, ROLL_OUTS))) for _ in steps]
+        wrong_from = [None if label else 0 for label in labels]
+        row = {"question": problem.question, "steps": steps, "labels": labels}
+        rows.append({**row, "wrong_from": wrong_from})
+        exact = zip(labels, label_steps(problem, steps)[0], strict=True)
+        agreed += [own == label for own, label in exact if label is not None]
+    share = sum(agreed) / len(agreed)
+    print(f"{len(rows)} responses, {share:.1%} of their labels as the checker gives them")
+    rng.shuffle(rows)
+    return [row for row in rows if row["steps"]]
 
 
 def rated(problem: DialProblem, steps: Sequence[str]) -> dict[str, Any]:

@@ -92,6 +92,19 @@ def test_in_haste_a_carry_is_forgotten_mostly_at_the_end_of_the_dial(slips):
     assert told == {"past the end": {94}, "carry": {44}, "": {47, 49}}
 
 
+def test_roll_outs_rate_a_step_by_how_what_goes_on_from_it_ends(monkeypatch):
+    def sample(model, tokenizer, problems, begun=()):
+        for problem, head in zip(problems, begun or [""] * len(problems), strict=True):
+            right = world_samples.right_steps(problem)
+            wrong = [*right[:2], "no line", *right[3:]]
+            yield right if begun and set(head.splitlines()) <= set(right) else [*wrong[:-1], "no"]
+
+    monkeypatch.setattr(world_samples, "sample", sample)
+    rows = world_samples.rolled_out(None, None, num_problems=2)
+    assert len(rows) == 2 * len(STEPS)
+    assert all(row["labels"][:2] == [1, 1] and not any(row["labels"][2:]) for row in rows)
+
+
 def test_what_is_spoiled_has_one_wrong_step_and_right_sums():
     rng = random.Random(0)
     rows = [world_samples.spoiled(rng) for _ in range(60)]
