@@ -339,6 +339,7 @@ def main() -> None:
     for finding in visit(World(*world), asked):
         print(finding, flush=True)
         found += [finding] if isinstance(finding, Finding) else []
+    beside.join()
     seen = sum(finding.seen for finding in found)
     heading = f"{seen} of {len(found)} findings seen on {args.limit} problems ({args.split})"
     print(heading)
