@@ -177,6 +177,9 @@ class Journal:
 
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
+        if not path.is_file():  # to open a named pipe would wait for who writes it
+            logger.warning("%s is left out: it is no file", path)
+            return
         try:
             if self._has_head(path):
                 self._take_all(path)

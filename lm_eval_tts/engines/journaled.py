@@ -14,7 +14,7 @@ from typing import Any
 
 from lm_eval_tts.core.engine import Engine, EngineWrapper, Output
 from lm_eval_tts.core.journal import Journal
-from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenLogprob
+from lm_eval_tts.core.program import Completion, FinishReason, Generate, SampledCounts, TokenLogprob
 from lm_eval_tts.errors import RequestError
 
 _others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
@@ -116,14 +116,19 @@ def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
 
 def unpack(packed: list[Any]) -> tuple[Completion, ...]:
     """Return the completions that `pack` was given."""
-    return tuple(
-        Completion(
-            token_ids=(*sampled[:common], *others),
-            sampled_ids=tuple(sampled),
-            finish_reason=reason,
-            stop=stop,
-            logprobs=tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs),
-            counts=SampledCounts(*counts) if counts else None,
-        )
-        for sampled, common, others, reason, stop, logprobs, *counts in packed
-    )
+    return tuple(_unpacked(*one) for one in packed)
+
+
+def _unpacked(
+    sampled: list[int],
+    common: int,
+    others: list[int],
+    reason: FinishReason,
+    stop: str | None,
+    logprobs: list[Any],
+    *counts: int,
+) -> Completion:
+    ids = tuple(sampled)
+    kept = ids if common == len(ids) and not others else (*ids[:common], *others)
+    told = tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs)
+    return Completion(kept, ids, reason, stop, told, SampledCounts(*counts) if counts else None)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -219,11 +220,21 @@ def test_links_and_folders_in_place_of_its_files_are_one_clear_line(tmp_path, na
     assert kind != "link" or mine.read_text() == "precious"
 
 
-@pytest.mark.parametrize("kind", ["folder", "dangling"])
-def test_odd_files_in_the_folder_are_left_out_with_a_line(tmp_path, caplog, kind):
+@pytest.mark.parametrize(
+    "make",
+    [
+        Path.mkdir,
+        lambda odd: odd.symlink_to("nowhere"),
+        pytest.param(
+            lambda odd: os.mkfifo(odd),
+            marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes"),
+        ),
+    ],
+    ids=["folder", "dangling link", "named pipe"],
+)
+def test_odd_files_in_the_folder_are_left_out_with_a_line(tmp_path, caplog, make):
     filled(tmp_path)
-    odd = tmp_path / "rank7.journal"
-    odd.mkdir() if kind == "folder" else odd.symlink_to(tmp_path / "nowhere")
+    make(tmp_path / "rank7.journal")
     with Journal(tmp_path, RUN) as journal:
         assert len(journal) == 3
     assert "rank7.journal is left out" in caplog.text
