@@ -1,6 +1,9 @@
 """Small things that many tests use."""
 
+import json
+from collections.abc import Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,23 @@ BUDGET = {  # settings of a small budget-forced request
     "num_waits": 1,
     "max_answer_tokens": 8,
 }
+
+
+def write_stock_task(folder: Path, name: str, docs: Sequence[dict], **changes) -> None:
+    """Write a task as lm_eval's own are, and its documents, of which `a` is the answer."""
+    data = folder / "docs.jsonl"
+    data.write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    config = {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_target": "{{a}}",
+        "metric_list": [{"metric": "exact_match"}],
+        **changes,
+    }
+    (folder / f"{name}.yaml").write_text(json.dumps(config))  # JSON is YAML
 
 
 def ids(text: str) -> TokenIds:

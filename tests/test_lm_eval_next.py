@@ -8,6 +8,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from helpers import write_stock_task
 
 NEXT = Path(__file__).parents[1] / "build" / "lm-eval-next"
 pytestmark = [
@@ -77,19 +78,8 @@ BUDGETS = {"strategy": "budget", "max_thinking_tokens": [2, 40], "prompt_style":
 )
 def test_a_tasks_metric_is_told_at_points_and_of_samples(tmp_path, settings, told):
     rows = [{"q": "Say it.", "a": "five"}, {"q": "Say six.", "a": "seven"}]
-    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    task = {
-        "task": "said",
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "docs.jsonl")}},
-        "test_split": "test",
-        "output_type": "generate_until",
-        "doc_to_text": "{{q}}",
-        "doc_to_target": "{{a}}",
-        "metric_list": [{"metric": "exact_match"}],
-        "generation_kwargs": {"delimiters": "think", "until": []},
-    }
-    (tmp_path / "said.yaml").write_text(json.dumps(task))  # JSON is YAML
+    how = {"delimiters": "think", "until": []}
+    write_stock_task(tmp_path, "said", rows, doc_to_text="{{q}}", generation_kwargs=how)
     said = of_next("-c", SCRIPTED, tmp_path, json.dumps(settings)).splitlines()[-1]
     results, samples = json.loads(said)
     assert results["exact_match,none"] == 0.5

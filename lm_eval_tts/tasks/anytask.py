@@ -25,7 +25,7 @@ from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.scorers import Metrics, aggregate_also, grading_of
+from lm_eval_tts.tasks.scorers import Metrics, aggregate_also, grading_of, hand_over
 from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
 from lm_eval_tts.tasks.views import (
     Pending,
@@ -90,9 +90,7 @@ class AnyTask:
         if not any(isinstance(r, Response) for i in instances for r in i.resps):
             return self._apply()
         hold(instances, self._filters, self._part)
-        if not hasattr(self._task, "_filters"):  # lm_eval 0.5 has a list of each instance
-            for instance in instances:
-                instance.filtered_resps = {n: [p] for n, p in instance.filtered_resps.items()}
+        hand_over(self._task)
         return None
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:

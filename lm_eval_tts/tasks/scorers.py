@@ -1,5 +1,5 @@
 """How a task grades a document, in lm_eval 0.4 and in 0.5, whose tasks have scorers: a filter, its
-metrics, and what reduces the scores of repeats to one."""
+metrics, and what reduces the scores of repeats to one. The one place that knows both."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -25,7 +25,7 @@ def grading_of(task: Any) -> Grade:
             instance.doc, instance.filtered_resps = doc, {scorer.name: value}
         own = process(doc, list(chain.from_iterable(values)))
         scored = scorer.score_doc(0, instances) if own is None else _scored(own, instances[0])
-        return scorer.reduce({0: scored})[0]  # type: ignore[no-any-return]
+        return scorer.reduce({0: scored})[0]  # type: ignore[no-any-return]  # untyped in lm_eval
 
     return grade
 
@@ -35,6 +35,13 @@ def _scored(metrics: Metrics, instance: Any) -> Any:
 
     lists = {name: value if isinstance(value, list) else [value] for name, value in metrics.items()}
     return ScoredDoc(doc_id=0, reference=instance.target, scores=lists)
+
+
+def hand_over(task: Any) -> None:
+    """Leave what was held for the task as it takes it up: 0.5 joins a list of each instance."""
+    if not hasattr(task, "_filters"):
+        for instance in task._instances:
+            instance.filtered_resps = {n: [p] for n, p in instance.filtered_resps.items()}
 
 
 def aggregate_also(task: Any, aggregations: Mapping[str, Callable[..., Any]]) -> None:

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from helpers import write_stock_task
 from lm_eval import simple_evaluate
 from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
@@ -24,15 +25,8 @@ def task(tmp_path: Path):
 
     def make(*docs: dict, **changes) -> dict:
         rows = docs or ({"q": "2+2?", "a": "4"}, {"q": "3+4?", "a": "7"})
-        (tmp_path / "docs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         config = {
-            "task": "sums",
-            "dataset_path": "json",
-            "dataset_kwargs": {"data_files": {"test": str(tmp_path / "docs.jsonl")}},
-            "test_split": "test",
-            "output_type": "generate_until",
             "doc_to_text": "Question: {{q}}\nAnswer:",
-            "doc_to_target": "{{a}}",
             "generation_kwargs": {"until": ["\n\n"], "do_sample": False},
             "filter_list": [
                 {
@@ -43,10 +37,9 @@ def task(tmp_path: Path):
                     ],
                 }
             ],
-            "metric_list": [{"metric": "exact_match"}],
             **changes,
         }
-        (tmp_path / "sums.yaml").write_text(json.dumps(config))  # JSON is YAML
+        write_stock_task(tmp_path, "sums", rows, **config)
         manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
         return {"tasks": ["sums"], "task_manager": manager}
 
