@@ -91,6 +91,11 @@ class TTSVLLM(StrategyLM, VLLM):
             kwargs.setdefault("block_size", CPU_BLOCK_SIZE)
         adapter = kwargs.pop("lora_local_path", None)
         kwargs.setdefault("enable_lora", bool(adapter))
+        if current_platform.is_cpu() and kwargs["enable_lora"]:
+            # There vLLM's kernel for adapters has a row for every running sequence, not for every
+            # token of a prompt whose log-probabilities are asked: two of them in one step end the
+            # engine (add_lora_logits in vllm/lora/punica_wrapper/punica_cpu.py, vLLM 0.32).
+            kwargs["batch_size"] = 1  # of log-likelihoods alone
         told = {"dtype", "max_model_len", "max_length", "seed"}  # facts tell these better
         given = {k: v for k, v in kwargs.items() if decides(k) and k not in told}
         with (

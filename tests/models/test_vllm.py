@@ -118,7 +118,9 @@ def test_a_task_runs_through_lm_eval_and_log_likelihoods_as_with_the_stock_model
     vllm_lm, wide_checkpoint
 ):
     requests = [
-        Instance("loglikelihood", {}, ("The answer", text), 0, ("t", 0, 1)) for text in (" is", "x")
+        Instance("loglikelihood", {}, (question, text), 0, ("t", 0, 1))
+        for question in QUESTIONS[:4]
+        for text in (" is", "x")
     ]
     have = vllm_lm.loglikelihood(requests)
     want = TTSHF(pretrained=str(wide_checkpoint), device="cpu").loglikelihood(requests)
