@@ -27,7 +27,7 @@ docs:
 pictures:
 	$(PYTHON) scripts/pictures.py
 
-.PHONY: docs pictures demo bench-gpu test test-vllm test-transformers4 check install install-test install-vllm smollm2
+.PHONY: docs pictures demo bench-gpu test test-vllm test-vllm-engines test-vllm-reasoner test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
 # page and the picture of it. Then what budgets, waits and votes do in the small world.
@@ -62,11 +62,18 @@ check:
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-# Runs the tests that need vLLM, on CPUs, in an environment of its own.
+# Runs the tests that need vLLM, on CPUs, in an environment of its own: two halves of about the same
+# time beside each other, as most of it is the start of engines.
 test-vllm: install-vllm
-	timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm \
-	  tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_reasoner.py \
-	  tests/models/test_vllm_world.py tests/reward_models/test_vllm.py
+	$(MAKE) -j2 --output-sync=target test-vllm-engines test-vllm-reasoner
+
+vllm_tests = OMP_NUM_THREADS=1 timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm
+
+test-vllm-engines:
+	$(vllm_tests) tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_world.py
+
+test-vllm-reasoner:
+	$(vllm_tests) tests/models/test_vllm_reasoner.py tests/reward_models/test_vllm.py
 
 # The packages that are taken out again are CUDA builds, which text models do without.
 install-vllm: $(VLLM_ENV)/installed
