@@ -4,7 +4,8 @@ The same requests, the methods in turn, `--repeats` times:
 
     stock     model.generate in static batches, one segment, nothing forced
     batching  transformers' own continuous batching, one segment
-    slots     our engine, one segment
+    slots     our engine, one segment; on a GPU its steps are captured, and
+    eager     none of them
     rounds    2 waits and an answer at each level by rounds: all rows wait for the slowest, and
               every round computes its prompts anew
     single    the same, one request at a time (of the first few requests)
@@ -35,6 +36,7 @@ from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.graphs import recorder_for
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
 
@@ -76,11 +78,10 @@ class Bench:
         )
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def engine(self, kind: type, num_seqs: int) -> Engine:
+    def engine(self, kind: type, num_seqs: int, **options: object) -> Engine:
         """Return a new engine, with nothing in its cache."""
-        return kind(
-            self.model, self.codec, eos_token_ids=self.eos, max_length=2048, max_num_seqs=num_seqs
-        )
+        limits = {"eos_token_ids": self.eos, "max_length": 2048, "max_num_seqs": num_seqs}
+        return kind(self.model, self.codec, **limits, **options)
 
     def run(self, engine: Engine, make: Callable[[int], Strategy], requests: int) -> int:
         """Run a strategy for each request and return how many tokens were sampled."""
@@ -149,7 +150,8 @@ class Bench:
             return lambda cap: strategy
 
         def ours(make: Callable[[int], Strategy], requests: int, num_seqs: int = slots) -> int:
-            return self.run(self.engine(HFEngine, num_seqs), make, requests)
+            engine = self.engine(HFEngine, num_seqs, record=recorder_for(self.model))
+            return self.run(engine, make, requests)
 
         def one(cap: int) -> Strategy:
             return Single(max_gen_toks=cap)
@@ -158,6 +160,7 @@ class Bench:
             "stock": self.stock,
             "batching": self.batching,
             "slots": lambda: ours(one, count),
+            "eager": lambda: self.run(self.engine(HFEngine, slots), one, count),
             "slots_x2": lambda: ours(one, count, 2 * slots),
             "rounds": lambda: self.run(self.engine(GenerateEngine, slots), progressive, count),
             "single": lambda: self.run(self.engine(GenerateEngine, 1), progressive, few),
@@ -171,6 +174,7 @@ class Bench:
 
 RATIOS = [
     ("slots", "stock", "rate", "ours one segment / stock"),
+    ("slots", "eager", "rate", "ours one segment / without CUDA graphs"),
     ("slots_x2", "stock", "rate", "ours with twice the slots / stock"),
     ("slots", "batching", "rate", "ours one segment / transformers' batching"),
     ("forcing", "rounds", "rate", "ours with forcing / rounds"),
@@ -205,7 +209,8 @@ def main() -> None:
     if kind != "cpu" and not torch.get_device_module(kind).is_available():
         sys.exit(f"no {kind} device is here: leave --device= out to measure on the CPU")
     bench = Bench(args)
-    methods = {name: run for name, run in bench.methods().items() if name not in args.skip}
+    skipped = {*args.skip, *(() if recorder_for(bench.model) else ("eager",))}
+    methods = {name: run for name, run in bench.methods().items() if name not in skipped}
     rows = {name: {"tokens": 0, "seconds": 0.0} for name in methods}
     for _ in range(args.repeats):
         for name, method in methods.items():

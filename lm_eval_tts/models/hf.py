@@ -28,7 +28,10 @@ from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
-HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {"merge_peft"}
+HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {
+    "merge_peft",
+    "enforce_eager",
+}
 # Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
 TINY_SIZE, TINY_THREADS = 10_000_000, 1
 TINY_BATCH_SIZE = 128  # of the reasoner that comes along; in float32 it changes no response
@@ -45,11 +48,19 @@ class TTSHF(StrategyLM, HFLM):
     _model: Any
     peft: str | None
 
-    def __init__(self, pretrained: Any = None, *, merge_peft: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        pretrained: Any = None,
+        *,
+        merge_peft: bool = False,
+        enforce_eager: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Load the checkpoint; without `pretrained`, the tiny reasoner that comes along.
 
-        merge_peft: add the adapter of `peft=` to the weights, which decodes faster. journal,
-        max_failures: see `OwnArguments`. reward_model ...: see `RewardModelSettings`.
+        merge_peft: add the adapter of `peft=` to the weights, which decodes faster. enforce_eager:
+        capture no CUDA graphs, as in vLLM. journal, max_failures: see `OwnArguments`.
+        reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded.
         """
@@ -84,6 +95,7 @@ class TTSHF(StrategyLM, HFLM):
         self.enable_thinking = args.get("enable_thinking")
         self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
+        self._enforce_eager = enforce_eager
         self._serve({**names, "merge_peft": merge_peft})
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
@@ -163,6 +175,8 @@ class TTSHF(StrategyLM, HFLM):
             max_length=self.max_length,
             max_num_seqs=int(self.max_batch_size if auto else self.batch_size),
             auto=auto,
+            # What autocast has cast is kept for a while, where a graph would look for it forever.
+            enforce_eager=self._enforce_eager or self.mixed_precision_dtype is not None,
         )
 
 

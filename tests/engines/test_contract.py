@@ -21,7 +21,10 @@ HOT = Sampling(temperature=1.0)
 VLLM = [pytest.param(kind, marks=pytest.mark.vllm) for kind in ("vllm", "server")]
 
 
-@pytest.fixture(params=["scripted", "journaled", "isolated", "hf", "spread", "generate", *VLLM])
+ON_TRANSFORMERS = ("hf", "captured", "spread", "generate")
+
+
+@pytest.fixture(params=["scripted", "journaled", "isolated", *ON_TRANSFORMERS, *VLLM])
 def make_engine(request: pytest.FixtureRequest):
     """A function that makes a new engine of each kind; its tokenizer is `engine.tokenizer`."""
     return globals()[f"make_{request.param}"](request)
@@ -45,6 +48,16 @@ def make_hf(request: pytest.FixtureRequest):
 
     model = request.getfixturevalue("tiny_model")
     return _maker(partial(HFEngine, model), request.getfixturevalue("tiny_tokenizer"))
+
+
+def make_captured(request: pytest.FixtureRequest):
+    from emulated_graphs import Graphs
+
+    from lm_eval_tts.engines.hf.engine import HFEngine
+
+    model = request.getfixturevalue("tiny_model")
+    kind = partial(HFEngine, model, record=Graphs())
+    return _maker(kind, request.getfixturevalue("tiny_tokenizer"))
 
 
 @pytest.fixture

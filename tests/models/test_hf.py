@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import save_tiny_llama
+from emulated_graphs import Graphs
 from helpers import BUDGET
 from hf_helpers import complete_all, generate_alone
 from lm_eval import simple_evaluate
@@ -17,6 +18,7 @@ from lm_eval.tasks import TaskManager
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from lm_eval_tts.core.program import Generate
+from lm_eval_tts.engines.hf import engine
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
@@ -343,6 +345,20 @@ def test_the_slot_engine_is_the_default_and_its_answers_are_those_of_generate(mo
         max_num_seqs=4,
     )
     assert answer(model, "2+2?", **BUDGET) == want
+
+
+@pytest.mark.parametrize(
+    ("arguments", "captures"),
+    [({}, True), ({"enforce_eager": True}, False), ({"mixed_precision_dtype": "bfloat16"}, False)],
+)
+def test_steps_are_captured_where_a_device_can_unless_enforce_eager_asks_for_none(
+    tiny_checkpoint, monkeypatch, arguments, captures
+):
+    graphs = Graphs()
+    monkeypatch.setattr(engine, "recorder_for", lambda model: graphs)
+    lm = TTSHF(pretrained=str(tiny_checkpoint), device="cpu", batch_size=4, **arguments)
+    answer(lm, "What is 2 plus 2?", **BUDGET)
+    assert bool(graphs.replayed) == captures
 
 
 def test_an_encoder_decoder_is_refused_with_the_reason(model):

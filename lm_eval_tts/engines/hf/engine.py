@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
 from lm_eval_tts.engines.hf.history import Draw
 from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
 from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
@@ -36,7 +37,8 @@ class HFEngine(HalvingEngine):
     """The engine of `tts-hf`.
     model: a decoder-only transformers (or PEFT) model.
     auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
-    measures. masks: those that its config asks for, if left out."""
+    measures. masks: those that its config asks for, if left out. record: captures decoding steps,
+    if given."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class HFEngine(HalvingEngine):
         *,
         auto: bool = False,
         masks: Masks | None = None,
+        record: Recorder | None = None,
         **limits: Unpack[Limits],
     ) -> None:
         super().__init__(tokenizer, **limits)
@@ -52,6 +55,7 @@ class HFEngine(HalvingEngine):
         self._max_tokens: int | None = None  # of all slots, by memory
         self._bytes_per_token = 0.0
         self._model = SlotModel(model, self._new_cache(), masks)
+        self._graphs = StepGraphs(self._model, record)
         self._sampler = Sampler()
         self.dtype = self._model.dtype
         self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
@@ -65,6 +69,7 @@ class HFEngine(HalvingEngine):
         return SlotCache(self._num_slots, self.max_length, self._max_tokens)
 
     def _start_anew(self) -> None:
+        self._graphs.forget()
         self._model.cache = self._new_cache()
         self._table = self._model.new_table(self.max_num_seqs)
 
@@ -137,14 +142,16 @@ class HFEngine(HalvingEngine):
         active = self._table.active
         if not active:
             return
-        step = self._model.prepare(self._table.feed(range(len(active)), [1] * len(active)))
+        feeds = self._table.feed(range(len(active)), [1] * len(active))
+        padding = self._table.padding(self._graphs.num_rows(len(active)))
+        step = self._model.prepare([*feeds, *padding])
         ready = [i for i, slot in enumerate(active) if not slot.behind]
         rows = [row for i in ready if (row := active[i].row) is not None]
         draws = [Draw.of(row) for row in rows]
         step.parcel.put("ready", ready)
         self._sampler.pack(draws, step.parcel)
         numbers = step.parcel.send(self._model.device)
-        logits = self._model.run(step, numbers, logits_to_keep=1).logits[:, -1]
+        logits = self._graphs.run(step, numbers)[: len(active)]
         if not ready:
             return
         numbers = numbers.to(logits.device)  # the last one, of a model on several
@@ -160,18 +167,24 @@ class HFEngine(HalvingEngine):
 
 
 def fit_engine(
-    model: Any, tokenizer: Tokenizer, *, auto: bool = False, **limits: Unpack[Limits]
+    model: Any,
+    tokenizer: Tokenizer,
+    *,
+    auto: bool = False,
+    enforce_eager: bool = False,
+    **limits: Unpack[Limits],
 ) -> Engine:
     """Return a slot engine if its logits are those of the model alone, else one over `generate`.
-    Some architectures do not have the windows that their config names, so both are tried. Arguments
-    as for `HFEngine`."""
+    Some architectures do not have the windows that their config names, so both are tried.
+    enforce_eager: capture no CUDA graphs, as vLLM's. Others as for `HFEngine`."""
     if alone := runs_alone(model, limits["max_length"]):
         return _fit_generate(model, tokenizer, alone, {**limits, "max_num_seqs": 1})
+    record = None if enforce_eager else recorder_for(model)
     reasons = []
     for in_force in (True, False):
         try:
             masks = Masks(model.config, windows=in_force)
-            engine = HFEngine(model, tokenizer, auto=auto, masks=masks, **limits)
+            engine = HFEngine(model, tokenizer, auto=auto, masks=masks, record=record, **limits)
             difference = engine.probe()
             if not in_force:
                 pad = next(iter(limits["eos_token_ids"]), 0)

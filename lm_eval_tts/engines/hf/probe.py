@@ -51,7 +51,7 @@ def probe(
                         ids = torch.tensor([seen], device=model.device)
                         want = read(model.model(ids, use_cache=False, **kwargs))[0]
                         want = want[-(count - skipped) :]
-                        differences.append(_difference(have[n, : len(want)], want))
+                        differences.append(distance(have[n, : len(want)], want))
     return max(differences)
 
 
@@ -63,7 +63,7 @@ def probe_padding(model: Any, pad: int, max_length: int) -> float:
     for row, ids in enumerate(rows):
         (logits, tokens), (all_logits, all_tokens) = _generated(model, [ids], pad), together
         for step in range(NEW_TOKENS):
-            differences.append(_difference(all_logits[step][row], logits[step][0]))
+            differences.append(distance(all_logits[step][row], logits[step][0]))
             if all_tokens[row, step] != tokens[0, step]:
                 break  # what follows is another text
     return max(differences)
@@ -77,7 +77,7 @@ def probe_generate(model: Any, pad: int, max_length: int) -> float:
     ids = torch.cat([torch.tensor([longest], device=tokens.device), tokens], dim=1)
     with torch.inference_mode():
         whole = model(ids, use_cache=False, logits_to_keep=NEW_TOKENS + 1).logits[0]
-    return max(_difference(logits[step][0], whole[step]) for step in range(NEW_TOKENS))
+    return max(distance(logits[step][0], whole[step]) for step in range(NEW_TOKENS))
 
 
 def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,7 +99,8 @@ def _generated(model: Any, rows: Sequence[Sequence[int]], pad: int) -> tuple[Any
     return out.logits, out.sequences[:, ids.shape[1] :]
 
 
-def _difference(have: torch.Tensor, want: torch.Tensor) -> float:
+def distance(have: torch.Tensor, want: torch.Tensor) -> float:
+    """Return how far one result is from another, relative to its largest number."""
     off = float((have - want).abs().max() / want.abs().max())
     return math.inf if math.isnan(off) else off
 

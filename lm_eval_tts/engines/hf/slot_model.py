@@ -23,6 +23,7 @@ class Prepared(NamedTuple):
     rows: slice | None  # the slots, if they are the first ones
     width: int  # keys to read
     num_long: int  # rows whose keys are rotated by the long factors of "longrope"
+    length: int  # numbers of the parcel, from its start, that are of the forward
 
 
 class SlotModel:
@@ -39,7 +40,8 @@ class SlotModel:
         self._cache_argument = cache_argument(model)
 
     def prepare(self, feeds: Sequence[Feed]) -> Prepared:
-        """Put what a forward of these feeds needs into a parcel, to which others may add."""
+        """Put what a forward of these feeds needs into a parcel, to which others may add. A feed of
+        no tokens is a row of padding."""
         size = max(len(feed.token_ids) for feed in feeds)
         tokens, positions, places = [], [], []
         for _, start, token_ids, _ in feeds:
@@ -56,8 +58,9 @@ class SlotModel:
         parcel.put("slots", slots, len(slots), 1)
         if 0 < num_long < len(feeds):
             parcel.put("long", [feed.long for feed in feeds])
-        width = max(feed.start + len(feed.token_ids) for feed in feeds)
-        return Prepared(parcel, slice(0, len(slots)) if first else None, width, num_long)
+        width = max(feed.start + len(feed.token_ids) for feed in feeds if feed.token_ids)
+        rows = slice(0, len(slots)) if first else None
+        return Prepared(parcel, rows, width, num_long, len(parcel))
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
         """Feed tokens to their slots and return the model's output, [rows, longest feed, ...].

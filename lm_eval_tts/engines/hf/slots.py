@@ -110,6 +110,11 @@ class SlotTable(Generic[_User]):
             slot.cached += count
         return feeds
 
+    def padding(self, rows: int) -> list[Feed]:
+        """Return rows of padding for the slots after the active ones, up to so many in all."""
+        long = all(slot.long for slot in self.active)  # a step with one kind of RoPE keeps it
+        return [Feed(i, self.slots[i].cached, (), long) for i in range(self.num_active, rows)]
+
     def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
         Longest first: forks of one text then find their keys in the slot of a longer fork, when the

@@ -19,7 +19,7 @@ class Numbers:
     """Named tensors of one device: int64 for whole numbers, float32 for fractions."""
 
     def __init__(self, raw: torch.Tensor, places: Mapping[str, Place]) -> None:
-        self._raw = raw
+        self.raw = raw
         self._whole = raw.long()  # indices must be int64
         self._places = places
 
@@ -28,12 +28,16 @@ class Numbers:
 
     def __getitem__(self, name: str) -> torch.Tensor:
         start, shape, fractions = self._places[name]
-        values = self._raw.view(torch.float32) if fractions else self._whole
+        values = self.raw.view(torch.float32) if fractions else self._whole
         return values[start : start + prod(shape)].view(shape)
 
     def to(self, device: torch.device) -> Numbers:
         """Return the same on another device."""
-        return self if self._raw.device == device else Numbers(self._raw.to(device), self._places)
+        return self if self.raw.device == device else self.of(self.raw.to(device))
+
+    def of(self, raw: torch.Tensor) -> Numbers:
+        """Return what these names mean in other numbers, of which there may be fewer."""
+        return Numbers(raw, self._places)
 
 
 class Parcel:
@@ -42,6 +46,9 @@ class Parcel:
     def __init__(self) -> None:
         self._raw = array("i")
         self._places: dict[str, Place] = {}
+
+    def __len__(self) -> int:
+        return len(self._raw)
 
     def put(self, name: str, values: Iterable[int], *shape: int) -> None:
         """Add whole numbers below 2**31 in absolute value; shape: their number if left out."""

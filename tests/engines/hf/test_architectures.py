@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from emulated_graphs import Graphs
 from hf_helpers import complete_all, generate_alone
 from sweep_architectures import sweep
 
@@ -162,10 +163,9 @@ def sampled(engine, prompts, max_tokens: int) -> list[tuple[int, ...]]:
     return [completion.sampled_ids for (completion,) in results]
 
 
-def slots(model, num_slots: int) -> HFEngine:
-    return HFEngine(
-        model, ByteTokenizer(), eos_token_ids=[0], max_length=256, max_num_seqs=num_slots
-    )
+def slots(model, num_slots: int, record=None) -> HFEngine:
+    limits = {"eos_token_ids": [0], "max_length": 256, "max_num_seqs": num_slots}
+    return HFEngine(model, ByteTokenizer(), record=record, **limits)
 
 
 @pytest.mark.parametrize("name", ON_SLOTS)
@@ -181,6 +181,16 @@ def test_greedy_ids_equal_generate_alone_also_after_retract_force_and_fork(name)
         kept = prompt + ids[: len(ids) - 1 - number % 4]
         forks += [(*kept, 7, 8, 9), (*kept, 7, 8, 11)]
     assert sampled(engine, forks, 12) == [generate_alone(model, p, 12) for p in forks]
+
+
+@pytest.mark.parametrize("name", ON_SLOTS)
+def test_captured_steps_write_what_steps_write_one_by_one(name):
+    model = make_model(*ON_SLOTS[name])
+    want = sampled(slots(model, 3), make_prompts(), 30)
+    graphs = Graphs()
+    assert sampled(slots(model, 3, graphs), make_prompts(), 30) == want
+    assert graphs.replayed > 20
+    assert graphs.captured <= 6  # three kinds of rows, twice where RoPE has two
 
 
 @pytest.mark.parametrize("name", ON_SLOTS)
