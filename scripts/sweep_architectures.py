@@ -72,13 +72,154 @@ MOST_PARAMETERS = 20_000_000
 # Tried in turn, until plain `generate` runs: sizes that some types want otherwise.
 OTHERWISE: tuple[dict[str, Any], ...] = ({}, {"num_key_value_heads": 4}, {"layer_types": None})
 
+# What single types want besides; their checks say so.
+_LINEAR, _FULL, _SLIDING = "linear_attention", "full_attention", "sliding_attention"
+_MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_expand": 2}
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
+_ZAMBA = {
+    "num_hidden_layers": 6,
+    "attention_hidden_size": 64,
+    "attention_head_dim": 16,
+    "num_key_value_heads": 4,
+}
+_INKLING = {
+    "unpadded_vocab_size": 120,
+    "swa_num_attention_heads": 4,
+    "swa_num_key_value_heads": 2,
+    "swa_head_dim": 8,
+    "sliding_window_size": 32,
+    "n_layers_per_attn_res_block": 1,
+}
+_GEMMA3N = {
+    "num_kv_shared_layers": 0,
+    "activation_sparsity_pattern": [0.0, 0.0],
+    "layer_types": [_SLIDING, _FULL],
+}
+_QWEN4 = {
+    "layer_types": [_LINEAR, "indexed_attention"],
+    "indexer_n_heads": 4,
+    "indexer_kv_heads": 1,
+    "indexer_head_dim": 8,
+    "indexer_budget": 64,
+    "indexer_compress_ratio": 4,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+OF_TYPE: dict[str, dict[str, Any]] = {
+    "bailing_hybrid": {
+        "num_key_value_heads": 4,
+        "layer_types": [_LINEAR, _FULL],
+        "mlp_layer_types": ["dense", "sparse"],
+        "linear_head_dim": 8,
+        "linear_num_heads": 4,
+        "num_expert_group": 2,
+    },
+    "bamba": {**_MAMBA, "attn_layer_indices": [1]},
+    "cohere_compass_text": {
+        "num_key_value_heads": 4,
+        "layer_types": [_SLIDING, _FULL],
+        "rope_parameters": {_FULL: _ROPE, _SLIDING: _ROPE},
+    },
+    "dbrx": {
+        "d_model": 32,
+        "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8},
+        "ffn_config": {
+            "hidden_size": 32,
+            "ffn_hidden_size": 32,
+            "moe_num_experts": 4,
+            "moe_top_k": 2,
+        },
+    },
+    "deepseek_v2": {"num_key_value_heads": 4, "q_lora_rank": None, "num_experts_per_tok": 2},
+    "dory": {
+        "num_hidden_layers": 8,
+        "n_input_layers": 2,
+        "n_recurrent_layers": 4,
+        "n_output_layers": 2,
+        "layer_types": [_SLIDING, "mlp"] * 2 + [_FULL, "mlp"] * 2,
+    },
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "dots3_note_text": {
+        "num_key_value_heads": 4,
+        "head_dim": 16,
+        "mlp_layer_types": ["dense", "sparse"],
+        "layer_types": ["indexed_attention", _SLIDING],
+        "index_head_dim": 8,
+        "index_n_heads": 4,
+        "index_topk": 16,
+    },
+    "gemma3n": {"text_config": _GEMMA3N},
+    "gemma3n_text": _GEMMA3N,
+    "granitemoehybrid": {**_MAMBA, "layer_types": [_LINEAR, _FULL]},
+    "hunyuan_v1_dense": {"head_dim": 8},
+    "hunyuan_v1_moe": {"head_dim": 8, "moe_topk": 2},
+    "inkling2_text": {**_INKLING, "layer_types": ["hybrid_sliding", "hybrid"]},
+    "inkling2_loop_text": {
+        **_INKLING,
+        "num_hidden_layers": 4,
+        "layer_types": ["hybrid_sliding", "hybrid"] * 2,
+        "loop_layer_index_start": 1,
+        "loop_layer_index_end": 3,
+    },
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "lfm2_moe": {"layer_types": ["conv", _FULL], "num_dense_layers": 1},
+    "longcat_flash": {
+        "num_key_value_heads": 4,
+        "zero_expert_num": 2,
+        "expert_ffn_hidden_size": 32,
+        "moe_topk": 2,
+    },
+    "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 2},
+    "ministral": {"head_dim": 8, "layer_types": [_SLIDING, _FULL]},
+    "qwen4_exp": {"text_config": _QWEN4},
+    "qwen4_exp_text": _QWEN4,
+    "recurrent_gemma": {"num_hidden_layers": 3, "attention_window_size": 32, "lru_width": 32},
+    "reformer": {
+        "is_decoder": True,
+        "axial_pos_shape": [16, 16],
+        "axial_pos_embds_dim": [16, 16],
+        "attention_head_size": 8,
+        "feed_forward_size": 48,
+        "attn_layers": ["local", "lsh"],
+        "hash_seed": 1,  # else its hashes are random, and so is what it writes
+    },
+    "xlm": {"emb_dim": 32},
+    "xlstm": {"hidden_size": 128, "embedding_dim": 128},
+    "xmod": {"default_language": "en_XX", "is_decoder": True},
+    "zamba": {
+        **_ZAMBA,
+        "layers_block_type": [_LINEAR, _LINEAR, "hybrid"] * 2,
+        "n_mamba_heads": 2,
+    },
+    "zamba2": {
+        **_ZAMBA,
+        "num_hidden_layers": 2,
+        "layers_block_type": [_LINEAR, "hybrid"],
+        "hybrid_layer_ids": [1],
+        "n_mamba_heads": 4,
+        "mamba_headdim": 16,
+        "num_query_groups": 4,
+    },
+    "zaya": {
+        "num_experts_per_tok": 1,
+        "layer_types": ["hybrid", "hybrid"],
+        "router_hidden_size": 16,
+    },
+}
+
 
 def tiny(model_type: str, **other: Any) -> Any:
     """Return a tiny random model of a type; the sizes that its config does not have stay out. What
     its class would have `generate` do besides (forced tokens ...) stays out too.
     other: sizes in place of those of `SIZES`; None leaves one out."""
     known = transformers.CONFIG_MAPPING[model_type]().to_dict()
-    values = small(known) | {name: value for name, value in other.items() if name in known}
+    values = small(known)
+    for name, value in (OF_TYPE.get(model_type, {}) | other).items():
+        if name in known:
+            inner = values.get(name)
+            values[name] = inner | value if isinstance(inner, dict) else value
     values = {name: value for name, value in values.items() if value is not None}
     config = transformers.AutoConfig.for_model(model_type, **values)
     with torch.device("meta"):

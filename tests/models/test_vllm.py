@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
 
@@ -61,6 +62,13 @@ def forced(wide_checkpoint):
 
 
 @pytest.fixture(scope="module")
+def adapted(vllm_lm):
+    """What `tts-hf` answers with the adapter in its weights."""
+    merged = Path(vllm_lm.adapter) / "merged"
+    return answers(TTSHF(pretrained=str(merged), device="cpu", batch_size=8), **FORCED)
+
+
+@pytest.fixture(scope="module")
 def served(vllm_url, wide_checkpoint):
     return TTSOpenAI(base_url=vllm_url, tokenizer=str(wide_checkpoint))
 
@@ -100,17 +108,13 @@ def test_continuations_find_their_prefix_in_the_cache(vllm_lm):
     assert cached > 0.5 * sent > 0
 
 
-def test_an_adapter_answers_as_its_merged_model_does(vllm_lm, forced):
-    from pathlib import Path
-
-    merged = Path(vllm_lm.adapter) / "merged"
-    want = answers(TTSHF(pretrained=str(merged), device="cpu", batch_size=8), **FORCED)
-    assert want != forced
+def test_an_adapter_answers_as_its_merged_model_does(vllm_lm, forced, adapted):
+    assert adapted != forced
     vllm_lm.use_adapter(vllm_lm.adapter)
     have = answers(vllm_lm, **FORCED)
     assert vllm_lm.get_model_info()["lora_local_path"] == vllm_lm.adapter
     vllm_lm.use_adapter(None)
-    assert have == want
+    assert have == adapted
     assert answers(vllm_lm, **FORCED) == forced
 
 
@@ -149,14 +153,20 @@ def test_a_prompt_that_does_not_fit_is_a_failure_and_the_others_go_on(vllm_lm):
     assert fine.details.failure is None
 
 
-def test_two_replicas_answer_the_same_and_keep_each_problem_with_one(wide_checkpoint, forced):
-    with loaded(wide_checkpoint, data_parallel_size=2) as lm:
+def test_two_replicas_answer_the_same_and_keep_each_problem_with_one(
+    wide_checkpoint, vllm_lm, forced, adapted
+):
+    with loaded(wide_checkpoint, data_parallel_size=2, enable_lora=True) as lm:
         assert answers(lm, **FORCED) == forced
         info = lm.get_model_info()
         assert info["prompt_tokens_cached"] > 0.5 * info["prompt_tokens_sent"] > 0
-        request = Instance("loglikelihood", {}, ("The answer", " is"), 0, ("t", 0, 1))
-        ((value, _),) = lm.loglikelihood([request])
-        assert value < 0
+        requests = [
+            Instance("loglikelihood", {}, (text, " is"), 0, ("t", 0, 1)) for text in QUESTIONS[:4]
+        ]
+        have, want = (dict(model.loglikelihood(requests)) for model in (lm, vllm_lm))
+        assert list(have) == pytest.approx(list(want), abs=1e-3)
+        lm.use_adapter(vllm_lm.adapter)
+        assert answers(lm, **FORCED) == adapted
 
 
 def test_two_shards_answer_the_same_until_they_are_killed(wide_checkpoint, forced):
