@@ -46,6 +46,7 @@ SAMPLED = {"do_sample": True, "temperature": 1.0}
 SAMPLES = (1, 2, 4, 8)
 CANDIDATES = {**SAMPLED, "n": SAMPLES[-1]}
 EASY, HARD = (1, 2), (4, 5)  # levels
+WIDEST = 16  # candidates, of the largest search
 PROBES = 4  # samples that tell how hard a problem is
 LIMIT = 32  # tokens, too few for half of the problems
 KNOWN = 200  # problems of the validation split, to choose by
@@ -203,16 +204,25 @@ def votes(world: World) -> Finding:
 
 def search(world: World) -> Finding:
     """Measure finding 7."""
-    bon, beam = (world.measure(HASTY, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
-    runs = [world.measure(CHECKING, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam")]
-    distinct = bon["distinct"], beam["distinct"]
-    return findings.search(on(HARD, bon, beam), on(EASY, bon, beam), on(HARD, *runs), distinct)
+
+    def searched(levels: Sequence[int], name: str) -> Searched:
+        runs = (world.measure(name, f"dial_{kind}", **CANDIDATES) for kind in ("bon", "beam"))
+        return Searched(*(on(levels, run) for run in runs))
+
+    beam, dvts = (world.measure(HASTY, f"dial_{k}", **SAMPLED, n=WIDEST) for k in ("beam", "dvts"))
+    few, fewer = (world.measure(HASTY, f"dial_{k}", **CANDIDATES) for k in ("bon", "beam"))
+    return findings.search(
+        searched(HARD, HASTY),
+        searched(EASY, HASTY),
+        searched(HARD, LARGE),
+        (on(HARD, beam), on(HARD, dvts)),
+        (few["distinct"], fewer["distinct"]),
+    )
 
 
-def on(levels: Sequence[int], bon: dict[str, Array], beam: dict[str, Array]) -> Searched:
-    """Return the scores on problems of some levels."""
-    there = np.isin(bon["level"], levels)
-    return Searched(bon[f"bon@{SAMPLES[-1]}"][there], beam["exact_match"][there])
+def on(levels: Sequence[int], run: dict[str, Array]) -> Array:
+    """Return what a run's choice scores on problems of some levels."""
+    return run["exact_match"][np.isin(run["level"], levels)]
 
 
 def strategies(world: World) -> tuple[dict[str, Array], Array]:

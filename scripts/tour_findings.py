@@ -183,18 +183,25 @@ class Searched(NamedTuple):
 
 
 def search(
-    hard: Searched, easy: Searched, steady: Searched, distinct: tuple[Array, Array]
+    hard: Searched,
+    easy: Searched,
+    large: Searched,
+    widest: tuple[Array, Array],
+    distinct: tuple[Array, Array],
 ) -> Finding:
-    """Finding 7: for a policy that slips often beam search beats best-of-N at equal n on hard
-    problems and not on easy ones; its candidates are less diverse.
-    steady: the same on hard problems, of a policy that slips less. distinct: answers of the
-    candidates of best-of-N and of beam search."""
-    names = "beam search on hard problems", "on easy ones", "on hard ones, of one that slips less"
-    gains = [gain(name, *scores) for name, scores in zip(names, (hard, easy, steady), strict=True)]
+    """Finding 7: for a small policy that slips often beam search beats best-of-N at equal n on hard
+    problems and not on easy ones, nor for a large policy; its candidates are less diverse, and DVTS
+    leads at the largest n.
+    large: the same on hard problems, of the large policy. widest: scores of beam search and of DVTS
+    at the largest n. distinct: answers of the candidates of best-of-N and of beam search."""
+    names = "beam search on hard problems", "on easy ones", "on hard ones, of the large policy"
+    gains = [gain(name, *scores) for name, scores in zip(names, (hard, easy, large), strict=True)]
+    leads = gain("DVTS over beam search at the largest n", *widest)
     fewer = ratio("distinct answers", *distinct)
-    seen = rises(gains[0]) and gains[1].value < gains[0].interval.low and fewer.interval.high < 1
-    claim = "beam search pays on hard problems, not on easy ones, at the cost of diversity"
-    return Finding(7, claim, [*gains, fewer], seen)
+    pays_where_due = rises(gains[0]) and gains[1].value < gains[0].interval.low
+    seen = pays_where_due and not rises(gains[2]) and rises(leads) and fewer.interval.high < 1
+    claim = "beam search pays for a small policy on hard problems alone, and costs diversity"
+    return Finding(7, claim, [*gains, leads, fewer], seen)
 
 
 def choosing(chosen: Array, fixed: Mapping[str, Array], probes: float) -> Finding:

@@ -77,11 +77,13 @@ def test_votes_rise_and_the_reward_model_beats_them():
 
 def test_search_pays_on_hard_problems_only():
     gained, same = Searched(scores(0.4), scores(0.6)), Searched(scores(0.95), scores(0.95))
-    distinct = numbers(4), numbers(2)
-    assert findings.search(gained, same, same, distinct).seen
-    assert not findings.search(same, same, same, distinct).seen
-    assert not findings.search(gained, gained, same, distinct).seen
-    assert not findings.search(gained, same, same, distinct[::-1]).seen
+    wide, distinct = (scores(0.6), scores(0.7)), (numbers(4), numbers(2))
+    assert findings.search(gained, same, same, wide, distinct).seen
+    assert not findings.search(same, same, same, wide, distinct).seen
+    assert not findings.search(gained, gained, same, wide, distinct).seen
+    assert not findings.search(gained, same, gained, wide, distinct).seen
+    assert not findings.search(gained, same, same, wide[::-1], distinct).seen
+    assert not findings.search(gained, same, same, wide, distinct[::-1]).seen
 
 
 def test_a_choice_is_compared_with_each_fixed_strategy():
