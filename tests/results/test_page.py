@@ -202,6 +202,7 @@ def test_answers_on_the_way_and_candidates_are_in_tables(tmp_path, opened):
     page = opened(page_of(tmp_path, tmp_path / "board.html"))
     page.locator("tbody tr").first.click()
     page.locator(".sample > button").click()
+    page.locator("table.grid").nth(1).wait_for()  # a sample's texts are unpacked when it is opened
     points, votes = page.locator("table.grid").all()
     assert points.locator("tbody tr").inner_text().split() == ["64", "1", "✗", "70", "–"]
     assert votes.locator("td[data-head=votes]").all_inner_texts() == ["2", "1", "2"]
@@ -271,6 +272,7 @@ def test_hostile_text_is_shown_and_never_run(tmp_path, opened):
     page.locator(".sample > button").first.wait_for()
     for button in page.locator(".sample > button").all():
         button.click()
+    page.locator(".sample .body").last.locator("summary").first.wait_for()
     for summary in page.locator(".sample summary").all():
         summary.click()
     page.wait_for_timeout(300)
