@@ -17,7 +17,7 @@ The same requests, the methods in turn, `--repeats` times:
     last      only the answer at the end
 
 Rates are of the tokens that were sampled; greedy decoding, so that all do the same work up to
-floating-point differences.
+floating-point differences. Below them stands what bench_step.py counts of a step.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from bench_step import report
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lm_eval_tts.core.engine import Engine
@@ -229,6 +230,7 @@ def main() -> None:
     for ours, other, figure, label in RATIOS:
         if ours in rows and other in rows:
             print(f"{rows[ours][figure] / rows[other][figure]:6.2f}  {label}")
+    print(*report(bench.model.cpu(), args.slots), sep="\n")
     if args.json:
         args.json.write_text(json.dumps({"settings": vars(args), "rows": rows}, default=str) + "\n")
 

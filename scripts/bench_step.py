@@ -4,14 +4,15 @@
 
 Ops, copies and synchronisations are counted on an emulated device (tests/emulated_device.py), so
 they are those of a GPU; of a captured step (tests/emulated_graphs.py) the whole forward is one op.
-Times are of this machine. The last lines say what a card would give if each op took so many
-microseconds of the host and the weights were read once a step.
+Times are of this machine. Two lines say what a card would give if each op took so many microseconds
+of the host and the weights were read once a step.
 """
 
 import argparse
 import copy
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,25 @@ def count(model: Any, rows: int) -> dict[str, dict[str, int]]:
     return found
 
 
+def report(model: Any, rows: int) -> Iterator[str]:
+    """Yield lines of what a step makes, and of what a card would give by that.
+    model: on the CPU. rows: that decode at once."""
+    counted = count(model, rows)
+    for name, numbers in counted.items():
+        ops, *copies = (numbers.get(key, 0) for key in ("ops", "up", "down", "sync"))
+        yield f"{name:22} {ops:6d} ops, {copies[0]} up, {copies[1]} down, {copies[2]} waits"
+    weights = 2 * model.num_parameters()  # bytes in bfloat16
+    for micro in OP_MICROSECONDS:
+        rates = []
+        for kind in ("all settings", "all settings, captured"):
+            by_ops, by_memory = counted[kind]["ops"] * micro * 1e-6, weights / CARD_BYTES
+            rates.append(f"{rows / max(by_ops, by_memory):,.0f}")
+        yield (
+            f"a card, at {micro} us an op and 1 TB/s: {rates[0]} tokens/s with {rows} rows, "
+            f"{rates[1]} captured"
+        )
+
+
 def seconds(work: Any, turns: int = 7) -> float:
     """Return the shortest time of some turns, of this process: others do not count."""
     times = []
@@ -99,11 +119,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = AutoModelForCausalLM.from_pretrained(args.checkpoint, dtype=torch.float32).eval()
-    counted = count(model, args.rows)
-    for name, numbers in counted.items():
-        ops, *copies = (numbers.get(key, 0) for key in ("ops", "up", "down", "sync"))
-        print(f"{name:22} {ops:6d} ops, {copies[0]} up, {copies[1]} down, {copies[2]} waits")
-
+    print(*report(model, args.rows), sep="\n")
     plain, with_penalties = (
         seconds(started(model, args.rows, (sampling,), length=args.length).step)
         for sampling in (GREEDY, PENALTIES)
@@ -119,16 +135,6 @@ def main() -> None:
         f"cache: {size / 2**20:.0f} MiB now, at most {bound / 2**20:.0f} MiB, "
         f"{CACHE_SHARE:.0%} of what is free, all of it for one sequence where it is alone"
     )
-    weights = sum(p.nbytes for p in model.parameters()) / 2  # in bfloat16
-    for micro in OP_MICROSECONDS:
-        rates = []
-        for kind in ("all settings", "all settings, captured"):
-            by_ops, by_memory = counted[kind]["ops"] * micro * 1e-6, weights / CARD_BYTES
-            rates.append(f"{args.rows / max(by_ops, by_memory):,.0f}")
-        print(
-            f"a card, at {micro} us an op and 1 TB/s: {rates[0]} tokens/s with {args.rows} rows, "
-            f"{rates[1]} captured"
-        )
 
 
 if __name__ == "__main__":
