@@ -96,6 +96,15 @@ def strict_json(content: Any, *, default: Callable[[Any], Any] | None = None, **
     return _written_out(text)
 
 
+def encodable(content: Any) -> Any:
+    """Return plain data whose texts every encoding has: halves of surrogate pairs written out."""
+    if isinstance(content, str):
+        return _written_out(content)
+    if isinstance(content, Mapping):
+        return {name: encodable(value) for name, value in content.items()}
+    return list(map(encodable, content)) if isinstance(content, list | tuple) else content
+
+
 def nulled(content: Any) -> Any:
     """Return plain data with None for every number that JSON does not have."""
     if isinstance(content, float):

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lm_eval_tts.results.formats import csv_text
+from lm_eval_tts.results.formats import csv_text, encodable
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_text import board_records
 from lm_eval_tts.results.runs import Run, load_runs, require_runs
@@ -48,7 +48,7 @@ def write_table(records: Iterable[TableRow], form: str, out: TextIO) -> None:
     if form == "csv":
         out.write(csv_text(list(records)))
     else:
-        _frame(records).to_parquet(out.buffer)
+        _frame(map(encodable, records)).to_parquet(out.buffer)
 
 
 def _frame(records: Iterable[TableRow]) -> pd.DataFrame:

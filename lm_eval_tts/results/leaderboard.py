@@ -100,11 +100,14 @@ def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
 
 
 def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
-    """Return mean pass@k by k; nothing for a single sample."""
-    if repeats == 1:
+    """Return mean pass@k by k; nothing for a single sample, or where samples are not right or wrong
+    (tokens, partial credit)."""
+    counts = scores[~np.isnan(scores)] * repeats
+    are_counts = np.isclose(counts, counts.round()) & (counts >= 0) & (counts <= repeats)
+    if repeats == 1 or not len(counts) or not are_counts.all():
         return {}
     return {
-        k: float(np.nanmean([pass_at(repeats, score * repeats, k) for score in scores]))
+        k: float(np.mean([pass_at(repeats, count, k) for count in counts]))
         for k in sample_sizes(repeats)
     }
 

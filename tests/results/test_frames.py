@@ -62,6 +62,14 @@ def test_both_files_have_what_the_frames_have(results, tmp_path, options):
     assert [row["point"] for row in rows] == list(frame.point)
 
 
+def test_a_text_that_no_encoding_has_is_written_out(tmp_path):
+    write_run(tmp_path, [sample(0, resps=[["half of a pair: \ud83d"]])])
+    for ending in ("csv", "parquet"):
+        out = tmp_path / f"table.{ending}"
+        assert main(["export", str(tmp_path), "--samples", "-o", str(out)]) == 0
+        assert b"half of a pair: \\ud83d" in out.read_bytes()
+
+
 def test_what_is_not_there_is_named():
     with pytest.raises(DataError, match="no such file or folder"):
         runs_df("/nowhere")

@@ -168,6 +168,15 @@ def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
     assert cell.pass_at == pytest.approx({1: 0.25, 2: 0.5, 4: 1.0})  # 1 of 4 right: k / 4
 
 
+@pytest.mark.parametrize("scores", [[100.0, 0.25], [0.3, 0.25]])
+def test_what_is_no_count_of_right_samples_has_no_pass_at_k(tmp_path, scores):
+    """Tokens as the metric of a board, and partial credit."""
+    repeats = {"repeats": [{"answer": "1"}] * 4}
+    rows = [sample(i, exact_match=score, answered=repeats) for i, score in enumerate(scores)]
+    write_run(tmp_path, rows)
+    assert board_of(tmp_path).rows[0].cells["toy"].pass_at == {}
+
+
 def test_markdown_csv_and_json_say_the_same_and_what_is_missing(tmp_path):
     write_run(tmp_path / "a", scored([1, 0]), model_args=model("a|b"))
     stock = [{**s, "metrics": ["exact_match"]} for s in scored([0, 0])]
