@@ -14,6 +14,7 @@ import torch
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
@@ -194,8 +195,7 @@ def fit_engine(
                 return engine
             reasons.append(f"logits differ by {difference:.1%}")
         except Exception as error:  # whatever a model's code raises
-            text = str(error).splitlines()[0] if str(error) else ""
-            reasons.append(f"{type(error).__name__}: {text}")
+            reasons.append(reason_of(error))
     return _fit_generate(model, tokenizer, reasons[0], limits)
 
 

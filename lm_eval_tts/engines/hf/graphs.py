@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.probe import distance, is_exact
 from lm_eval_tts.engines.hf.slot_model import Prepared, SlotModel
 from lm_eval_tts.engines.hf.transfer import Numbers
@@ -82,7 +83,7 @@ class StepGraphs:
             off = distance(again, logits)
             reason = "" if is_exact(off, self._model.dtype) else f"logits differ by {off:.1%}"
         except Exception as error:  # whatever a model's code raises
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            reason = reason_of(error)
         if not reason:
             return raw, replay, again
         logger.warning("decoding without CUDA graphs, which is slower: %s", reason)
