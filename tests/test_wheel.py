@@ -1,4 +1,7 @@
-"""The wheel carries everything that a checkout has: modules, data, task YAML files, the hook."""
+"""The wheel carries everything that a checkout has: modules, data, task YAML files, the hook.
+
+It is built as from a clone of a public address.
+"""
 
 import os
 import subprocess
@@ -9,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-
+ADDRESS = "https://github.com/someone/lm_eval_tts"
+# Git takes settings from the environment too.
+ORIGIN = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "remote.origin.url",
+    "GIT_CONFIG_VALUE_0": f"{ADDRESS}.git",
+}
 
 # The tutorials' first run, in one process.
 TOUR = """
@@ -32,8 +41,13 @@ assert main(["export", "results", "--samples", "-o", "samples.csv"]) == 0
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | ORIGIN)
     return next(folder.glob("*.whl"))
+
+
+def metadata_of(wheel: Path) -> str:
+    archive = zipfile.ZipFile(wheel)
+    return archive.read(next(n for n in archive.namelist() if n.endswith("/METADATA"))).decode()
 
 
 @pytest.mark.slow
@@ -60,3 +74,13 @@ def test_the_wheel_has_every_file_of_the_package_and_of_the_tasks(wheel):
     tasks = (path for path in (ROOT / "task_configs").rglob("*") if path.is_file())
     want |= {f"lm_eval_tts/{path.relative_to(ROOT)}" for path in tasks}
     assert want | {"lm_eval_tts.pth"} <= have
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_an_index_shows_where_the_clone_came_from_and_links_that_lead_there(wheel):
+    shown = metadata_of(wheel)
+    assert f"Project-URL: Homepage, {ADDRESS}\n" in shown
+    assert f"]({ADDRESS}/blob/HEAD/docs/results.md#measured-on-the-tiny-reasoner)" in shown
+    assert f"]({ADDRESS}/raw/HEAD/docs/curve.png)" in shown
+    assert "](docs/" not in shown
