@@ -12,8 +12,7 @@ from lm_eval_tts import __version__
 from lm_eval_tts.cli.output import BAD_INPUT
 from lm_eval_tts.errors import LmEvalTTSError
 from lm_eval_tts.harness import autoload, doctor
-from lm_eval_tts.harness.checks import own_tasks
-from lm_eval_tts.harness.names import MODELS
+from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.results.formats import printable
 
 _EXAMPLE = "lm-eval-tts run --model tts-hf --tasks arith_budget --output_path results --log_samples"

@@ -49,9 +49,11 @@ def _around(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
 
 def add_task_path(manager_module: ModuleType) -> None:
     """Make TaskManager look into our folder too, unless it is asked for no default tasks: before
-    the user's own --include_path, which wins. Look there for the user's strategies."""
+    the user's own --include_path, which wins. Look there for the user's strategies. lm_eval's own
+    files are left out where the command asks for none of them: to read all takes ten seconds."""
     import inspect
 
+    from lm_eval_tts.harness.run_state import stock_tasks
     from lm_eval_tts.strategies.registry import search_also
 
     if hasattr(manager_module.TaskManager.__init__, "_is_ours"):
@@ -65,6 +67,7 @@ def add_task_path(manager_module: ModuleType) -> None:
         search_also(own)
         if bound.arguments.get("include_defaults", True):
             bound.arguments["include_path"] = [task_configs(), *own]
+            bound.arguments["include_defaults"] = stock_tasks.get() or bool(own)
         original(*bound.args, **bound.kwargs)
 
 

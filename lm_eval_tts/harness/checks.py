@@ -1,16 +1,16 @@
 """A document and a response as the grader takes them, and a quick verdict for the progress line."""
 
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Tolerance, assess
-from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.names import own_tasks
 from lm_eval_tts.harness.response import Response
 
 MAX_QUICK = 50_000  # characters; longer responses are left to the real grading
 Doc = Mapping[str, Any]
+_known_tasks = cache(own_tasks)
 
 
 def tags_in(response: str) -> tuple[str, str, str, str]:
@@ -29,16 +29,10 @@ def item_of(response: str, doc: Doc) -> Item:
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
     """Grade a response for the progress line, without computer algebra. None where that cannot
     decide, and for tasks that are not of this package: their documents may mean other things."""
-    if task not in own_tasks() or len(response) > MAX_QUICK:
+    if task not in _known_tasks() or len(response) > MAX_QUICK:
         return None
     try:
         verdict = assess(item_of(response, doc))
         return None if verdict.undecided else verdict.correct
     except Exception:  # a progress line must never end a run
         return None
-
-
-@lru_cache
-def own_tasks() -> frozenset[str]:
-    """Return the names of the tasks that this package brings."""
-    return frozenset(path.stem for path in Path(task_configs()).glob("*/*.yaml"))

@@ -30,9 +30,9 @@ from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
-from lm_eval_tts.harness.names import MODELS
+from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.harness.preflight import check_packages, check_settings
-from lm_eval_tts.harness.run_state import RunState, output_path, watched
+from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
 from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, signal_of, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
@@ -52,6 +52,7 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
     @functools.wraps(execute)
     def run(args: Any) -> None:
         output_path.set(getattr(args, "output_path", None))
+        stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
         unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
 
         def note(record: logging.LogRecord) -> bool:
@@ -152,9 +153,7 @@ def _check(args: Any) -> None:
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is no folder: name one with task YAML files")
-    tasks = getattr(args, "tasks", None) or ""
-    names = tasks.split(",") if isinstance(tasks, str) else tasks
-    search_also(path for name in names for path in glob.glob(name))
+    search_also(path for name in _tasks(args) for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
         refuse_secrets(getattr(args, name, None), name)
     model_args = getattr(args, "model_args", None) or {}
@@ -162,6 +161,12 @@ def _check(args: Any) -> None:
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)
+
+
+def _tasks(args: Any) -> list[str]:
+    """Return what the command names as tasks: names, patterns, paths."""
+    tasks = getattr(args, "tasks", None) or []
+    return tasks.split(",") if isinstance(tasks, str) else list(tasks)
 
 
 def _is_ours(args: Any) -> bool:

@@ -21,3 +21,9 @@ def task_configs() -> str:
     packaged = os.path.join(package, "task_configs")
     checkout = os.path.join(os.path.dirname(package), "task_configs")
     return packaged if os.path.isdir(packaged) else checkout
+
+
+def own_tasks() -> frozenset[str]:
+    """Return the names of the tasks and groups that this package brings."""
+    files = (name for _, _, names in os.walk(task_configs()) for name in names)
+    return frozenset(name[:-5] for name in files if name.endswith(".yaml"))

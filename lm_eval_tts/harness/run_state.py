@@ -102,6 +102,8 @@ def journals_of_this_run() -> str | None:
 
 output_path: ContextVar[str | None] = ContextVar("output_path", default=None)
 """Where the command writes its results."""
+stock_tasks: ContextVar[bool] = ContextVar("stock_tasks", default=True)
+"""Whether the command may ask for a task that lm_eval brings."""
 _watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
 _journals: ContextVar[str | None] = ContextVar("journals", default=None)
 

@@ -7,8 +7,7 @@ from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.identity import document_number
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, did_you_mean
-from lm_eval_tts.harness.checks import own_tasks
-from lm_eval_tts.harness.names import task_configs
+from lm_eval_tts.harness.names import own_tasks, task_configs
 from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.models.arguments import loading
 from lm_eval_tts.models.chat import TemplateChat
