@@ -70,7 +70,7 @@ def grade(
     answer which only repeats it is none. tolerance: of the task; exact without.
     """
     item = Item(response, reference, kind, options, tags, question, tolerance)
-    return finished(assess(item), reference)
+    return finished(assess(item), item)
 
 
 def equivalent(a: str, b: str) -> bool:

@@ -17,6 +17,7 @@ from lm_eval_tts.grading.tokens import NUMBERS, Token
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
 MAX_DEPTH = 30
+EITHER_SIGN = ("\\pm", "\\mp")
 
 
 class ArithmeticReader(Cursor):
@@ -27,9 +28,9 @@ class ArithmeticReader(Cursor):
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLarge("nested too deep")
-        total = values.rational(0) if self.peek().kind == "\\pm" else self.product()
-        while sign := self.take("+", "-", "\\pm"):
-            minus = sign == "-" or (sign == "\\pm" and self.sign < 0)
+        total = values.rational(0) if self.peek().kind in EITHER_SIGN else self.product()
+        while sign := self.take("+", "-", *EITHER_SIGN):
+            minus = sign == "-" or (sign != "+" and (sign == "\\pm") == (self.sign < 0))
             term = self.product()
             total = values.add(total, values.negate(term) if minus else term)
         self.depth -= 1

@@ -54,13 +54,30 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
 
 
 def _unnamed(node: Node) -> Node:
-    """The value of x = 3 and of m + n = 12, but x² + y² = 0 stays."""
-    right = node.parts[1] if len(node.parts) == 2 else node
+    """The value of x = 3 and of m + n = 12, but 2x - 3y = 12 and x² + y² = 0 stay."""
+    left, right = node.parts if len(node.parts) == 2 else (node, node)
     if node.kind == "named":
         return _unnamed(right)
-    if node.kind == "relation" and node.mark == "=" and not right.has_variables:
+    if node.kind == "relation" and node.mark == "=" and names_value(left, right):
         return node if right.exact.constant == 0 else right
     return node.mapped(_unnamed) if node.kind == "list" else node
+
+
+def names_value(left: Node, right: Node) -> bool:
+    """Say whether a side of an equation is what somebody may ask the value of.
+
+    m + n, an integral or sin 30° are; 2x and x² + y² are not.
+    """
+    if not left.value or not right.value or left.value.bottom != values.ONE:
+        return False
+    products = list(left.value.top.items())
+    kinds = [a.kind for a, _ in products[0][0]] if len(products) == 1 else []
+    is_binder = kinds == ["binder"] or (kinds == ["opaque"] and not right.has_variables)
+    is_sum = left.value.variables and all(
+        abs(factor) == 1 and product and all(r == 1 and a.kind == "free" for a, r in product)
+        for product, factor in products
+    )
+    return is_binder or bool(is_sum and not right.has_variables)
 
 
 def form_of(node: Node) -> Hashable:

@@ -169,7 +169,7 @@ class _Sentence:
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_heading = after.startswith(":") and not after[1:2].isdigit()
         return not (
-            _ends_with("bound", _NO_BOUND.sub("", before), 1)
+            _ends_with("bound", before, 1, unless=_NO_BOUND)
             or _ends_with("not", before, 3)
             or (len(run.tokens) < 3 and _ends_with("named", before.rstrip(" ("), 0))
             or _PART_OF.match(self.text, run.end - 1)
@@ -256,8 +256,18 @@ def _is_equation(run: Expression) -> bool:
     return any(token.kind == "=" for token in run.tokens)
 
 
-def _ends_with(group: str, before: str, words: int) -> bool:
-    """Whether a text ends with a phrase, with at most so many words after it."""
-    found = list(phrases(group).finditer(before))
-    rest = _WORD.findall(before[found[-1].end() :]) if found else []
+def _ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | None = None) -> bool:
+    """Whether a text ends with a phrase, with at most so many words after it.
+
+    unless: a phrase is none where it is only a part of what this matches.
+    """
+    longer = [match.span() for match in unless.finditer(before)] if unless else []
+    found = [
+        match.end()
+        for match in phrases(group).finditer(before)
+        if not any(
+            s <= match.start() and match.end() <= e and match[0] != before[s:e] for s, e in longer
+        )
+    ]
+    rest = _WORD.findall(before[found[-1] :]) if found else []
     return bool(found) and len(rest) <= words and "but" not in rest

@@ -28,6 +28,8 @@ _STARTS = frozenset(
     [*BRACKETS, *BINDERS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
 )
 ORDINALS = ("st", "nd", "rd", "th")
+FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
+_VALUES = (*NUMBERS, "WORD", "}", ")", "°", "SUPER")  # what a unit comes after
 _CYCLE = re.compile(r"(\d*?)(\d{1,6}?)\2+(?=\.|…|\\)")
 _FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 END = Token("END", "")
@@ -112,12 +114,16 @@ class Cursor:
         name = spelled_name(token)
         if token.kind != "WORD":
             return token.kind[0] == "\\" and (name in FUNCTION_NAMES or name in GREEK_NAMES)
+        if name >= FIRST_IDEOGRAM:
+            return False
         if name in FUNCTION_NAMES or len(name) == 1:
             return True
         if token.mode == "text" or not name.isalpha() or name.lower() in SHORT:
             return False
-        if name in GREEK_NAMES or unit_of(token.text) is not None:
-            return name in GREEK_NAMES
+        if name in GREEK_NAMES:
+            return True
+        if self.unit_at(0) and self.peek(-1).kind in _VALUES:
+            return False
         if len(name) <= 2 or (name.startswith(_NAME_PREFIXES) and len(name) < 6):
             return True
         glued = not token.spaced and self.peek(-1).kind not in ("END", "WORD", ",")

@@ -77,7 +77,7 @@ class _Tokens:
     def operand_end(self, at: int) -> int:
         """After a sign, a currency and one operand, or a bracket."""
         start = at
-        while self.kind(at) in ("+", "-", "\\pm", "~", "MONEY") and at - start < 3:
+        while self.kind(at) in ("+", "-", "\\pm", "\\mp", "~", "MONEY") and at - start < 3:
             is_spaced = self.token(at + 1).spaced and not self.token(at).formula and at > 0
             if self.kind(at + 1) == "END" or (is_spaced and self.kind(at) in ("+", "-")):
                 return start

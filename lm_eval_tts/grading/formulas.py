@@ -13,6 +13,7 @@ from lm_eval_tts.grading.arithmetic import ArithmeticReader
 from lm_eval_tts.grading.cursor import (
     BINDERS,
     BRACKETS,
+    FIRST_IDEOGRAM,
     FUNCTION_NAMES,
     GREEK_NAMES,
     NO_SYMBOLS,
@@ -53,7 +54,8 @@ class FormulaReader(ArithmeticReader):
         if name in FUNCTIONS:
             return self._applied(name)
         is_command = name.isalpha() and token.kind not in NO_SYMBOLS and self.peek().kind != "{"
-        if name in GREEK_NAMES or (len(name) == 1 if is_word else is_command):
+        is_letter = len(name) == 1 and name < FIRST_IDEOGRAM
+        if name in GREEK_NAMES or (is_letter if is_word else is_command):
             return self._symbol(name)  # \hbar, \ell and what else there is
         self.at -= 1
         if not is_word or not self.is_symbolic():

@@ -24,7 +24,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     **{name: getattr(CTX, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
     **{name: getattr(CTX, name) for name in ("sinh", "cosh", "tanh", "exp", "log", "arg")},
     **{f"arc{name}": getattr(CTX, f"a{name}") for name in ("sin", "cos", "tan", "cot")},
-    **{"ln": CTX.log, "Re": CTX.re, "Im": CTX.im},
+    **{"cis": CTX.expj, "ln": CTX.log, "Re": CTX.re, "Im": CTX.im},
 }
 # |x| of a variable is x times a constant of its own, so that |-x| and |x| agree and x differs.
 _SIZE = values.pseudo_number("| |")

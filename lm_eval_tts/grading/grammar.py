@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from lm_eval_tts.grading.arithmetic import EITHER_SIGN
 from lm_eval_tts.grading.functions import binomial
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.notations import MAX_PARTS, QUALIFIERS, NotationReader
@@ -26,10 +27,12 @@ RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 LEADING = words_of("leading")
 ELEMENTS = words_of("elements")
-_FONT_NAMES = re.compile(r"\\(?:text|mathrm|ce|rm)\b")
+_FONT_NAMES = re.compile(r"\\(?:text|math(?:rm|bf|sf)|ce|rm|bf)\b|\\[()]")
 _NO_SCRIPTS = {ord(sign): None for sign in "_{}$ "} | {ord("₀") + d: str(d) for d in range(10)}
-_ELEMENT = re.compile(r"([A-Z][a-z]?)([2-9]|[1-9]\d)?")
-_SUBSTANCE = re.compile(rf"(?=.*\d){_ELEMENT.pattern}(?:{_ELEMENT.pattern})+")  # H2O, but not O2
+_BRACED_SIGN = re.compile(r"\{\s*([-+=])\s*\}")  # {-}1, without the space of a binary sign
+_ELEMENT = re.compile(r"[A-Z][a-z]?")
+_ATOMS = rf"{_ELEMENT.pattern}(?:[2-9]|[1-9]\d)?"
+_SUBSTANCE = re.compile(rf"(?=.*\d)(?:{_ATOMS}|\((?:{_ATOMS})+\)\d?){{2,}}")  # H2O, but not O2
 _MARKS_BEFORE = (".", ",", ";", ":", '"', "'", "?", "\\to", "=")  # punctuation around an answer
 _MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n")
 
@@ -38,14 +41,16 @@ _MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n")
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
     plain = tidy(html.unescape(text[:MAX_LENGTH]) if "&" in text else text[:MAX_LENGTH])
+    plain = _BRACED_SIGN.sub(r"\1", plain)
     if known := _known(plain):
         return known
-    found = _trimmed(fold(tokens(plain, comma=comma)))
+    found = _closed(_trimmed(fold(tokens(plain, comma=comma))))
     try:
         tree = AnswerReader(found).whole()
-        if any(token.kind == "\\pm" for token in found):
+        if any(token.kind in EITHER_SIGN for token in found):
             other = AnswerReader(found, -1).whole()
-            tree = tree if tree == other else Node("list", parts=(tree, other))
+            both = [part for t in (tree, other) for part in (t.parts if t.kind == "list" else (t,))]
+            tree = tree if tree == other else Node("list", tree.mark, tuple(both))
         return tree
     except (NotAFormula, RecursionError, IndexError):
         return _fallback(found)
@@ -56,8 +61,12 @@ def _known(plain: str) -> Node | None:
     word = _FONT_NAMES.sub("", plain).translate(_NO_SCRIPTS)
     if word.lower() in SYNONYMS and word.isalpha():
         return Node("text", word.lower())
-    elements = [name for name, _ in _ELEMENT.findall(word)] if _SUBSTANCE.fullmatch(word) else []
-    return Node("opaque", word) if elements and ELEMENTS.issuperset(elements) else None
+    return Node("opaque", word) if is_substance(word) else None
+
+
+def is_substance(word: str) -> bool:
+    """Say whether a word is the formula of a substance, as H2SO4, and no product of letters."""
+    return bool(_SUBSTANCE.fullmatch(word)) and ELEMENTS.issuperset(_ELEMENT.findall(word))
 
 
 def _trimmed(found: list[Token]) -> list[Token]:
@@ -82,6 +91,21 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found.pop()
         opened += 1
     return found + [Token("}", "}")] * (opened if opened <= 3 else 0)
+
+
+def _closed(found: list[Token]) -> list[Token]:
+    """With ]2, 7[ of ISO 80000-2 as (2, 7)."""
+    if not found or (found[0].kind != "]" and found[-1].kind != "["):
+        return found
+    inside = False
+    for at, token in enumerate(found):
+        if token.kind in ("(", ")", "[", "]"):
+            opened = "(" if token.kind == "]" else token.kind
+            found[at] = token._replace(
+                kind=(")" if token.kind == "[" else token.kind) if inside else opened
+            )
+            inside = not inside
+    return found
 
 
 def _fallback(found: Sequence[Token]) -> Node:

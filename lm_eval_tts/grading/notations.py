@@ -45,7 +45,7 @@ class NotationReader(FormulaReader):
     def quantity(self) -> Node:
         """Read a number with its unit, percent sign or noun, or a ratio."""
         minus = self.peek(1).kind == "MONEY" and bool(self.take("-"))
-        money: Mark = (("dollar", 1),) if self.take("MONEY") else ()
+        money = self._currency() if self.take("MONEY") else ()
         ratio = [self.sum()]
         ratio[0] = values.negate(ratio[0]) if minus else ratio[0]
         while self.take(":"):
@@ -70,7 +70,7 @@ class NotationReader(FormulaReader):
         noun, sign, pending = "", 1, 1
         while self.peek().kind in ("WORD", "/", "*", "MONEY", "-", "%"):
             token, word = self.peek(), self.peek().text.lower()
-            is_named = len(word) > 1 or token.mode == "text"
+            is_named = len(word) > 1 or token.mode == "text" or not word.isascii()
             is_sign = token.kind in ("/", "*", "-") or word == "per"
             is_over = token.kind == "/" or word == "per"
             has_left = powers or (is_over and (money or noun))
@@ -84,7 +84,7 @@ class NotationReader(FormulaReader):
             if is_sign:
                 sign = -1 if is_over else sign
             elif token.kind == "MONEY":
-                powers.append(("dollar", 1))
+                powers += self._currency()
             elif word in _SQUARES:
                 pending = _SQUARES[word]
             elif unit := unit_of(token.text):
@@ -98,6 +98,9 @@ class NotationReader(FormulaReader):
                 self.at -= 1
                 break
         return noun, make_mark(powers)
+
+    def _currency(self) -> Mark:
+        return ((unit_of(self.peek(-1).text) or "dollar", 1),)
 
     def _unit_power(self) -> int:
         if self.take("SUPER"):

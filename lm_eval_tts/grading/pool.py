@@ -22,7 +22,7 @@ from lm_eval_tts.grading.processes import WorkerLost, worker
 from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.values import TooLarge, Unreadable
-from lm_eval_tts.grading.verdicts import Item, Verdict, assess
+from lm_eval_tts.grading.verdicts import Item, Verdict, assess, settled
 
 MIN_ITEMS = 200  # below, starting processes takes longer than the work
 CHUNK = 64
@@ -47,23 +47,19 @@ def grade_many(
     pairs = [_pair(v, i.reference) for v, i in zip(verdicts, unique.values(), strict=True)]
     left = sorted({pair for pair, v in zip(pairs, verdicts, strict=True) if v.undecided})
     known = dict(zip(left, _over(left, lambda pair: decided(*pair), workers), strict=True))
-    done = dict(zip(unique, map(_decided, verdicts, map(known.get, pairs)), strict=True))
+    found = map(settled, verdicts, unique.values(), map(known.get, pairs))
+    done = dict(zip(unique, found, strict=True))
     return [done[key] for key in keys]
 
 
-def finished(verdict: Verdict, reference: str) -> Verdict:
+def finished(verdict: Verdict, item: Item) -> Verdict:
     """Return a verdict, asking computer algebra where that is left."""
-    return _decided(verdict, decided(*_pair(verdict, reference)) if verdict.undecided else None)
+    pair = _pair(verdict, item.reference)
+    return settled(verdict, item, decided(*pair) if verdict.undecided else None)
 
 
 def _pair(verdict: Verdict, reference: str) -> tuple[str, str]:
     return verdict.answer or "", verdict.reference or reference
-
-
-def _decided(verdict: Verdict, correct: bool | None) -> Verdict:
-    if not verdict.undecided or correct is None:
-        return verdict
-    return verdict._replace(correct=correct, undecided=False)
 
 
 def decided(answer: str, reference: str) -> bool | None:

@@ -13,6 +13,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.tokens import NUMBER_WORDS, NUMBERS, Token, spelled, tidy, tokens
+from lm_eval_tts.grading.values import Unreadable, Value
 
 _ROOT = re.compile(
     r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}(?:[({]\s?(\d{1,9})\s?[)}]|(\d{1,9})(?![\d.]))"
@@ -25,6 +26,7 @@ _HOW_MANY = re.compile(
     r"[Hh]ow many (?:\w+ ){0,2}?([a-z]{3,}?)(?:ies|e?s|en)? "
     r"(?:do|does|did|are|is|were|was|can|could|will|would|must|has|have|had|should|in|on)\b"
 )
+_SIDES = re.compile(r"=(?![^{}]*\})")  # but not \sum_{k=1}
 _UNSEEN = re.compile(r"\\(?:left|right|displaystyle|[,;!])|[\s${}]|(?<=\\)[dt](?=frac)")
 
 
@@ -36,13 +38,14 @@ def counted(question: str) -> str:
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     """Say whether an answer of the right value leaves to be done what was asked for."""
-    answer = answer.rsplit("=", 1)[-1]
+    answer = _SIDES.split(answer)[-1]
     if _PLAIN.fullmatch(answer):
         return False
     given, wanted = tokens(tidy(answer)), tokens(tidy(reference))
     if _spelling(given) == _spelling(wanted):
         return False
-    if _functions(given) - _functions(wanted) or _is_reducible(answer, reference):
+    is_unevaluated = _functions(given) and not _functions(wanted) and not _has_variables(answer)
+    if is_unevaluated or _is_reducible(answer, reference):
         return True
     if _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1:
         return True
@@ -55,12 +58,24 @@ def _spelling(found: list[Token]) -> str:
 
 
 def _functions(found: list[Token]) -> set[str]:
-    """The functions of numbers that are left to be evaluated, as in sin 30° and log_2 8."""
-    letters = {t.text for t in found if t.kind == "WORD" and len(t.text) == 1} - set("eiπ")
-    if letters or {"theta", "alpha", "beta"} & {spelled_name(t) for t in found}:
-        return set()
+    """The functions, sums, limits and integrals in an answer, as in sin 30° and log_2 8."""
     names = {spelled_name(t) for t in found if t.mode != "text"} & FUNCTIONS.keys()
     return names | {t.kind for t in found if t.kind in BINDERS}
+
+
+def _has_variables(text: str) -> bool:
+    """Whether a value depends on a variable, other than those bound by a sum or an integral."""
+    try:
+        value = parse(text).value
+    except Unreadable:
+        return True
+    return value is None or _is_free(value)
+
+
+def _is_free(value: Value) -> bool:
+    inner = [part for atom in value.atoms for part in atom.made_of[1] if part]
+    names = {name for name in value.variables if not name.startswith("bound ")}
+    return bool(names) or any(map(_is_free, inner))
 
 
 def _is_reducible(text: str, reference: str) -> bool:

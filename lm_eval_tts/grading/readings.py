@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.canonical import form_of
+from lm_eval_tts.grading.canonical import form_of, names_value
 from lm_eval_tts.grading.lexicon import SYNONYMS, read_data, words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
 from lm_eval_tts.grading.units import UNIT_LETTERS, Mark, make_mark, unit_of
@@ -132,56 +132,50 @@ def _as_time(node: Node) -> Iterator[Node]:
             yield Node("tuple", "time", (node_of(int(hour) % 12 + 12), *node.parts[1:]))
 
 
-def _of_terms(rule: Callable[[Value, Value], Iterator[Value]]) -> Callable[[Node], Iterator[Node]]:
-    """A rule of a term and the rest of a sum, for each term of a value or of the named one."""
+def _of_terms(
+    rule: Callable[[Value, Value, Mark], Iterator[Value]],
+) -> Callable[[Node], Iterator[Node]]:
+    """A rule of a term and the rest of a sum, for each term of a value, named or in a list."""
 
     def trees(node: Node) -> Iterator[Node]:
         if node.kind == "named":
             yield from (node._replace(parts=(node.parts[0], s)) for s in trees(node.parts[1]))
+        if node.kind == "list":
+            yield node.mapped(lambda part: next(trees(part), part))
         if node.value and node.value.bottom == values.ONE:
             for product, factor in node.value.top.items():
                 rest = {p: f for p, f in node.value.top.items() if p != product}
                 term = Value({product: factor}, values.ONE)
-                yield from map(node_of, rule(term, Value(rest, values.ONE)))
+                found = rule(term, Value(rest, values.ONE), node.unit)
+                yield from (node._replace(value=value) for value in found)
 
     return trees
 
 
-def _constant_renamed(term: Value, rest: Value) -> Iterator[Value]:
+def _constant_renamed(term: Value, rest: Value, unit: Mark) -> Iterator[Value]:
     ((product, factor),) = term.top.items()
     is_letter = len(product) == 1 and product[0][0].name in _CONSTANT_NAMES and product[0][1] == 1
     if is_letter and factor == 1 and rest.atoms and not term.variables & rest.variables:
         yield values.add(rest, values.free("any constant"))
 
 
-def _integer_renamed(term: Value, rest: Value) -> Iterator[Value]:
-    """π/4 + nπ: a lone letter times π is any integer."""
-    ((product, factor),) = term.top.items()
-    names = {atom.name for atom, _ in product}
-    is_multiple = (
-        len(names) == 2 and "π" in names and term.variables and term.variables <= set("knml")
-    )
-    if is_multiple and not rest.variables:
-        multiple = values.multiply(values.PI, values.free("any integer"))
-        yield values.add(rest, values.multiply(multiple, values.rational(factor)))
+def _integer_renamed(term: Value, rest: Value, unit: Mark) -> Iterator[Value]:
+    """π/4 + nπ, 30° + 360° k: a lone letter times an angle is any integer."""
+    ((product, _),) = term.top.items()
+    letter = "".join(term.variables)
+    is_angle = {atom.name for atom, _ in product} == {letter, "π"} or unit == (("degree", 1),)
+    if is_angle and letter in tuple("knml") and not rest.variables:
+        period = values.divide(term, values.free(letter))
+        yield values.add(rest, values.multiply(period, values.free("any integer")))
 
 
 def _last_side(node: Node) -> Iterator[Node]:
-    """Only where the left side is what somebody may ask for: m + n, but not 2x or x² + y²."""
     if (node.kind, node.mark) != ("relation", "=") or not all(p.value for p in node.parts):
         return
     if node.parts[0].exact.key == node.parts[1].exact.key:
         yield node.parts[1]  # both sides are the same
     for left, right in (node.parts, node.parts[::-1]):
-        asked = left.exact
-        atoms = [(product, factor) for product, factor in asked.top.items() if asked.atoms]
-        kinds = [a.kind for a, _ in atoms[0][0]] if len(atoms) == 1 else []
-        is_binder = kinds == ["binder"] or (kinds == ["opaque"] and not right.has_variables)
-        is_sum = asked.variables and all(
-            abs(factor) == 1 and product and all(r == 1 and a.kind == "free" for a, r in product)
-            for product, factor in atoms
-        )
-        if asked.bottom == values.ONE and (is_binder or (is_sum and not right.has_variables)):
+        if names_value(left, right):
             yield right
 
 

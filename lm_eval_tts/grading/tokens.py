@@ -40,6 +40,7 @@ _KINDS = {
     "OTHERWORD": "WORD",
     "gap": "GROUPED",
 }
+_SIZES = re.compile(r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+")  # of brackets, no space
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
@@ -120,12 +121,14 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
             inside, spaced = not inside, True
             at += text.startswith("$", at) and at not in money
         elif kind == "SKIP":
-            spaced, inside = True, _in_math(word, inside)
+            spaced, inside = spaced or not _SIZES.fullmatch(word), _in_math(word, inside)
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
             kind = _kind(kind, word)
             depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
-            mode = next((font for font in reversed(braces) if font), "math" if inside else "")
+            is_after = kind == "WORD" and bool(found) and found[-1].formula  # $2$ m: a unit
+            here = "math" if inside else "text" if is_after else ""
+            mode = next((font for font in reversed(braces) if font), here)
             found.append(Token(kind, word, start, at, spaced, mode, inside))
             spaced = False
     return found

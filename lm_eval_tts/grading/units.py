@@ -15,6 +15,7 @@ Mark = tuple[tuple[str, int], ...]  # units with their powers, sorted
 
 _TABLE: dict[str, tuple[str, str, str]] = NOTATION["units"]
 _PREFIXES: dict[str, str] = NOTATION["prefixes"]
+_COMPOSED: dict[str, dict[str, int]] = NOTATION["composed"]
 _PREFIXED = words_of("prefixed")
 _SPELLINGS = {word: name for name, (_, _, words) in _TABLE.items() for word in words.split()}
 UNIT_LETTERS = frozenset(
@@ -40,8 +41,9 @@ def unit_of(word: str) -> str | None:
 def make_mark(powers: Iterable[tuple[str, int]]) -> Mark:
     """Return units with their powers in their one order."""
     total: dict[str, int] = {}
-    for name, rate in powers:
-        total[name] = total.get(name, 0) + rate
+    for whole, power in powers:
+        for name, rate in _COMPOSED.get(whole, {whole: 1}).items():
+            total[name] = total.get(name, 0) + power * rate
     return tuple(sorted((name, rate) for name, rate in total.items() if rate))
 
 

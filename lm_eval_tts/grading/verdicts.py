@@ -140,10 +140,8 @@ def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
     if item.kind == "choice":
         return answer == reference.strip().strip("()").upper()
     correct = matches(answer, reference)
-    if correct and question and restates_given(answer, question):
-        return restates_given(reference, question)
     if correct:
-        return not leaves_work(answer, reference, question)
+        return _is_done(answer, reference, question)
     if question and in_asked_form(answer, reference, question):
         return True
     if item.tolerance and within(answer, reference, item.tolerance):
@@ -151,6 +149,22 @@ def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
     if correct is False and (whole := _in_parts(reference, parts)):
         return matches(whole, reference) is True
     return correct
+
+
+def _is_done(answer: str, reference: str, question: str) -> bool:
+    """Whether an answer of the right value is more than the question, and leaves nothing to do."""
+    if question and restates_given(answer, question):
+        return restates_given(reference, question)
+    return not leaves_work(answer, reference, question)
+
+
+def settled(verdict: Verdict, item: Item, correct: bool | None) -> Verdict:
+    """Return a verdict with what computer algebra says of an answer that was left undecided."""
+    if not verdict.undecided or correct is None:
+        return verdict
+    reference = verdict.reference or item.reference
+    is_right = correct and _is_done(verdict.answer or "", reference, item.question)
+    return verdict._replace(correct=is_right, undecided=False)
 
 
 def _in_parts(reference: str, parts: Parts) -> str | None:
