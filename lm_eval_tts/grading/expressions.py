@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lm_eval_tts.grading.cursor import END, FUNCTION_NAMES
+from lm_eval_tts.grading.cursor import END, FIRST_IDEOGRAM, FUNCTION_NAMES
+from lm_eval_tts.grading.grammar import NO_SCRIPTS, is_substance
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBER_WORDS, NUMBERS, Token, currency, fold, tokens
-from lm_eval_tts.grading.units import unit_of
+from lm_eval_tts.grading.units import are_of_one_dimension, unit_of
 
 BINARY = words_of("binary")
 POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])
@@ -23,6 +24,7 @@ _CONSTANTS = ("π", "pi", "infinity")
 _LIST_WORDS = words_of("list_words")
 _SIZES = ("square", "cubic", "sq", "per")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
+_UNIT_OUTSIDE = re.compile(r"\$\s*[A-Za-z]+(?:/[A-Za-z]+)?$")
 _DELIMITERS = str.maketrans(",;", "  ", "\\$()")
 
 
@@ -69,10 +71,32 @@ class _Tokens:
         return self.token(at).kind
 
     def run_end(self, at: int) -> int:
-        end = self.operand_end(at)
+        if self.kind(at) in NUMBERS and self.is_glued(at):
+            return at  # CO2 is no 2
+        end = max(self.substance_end(at), self.operand_end(at))
         while end > at and (following := self.extended(end)) > end:
             end = following
         return end
+
+    def is_glued(self, at: int) -> bool:
+        before = self.token(at - 1)
+        is_word = (
+            before.kind == "WORD" and before.text.isascii() and before.end == self.token(at).start
+        )
+        return is_word and not before.formula
+
+    def substance_end(self, at: int) -> int:
+        """After the formula of a substance, as H2SO4 and Ca(OH)_2."""
+        end = at
+        while end < len(self.tokens) and (
+            end == at or self.token(end - 1).end == self.token(end).start
+        ):
+            end += 1
+        for last in range(end, at + 1, -1):
+            word = "".join(token.text for token in self.tokens[at:last])
+            if is_substance(word.translate(NO_SCRIPTS)):
+                return last
+        return at
 
     def operand_end(self, at: int) -> int:
         """After a sign, a currency and one operand, or a bracket."""
@@ -127,6 +151,8 @@ class _Tokens:
             return is_letter or following.kind in ("(", "_", "^", "SUB", "SUPER", *NUMBERS)
         if len(token.text) > 1:
             return _is_product(token.text) and following.kind in ("^", "=", "*", "SUPER")
+        if token.text >= FIRST_IDEOGRAM:
+            return False
         if token.text in ARTICLES:
             is_called = following.kind == "(" and not following.spaced
             return is_called or (following.kind in BINARY and following.kind not in ("-", "/"))
@@ -154,8 +180,19 @@ class _Tokens:
             return end + 2
         if is_between and token.text in ("x", "X"):  # 3 x 10^8
             return self.operand_end(end + 1)
-        unit = self.unit_end(end)
-        return unit if unit > end else self.juxtaposed(end)
+        if (unit := self.unit_end(end)) > end:
+            return unit
+        return max(self.juxtaposed(end), self.next_part(end))
+
+    def next_part(self, at: int) -> int:
+        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
+        units = unit_of(self.token(at - 1).text), unit_of(self.token(at + 1).text)
+        joint = int(self.token(at).text == "and")
+        if joint:
+            units = units[0], unit_of(self.token(at + 2).text)
+        is_part = self.kind(at + joint) in NUMBERS and all(units) and units[0] != units[1]
+        is_part = is_part and are_of_one_dimension(*units)
+        return at + joint + 2 if is_part else at
 
     def script_end(self, at: int) -> int:
         if self.kind(at + 1) == "{":
@@ -200,6 +237,20 @@ class _Tokens:
             return start
         return at + 2 if self.kind(at + 1) == "SUPER" else at + 1
 
+    def before_scripts(self, at: int) -> int:
+        """The place of what the scripts before here belong to: of log in log_2 and log_{2}."""
+        at -= 1
+        while True:
+            opening = at
+            while self.kind(at) == "}" and opening > 0 and self.kind(opening) != "{":
+                opening -= 1
+            if self.kind(at) in ("SUB", "SUPER"):
+                at -= 1
+            elif self.kind(opening - 1) in ("_", "^"):
+                at = opening - 2
+            else:
+                return at
+
     def juxtaposed(self, at: int) -> int:
         token, before = self.token(at), self.token(at - 1)
         if token.kind in ("(", "[", "{") and (not token.spaced or token.formula):
@@ -208,7 +259,8 @@ class _Tokens:
             return at
         after_number = before.kind in NUMBERS
         is_glued = not token.spaced and not (token.kind in NUMBERS and after_number)
-        is_argument = before.text in FUNCTION_WORDS or before.kind.startswith("\\")
+        name = self.token(self.before_scripts(at))
+        is_argument = name.text.lstrip("\\") in FUNCTION_WORDS or before.kind.startswith("\\")
         is_function = token.text in FUNCTION_WORDS and unit_of(token.text) is None  # 5 sqrt(2)
         is_letter = token.kind == "WORD" and len(token.text) == 1 and token.text not in ARTICLES
         follows_number = after_number and (is_letter or is_function)
@@ -239,6 +291,8 @@ def shown(text: str, start: int, end: int) -> str:
     if "$" not in part:
         return part.strip()
     money = currency(text)
+    if _UNIT_OUTSIDE.search(part):  # of $2$ m, in which m is no letter of the formula
+        return f"{'$' * (part.count('$') % 2)}{part}".strip()
     kept = (
         c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
     )

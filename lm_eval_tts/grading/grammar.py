@@ -28,7 +28,7 @@ LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 LEADING = words_of("leading")
 ELEMENTS = words_of("elements")
 _FONT_NAMES = re.compile(r"\\(?:text|math(?:rm|bf|sf)|ce|rm|bf)\b|\\[()]")
-_NO_SCRIPTS = {ord(sign): None for sign in "_{}$ "} | {ord("₀") + d: str(d) for d in range(10)}
+NO_SCRIPTS = {ord(sign): None for sign in "_{}$ "} | {ord("₀") + d: str(d) for d in range(10)}
 _BRACED_SIGN = re.compile(r"\{\s*([-+=])\s*\}")  # {-}1, without the space of a binary sign
 _ELEMENT = re.compile(r"[A-Z][a-z]?")
 _ATOMS = rf"{_ELEMENT.pattern}(?:[2-9]|[1-9]\d)?"
@@ -58,7 +58,7 @@ def parse(text: str, *, comma: bool = False) -> Node:
 
 def _known(plain: str) -> Node | None:
     """An abbreviation, as DNE, or a substance: no product of letters."""
-    word = _FONT_NAMES.sub("", plain).translate(_NO_SCRIPTS)
+    word = _FONT_NAMES.sub("", plain).translate(NO_SCRIPTS)
     if word.lower() in SYNONYMS and word.isalpha():
         return Node("text", word.lower())
     return Node("opaque", word) if is_substance(word) else None

@@ -21,7 +21,7 @@ from lm_eval_tts.grading.trees import (
     node_of,
     scaled,
 )
-from lm_eval_tts.grading.units import Mark, make_mark, unit_of
+from lm_eval_tts.grading.units import Mark, are_of_one_dimension, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 
 MAX_PARTS = 100
@@ -43,7 +43,23 @@ class NotationReader(FormulaReader):
     """Reads what is more than a formula; None where it is not there."""
 
     def quantity(self) -> Node:
-        """Read a number with its unit, percent sign or noun, or a ratio."""
+        """Read a number with its unit, percent sign or noun, ratio, or 1 hour 45 minutes."""
+        node = self._quantity()
+        while node.value and len(node.unit) == 1 and not node.mark:
+            start, _ = self.at, self.take("and", ",")
+            name, unit = unit_of(self.peek(1).text), node.unit[0][0]
+            if self.peek().kind not in NUMBERS or not name or not are_of_one_dimension(name, unit):
+                self.at = start
+                break
+            scale = size(node.unit)[0] / size(((name, 1),))[0]
+            if scale <= 1:  # 5 minutes, 3 hours are two
+                self.at = start
+                break
+            whole, node = values.multiply(node.value, values.rational(scale)), self._quantity()
+            node = node._replace(value=values.add(whole, node.exact))
+        return node
+
+    def _quantity(self) -> Node:
         minus = self.peek(1).kind == "MONEY" and bool(self.take("-"))
         money = self._currency() if self.take("MONEY") else ()
         ratio = [self.sum()]
