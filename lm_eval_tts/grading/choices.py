@@ -22,7 +22,7 @@ from lm_eval_tts.grading.labels import (
     statements,
     without_idioms,
 )
-from lm_eval_tts.grading.lexicon import has, pattern
+from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.options import Options, at_end, bare_text, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, spoken
@@ -34,6 +34,8 @@ MAX_PIECE = 1_000
 _LEAD_WORDS = pattern(
     r"(?:[\W_]|\\to|<so>[\s,:]|(?:it's|its|it is|i think|i believe)\s)*(?<![(\[])"
 )
+_MARK_WORDS = dict.fromkeys("❌✗✘", " wrong ") | dict.fromkeys("✅✓✔", " correct ")
+_MARKS = re.compile(f"[{''.join(_MARK_WORDS)}]")
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _REASON = pattern(r"\s(?:because|since|due)\b")
 _MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
@@ -59,7 +61,7 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
 def _behind(parts: Parts, options: Options) -> Found | None:
     """What the thinking states, where the rest does nothing but refute other options."""
     rest = f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]
-    if has("refusal", rest) or _takes_back(rest) or not (parts.answers or LABEL.search(rest)):
+    if has("refusal", rest) or _taken_back(rest) or not (parts.answers or LABEL.search(rest)):
         return None
     return _thinking(stated_choice(f"{parts.thinking}\n{parts.before}", options))
 
@@ -83,7 +85,7 @@ def _in_tag(content: str, options: Options) -> Found | None:
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     if stated := stated_choice(text, options):
         return stated
-    text = spoken(text[-MAX_TEXT:])
+    text = _MARKS.sub(lambda m: _MARK_WORDS[m[0]], spoken(text[-MAX_TEXT:]))
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
     lines = [line[-2 * MAX_PIECE :] for line in text.split("\n") if says_something(line)]
     if not pieces or is_cut or has("refusal", pieces[-1]):
@@ -92,6 +94,14 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
         return Found(letter, "letter", 0)
     if not _enumerates(lines) and (letter := _labelled_line(lines[-1], options)):
         return Found(letter, "letter", 0)
+    heads = [line for line in lines if LABEL.match(bare_text(line))]
+    is_head = heads[:1] == lines[:1] and len(heads) == 1 < len(lines)  # then an explanation
+    letter = _labelled_line(lines[0], options) if is_head else None
+    letter = letter or (_only_label(pieces[0]) if pieces[0][-1] != "?" else None)
+    if letter:
+        return Found(letter, "letter", 0)
+    if _enumerates(lines) and heads[-1] == lines[-1]:
+        return None
     marked = explicit(text)
     if marked and marked.answer.islower() and (letter := _only_label(marked.answer)):
         return Found(letter, "letter", 0)
@@ -99,8 +109,6 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
         if letter := option_of(candidate, options) or at_end(candidate, options):
             return Found(letter, "option_text", 0)
     letters = [s.letter for s in statements(pieces[-1], options)[-1:]]
-    heads = [letter for line in lines if (letter := _only_label(line))]
-    letters = letters or (heads if len(heads) == 1 and _only_label(lines[0]) else [])
     return Found(letters[0], "letter", 0) if letters else None
 
 
@@ -109,9 +117,11 @@ def stated_choice(text: str, options: Options) -> Found | None:
     found: Found | None = None
     for whole in sentences(spoken(text[-MAX_TEXT:]))[-MAX_PIECES:]:
         piece = whole[-MAX_PIECE:]
+        if found and (taken := _taken_back(piece)):
+            piece, found = taken, None
         if letters := [s.letter for s in statements(piece, options) if s.is_sure]:
             found = Found(letters[-1], "phrase", 0)
-        elif found and (has("refusal", piece) or _takes_back(piece)):
+        elif found and has("refusal", piece):
             found = None
         for content in boxes(piece):
             if letter := _only_label(content) or _labelled_line(content, options):
@@ -119,9 +129,11 @@ def stated_choice(text: str, options: Options) -> Found | None:
     return found
 
 
-def _takes_back(piece: str) -> bool:
+def _taken_back(piece: str) -> str:
+    """What follows in a sentence that takes back what was said before: "No, that's wrong: so C"."""
     plain = bare_text(piece)
-    return has("retract", plain) and not LABEL.search(plain)
+    ends = [match.end() for match in phrases("retract").finditer(plain)]
+    return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
 def _enumerates(lines: list[str]) -> bool:

@@ -18,12 +18,14 @@ from lm_eval_tts.grading.wording import (
     MAX_WORDS,
     agent,
     bold,
+    is_mentioned,
     is_numbered_name,
     plain,
     predicate,
 )
 
 MAX_SENTENCE = 1_500
+POLAR = "yes or no"  # what is asked by "Is f continuous at 0?"
 
 _LEAD = pattern(
     r"(?:[\s,.:;*#>]|\d+\.\s+(?=[A-Z])|\\to|<so>[\s,:]|step\s\d+\b[,:]?"
@@ -53,7 +55,12 @@ _COPULA = pattern(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _NO_BOUND = pattern(r"<gives>|\\[a-z]+")  # "up to" in "add up to", \times
-_PART_OF = re.compile(r"%\$? of \S{0,2}\d")  # 20% of 80
+_PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 80, 3/4 of 12
+_REASON = pattern(r"\d.*\b(?:because|since|as)\b")
+_FUNCTION_OF_IT = pattern(
+    r"(?:twice|half|double|triple|(?:two|three|four|\d+) times|its (?:square|cube|half|double))\b"
+)
+_DEFINES = pattern(r"(?:let|define|denote)\s")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
 _DATE = pattern(
     r"(?:<months>)\s+\d{1,2}(?:st|nd|rd|th)?\b(?:,\s*\d{4}\b)?"
@@ -82,14 +89,16 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     """Return what a sentence says the answer is; None if it says none.
 
     loosely: also take a number that no verb connects to what is asked.
-    asked: the noun whose number is the answer, where there are several.
+    asked: the noun whose number is the answer, where there are several; or POLAR.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
     body = _body(text)
-    if not body or has("refusal", text):
+    if not body or has("refusal", text) or _FUNCTION_OF_IT.match(body) or _DEFINES.match(body):
         return None
-    if nothing := phrases("nothing").search(body):
+    if taken := list(phrases("retract").finditer(body)):
+        body = body[taken[-1].end() :]
+    if (nothing := phrases("nothing").search(body)) and not _REASON.search(body[: nothing.start()]):
         return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
     if has("working", body):
         return None
@@ -139,6 +148,8 @@ class _Sentence:
         is_hedged = has("hedge", text) and not _CONDITION.search(text, len(text) // 3)
         if is_hedged or _WOULD_IF.search(text):
             return None
+        if asked == POLAR and (yes := _YES_OR_NO.match(text)):
+            return Claim(yes[0], 3)
         for run in self.runs:
             if _IS_THE_ANSWER.match(text, run.end) and self.is_free(run):
                 return Claim(self.text_of(run), 3)
@@ -160,24 +171,26 @@ class _Sentence:
 
     def counts(self, run: Expression, noun: str) -> bool:
         rest = self.text[run.end :].lstrip("$\\) ").lower()
-        return rest.startswith(noun) and self.is_free(run)
+        is_counted = rest.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
+        return is_counted and self.is_free(run)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
         start = max(self.text.rfind(mark, 0, run.start) for mark in _ENDS)
         before = self.text[start + 1 : run.start]
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
-        is_heading = after.startswith(":") and not after[1:2].isdigit()
+        is_heading = after.startswith(":") and not after[1:2].isdigit() and after[1:2] not in "()"
         return not (
             _ends_with("bound", before, 1, unless=_NO_BOUND)
             or _ends_with("not", before, 3)
-            or (len(run.tokens) < 3 and _ends_with("named", before.rstrip(" ("), 0))
+            or (_is_number(run) and _ends_with("named", before.rstrip(" ("), 0))
             or _PART_OF.match(self.text, run.end - 1)
             or is_numbered_name(before, run)
             or is_heading
             or phrases("compare").match(after)
             or phrases("bound").match(after)
             or any(token.kind == "!=" for token in run.tokens)
+            or is_mentioned(self.text, run.start)
         )
 
     def final_equation(self) -> str | None:
@@ -250,6 +263,11 @@ class _Sentence:
                 return self.answer(number)
         known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
         return next(map(self.answer, known), None)
+
+
+def _is_number(run: Expression) -> bool:
+    """Whether it is one number, maybe in brackets, as that of equation (2)."""
+    return sum(token.kind not in ("(", ")") for token in run.tokens) < 3
 
 
 def _is_equation(run: Expression) -> bool:

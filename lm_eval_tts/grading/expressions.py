@@ -20,6 +20,7 @@ POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 ARTICLES = frozenset(["a", "A", "I"])
 FUNCTION_WORDS = frozenset(FUNCTION_NAMES) - {"arg", "Re", "Im"}
+MAX_PIECES = 16  # of a script, or of the formula of a substance
 _CONSTANTS = ("π", "pi", "infinity")
 _LIST_WORDS = words_of("list_words")
 _SIZES = ("square", "cubic", "sq", "per")
@@ -87,10 +88,10 @@ class _Tokens:
 
     def substance_end(self, at: int) -> int:
         """After the formula of a substance, as H2SO4 and Ca(OH)_2."""
-        end = at
-        while end < len(self.tokens) and (
-            end == at or self.token(end - 1).end == self.token(end).start
-        ):
+        if self.kind(at) != "WORD" or not self.token(at).text[0].isupper():
+            return at
+        end = at + 1
+        while end < at + MAX_PIECES and self.token(end - 1).end == self.token(end).start:
             end += 1
         for last in range(end, at + 1, -1):
             word = "".join(token.text for token in self.tokens[at:last])
@@ -186,13 +187,11 @@ class _Tokens:
 
     def next_part(self, at: int) -> int:
         """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
-        units = unit_of(self.token(at - 1).text), unit_of(self.token(at + 1).text)
         joint = int(self.token(at).text == "and")
-        if joint:
-            units = units[0], unit_of(self.token(at + 2).text)
-        is_part = self.kind(at + joint) in NUMBERS and all(units) and units[0] != units[1]
-        is_part = is_part and are_of_one_dimension(*units)
-        return at + joint + 2 if is_part else at
+        unit, smaller = (unit_of(self.token(k).text) for k in (at - 1, at + joint + 1))
+        if self.kind(at + joint) not in NUMBERS or not unit or not smaller or unit == smaller:
+            return at
+        return at + joint + 2 if are_of_one_dimension(unit, smaller) else at
 
     def script_end(self, at: int) -> int:
         if self.kind(at + 1) == "{":
@@ -242,7 +241,7 @@ class _Tokens:
         at -= 1
         while True:
             opening = at
-            while self.kind(at) == "}" and opening > 0 and self.kind(opening) != "{":
+            while self.kind(at) == "}" and self.kind(opening) != "{" and opening > at - MAX_PIECES:
                 opening -= 1
             if self.kind(at) in ("SUB", "SUPER"):
                 at -= 1

@@ -25,8 +25,8 @@ from lm_eval_tts.grading.claims import committed, is_formula, is_working, leadin
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, unmarked
-from lm_eval_tts.grading.wording import MAX_WORDS
+from lm_eval_tts.grading.segments import sentences, spoken, unmarked
+from lm_eval_tts.grading.wording import MAX_WORDS, is_mentioned
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
@@ -42,7 +42,7 @@ _BARE = re.compile(r"[A-Za-z0-9.]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
 _AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
-_JOINS = re.compile(rf"\}}{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT}")
+_JOINS = re.compile(rf"\}}(?:[ $]*|{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT})")
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
@@ -70,6 +70,10 @@ _MIDDLE = re.compile(
 )
 _IF = pattern(r"[^.\n]*\bif\b")
 _DERIVED = pattern(r"\s*<derived>")
+_CORRECTS = pattern(r"\W*(?:edit|correction|corrected|oops|update)\b\W")
+_HOWEVER = pattern(r"(?:but|however)\b")
+_VERB_IN = pattern(r"\w\s<is>\s")
+_GUESS = pattern(r"\((?:[^()]*\b)?(?:a guess|guess|unverified|unsure|not sure|maybe)\b[^()]*\)")
 _STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
 
@@ -102,9 +106,24 @@ def says_something(text: str) -> bool:
 def find_in_text(text: str, is_cut: bool = False, asked: str = "") -> Found | None:
     """Return the answer that a text without tags commits to."""
     found = explicit(text)
+    if found and (later := _corrected(text, found)):
+        return later
     if found and _taken_back(text, found, "retract"):
         return None
     return found or (None if is_cut else last_line(text, asked))
+
+
+def _corrected(text: str, found: Found) -> Found | None:
+    """What the short rest of a text says instead of what was claimed before."""
+    start = found.at + len(found.answer)
+    for piece in sentences(text[start:]) if len(text) - start < 600 else ():
+        if _CORRECTS.match(piece) and (
+            later := last_line(text[start + text[start:].find(piece) :])
+        ):
+            return later._replace(at=start)
+        if _HOWEVER.match(piece) and has("nothing", piece):
+            return last_line(piece)
+    return None
 
 
 def _taken_back(text: str, found: Found, *groups: str) -> bool:
@@ -115,8 +134,22 @@ def _taken_back(text: str, found: Found, *groups: str) -> bool:
 
 def explicit(text: str) -> Found | None:
     """Return the last answer that is marked as one: boxed, after ####, or in a phrase."""
-    candidates = [found for find in (boxed, _hashed, _phrase) if (found := find(text))]
-    return max(candidates, key=lambda found: found.at, default=None)
+    box = boxed(text)
+    if box and (plain := _without_sentence(box.answer)):
+        box = box._replace(answer=plain)
+    others = (found for find in (_hashed, _phrase) if (found := find(text)))
+    inside = range(box.at, box.at + len(box.answer)) if box else ()
+    candidates = [found for found in others if found.at not in inside]
+    return max([*candidates, *filter(None, [box])], key=lambda found: found.at, default=None)
+
+
+def _without_sentence(content: str) -> str | None:
+    """What a sentence in a box says: \\text{The area is } 18."""
+    plain = spoken(content)
+    if plain == content or not _VERB_IN.search(plain):
+        return None
+    claim = committed(plain)
+    return claim.answer if claim else None
 
 
 def _in_answer_tags(answers: tuple[str, ...]) -> Found | None:
@@ -157,7 +190,7 @@ def concluded(text: str) -> Found | None:
     Its last sentence has to be a full one that states an answer.
     """
     last = sentences(text.rstrip()[-MAX_TAIL:])[-1:]
-    if not last or text.rstrip()[-1] not in ".!$}*]。)":
+    if not last or (text.rstrip()[-1] not in ".!$}*]。)" and not text.endswith("\n")):
         return None
     sentence = last[0]
     if has("hedge", sentence) or has("waver", sentence) or has("retract", sentence):
@@ -174,6 +207,8 @@ def boxed(text: str) -> Found | None:
     """
     parts: list[Found] = []
     for match in reversed(list(_BOX.finditer(text))):
+        if is_mentioned(text, match.start(), denied=True):
+            continue
         content = _content(text, match.end())
         if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
             break
@@ -228,8 +263,10 @@ def _phrase(text: str) -> Found | None:
 def _announces(text: str, noun: re.Match[str]) -> bool:
     """Whether a noun names what is asked: "the answer", "final result", at a line's start."""
     if not noun[0].strip()[:1].isascii():
-        return True
+        return not is_mentioned(text, noun.end())
     before = _BEFORE.search(text, max(0, noun.start() - 80), noun.start())
+    if is_mentioned(text, noun.end()):
+        return False
     return bool(before and (not before["ARTICLE"] or _ANSWER.fullmatch(noun[0])))
 
 
@@ -240,7 +277,9 @@ def _section(rest: str) -> str | None:
         return None
     if marked := boxed(pieces[0]):
         return marked.answer
-    plain = unmarked(pieces[0]).strip(" :*")
+    plain = _unopened(unmarked(pieces[0]).strip(" :*_"))
+    if plain.endswith("?") or _GUESS.search(plain):
+        return None
     if plain.endswith("!") and " " not in plain.strip("! "):
         plain = plain.rstrip("!")  # of a sentence, no factorial
     is_short = len(plain) == 1 or any(c.isdecimal() or c.islower() or c == "\\" for c in plain)
@@ -256,6 +295,12 @@ def _section(rest: str) -> str | None:
         return stated.answer
     is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
     return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
+
+
+def _unopened(text: str) -> str:
+    """Without a bracket at the end that was opened before the text, as in (Answer: 5)."""
+    bare = text.rstrip(".")
+    return bare[:-1] if bare.endswith(")") and bare.count(")") > bare.count("(") else text
 
 
 def last_line(text: str, asked: str = "") -> Found | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.options import Options, bare_text, squeezed
+from lm_eval_tts.grading.wording import is_mentioned
 
 MAX_MENTIONS = 12  # of labels in a sentence that states one
 MAX_JOINT = 24  # characters between two labels that "and" joins
@@ -34,7 +35,7 @@ _NOT_THIS = pattern(
 )
 _MERELY_IS = pattern(r"(?:is|be|es|est|ist|это)\b")
 _PRAISED = pattern(
-    r"[)\]\s:がは]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
+    r"[)\]\s:がは项項]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
     r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*"
     r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
 )
@@ -42,7 +43,7 @@ REFUTED = pattern(r"[)\]\s]*(?:[^\W\d_]+[\s,]+){0,2}?<wrong>")
 _BUT_WRONG = pattern(r"\bbut\b[^,;]*<wrong>")
 _JOIN = pattern(
     rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?"
-    r"(?=(?-i:[A-J])\b)(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
+    r"(?=(?-i:[A-J])\b)(?!(?-i:I\s+[a-z]))(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
 )
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
 _KNOWN_AS = pattern(
@@ -118,6 +119,7 @@ def statements(piece: str, options: Options) -> list[Statement]:
     plain = without_idioms(text)
     found: list[Statement] = []
     mentions = _mentions(text, options)
+    are_listed = len(mentions) > 2 and all(starts_with_own_text(m, options) for m in mentions)
     if len(mentions) > MAX_MENTIONS:
         return []
     joined, is_working = "", has("working", plain)
@@ -128,7 +130,11 @@ def statements(piece: str, options: Options) -> list[Statement]:
         is_last = not LABEL.search(bare.after)
         if _ALL_BUT.search(mention.clause):
             found += [Statement(mention.letter, True)] if has("wrong", bare.rest) else []
-        elif _is_negated(bare) or (has("hedge", plain) and _hedges(bare, text)):
+        elif (
+            is_mentioned(text, len(bare.before))
+            or _is_negated(bare)
+            or (has("hedge", plain) and _hedges(bare, text))
+        ):
             found = [said for said in found if said.letter != mention.letter]
         elif joined or is_joined or (is_working and not _CHOSEN.search(mention.clause)):
             continue
@@ -137,7 +143,7 @@ def statements(piece: str, options: Options) -> list[Statement]:
         elif _BUT_WRONG.search(bare.rest) and not LABEL.search(bare.rest):
             continue
         elif bare.after.lstrip(")]")[:1] != "?" and (sure := _is_claimed(mention, options)):
-            found.append(Statement(mention.letter, sure > 1))
+            found += [Statement(mention.letter, sure > 1)] if sure > 1 or not are_listed else []
     return found
 
 
@@ -197,4 +203,4 @@ def after_own_text(mention: Mention, options: Options) -> str:
 def starts_with_own_text(mention: Mention, options: Options) -> bool:
     """Say whether the text of an option follows its label."""
     option = squeezed(options.get(mention.letter) or "")
-    return bool(option) and squeezed(mention.after.lstrip(")].: ")).startswith(option)
+    return bool(option) and squeezed(mention.after.lstrip(")].:( ")).startswith(option)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from lm_eval_tts.grading.claims import committed
+from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
 from lm_eval_tts.grading.lexicon import has, pattern
@@ -51,23 +52,33 @@ def squeezed(text: str, *, fold: bool = True) -> str:
 def at_end(text: str, options: Options) -> str | None:
     """The option whose text a sentence ends with, or the second option and the like."""
     sentence = bare_text(text)
-    if not sentence or any(has(group, sentence) for group in ("not", "hedge", "working")):
-        return None
     whole = squeezed(_ARTICLE.sub("", sentence))
     is_praised = has("right", sentence) and not has("wrong", sentence)
     found = [
         letter
         for letter, option in options.items()
-        if len(own := squeezed(_ARTICLE.sub("", option))) >= MIN_TAIL
+        if _width(own := squeezed(_ARTICLE.sub("", option))) >= MIN_TAIL
         and (whole.endswith(own) or (is_praised and whole.startswith(own)))
         and any(c.isalpha() for c in option)
     ]
-    if found:
-        return max(found, key=lambda letter: len(options[letter]))
+    letter = max(found, key=lambda letter: len(options[letter]), default=None)
+    own = bare_text(options[letter]).casefold() if letter else ""
+    said = (
+        sentence.casefold().rpartition(own)[0] if own and own in sentence.casefold() else sentence
+    )
+    if any(has(group, said) for group in ("not", "hedge", "working")):
+        return None
+    if letter:
+        return letter
     if ordinal := _ORDINAL.search(sentence):
         return sorted(options)[_ORDINALS[ordinal[1].lower()]] if len(options) >= 4 else None
     claim = committed(sentence, loosely=False)
     return _by_value(claim.answer, options) if claim and runs(claim.answer) else None
+
+
+def _width(text: str) -> int:
+    """The length of a text in letters; an ideogram is two."""
+    return len(text) + sum(c >= FIRST_IDEOGRAM for c in text)
 
 
 def option_of(text: str, options: Options) -> str | None:

@@ -41,7 +41,8 @@ _TURN = re.compile(
     r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user"
     r"|\[INST\])|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
     rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})(?:[ \t]*\d{{1,3}})?(?:\*\*)?"
-    r"[ \t]*[:：]",
+    rf"[ \t]*[:：]|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})[ \t]+\d{{1,3}}"
+    r"(?:[.)]|(?:\*\*)?[ \t]*\n)",
     re.I,
 )
 _RESIDUE = re.compile(

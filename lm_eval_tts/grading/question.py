@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from lm_eval_tts.grading.claims import POLAR
 from lm_eval_tts.grading.cursor import BINDERS, spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS
@@ -27,11 +28,17 @@ _HOW_MANY = re.compile(
     r"(?:do|does|did|are|is|were|was|can|could|will|would|must|has|have|had|should|in|on)\b"
 )
 _SIDES = re.compile(r"=(?![^{}]*\})")  # but not \sum_{k=1}
+_IS_IT = re.compile(
+    r"(?:^|[.?!]\s+)(?:Is|Are|Was|Were|Do|Does|Did|Can|Could|Will|Would|Has|Have|Must)\b"
+    r"(?!.*\b(?:or|how|what|which)\b)[^.?]*\?\s*$"
+)
 _UNSEEN = re.compile(r"\\(?:left|right|displaystyle|[,;!])|[\s${}]|(?<=\\)[dt](?=frac)")
 
 
 def counted(question: str) -> str:
-    """Return the noun, without its ending, whose number is asked for; "" if there is none."""
+    """Return the noun, without its ending, whose number is asked for; POLAR, or ""."""
+    if _IS_IT.search(question):
+        return POLAR
     found = _HOW_MANY.findall(question)
     return found[-1].lower() if found else ""
 

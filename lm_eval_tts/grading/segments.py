@@ -18,9 +18,15 @@ _BULLET = re.compile(r"(?m)^[ \t]*[-•] ")
 _ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|Ans|Eq|Fig|No)\.")
 _END = re.compile(
     # after a word, since 5! is a factorial
-    r"(?:(?<=[.?])|(?<=[a-z]!))[*)\"'$\]\\]*\s+(?=[A-Z\\$*(#\d\"'-]|[^\x00-\x7f])"
-    r"|(?<=[。！？])|\n+"
+    r"(?:(?<=[.?])|(?<=[a-z]!)|(?<=\d!)(?= [A-Z][a-z]))[*)\"'$\]\\]*\s+"
+    r"(?=[A-Z\\$*(#\d\"'-]|[^\x00-\x7f])"
+    r"|(?<=[。！？])|(?<=[\u2e80-\u9fff][.!?])(?=\S)|\n+"
 )
+_STRUCK = re.compile(
+    r"~~(?=\S)[^~\n]{1,200}~~|<(del|strike)>[^<]{0,200}</\1>|\\(?:[bx]?cancel|sout)\{[^{}]{0,200}\}"
+)
+_HTML = re.compile(r"</?(?:b|i|u|em|strong|mark|span|font|center|big)(?:\s[^<>]{0,80})?>", re.I)
+_UNDERLINED = re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n$\\]{1,60})_(?!\w)")
 _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
 
 
@@ -44,7 +50,7 @@ def _last_row(match: re.Match[str]) -> str:
 def unmarked(text: str) -> str:
     """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
     if "*" in text or "_" in text:
-        text = _BOLD.sub(_unless_power, text)
+        text = _UNDERLINED.sub(r"\1", _BOLD.sub(_unless_power, text))
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
     text = text.replace("`", "").strip()
@@ -56,6 +62,13 @@ def unmarked(text: str) -> str:
 def _unless_power(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
     return match.group() if before.isalnum() and (after.isdigit() or after == "(") else ""
+
+
+def undressed(text: str) -> str:
+    """Return a text without what is struck out, and without the HTML tags of fonts."""
+    if "~~" in text or "cancel{" in text or "\\sout{" in text or "<" in text:
+        text = _HTML.sub("", _STRUCK.sub("", text))
+    return text
 
 
 def spoken(text: str) -> str:

@@ -19,7 +19,7 @@ from lm_eval_tts.grading.extraction import Found, boxes, find_answer, find_in_te
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
-from lm_eval_tts.grading.segments import sentences
+from lm_eval_tts.grading.segments import sentences, undressed
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
 from lm_eval_tts.grading.values import TooLarge
@@ -34,7 +34,9 @@ _LETTER_REFERENCE = re.compile(
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 _PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
 _LABELS = re.compile(r"(?<=[.;,])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
-_SOLUTION = re.compile(r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)")
+_SOLUTION = re.compile(
+    r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
+)
 
 
 class Item(NamedTuple):
@@ -113,7 +115,7 @@ def read_reference(reference: str) -> str | None:
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
-    response = _BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:])
+    response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
     loop = has_loop(response)
     response = tidy(response)
     turn, rest = first_turn(response)
@@ -138,7 +140,7 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
 def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
     reference, question = item.reference, item.question
     if item.kind == "choice":
-        return answer == reference.strip().strip("()").upper()
+        return answer == _letter(reference, item.options)
     correct = matches(answer, reference)
     if correct:
         return _is_done(answer, reference, question)
@@ -149,6 +151,15 @@ def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
     if correct is False and (whole := _in_parts(reference, parts)):
         return matches(whole, reference) is True
     return correct
+
+
+def _letter(reference: str, options: Mapping[str, str] | None) -> str:
+    """The letter of a reference such as B, (B), "B. Ribosome" or "The correct answer is B."."""
+    bare = reference.strip().strip("()").upper()
+    found = len(bare) > 1 and find_choice(
+        split_parts(tidy(reference), DEFAULT_TAGS), options, False
+    )
+    return found.answer if found else bare
 
 
 def _is_done(answer: str, reference: str, question: str) -> bool:

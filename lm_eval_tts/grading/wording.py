@@ -8,6 +8,7 @@ from lm_eval_tts.grading.expressions import Expression, runs, shown
 from lm_eval_tts.grading.lexicon import has, pattern, phrases, words_of
 
 MAX_WORDS = 8  # of an answer in words
+MAX_CLAUSE = 200  # characters before a claim that may take it back
 
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,80})\*\*(?!\s*:)")
 _AGENT = re.compile(
@@ -18,6 +19,8 @@ _PREDICATE = pattern(
     r"(?<!\w)(?:is|are|was|be|called|facing|(?:fall|fell|land)s? on|:)\s+(?:an?\s+|the\s+)?"
     r"(?=[^\W\d_])"
 )
+_SENTENCE = re.compile(r"[.!?;]\s|[。！？\n]|[,;]\s*but\b", re.I)
+_DENIED = pattern(r"(?:<not>)[\s$*:]*$")
 _PRONOUNS = words_of("pronouns")
 FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 
@@ -37,6 +40,17 @@ def bold(marked: str) -> str | None:
         if len(text.split()) <= 3 or any(run.has_number for run in runs(text)):
             return plain(text)
     return None
+
+
+def is_mentioned(text: str, at: int, *, denied: bool = False) -> bool:
+    """Say whether a sentence makes the claim there somebody else's, an earlier or a denied one.
+
+    denied: also where a negation is right before it.
+    """
+    clause = _SENTENCE.split(text[max(0, at - MAX_CLAUSE) : at])[-1]
+    if found := list(phrases("mention").finditer(clause)):
+        return not has("so", clause[found[-1].end() :])
+    return denied and bool(_DENIED.search(clause))
 
 
 def agent(text: str) -> str | None:
