@@ -79,10 +79,12 @@ def write_run(
     model: str = "tts-hf",
     model_args: Any = None,
     kwargs: Mapping[str, Any] | None = None,
+    tasks: str = "task_configs",
     **changes: Any,
 ) -> Path:
     """Write a results file and its samples; return the results file.
 
+    tasks: the folder of the folders of task files.
     changes: entries of the results file that replace or add to the usual ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,11 @@ def write_run(
                     "prompt_style": "cot",
                     **(kwargs or {}),
                 },
-                "metadata": {"version": 1.0, "grader": 1},
+                "metadata": {
+                    "version": 1.0,
+                    "grader": 1,
+                    "config_source": f"{tasks}/{task.partition('_')[0]}/{task}.yaml",
+                },
             }
         },
         "versions": {task: 1.0},

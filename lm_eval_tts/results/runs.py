@@ -5,7 +5,7 @@ Reads files of `tts-*` models and of stock ones, new and old; what a file does n
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.faults import MALFORMED
@@ -17,10 +17,7 @@ from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
-# The endings of our tasks, as in task_configs/_strategies.
-_STYLES = ("standard", "zeroshot", "cot", "cod", "r1")
 _FAR = 4e9  # seconds since 1970; a file's date may be anything
-VARIANTS = frozenset((*_STYLES, "budget", "progressive", "maj", "bon", "beam", "dvts"))
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
@@ -201,12 +198,12 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 def _benchmark(task: str, config: Mapping[str, Any]) -> str:
     """Return what the variants of a benchmark share; any other task is its own benchmark. A variant
-    is graded by this package, and its name ends in that of a strategy or prompt style."""
+    without a benchmark among its arguments comes from a folder of our task_configs."""
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
-    benchmark, _, variant = task.rpartition("_")
-    ours = "grader" in mapping_in(config, "metadata")
-    return benchmark if benchmark and ours and variant in VARIANTS else task
+    source = PurePath(str(mapping_in(config, "metadata").get("config_source")))
+    root, folder = source.parent.parent.name, source.parent.name
+    return folder if root == "task_configs" else task
 
 
 def _int(value: Any) -> int | None:
