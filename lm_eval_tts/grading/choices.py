@@ -1,10 +1,10 @@
 r"""Which option a response to a multiple-choice question commits to.
 
-Each sentence or line is read to its labels, and each label to what is said of it: that it is the
+Each sentence or line is read for its labels, and each label for what is said of it: that it is the
 answer, that it is not, or nothing (it is only mentioned or compared). The last statement that names
-one option counts, unless it is taken back. In the last sentence less is enough: a line that is only
-a label, or a label with the text of its option, or that text alone.
-Knows the option texts it is given, possibly not all.
+one option counts, unless it is taken back. In the last sentence less is enough: a line with only a
+label, or a label with the text of its option, or that text alone. Knows the option texts it is
+given, possibly not all.
 """
 
 from __future__ import annotations

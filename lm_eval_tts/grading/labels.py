@@ -105,7 +105,7 @@ def _is_known(letter: str, options: Options) -> bool:
 
 
 def _is_article(mention: Mention) -> bool:
-    """Whether this A is no label: "A cat", but not "A is right", "option A" or "A fails"."""
+    """Whether this A is not a label: "A cat", but not "A is right", "option A" or "A fails"."""
     if mention.letter != "A" or not mention.goes_on or not mention.after[2:3].islower():
         return False
     says = _PRAISED.match(mention.after) or REFUTED.match(mention.after)

@@ -2,7 +2,7 @@ r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a
 
 `tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
 left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is no token. `fold` makes one number of "two hundred and five" and of
+sizes, fonts, delimiters) is not a token. `fold` makes one number of "two hundred and five" and of
 "three quarters" (English only). Knows notation only, not what a formula means.
 """
 
@@ -157,7 +157,7 @@ def _in_math(skipped: str, inside: bool) -> bool:
 
 
 def currency(text: str) -> set[int]:
-    r"""Return where a dollar sign is money, and no end of a formula: in "$5 and $3 x$", the first.
+    r"""Return where a dollar sign is money, not the end of a formula: in "$5 and $3 x$", the first.
 
     A sign opens a formula if the next one closes something that reads like a formula.
     """

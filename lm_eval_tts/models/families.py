@@ -27,7 +27,7 @@ ABOUT_THINKING = re.compile("think|thought|reason|inner_", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """What is known of a model's own way to think; the defaults are those of a plain model."""
+    """What is known of a model's own way of thinking; the defaults are those of a plain model."""
 
     delimiters: str | None = None
     """A preset; None leaves it to the prompt style."""
@@ -42,7 +42,7 @@ class ModelFamily:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What results say of it."""
+        """What results say about it."""
         return {"model_delimiters": self.delimiters, "template_thinking": self.thinking}
 
     def line(self, tokenizer: Any) -> str:

@@ -76,7 +76,7 @@ def goes_on(request: Request, trace: Trace, completion: Completion) -> bool:
 
 
 def has_end(request: Request, trace: Trace) -> bool:
-    """Whether a string that ends a response is in what is written of it."""
+    """Whether a string that ends a response is in what is written so far."""
     text = _text(request, trace)
     start, end, _, answer_end = request.delimiters.tags
     if request.until:
