@@ -1,4 +1,4 @@
-"""Which answers to any task are equal, for votes: those of which its filter makes the same; of
+"""Which answers to any task are equal, for votes: those that its filter makes the same; of
 programs, those that do the same on the inputs that their prompt gives."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
