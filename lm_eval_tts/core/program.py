@@ -141,7 +141,7 @@ class Score:
 
 
 class StepScores(NamedTuple):
-    """What a reward model says of a response."""
+    """What a reward model says about a response."""
 
     # One a step, each in [0, 1], of a process reward model; one in all, of any size, of an outcome
     # reward model.

@@ -37,7 +37,7 @@ class OutOfBudget(BaseException):
 
 
 def within_budget(work: Callable[[], Any], calls: int = MAX_CALLS) -> Any:
-    """Return what some work returns. Raises OutOfBudget after so many calls."""
+    """Return what some work returns. Raises OutOfBudget after this many calls."""
     left = calls
 
     def count(frame: Any, event: str, argument: Any) -> None:

@@ -111,7 +111,7 @@ def _body(text: str) -> str:
 
 
 def is_working(sentence: str) -> bool:
-    """Say whether a sentence only goes on working."""
+    """Say whether a sentence only continues the working."""
     return has("working", _body(unmarked(sentence)))
 
 
@@ -257,7 +257,7 @@ def _is_equation(run: Expression) -> bool:
 
 
 def _ends_with(group: str, before: str, words: int) -> bool:
-    """Whether a text ends with a phrase, with at most so many words after it."""
+    """Whether a text ends with a phrase, with at most this many words after it."""
     found = list(phrases(group).finditer(before))
     rest = _WORD.findall(before[found[-1].end() :]) if found else []
     return bool(found) and len(rest) <= words and "but" not in rest

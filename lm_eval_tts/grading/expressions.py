@@ -133,7 +133,7 @@ class _Tokens:
         return True
 
     def extended(self, end: int) -> int:
-        """Where the expression goes on to with one more piece; here if it ends."""
+        """Where the expression extends to with one more piece; here if it ends."""
         token, before, after = self.token(end), self.token(end - 1), self.token(end + 1)
         if token.kind == "END":
             return end

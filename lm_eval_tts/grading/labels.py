@@ -1,4 +1,4 @@
-"""The labels of options: what a sentence says of one: it is the answer, it is not, or nothing."""
+"""The labels of options, and what a sentence says of one: it is the answer, is not, or nothing."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def without_idioms(text: str) -> str:
 
 
 def _hedges(mention: Mention, text: str) -> bool:
-    """A hedge counts before the label, or where the clause of the label goes on with one."""
+    """A hedge counts before the label, or where the clause of the label continues with one."""
     if " would" in text and _ONLY_IF.search(without_idioms(mention.rest)):
         return True
     after = phrases("hedge").match(mention.rest.lstrip(" ),"))

@@ -150,7 +150,7 @@ def _kind(kind: str, word: str) -> str:
 
 
 def _in_math(skipped: str, inside: bool) -> bool:
-    r"""Whether a formula goes on after its delimiters, \( \) \[ \]."""
+    r"""Whether a formula continues after its delimiters, \( \) \[ \]."""
     opened = max(skipped.rfind("\\("), skipped.rfind("\\["))
     closed = max(skipped.rfind("\\)"), skipped.rfind("\\]"))
     return inside if opened == closed else opened > closed

@@ -185,7 +185,7 @@ def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
-    """Return x, y, z of x i + y j + z k; None if a value is no such sum (3 + 4i is none)."""
+    """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
     found = dict.fromkeys("ijk", values.rational(0))
     if value.bottom != values.ONE or not value.variables & {"j", "k"}:
         return None

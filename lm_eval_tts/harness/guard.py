@@ -133,7 +133,7 @@ def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[Non
 
 
 def _shared_stop(args: Any) -> SharedStop:
-    """Return what tells the ranks of this command that one of them was stopped."""
+    """Return what informs the ranks of this command that one of them was stopped."""
     journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
     return SharedStop(Path(f"{journals}.stopped") if journals else None)
 

@@ -109,7 +109,7 @@ def _turn_end(chat: TemplateChat, marks: Delimiters, tokens: dict[str, int]) -> 
 
 
 def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bool) -> bool:
-    """Say whether a prompt has the instruction to the letter, and the template's own on thinking.
+    """Say whether a prompt has the instruction verbatim, and the template's own on thinking.
 
     forced: the user has said in which role it goes, whatever of the template's that replaces.
     """

@@ -66,7 +66,7 @@ Report = tuple[Tally, Spent]  # what a rank has to say of itself when results ar
 
 class Session:
     """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
-    defaults: settings of all tasks that do not say otherwise. reward_model: None without one."""
+    defaults: settings of all tasks that set nothing else. reward_model: None without one."""
 
     checkpoint: Checkpoint
     chat: Chat
@@ -183,7 +183,7 @@ class Session:
             )
 
     def abilities(self) -> Abilities:
-        """Return what the model can do for a strategy, with what is loaded beside it."""
+        """Return what the model can do for a strategy, with what else is loaded."""
         loaded, size = self.reward_model is not None, self.checkpoint.policy_size
         return replace(self._abilities, reward_model=loaded, policy_size=size)
 

@@ -67,8 +67,8 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """Return a value as one field: a list of texts, or JSON, which is no program's own notation. A
-    text that a spreadsheet would run begins with an apostrophe."""
+    """Return a value as one field: a list of texts, or JSON, which is not one program's own
+    notation. A text that a spreadsheet would run begins with an apostrophe."""
     value = nulled(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = "; ".join(value)

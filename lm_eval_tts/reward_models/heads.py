@@ -87,7 +87,7 @@ class ClassifierHead(Head):
     raw: bool = False  # the score is the logit
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
-        """Return the model and its layer; an encoder's pooled output is no token's hidden state."""
+        """Return the model and its layer; an encoder's pooled output is not a token's state."""
         import transformers
         from torch.nn import Module
 

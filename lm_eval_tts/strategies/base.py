@@ -38,7 +38,7 @@ class Abilities:
     masks_strings: bool = True
     """It can mask an ending of several tokens, not of one token alone."""
     reward_model: bool = False
-    """A reward model is loaded beside it."""
+    """A reward model is loaded with it."""
     policy_size: float | None = None
     """Its parameters in billions, where they are known."""
     check_sampling: Callable[[Sampling], object] = lambda sampling: None

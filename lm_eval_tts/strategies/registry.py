@@ -48,7 +48,7 @@ _folders: dict[Path, None] = {}  # where files are looked for, as sys.path is fo
 
 
 def search_also(paths: Iterable[str | Path]) -> None:
-    """Look for files with strategies in these folders too, or beside these files."""
+    """Look for files with strategies in these folders too, or next to these files."""
     for path in map(Path, paths):
         folder = path if path.is_dir() else path.parent
         if path.exists():

@@ -49,7 +49,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 class HalvingEngine(RowEngine):
-    """An engine that goes on with half as many sequences at once where memory runs out."""
+    """An engine that continues with half as many sequences at once where memory runs out."""
 
     def _halve(self, rows: Sequence[BatchRow]) -> None:
         """Let rows that did not fit wait for another turn; one that was alone has failed."""

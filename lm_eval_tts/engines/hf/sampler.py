@@ -1,4 +1,4 @@
-"""Logits to tokens: greedy, or by one uniform number a token; every row for itself.
+"""Logits to tokens: greedy, or by one uniform number per token; every row on its own.
 
 The distribution is that of transformers' logits warpers in their order (repetition penalty,
 temperature, top_k, top_p, min_p), which a test compares; frequency and presence penalties are

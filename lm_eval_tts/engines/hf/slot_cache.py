@@ -118,11 +118,11 @@ class SlotCache(Cache):
         return self._windows[device]
 
     def fits(self, num_slots: int, length: int) -> bool:
-        """Whether memory allows so many sequences of so many tokens."""
+        """Whether memory allows this many sequences of this many tokens."""
         return length < self._most(num_slots)
 
     def _most(self, num_slots: int) -> int:
-        """Return the largest capacity of so many slots."""
+        """Return the largest capacity of this many slots."""
         if self._max_tokens is None:
             return self.max_capacity
         return max(1, min(self.max_capacity, self._max_tokens // num_slots))

@@ -111,7 +111,7 @@ class SlotTable(Generic[_User]):
         return feeds
 
     def padding(self, rows: int) -> list[Feed]:
-        """Return rows of padding for the slots after the active ones, up to so many in all."""
+        """Return rows of padding for the slots after the active ones, up to this many in all."""
         long = all(slot.long for slot in self.active)  # a step with one kind of RoPE keeps it
         return [Feed(i, self.slots[i].cached, (), long) for i in range(self.num_active, rows)]
 

@@ -32,7 +32,7 @@ DEAD = "vLLM's engine process has died, see its messages"
 class VLLMEngine(RowEngine):
     """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
     llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
-    lora_request: the adapter of all requests. prompt_tokens: counts them, if anybody does."""
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if given."""
 
     def __init__(
         self,

@@ -151,14 +151,14 @@ class RatedStrategy(SampleStrategy):
 
 
 def steps_of(text: str, delimiter: str) -> list[str]:
-    """Return the steps of a text without the white space around them; empty ones are no steps."""
+    """Return the steps of a text without the white space around them; empty ones are not steps."""
     return [step.strip() for step in text.split(delimiter) if step.strip()]
 
 
 def ask_reward(request: Request, steps: Sequence[str]) -> Program[tuple[float, ...]]:
     """Return what the reward model says; nothing where there are no steps or it cannot read them.
 
-    One response that it cannot read must not cost the others, so this is data and no failure.
+    One response that it cannot read must not cost the others, so this is data, not a failure.
     """
     if not steps:
         return ()

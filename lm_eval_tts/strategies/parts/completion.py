@@ -15,7 +15,7 @@ from lm_eval_tts.errors import RequestError
 
 
 def begin(request: Request) -> Trace:
-    """Return the trace without a token. Raises RequestError if there is no room for one."""
+    """Return the trace with no token yet. Raises RequestError if there is no room for one."""
     if request.max_tokens < 1:
         raise RequestError(f"prompt of {len(request.prompt)} tokens leaves no room to answer")
     return Trace(request.prompt)
