@@ -27,7 +27,7 @@ class RequestError(LmEvalTTSError, RuntimeError):
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:
-    """Return a hint at the nearest of some names, with a space behind it; "" if none is near."""
+    """Return a hint at the nearest of some names, with a space after it; "" if none is near."""
     found = difflib.get_close_matches(given, list(names), n=1, cutoff=0.6)
     return f"did you mean {found[0]!r}? " if found else ""
 

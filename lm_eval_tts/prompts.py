@@ -41,7 +41,7 @@ class PromptStyle:
         known = (*PLACEHOLDERS, *(field.name for field in fields(Delimiters)))
         for name in re.findall(r"{(\w+)}", self.instruction):
             if name == "question":
-                raise SettingsError("{question} belongs into the question, not the instruction")
+                raise SettingsError("{question} belongs in the question, not the instruction")
             # Other words in braces may be meant, as in LaTeX.
             if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.82):
                 raise unknown_name("placeholder in an instruction", name, known)
@@ -52,7 +52,7 @@ class PromptStyle:
 
 @dataclass(frozen=True, slots=True)
 class FamilyRule:
-    """How models that think in a way of their own are known; see `families` in `prompts.yaml`."""
+    """How models with a way of thinking are recognized; see `families` in `prompts.yaml`."""
 
     delimiters: str = "none"
     template: str = ""

@@ -47,17 +47,17 @@ class Common:
     prompt_file: str | None = None
     """A YAML file like prompts.yaml with more styles and delimiters."""
     instruction_role: str | None = None
-    """"system" or "user"; None is "system" where the chat template leaves it and its own alone."""
+    """"system" or "user"; None: "system" where the chat template keeps it and its own."""
     delimiters: str | None = None
-    """A preset's name, None the model's own or the style's; the next four replace single ones."""
+    """A preset's name; None: the model's own or the style's. The next four replace single ones."""
     thinking_start: str | None = None
     thinking_end: str | None = None
     answer_start: str | None = None
     answer_end: str | None = None
     cut_text: str | None = None
-    """Ends a thought that the budget cuts, in place of thinking_end and answer_start."""
+    """Ends a thought that the budget cuts, instead of thinking_end and answer_start."""
     until_thinking: str | None = None
-    """Ends a thought that is forced, where less than thinking_end does."""
+    """Ends a forced thought where something shorter than thinking_end is enough."""
     thinking_tokens: int | None = None
     """What the style `token` asks for."""
     thinking_steps: int | None = None
@@ -65,13 +65,13 @@ class Common:
     thinking_length: str | None = None
     """What the style `class` asks for: "short" or "long"."""
     enable_thinking: tuple[bool, ...] = ()
-    """What the chat template is told; several values give the answer in each mode, from one run."""
+    """Passed to the chat template; several values give the answer in each mode, from one run."""
     reasoning_effort: tuple[str, ...] = ()
-    """Likewise."""
+    """As above."""
     until: tuple[str, ...] = ()
     """Stop strings of the answer."""
     max_gen_toks: int | None = None
-    """Most tokens of a response."""
+    """Maximum tokens of a response."""
     do_sample: bool | None = None
     """False is greedy decoding, whatever the temperature."""
     sampling: str | None = None
@@ -84,7 +84,7 @@ class Common:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     seed: int | None = None
-    """Of the whole run."""
+    """For the whole run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Settings:
     delimiters: Delimiters
     sampling: Sampling
     modes: Mapping[str, Mapping[str, Any]]
-    """What the chat template is told in each reasoning mode, by the mode's label."""
+    """What is passed to the chat template in each reasoning mode, by the mode's label."""
     until: tuple[str, ...]
     max_gen_toks: int | None
     """None where the user gave none."""
@@ -142,8 +142,8 @@ def parse_settings(
 ) -> Settings:
     """Check what the user gave and return the settings.
 
-    family: the preset of a model that thinks in a way of its own. recommended: the sampling that
-    its generation config has, where that is known by now.
+    family: the preset of a model with its own way of thinking. recommended: the sampling that
+    its generation config has, if it is known by now.
     A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
     what was given and what is allowed.

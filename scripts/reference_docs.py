@@ -73,10 +73,10 @@ def settings_page() -> str:
     prompts = load_prompts()
     parts = [
         "# Every setting\n",
-        "Written from the code by `python scripts/reference_docs.py`; a test holds it to it.\n",
-        "Given by `--gen_kwargs`, by a task's `generation_kwargs`, or, as defaults of all tasks, "
-        "by `--model_args`. How they go together: [strategies](strategies.md).\n",
-        "## Of every strategy\n",
+        "Generated from the code by `python scripts/reference_docs.py`; a test keeps it current.\n",
+        "Settings are given by `--gen_kwargs`, by a task's `generation_kwargs`, or, as defaults of "
+        "all tasks, by `--model_args`. [Strategies](strategies.md) says how they combine.\n",
+        "## For every strategy\n",
         *table(Common),
         "\n`prompt_style`: " + ", ".join(f"`{name}`" for name in prompts.styles) + ".",
         "`delimiters`: " + ", ".join(f"`{name}`" for name in prompts.delimiters) + ".",

@@ -59,7 +59,7 @@ PROMPT_FILES = [
         "'thinkin_tokens'",
         "did you mean 'thinking_tokens'",
     ),
-    ('styles: {mine: {instruction: "Solve {question}"}}', "{question} belongs into", ""),
+    ('styles: {mine: {instruction: "Solve {question}"}}', "{question} belongs in", ""),
 ]
 ROW = {"id": 1, "problem": "x", "answer": "2"}
 DATA = [

@@ -74,7 +74,7 @@ LINES = [
     (HF + "--limit -1", "--limit -1: allowed is"),
     (HF + "--samples nowhere.json", "--samples nowhere.json cannot be read"),
     (HF + "--samples '[1, 2]'", "a JSON object of document numbers by task"),
-    (HF + "--include_path /nowhere", "--include_path /nowhere is no folder"),
+    (HF + "--include_path /nowhere", "--include_path /nowhere is not a folder"),
     (HF + "--output_path /proc/none", "output_path"),
     # models
     ("lm_eval --model tts-hff --tasks arith_r1", "did you mean 'tts-hf'"),

@@ -17,7 +17,7 @@ from lm_eval_tts.results.formats import printable
 
 _EXAMPLE = "lm-eval-tts run --model tts-hf --tasks arith_budget --output_path results --log_samples"
 app = typer.Typer(
-    help="lm_eval with test-time scaling, and what reads its results.",
+    help="lm_eval with test-time scaling, and tools that read its results.",
     epilog=f"Example: {_EXAMPLE}",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -34,7 +34,7 @@ OUTPUT = ("-o", "--output")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return its exit code; an error of the user's is one line."""
+    """Run a subcommand and return its exit code; a user's error is one line."""
     given = list(sys.argv[1:] if argv is None else argv)
     name = " ".join(["lm-eval-tts", *given[:1]])
     if given[:1] == ["run"]:
@@ -62,11 +62,11 @@ def _say_version(asked: bool) -> None:
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_say_version)] = False,
 ) -> None:
-    """Take what stands before a subcommand."""
+    """Take the options before a subcommand."""
 
 
 def _complete(context: typer.Context, incomplete: str) -> list[str]:
-    """Return what may stand after `--model` and `--tasks` of lm_eval."""
+    """Return what may follow `--model` and `--tasks` of lm_eval."""
     before = (context.params.get("arguments") or ("",))[-1]
     known = {"--model": MODELS, "--tasks": own_tasks()}.get(before, ())
     return [name for name in sorted(known) if name.startswith(incomplete)]
@@ -80,7 +80,7 @@ def run_lm_eval(
         list[str] | None, typer.Argument(help="what lm_eval takes", autocompletion=_complete)
     ] = None,
 ) -> None:
-    """Run lm_eval with this package's models and tasks, where Python reads no .pth files too."""
+    """Run lm_eval with this package's models and tasks, even where Python reads no .pth files."""
     autoload.install()
     from lm_eval.__main__ import cli_evaluate
 

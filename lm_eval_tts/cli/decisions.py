@@ -1,4 +1,4 @@
-"""Commands that decide by finished runs: what to run next, and whether a change may go in."""
+"""Commands that decide from finished runs: what to run next, and whether a change may go in."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,13 @@ _MARGINS = " ".join(f"{name}={metric.margin:g}" for name, metric in GATED.items(
 def run_fit(
     results: Results,
     baseline: Annotated[
-        str, typer.Option(help="results of independent samples that tell the difficulty (*_maj)")
+        str, typer.Option(help="results of independent samples that give the difficulty (*_maj)")
     ],
     difficulty_by: Annotated[
         str,
         typer.Option(
             help="agreement of the baseline's answers, their mean reward, both (the mean of the "
-            "two), or the oracle: its pass@1, which takes the reference"
+            "two), or the oracle: its pass@1, which needs the reference"
         ),
     ] = "agreement",
     folds: Annotated[int, typer.Option(help="of the cross-validation, >= 2")] = 5,

@@ -1,4 +1,4 @@
-"""Where the commands write, and what they say of it."""
+"""Where the commands write, and what they say about it."""
 
 import sys
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ def run_curve(
         typer.Option(*OUTPUT, help=".html, .svg, .png (a plot), .md, .csv or .json"),
     ] = None,
     join: Annotated[
-        bool, typer.Option("--join", help="one curve of all runs of a benchmark, whatever ran")
+        bool, typer.Option("--join", help="one curve for all runs of a benchmark, whatever ran")
     ] = False,
 ) -> int:
     """Show accuracy against tokens, and how it scales."""
@@ -98,9 +98,9 @@ def run_show(
     document: Annotated[str | None, typer.Argument(help="its id or number (the first)")] = None,
     metric: MetricName = None,
     pretrained: Annotated[
-        str | None, typer.Option(help="whose chat template a task's prompt is put into")
+        str | None, typer.Option(help="model whose chat template a task's prompt is put into")
     ] = None,
-    gen_kwargs: Annotated[str, typer.Option("--gen_kwargs", help="as of lm_eval, for a task")] = "",
+    gen_kwargs: Annotated[str, typer.Option("--gen_kwargs", help="as in lm_eval, for a task")] = "",
 ) -> int:
     """Show what a task sends, or what a run was sent and answered, phase by phase."""
     from rich.console import Console

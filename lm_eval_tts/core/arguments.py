@@ -1,7 +1,7 @@
 """Which model arguments decide what is answered (arguments.yaml).
 
 An argument that says where a model runs, how fast, or what to do after a failure does not decide:
-runs that differ in it alone are runs of one setup. What only rounds otherwise, such as another
+runs that differ in it alone are runs of one setup. What only rounds differently, such as another
 batch size, kernel or number of devices, does not decide either; another type of numbers does."""
 
 from pathlib import Path

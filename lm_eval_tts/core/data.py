@@ -9,5 +9,5 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML was
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what stands in a file of ours."""
+    """Return the content of a file of ours."""
     return LOADER(path.read_text(encoding="utf-8")).get_single_data()

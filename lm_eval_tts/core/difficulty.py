@@ -19,9 +19,9 @@ def bin_of(rate: float) -> str:
 
 
 def agreement(classes: Sequence[int | None]) -> float:
-    """Return which share of the other samples agrees with the most frequent answer, in [0, 1]. 1 if
-    all samples have one answer, 0 if no two have, which a share of all samples could not be. Says
-    how sure the policy is, not whether it is right: no reference is needed."""
+    """Return the share of the other samples that agree with the most frequent answer, in [0, 1]. 1
+    if all samples have one answer, 0 if no two have, which a share of all samples could not be.
+    Says how sure the policy is, not whether it is right: no reference is needed."""
     if len(classes) < 2:
         raise ValueError("agreement takes at least two samples")
     counts = Counter(number for number in classes if number is not None)

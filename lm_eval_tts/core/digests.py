@@ -1,4 +1,4 @@
-"""Short digests that tell weights, tokenizers, texts and files apart. Knows no setting."""
+"""Short digests that distinguish weights, tokenizers, texts and files. Knows no setting."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _PLACES = frozenset((*_OF_PLACES, "transformers_version", "inference_mode"))
 
 
 def digest(*texts: str) -> str:
-    """Return 12 characters that tell texts apart."""
+    """Return 12 characters that distinguish texts."""
     joined = "\x1f".join(texts).encode("utf-8", "surrogatepass")
     return hashlib.blake2b(joined, digest_size=6).hexdigest()
 
@@ -63,7 +63,7 @@ def config_digest(model: Any) -> str:
 
 
 def _code_of(model: Any) -> str:
-    """Return the code of a model that is none of transformers' own (trust_remote_code)."""
+    """Return the code of a model that is not one of transformers' own (trust_remote_code)."""
     kind = type(model.get_base_model() if hasattr(model, "get_base_model") else model)
     own = kind.__module__.startswith("transformers.models.")
     file = None if own else getattr(sys.modules[kind.__module__], "__file__", None)
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
-    """Return a digest of all that a transformers tokenizer reads and writes text by."""
+    """Return a digest of all rules by which a transformers tokenizer reads and writes text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return digest(json.dumps(sorted(tokenizer.get_vocab().items())))
@@ -84,7 +84,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 def files_digest(folder: str | Path) -> str:
     """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere. A
-    file that was read before and has the size, time and inode of then is not read again."""
+    file that was read before and still has the same size, time and inode is not read again."""
     known = _read_known()
     found = {}
     for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p.suffix != ".md"):

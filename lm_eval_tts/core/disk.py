@@ -41,13 +41,13 @@ def refuse_links(name: str, paths: Iterable[Path]) -> None:
         if path.is_symlink() or path.is_dir():
             kind = "a link" if path.is_symlink() else "a folder"
             raise SettingsError(
-                f"{name}={str(path.parent)!r}: {path.name} is {kind} and no file: remove it, or "
+                f"{name}={str(path.parent)!r}: {path.name} is {kind}, not a file: remove it, or "
                 "name another folder"
             )
 
 
 def locked(name: str, path: Path) -> FileLock:
-    """Return a lock that this process has. Raises SettingsError where another one has it."""
+    """Return a lock that this process holds. Raises SettingsError where another one holds it."""
     lock = FileLock(path, blocking=False)
     try:
         lock.acquire()

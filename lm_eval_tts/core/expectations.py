@@ -1,8 +1,8 @@
 """What k of n samples would have scored: expectations over all subsets of size k.
 
 maj_at and best_at are exact, in closed form; weighted_at is exact where there are at most
-`MAX_SUBSETS` subsets and else the mean over so many drawn ones, always the same. A tie counts with
-the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n."""
+`MAX_SUBSETS` subsets and else the mean over that many drawn ones, always the same. A tie counts
+with the mean of those that tie. correct: 1 or 0 of each sample; 1 <= k <= n."""
 
 import math
 from collections.abc import Sequence

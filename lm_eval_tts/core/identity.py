@@ -42,7 +42,7 @@ def problem_of(doc: Any, prompt: str = "") -> str:
 
 def document_number(docs: Sequence[Any], wanted: str | None) -> int:
     """Return the number of a document by its id or number, 0 where none is named. Raises DataError
-    where there is none such."""
+    if there is none."""
     names = [id_of(doc) for doc in docs]
     if wanted in names or wanted is None:
         return names.index(wanted) if wanted else 0

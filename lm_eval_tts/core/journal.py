@@ -1,13 +1,13 @@
-"""Results on disk as soon as they are there: a folder of append-only files, one for each rank.
+"""Results on disk as soon as they exist: a folder of append-only files, one for each rank.
 
     <folder>/rank0.journal      <crc32> <key> <JSON>      one record a line
     <folder>/rank0.lock         held while a process writes rank0.journal
 
-The first record tells the run; one of another run is refused. A record is in the file before its
-result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
+The first record identifies the run; one of another run is refused. A record is in the file before
+its result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
 last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
-record is. Every rank reads all files, so a run may continue with another number of ranks. Links
-are not followed to write. Knows nothing of engines or of what is stored."""
+record is. Every rank reads all files, so a run may continue with another number of ranks. Links are
+not followed to write. Knows nothing of engines or of what is stored."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Place = tuple[int, int, int]
 
 
 class Journal:
-    """Results by key. Close it, or use it in a `with`, so that the lock goes and all is on disk."""
+    """Results by key. Close it, or use it in a `with`, to free the lock with all on disk."""
 
     def __init__(self, folder: str | Path, run: Facts, rank: int = 0) -> None:
         """Open the folder's journal, or begin one.
@@ -104,8 +104,8 @@ class Journal:
         self._places.pop(key, None)
 
     def add(self, key: str, result: Any) -> bool:
-        """Append a result, anything that JSON can tell; False if the key has one, which stays. A
-        full disk is no error: what cannot be written is kept, and tried again with the next."""
+        """Append a result, anything that JSON can hold; False if the key has one, which stays. A
+        full disk is not an error: what cannot be written is kept, and tried again with the next."""
         if key in self._places or key in self._unwritten:
             return False
         self._unwritten[key] = make_record(key, result)
@@ -113,7 +113,7 @@ class Journal:
         return True
 
     def check_task(self, task: str, settings: Facts, documents: Facts) -> None:
-        """Note what a task was asked for, or compare with what was noted.
+        """Note what a task asks for, or compare it with what was noted.
         documents: a digest of each prompt, by document; new ones may join. Raises SettingsError for
         other settings, or another prompt of a document."""
         known = self._tasks.get(task, {"settings": settings, "documents": {}})
@@ -123,7 +123,7 @@ class Journal:
         if other := [name for name, now in documents.items() if seen.get(name, now) != now]:
             raise SettingsError(
                 f"journal={str(self.folder)!r} is of another version of task {task}: the prompt of "
-                f"document {other[0]} was another one; name a new folder by journal="
+                f"document {other[0]} was different; name a new folder by journal="
             )
         if task not in self._tasks or documents.keys() - seen.keys():
             merged = {"settings": dict(settings), "documents": {**seen, **documents}}
@@ -155,7 +155,7 @@ class Journal:
                     "package: name another folder"
                 )
             os.replace(self._path, self._path.with_suffix(".damaged"))
-            logger.warning("%s: its head is damaged, it is begun anew", self._path)
+            logger.warning("%s: its head is damaged, it is started anew", self._path)
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
@@ -164,7 +164,7 @@ class Journal:
         os.replace(fresh, self._path)
 
     def _has_head(self, path: Path) -> bool:
-        """Compare the run of a file; False where its first record is not to be read."""
+        """Compare the run of a file; False where its first record cannot be read."""
         with path.open("rb") as file:
             first = file.readline()
         try:
@@ -178,7 +178,7 @@ class Journal:
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
         if not path.is_file():  # to open a named pipe would wait for who writes it
-            logger.warning("%s is left out: it is no file", path)
+            logger.warning("%s is left out: it is not a file", path)
             return
         try:
             if self._has_head(path):
@@ -270,5 +270,5 @@ class Journal:
         except OSError:
             there = False
         if not there and self.lost is None:
-            self.lost = f"journal {self.folder} was removed or cannot be reached any more"
+            self.lost = f"journal {self.folder} was removed or can no longer be reached"
             logger.error("%s: what is finished is not kept there", self.lost)

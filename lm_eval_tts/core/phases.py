@@ -1,4 +1,4 @@
-"""Where in the text of a response its thinking ends, and what of it is the answer.
+"""Where in the text of a response its thinking ends, and which part is the answer.
 
 start, end: the strings around the thinking, "" for none. A response that the chat template has
 opened begins with `start`. Imports nothing of this package."""
@@ -12,7 +12,7 @@ _LEADING = re.compile(r"\s*\n|[^\S\n]+")
 
 
 def opening_of(start: str, end: str) -> str:
-    """Return what opens a thought: `start`, or else what a closing tag as </think> belongs to."""
+    """Return what opens a thought: `start`, or else what a closing tag like </think> belongs to."""
     return start.strip() or (end.strip().replace("/", "", 1) if "/" in end else "")
 
 
@@ -26,7 +26,7 @@ def in_thinking(text: str, start: str, end: str) -> bool:
 
 def after_thinking(text: str, start: str, end: str, *, cut: bool = False) -> str:
     """Return what follows the thinking, without the blank before it. Nothing where a thought does
-    not end. cut: the text ends at a limit, which is told where the start of a thought has no mark:
+    not end. cut: the text ends at a limit, which decides where the start of a thought has no mark:
     then a text without `end` is a thought, else an answer."""
     if not end:
         return text
@@ -40,7 +40,7 @@ def after_thinking(text: str, start: str, end: str, *, cut: bool = False) -> str
 def answer_in(
     text: str, tags: tuple[str, str, str, str], until: Sequence[str] = (), *, cut: bool = False
 ) -> str:
-    """Return the part of a response that a task's grader is to see.
+    """Return the part of a response that a task's grader should see.
     tags: the strings around thinking and answer, stripped; the answer's own are left out. until:
     the task's stop strings, which end an answer and no thought. cut: see `after_thinking`."""
     start, end, answer_start, answer_end = tags

@@ -66,7 +66,7 @@ class TokenLogprob(NamedTuple):
 
 
 class SampledCounts(NamedTuple):
-    """How many tokens a completion took, as who sampled it says: its ids may be ours alone."""
+    """How many tokens a completion took, as its sampler reports: its ids may be ours alone."""
 
     thinking: int  # of the total, those that a server says were reasoning, shown or not
     total: int
@@ -110,7 +110,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Start programs that run beside this one; the result is a `Task` for each, in order."""
+    """Start programs that run alongside this one; the result is a `Task` for each, in order."""
 
     programs: tuple[Program[Any], ...]
 
@@ -141,7 +141,7 @@ class Score:
 
 
 class StepScores(NamedTuple):
-    """What a reward model says of a response."""
+    """What a reward model says about a response."""
 
     # One a step, each in [0, 1], of a process reward model; one in all, of any size, of an outcome
     # reward model.

@@ -21,7 +21,7 @@ _of_json = json.JSONDecoder().decode  # `json.loads` looks at the type of each t
 
 
 def make_record(key: str, content: Any) -> bytes:
-    """Return the line of a result, anything that JSON can tell."""
+    """Return the line of a result, anything that JSON can hold."""
     packed = _to_json(content).encode()
     if len(packed) > PACKED_FROM:
         packed = base64.b64encode(zlib.compress(packed, 1))

@@ -1,4 +1,4 @@
-"""What every reward model does: read the steps of responses and say how good each of them is."""
+"""What every reward model does: read the steps of responses and say how good each one is."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Spent(NamedTuple):
 
 
 class RewardModel(Protocol):
-    """Answers `Score` ops; a model with weights and a Python function do it alike."""
+    """Answers `Score` ops; a model with weights or a Python function."""
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item, in order. An item that cannot be scored (too long, no
-        text) is a RequestError in its place; the others are not touched by it. Scores do not depend
+        text) is a RequestError in its place; the others are not affected. Scores do not depend
         on what else is scored, now or before."""
 
 

@@ -23,7 +23,7 @@ from lm_eval_tts.errors import RequestError, SettingsError
 
 @dataclass(slots=True)
 class Cost:
-    """What a program spent, counted so that nothing depends on what runs beside it. The reward
+    """What a program spent, counted so that nothing depends on what runs alongside it. The reward
     model's time does, and so does what it need not read again: it counts these itself."""
 
     num_engine_calls: int = 0

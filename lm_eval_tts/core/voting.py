@@ -1,7 +1,7 @@
 """How one response is chosen among several: pure arithmetic over scores and classes of answers.
 
-A class is a number that equal answers share, None for a response without an answer; a score is
-more for better, NaN for a response that could not be rated. Imports nothing of this package."""
+A class is a number that equal answers share, None for a response without an answer; a higher score
+is better, NaN is a response that could not be rated. Imports nothing of this package."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """An engine over any coroutine that samples one sequence: a server, or vLLM's AsyncLLM.
 
-The event loop runs in a thread of its own, so it goes on while programs are resumed and works in
+The event loop runs in a separate thread, so it goes on while programs are resumed and works in
 notebooks, where the main thread has a loop already. What comes back is handed over at the next
 step."""
 

@@ -1,9 +1,9 @@
 """An engine in which a request that breaks a step fails alone.
 
 When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
-engine and run again one by one: those that break it once more are failures with a reason, the
-others have their results, the same ones, since seeds belong to ops. An engine that breaks on
-everything, or whose device is lost, is not asked again: all that is left fails with its error."""
+engine and run again one by one: those that break it again are failures with a reason, the others
+get their results, the same ones, since seeds belong to ops. An engine that breaks on everything, or
+whose device is lost, is not asked again: all that is left fails with its error."""
 
 import logging
 

@@ -58,7 +58,7 @@ class JournaledEngine(EngineWrapper):
         self._engine.abort(request_id)
 
     def _recall(self, key: str) -> tuple[Completion, ...] | None:
-        """Return what the journal has; what it cannot have from us is computed again."""
+        """Return what the journal has; what cannot be ours is computed again."""
         if (found := self._journal.get(key)) is None:
             return None
         try:

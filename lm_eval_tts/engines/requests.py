@@ -50,7 +50,7 @@ class BatchRow:
 
 
 class Limits(TypedDict):
-    """What every engine has to know of its model and its work, by keyword."""
+    """What every engine has to know about its model and its work, by keyword."""
 
     eos_token_ids: Sequence[int]  # ids that end the turn
     max_length: int  # context window in tokens
@@ -111,7 +111,7 @@ class Requests:
         return match is not None and (place < least or match.start < len(before))
 
     def next_part(self, row: BatchRow) -> BatchRow:
-        """Return what is left to sample as a row of its own, in which endings are masked or not.
+        """Return what is left to sample as a separate row, in which endings are masked or not.
         For engines that mask in a whole request or not at all. Where a stop string has several
         tokens, it is masked until one that began among the `min_tokens` is over."""
         op, done = row.op, tuple(row.sampled)
@@ -188,7 +188,7 @@ class Requests:
 
 
 class RowEngine:
-    """What engines over `Requests` have in common; each has a `step` of its own."""
+    """What engines over `Requests` have in common; each has its own `step`."""
 
     def __init__(self, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
         self.max_length = limits["max_length"]

@@ -1,4 +1,4 @@
-"""One uniform number per sampled token, so that a request samples the same in any company."""
+"""One uniform number per sampled token, so a request samples the same whatever runs alongside."""
 
 import hashlib
 import struct

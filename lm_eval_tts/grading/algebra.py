@@ -2,7 +2,7 @@
 
 Each value is worked out by itself to one that the grammar reads, within a budget of calls of Python
 functions, so equality stays one of canonical forms, and what is decided depends on the work and not
-on the load of the machine. Runs in a process of its own (see `pool`), since sympy can hang in C.
+on the load of the machine. Runs in a separate process (see `pool`), since sympy can hang in C.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SYMPY_NAMES |= {"abs": "Abs", "ceil": "ceiling", "binom": "binomial", "power": 
 
 
 class OutOfBudget(BaseException):
-    """The work took too many calls; no Exception, so that no library catches it."""
+    """The work took too many calls; not an Exception, so that no library catches it."""
 
 
 def within_budget(work: Callable[[], Any], calls: int = MAX_CALLS) -> Any:
-    """Return what some work returns. Raises OutOfBudget after so many calls."""
+    """Return what some work returns. Raises OutOfBudget after this many calls."""
     left = calls
 
     def count(frame: Any, event: str, argument: Any) -> None:

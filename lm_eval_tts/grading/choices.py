@@ -1,10 +1,10 @@
 r"""Which option a response to a multiple-choice question commits to.
 
-Each sentence or line is read to its labels, and each label to what is said of it: that it is the
+Each sentence or line is read for its labels, and each label for what is said of it: that it is the
 answer, that it is not, or nothing (it is only mentioned or compared). The last statement that names
-one option counts, unless it is taken back. In the last sentence less is enough: a line that is only
-a label, or a label with the text of its option, or that text alone.
-Knows the option texts it is given, possibly not all.
+one option counts, unless it is taken back. In the last sentence less is enough: a line with only a
+label, or a label with the text of its option, or that text alone. Knows the option texts it is
+given, possibly not all.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MAX_PIECE = 1_000
 _LEAD_WORDS = pattern(
     r"(?:[\W_]|\\to|<so>[\s,:]|(?:it's|its|it is|i think|i believe)\s)*(?<![(\[])"
 )
-_MARK_WORDS = dict.fromkeys("❌✗✘", " wrong ") | dict.fromkeys("✅✓✔", " correct ")
-_MARKS = re.compile(f"[{''.join(_MARK_WORDS)}]")
+_TICK_WORDS = dict.fromkeys("❌✗✘", " wrong ") | dict.fromkeys("✅✓✔", " correct ")
+_TICKS = re.compile(f"[{''.join(_TICK_WORDS)}]")
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _REASON = pattern(r"\s(?:because|since|due)\b")
 _MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
@@ -85,7 +85,7 @@ def _in_tag(content: str, options: Options) -> Found | None:
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     if stated := stated_choice(text, options):
         return stated
-    text = _MARKS.sub(lambda m: _MARK_WORDS[m[0]], spoken(text[-MAX_TEXT:]))
+    text = _TICKS.sub(lambda m: _TICK_WORDS[m[0]], spoken(text[-MAX_TEXT:]))
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
     lines = [line[-2 * MAX_PIECE :] for line in text.split("\n") if says_something(line)]
     if not pieces or is_cut or has("refusal", pieces[-1]):

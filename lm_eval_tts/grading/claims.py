@@ -56,7 +56,7 @@ _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _NO_BOUND = pattern(r"<gives>|\\[a-z]+")  # "up to" in "add up to", \times
 _PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 80, 3/4 of 12
-_REASON = pattern(r"\d.*\b(?:because|since|as)\b")
+_BECAUSE = pattern(r"\d.*\b(?:because|since|as)\b")
 _FUNCTION_OF_IT = pattern(
     r"(?:twice|half|double|triple|(?:two|three|four|\d+) times|its (?:square|cube|half|double))\b"
 )
@@ -98,7 +98,9 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
         return None
     if taken := list(phrases("retract").finditer(body)):
         body = body[taken[-1].end() :]
-    if (nothing := phrases("nothing").search(body)) and not _REASON.search(body[: nothing.start()]):
+    if (nothing := phrases("nothing").search(body)) and not _BECAUSE.search(
+        body[: nothing.start()]
+    ):
         return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
     if has("working", body):
         return None
@@ -120,7 +122,7 @@ def _body(text: str) -> str:
 
 
 def is_working(sentence: str) -> bool:
-    """Say whether a sentence only goes on working."""
+    """Say whether a sentence only continues the working."""
     return has("working", _body(unmarked(sentence)))
 
 
@@ -275,9 +277,9 @@ def _is_equation(run: Expression) -> bool:
 
 
 def _ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | None = None) -> bool:
-    """Whether a text ends with a phrase, with at most so many words after it.
+    """Whether a text ends with a phrase, with at most this many words after it.
 
-    unless: a phrase is none where it is only a part of what this matches.
+    unless: a phrase does not count where it is only a part of what this matches.
     """
     longer = [match.span() for match in unless.finditer(before)] if unless else []
     found = [

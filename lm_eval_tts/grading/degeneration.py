@@ -5,10 +5,10 @@ patterns of 32 tokens, and the ratio of gzip): a period that repeats up to the e
 that compresses far better than text does. Here the first is found where the last characters
 occur before, over characters, since a grader has no tokenizer.
 A period may also count ("If n = 48: ... Not equal. If n = 49: ..."): numbers are masked, and as
-lists of cases are good practice, far more of it is asked for.
+lists of cases are good practice, far more of it is required.
 
 Of 30 recorded AIME responses whose notes claim 14 loops, 12 are found; the others that break off
-enumerate or argue in changing words, which no threshold tells from right responses.
+enumerate or argue in changing words, which no threshold distinguishes from right responses.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def has_loop(text: str) -> bool:
 
 
 def _repeats_to_the_end(text: str, min_length: int, min_repeats: int) -> bool:
-    """Some suffix of at least so many characters is at least so many equal periods.
+    """Whether a suffix of at least this many characters is at least this many equal periods.
 
     With such a period, what is left of the shortest suffix without one occurs a period earlier too.
     """

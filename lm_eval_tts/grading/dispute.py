@@ -17,7 +17,7 @@ MAX_SHOWN = 60  # characters of what was read
 
 
 class Reply(NamedTuple):
-    """What another grader says of a response: whether it is right, and what it read."""
+    """What another grader says about a response: whether it is right, and what it read."""
 
     correct: bool
     read: str

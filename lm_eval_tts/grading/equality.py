@@ -27,7 +27,7 @@ _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 
 @lru_cache(maxsize=100_000)
 def matches(answer: str, reference: str) -> bool | None:
-    """Say whether an answer is that of a reference; None if that takes computer algebra."""
+    """Say whether an answer is that of a reference; None if that needs computer algebra."""
     answer, reference = answer.strip(), reference.strip()
     if answer == reference or not answer or not reference:
         return answer == reference != ""

@@ -20,7 +20,7 @@ POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 ARTICLES = frozenset(["a", "A", "I"])
 FUNCTION_WORDS = frozenset(FUNCTION_NAMES) - {"arg", "Re", "Im"}
-MAX_PIECES = 16  # of a script, or of the formula of a substance
+MAX_SCRIPT = 16  # of a script, or of the formula of a substance
 _CONSTANTS = ("π", "pi", "infinity")
 _LIST_WORDS = words_of("list_words")
 _SIZES = ("square", "cubic", "sq", "per")
@@ -91,7 +91,7 @@ class _Tokens:
         if self.kind(at) != "WORD" or not self.token(at).text[0].isupper():
             return at
         end = at + 1
-        while end < at + MAX_PIECES and self.token(end - 1).end == self.token(end).start:
+        while end < at + MAX_SCRIPT and self.token(end - 1).end == self.token(end).start:
             end += 1
         for last in range(end, at + 1, -1):
             word = "".join(token.text for token in self.tokens[at:last])
@@ -160,7 +160,7 @@ class _Tokens:
         return True
 
     def extended(self, end: int) -> int:
-        """Where the expression goes on to with one more piece; here if it ends."""
+        """Where the expression extends to with one more piece; here if it ends."""
         token, before, after = self.token(end), self.token(end - 1), self.token(end + 1)
         if token.kind == "END":
             return end
@@ -241,7 +241,7 @@ class _Tokens:
         at -= 1
         while True:
             opening = at
-            while self.kind(at) == "}" and self.kind(opening) != "{" and opening > at - MAX_PIECES:
+            while self.kind(at) == "}" and self.kind(opening) != "{" and opening > at - MAX_SCRIPT:
                 opening -= 1
             if self.kind(at) in ("SUB", "SUPER"):
                 at -= 1

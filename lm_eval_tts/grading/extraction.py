@@ -8,10 +8,10 @@ r"""Where the final answer of a response is, as an ordered list of sources.
 
     option_text  a choice by the text of an option (see `choices`)
     letter       a choice by a letter alone
-    thinking     any of these inside of the thinking, if there is no other text
+    thinking     any of these inside the thinking, if there is no other text
 
 The last of boxed, hash and phrase in the text counts, since the last commitment does, unless the
-text takes it back. What stands after an answer tag overrides it only by one of these three.
+text takes it back. Text after an answer tag overrides it only by one of these three.
 Thinking that was cut off holds no answer; a thinking whose last sentence states one was only not
 closed. Knows nothing of the reference.
 """
@@ -87,7 +87,7 @@ class Found(NamedTuple):
 
 
 def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
-    """Return the final answer of a response. is_cut: it ends in a loop or inside of thinking.
+    """Return the final answer of a response. is_cut: it ends in a loop or inside thinking.
 
     asked: the noun that is counted, of "how many apples".
     """

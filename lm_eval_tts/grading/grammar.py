@@ -109,7 +109,7 @@ def _closed(found: list[Token]) -> list[Token]:
 
 
 def _fallback(found: Sequence[Token]) -> Node:
-    """Words that are no formula, or a formula that is not known."""
+    """Words that are not a formula, or a formula that is not known."""
     words = [token.text.lower() for token in found if token.text.replace("-", "").isalnum()]
     has_words = any(token.kind == "WORD" and len(token.text) > 1 for token in found)
     if has_words and not any(token.kind.startswith("\\") for token in found):
@@ -268,7 +268,7 @@ class AnswerReader(NotationReader):
         return Node("text", " ".join(words))
 
     def _unknown(self) -> Node:
-        """A side of an equation that is no known formula: 1 + 2 + ... + 9 = 45."""
+        """A side of an equation that is not a known formula: 1 + 2 + ... + 9 = 45."""
         start, depth = self.at, 0
         while self.peek().kind != "END" and (depth > 0 or self.peek().kind != "="):
             kind = self.peek().kind

@@ -1,4 +1,4 @@
-"""The labels of options: what a sentence says of one: it is the answer, it is not, or nothing."""
+"""The labels of options, and what a sentence says of one: it is the answer, is not, or nothing."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _is_known(letter: str, options: Options) -> bool:
 
 
 def _is_article(mention: Mention) -> bool:
-    """Whether this A is no label: "A cat", but not "A is right", "option A" or "A fails"."""
+    """Whether this A is not a label: "A cat", but not "A is right", "option A" or "A fails"."""
     if mention.letter != "A" or not mention.goes_on or not mention.after[2:3].islower():
         return False
     says = _PRAISED.match(mention.after) or REFUTED.match(mention.after)
@@ -153,7 +153,7 @@ def without_idioms(text: str) -> str:
 
 
 def _hedges(mention: Mention, text: str) -> bool:
-    """A hedge counts before the label, or where the clause of the label goes on with one."""
+    """A hedge counts before the label, or where the clause of the label continues with one."""
     if " would" in text and _ONLY_IF.search(without_idioms(mention.rest)):
         return True
     after = phrases("hedge").match(mention.rest.lstrip(" ),"))

@@ -1,4 +1,4 @@
-"""What grading knows of words and signs, from `notation.yaml` and `phrases.yaml`."""
+"""What grading knows about words and signs, from `notation.yaml` and `phrases.yaml`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lm_eval_tts.core.data import read_yaml
 
 
 def read_data(name: str) -> Any:
-    """Return what stands in a data file beside this module."""
+    """Return the content of a data file next to this module."""
     return read_yaml(Path(__file__).with_name(name))
 
 
@@ -72,6 +72,6 @@ def has(group: str, text: str) -> bool:
 
 
 def end_of(skipped: re.Pattern[str], text: str, at: int = 0) -> int:
-    """Return where that ends which a pattern matches at a place: there, if it matches nothing."""
+    """Return where a pattern's match at a place ends: the place itself, if nothing matches."""
     match = skipped.match(text, at)
     return match.end() if match else at

@@ -171,7 +171,7 @@ class NotationReader(FormulaReader):
         return None
 
     def number_range(self) -> Node | None:
-        """110-130, 3 to 7: a range, no difference."""
+        """110-130, 3 to 7: a range, not a difference."""
         low, sign, high = (self.peek(k) for k in range(3))
         are_numbers = low.kind in NUMBERS and high.kind in NUMBERS
         if not are_numbers or len(self.tokens) != self.at + 3:

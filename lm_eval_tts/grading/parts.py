@@ -1,4 +1,4 @@
-"""The parts of a response: thinking, answers between tags, and the text outside of both.
+"""The parts of a response: thinking, answers between tags, and the text outside both.
 
 Knows tags only, those asked for and the usual families; it does not know what an answer is.
 """
@@ -54,7 +54,7 @@ _RESIDUE = re.compile(
 
 class Parts(NamedTuple):
     """state: the thinking tags found. thinking: in tags that were closed. open_thinking: in one
-    that was not. answers: what stood between answer tags. before, after: the text outside of both,
+    that was not. answers: what stood between answer tags. before, after: the text outside both,
     before and after the first answer that is not empty."""
 
     state: State

@@ -22,7 +22,7 @@ from lm_eval_tts.grading.processes import WorkerLost, worker
 from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.values import TooLarge, Unreadable
-from lm_eval_tts.grading.verdicts import Item, Verdict, assess, settled
+from lm_eval_tts.grading.verdicts import Item, Verdict, assess, by_algebra
 
 MIN_ITEMS = 200  # below, starting processes takes longer than the work
 CHUNK = 64
@@ -47,7 +47,7 @@ def grade_many(
     pairs = [_pair(v, i.reference) for v, i in zip(verdicts, unique.values(), strict=True)]
     left = sorted({pair for pair, v in zip(pairs, verdicts, strict=True) if v.undecided})
     known = dict(zip(left, _over(left, lambda pair: decided(*pair), workers), strict=True))
-    found = map(settled, verdicts, unique.values(), map(known.get, pairs))
+    found = map(by_algebra, verdicts, unique.values(), map(known.get, pairs))
     done = dict(zip(unique, found, strict=True))
     return [done[key] for key in keys]
 
@@ -55,7 +55,7 @@ def grade_many(
 def finished(verdict: Verdict, item: Item) -> Verdict:
     """Return a verdict, asking computer algebra where that is left."""
     pair = _pair(verdict, item.reference)
-    return settled(verdict, item, decided(*pair) if verdict.undecided else None)
+    return by_algebra(verdict, item, decided(*pair) if verdict.undecided else None)
 
 
 def _pair(verdict: Verdict, reference: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """What the question, or the form of the reference, asks of an answer beyond its value.
 
 An answer that only repeats an expression of the question, or leaves unevaluated what was to be
-evaluated, is none; a form that was asked for counts.
+evaluated, does not count; a form that was asked for does.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def counted(question: str) -> str:
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
-    """Say whether an answer of the right value leaves to be done what was asked for."""
+    """Say whether an answer of the right value leaves the work that was asked for undone."""
     answer = _SIDES.split(answer)[-1]
     if _PLAIN.fullmatch(answer):
         return False
@@ -130,6 +130,6 @@ def in_asked_form(answer: str, reference: str, question: str) -> bool:
 
 
 def restates_given(answer: str, question: str, least: int = 5) -> bool:
-    """Say whether an equation of at least so many characters is one that the question gives."""
+    """Say whether an equation of at least this many characters is one that the question gives."""
     plain = _squeezed(answer)
     return "=" in answer and len(plain) >= least and plain.strip(".") in _squeezed(question)

@@ -1,7 +1,7 @@
-"""What an answer may leave out or write otherwise, and still be that of the reference.
+"""What an answer may leave out or write differently, and still be that of the reference.
 
 Equality (`canonical`) is strict. Grading against a reference also tries these readings, each a
-named rule of `readings.yaml` with its direction, a why and an example; votes never do. A rule gives
+named rule of `readings.yaml` with direction, reason and example; votes never do. A rule gives
 other trees of the same answer; one that drops something (a unit, a name) is tried on one side.
 """
 

@@ -2,7 +2,7 @@ r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a
 
 `tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
 left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is no token. `fold` makes one number of "two hundred and five" and of
+sizes, fonts, delimiters) is not a token. `fold` makes one number of "two hundred and five" and of
 "three quarters" (English only). Knows notation only, not what a formula means.
 """
 
@@ -40,7 +40,9 @@ _KINDS = {
     "OTHERWORD": "WORD",
     "gap": "GROUPED",
 }
-_SIZES = re.compile(r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+")  # of brackets, no space
+_BRACKET_SIZES = re.compile(
+    r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+"
+)  # of brackets, no space
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
@@ -121,7 +123,7 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
             inside, spaced = not inside, True
             at += text.startswith("$", at) and at not in money
         elif kind == "SKIP":
-            spaced, inside = spaced or not _SIZES.fullmatch(word), _in_math(word, inside)
+            spaced, inside = spaced or not _BRACKET_SIZES.fullmatch(word), _in_math(word, inside)
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
             kind = _kind(kind, word)
@@ -153,14 +155,14 @@ def _kind(kind: str, word: str) -> str:
 
 
 def _in_math(skipped: str, inside: bool) -> bool:
-    r"""Whether a formula goes on after its delimiters, \( \) \[ \]."""
+    r"""Whether a formula continues after its delimiters, \( \) \[ \]."""
     opened = max(skipped.rfind("\\("), skipped.rfind("\\["))
     closed = max(skipped.rfind("\\)"), skipped.rfind("\\]"))
     return inside if opened == closed else opened > closed
 
 
 def currency(text: str) -> set[int]:
-    r"""Return where a dollar sign is money, and no end of a formula: in "$5 and $3 x$", the first.
+    r"""Return where a dollar sign is money, not the end of a formula: in "$5 and $3 x$", the first.
 
     A sign opens a formula if the next one closes something that reads like a formula.
     """

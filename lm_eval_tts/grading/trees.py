@@ -27,7 +27,7 @@ class Node(NamedTuple):
 
     @property
     def exact(self) -> Value:
-        """The value. Raises NotAFormula if this is none."""
+        """The value. Raises NotAFormula if this is not one."""
         if self.kind != "value" or self.value is None:
             raise NotAFormula(self.kind)
         return self.value
@@ -138,7 +138,7 @@ def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
 
 
 def complement(points: Sequence[Node]) -> Node:
-    """Return all real numbers but some. Raises NotAFormula if they are no numbers."""
+    """Return all real numbers except some. Raises NotAFormula if they are not numbers."""
     if any(point.has_variables for point in points):
         raise NotAFormula("points")
     ordered = sorted(points, key=lambda p: float(CTX.re(p.exact.number[0])))
@@ -185,7 +185,7 @@ def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
-    """Return x, y, z of x i + y j + z k; None if a value is no such sum (3 + 4i is none)."""
+    """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
     found = dict.fromkeys("ijk", values.rational(0))
     if value.bottom != values.ONE or not value.variables & {"j", "k"}:
         return None

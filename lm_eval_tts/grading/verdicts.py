@@ -57,7 +57,7 @@ class Verdict(NamedTuple):
     correct: False also where that could not be decided.
     answer: as extracted, None if there is none.
     source: where it was found (see `extraction`).
-    state: which thinking tags are there.
+    state: which thinking tags are present.
     loop: the text ends in a repetition.
     undecided: computer algebra would have to decide, and did not within its budget.
     reference: what was read from a reference that is a whole solution, else None.
@@ -87,7 +87,7 @@ def assess(item: Item) -> Verdict:
 
 
 def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: Tags) -> str | None:
-    """Return the answer that a response commits to, or None; nothing of a reference is needed."""
+    """Return the answer that a response commits to, or None; no reference is needed."""
     found, _, _ = _read(Item(response, "", kind, options, tags))
     return found.answer if found else None
 
@@ -169,7 +169,7 @@ def _is_done(answer: str, reference: str, question: str) -> bool:
     return not leaves_work(answer, reference, question)
 
 
-def settled(verdict: Verdict, item: Item, correct: bool | None) -> Verdict:
+def by_algebra(verdict: Verdict, item: Item, correct: bool | None) -> Verdict:
     """Return a verdict with what computer algebra says of an answer that was left undecided."""
     if not verdict.undecided or correct is None:
         return verdict

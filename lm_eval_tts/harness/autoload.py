@@ -50,7 +50,7 @@ def _around(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
 def add_task_path(manager_module: ModuleType) -> None:
     """Make TaskManager look into our folder too, unless it is asked for no default tasks: before
     the user's own --include_path, which wins. Look there for the user's strategies. lm_eval's own
-    files are left out where the command asks for none of them: to read all takes ten seconds."""
+    files are left out where the command asks for none of them: reading all takes ten seconds."""
     import inspect
 
     from lm_eval_tts.harness.run_state import stock_tasks
@@ -72,7 +72,7 @@ def add_task_path(manager_module: ModuleType) -> None:
 
 
 def grade_any_task(task_module: ModuleType) -> None:
-    """Have every task grade what follows the thinking, where one of our models has answered."""
+    """Make every task grade what follows the thinking, where one of our models has answered."""
     import importlib
 
     @_around(task_module.Task, "build_all_requests")
@@ -83,7 +83,7 @@ def grade_any_task(task_module: ModuleType) -> None:
 
 
 def aggregate_points(group_module: ModuleType) -> None:
-    """Have a group that aggregates a metric aggregate it at each point of its tasks too."""
+    """Make a group that aggregates a metric aggregate it at each point of its tasks too."""
     from dataclasses import replace
 
     @_around(group_module.Group, "aggregate")
@@ -102,7 +102,7 @@ def aggregate_points(group_module: ModuleType) -> None:
 
 
 def prepare_runs(evaluator_module: Any) -> None:
-    """Have settings checked before a model is loaded, and our tasks made ready for any model."""
+    """Check settings before a model is loaded, and make our tasks ready for any model."""
     import importlib
 
     from lm_eval_tts.core.identity import text_hash
@@ -134,7 +134,7 @@ def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
 
 
 def _before(owner: Any, name: str, action: Callable[..., None]) -> None:
-    """Have a function call the action with its arguments first."""
+    """Make a function call the action with its arguments first."""
     import inspect
 
     @_around(owner, name)
@@ -144,7 +144,7 @@ def _before(owner: Any, name: str, action: Callable[..., None]) -> None:
 
 
 def guard_runs(run_module: ModuleType) -> None:
-    """Have runs of our models end in one line and an exit code that tells."""
+    """Make runs of our models end in one line and a telling exit code."""
     from lm_eval_tts.harness.guard import guarded
 
     run_module.Run._execute = staticmethod(guarded(run_module.Run._execute))
@@ -152,7 +152,7 @@ def guard_runs(run_module: ModuleType) -> None:
 
 
 def summarize_runs(utils_module: Any) -> None:
-    """Have a summary above lm_eval's table of a run of our models."""
+    """Put a summary above lm_eval's table for runs of our models."""
 
     @_around(utils_module, "make_table")
     def make_table(
@@ -168,7 +168,7 @@ def summarize_runs(utils_module: Any) -> None:
 
 
 def _let_argparse_tell(action: Any) -> None:
-    """Have broken JSON in an argument end as argparse's own errors do, in one line."""
+    """Make broken JSON in an argument end as argparse's own errors do, in one line."""
 
     @_around(action, "__call__")
     def call(original: Any, self: Any, parser: Any, *given: Any) -> None:
@@ -179,7 +179,7 @@ def _let_argparse_tell(action: Any) -> None:
 
 
 def complain_in_one_line(harness_module: ModuleType) -> None:
-    """Have lm_eval's parser name in one line what is wrong with a command for one of our models."""
+    """Make lm_eval's parser say in one line what is wrong with a command for one of our models."""
 
     @_around(harness_module.HarnessCLI, "parse_args")
     def parse_args(original: Any, self: Any) -> Any:

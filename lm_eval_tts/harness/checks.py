@@ -14,7 +14,7 @@ _known_tasks = cache(own_tasks)
 
 
 def tags_in(response: str) -> tuple[str, str, str, str]:
-    """Return the tags that a response was asked to have; those of the r1 style if nobody noted."""
+    """Return the tags that a response was asked to have; the r1 style's if none were noted."""
     return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
 
 

@@ -1,4 +1,4 @@
-"""Keys and tokens come from the environment: what stands in arguments, lm_eval logs and saves."""
+"""Keys and tokens come from the environment, because lm_eval logs and saves arguments."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -44,7 +44,7 @@ def run_doctor(
         str, typer.Option("--output_path", help="folder that results go to, to see its disk")
     ] = ".",
 ) -> int:
-    """Check this installation and say what to fix; 1 if something is to be fixed."""
+    """Check this installation and say what to fix; 1 if there is something to fix."""
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": check_versions,
         "discovery": check_discovery,
@@ -99,7 +99,7 @@ def _version(name: str) -> str | None:
 
 
 def check_discovery() -> Iterator[Finding]:
-    """Ask a new Python, as `lm_eval` is one, whether it knows our models and tasks."""
+    """Ask a new Python, which `lm_eval` is too, whether it knows our models and tasks."""
     if not Path(task_configs()).is_dir():
         yield Finding("fix", f"no task files at {task_configs()}: install the package again")
     if os.environ.get("LM_EVAL_TTS_DISABLE", "0") not in ("", "0"):
@@ -116,7 +116,7 @@ def check_discovery() -> Iterator[Finding]:
     elif missing:
         names = ", ".join(sorted(missing))
         cause = f"lm_eval does not know {names}: Python reads no .pth files here"
-        yield Finding("fix", f"{cause}, use `lm-eval-tts run` in place of `lm_eval`")
+        yield Finding("fix", f"{cause}, use `lm-eval-tts run` instead of `lm_eval`")
     else:
         yield Finding("ok", f"lm_eval knows {models.rpartition(chr(10))[2]} and {tasks} groups")
 
@@ -155,11 +155,11 @@ def check_data(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]
 
 
 def check_hub(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Ask the Hub who we are; offline that is said at once."""
+    """Ask the Hub who we are; when offline, say so at once."""
     from huggingface_hub import constants, get_token
 
     if constants.HF_HUB_OFFLINE or environment.get("HF_DATASETS_OFFLINE", "0") not in ("", "0"):
-        yield Finding("note", "offline by HF_HUB_OFFLINE: only what is cached can be had")
+        yield Finding("note", "offline by HF_HUB_OFFLINE: only cached files are available")
         return
     try:
         with urlopen(f"{constants.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS):
@@ -167,7 +167,7 @@ def check_hub(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
     except OSError as error:
         missed = f"{constants.ENDPOINT} is not reached ({type(error).__name__})"
         remedy = f"name local checkpoints and a data folder by {DATA_VARIABLE}"
-        yield Finding("note", f"{missed}: {remedy}; HF_HUB_OFFLINE=1 saves the waiting")
+        yield Finding("note", f"{missed}: {remedy}; HF_HUB_OFFLINE=1 saves the wait")
         return
     yield Finding("ok", f"{constants.ENDPOINT} answers")
     if get_token() is None:

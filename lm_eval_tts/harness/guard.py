@@ -1,14 +1,14 @@
-"""Around a run of lm_eval's command: one line for a user's error, an exit code that tells.
+"""Around a run of lm_eval's command: one line for a user's error, a telling exit code.
 
     0    all well                        2    a wrong setting, data that cannot be read
     1    too many requests failed, or    130  stopped by Ctrl-C; by SIGTERM 143, SIGHUP 129,
          the results were not written         SIGUSR1 138
 
 `autoload` puts it around `lm_eval run`. It acts on models of this package only; who calls lm_eval
-from Python has the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
+from Python gets the exceptions themselves. LMEVAL_LOG_LEVEL=DEBUG shows tracebacks.
 
-lm_eval's own complaints of tasks, samples and models are told from bugs by the modules they come
-from: those that read the configuration and the tasks."""
+lm_eval's own complaints about tasks, samples and models are distinguished from bugs by the modules
+they come from: those that read the configuration and the tasks."""
 
 import difflib
 import functools
@@ -77,8 +77,8 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _journals(args: Any) -> str | None:
-    """Return where journals without a name of their own go, begun with what the command asks. So
-    commands that ask for other tasks, or otherwise, do not meet; more samples or points do."""
+    """Return where unnamed journals go: paths that begin with what the command asks for. So
+    commands with other tasks or settings share none; those with more samples or points do."""
     path = getattr(args, "output_path", None)
     if not path or not _is_ours(args):
         return None
@@ -117,7 +117,7 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 
 @contextmanager
 def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
-    """Have signals end a run in order, lm_eval leave out what nobody can use, and write JSON."""
+    """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
     writer = importlib.import_module(WRITER)
 
     def last_words(number: int) -> None:
@@ -133,7 +133,7 @@ def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[Non
 
 
 def _shared_stop(args: Any) -> SharedStop:
-    """Return what tells the ranks of this command that one of them was stopped."""
+    """Return what informs the ranks of this command that one of them was stopped."""
     journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
     return SharedStop(Path(f"{journals}.stopped") if journals else None)
 
@@ -152,7 +152,7 @@ def _check(args: Any) -> None:
     _check_documents(getattr(args, "limit", None), getattr(args, "samples", None))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
-        raise SettingsError(f"--include_path {folder} is no folder: name one with task YAML files")
+        raise SettingsError(f"--include_path {folder} is not a folder: name one with task YAMLs")
     search_also(path for name in _tasks(args) for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
         refuse_secrets(getattr(args, name, None), name)

@@ -30,7 +30,7 @@ def check_settings(
     index: Mapping[str, Any] | None = None,
 ) -> None:
     """Check the settings of every task as they will be read. Raises SettingsError.
-    tasks: names and configs. index: lm_eval's entries by name; one that it lacks is left to it."""
+    tasks: names and configs. index: lm_eval's entries by name; others are left to lm_eval."""
     names = setting_names(gen_kwargs.get("strategy", model_args.get("strategy", "single")))
     defaults = {name: value for name, value in model_args.items() if name in names}
     tiny = model == "tts-hf" and not model_args.get("pretrained")  # brings a reward model along

@@ -1,4 +1,4 @@
-"""The text lm-eval sees and logs, with what is known of its making.
+"""The text lm-eval sees and logs, with what is known about its making.
 
 A `Response` is a str, so filters, caches and other tools take it as one; it can be pickled and
 keeps its counts on the way from `generate_until` to the task's metrics."""
@@ -16,7 +16,7 @@ from lm_eval_tts.core.phases import answer_in
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Counts of one response, in tokens unless said otherwise. Those of a phase include forced ones
-    and no delimiters; where nothing was forced, the text's own tags tell, and all after the
+    and no delimiters; where nothing was forced, the text's own tags decide, and all after the
     thinking is the answer."""
 
     thinking: int = 0
@@ -50,7 +50,7 @@ class Prompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is known of a response beside its text."""
+    """What is known about a response besides its text."""
 
     usage: Usage | None = Usage()  # None where nothing was counted
     # The opening and closing strings that were asked for, stripped: of thinking, then of answer.
@@ -90,12 +90,12 @@ class Response(str):
 
     @property
     def answer(self) -> str:
-        """What a task's grader is to see: what follows the thinking, without the answer's tags."""
+        """What a task's grader should see: what follows the thinking, without the answer's tags."""
         details = self.details
         cut = details.usage is not None and details.usage.truncated
         return answer_in(str(self), details.tags, details.until, cut=cut)
 
 
 def details_of(response: Any) -> Details:
-    """Return what is known of a response: nothing of one that another model wrote."""
+    """Return what is known about a response: nothing if another model wrote it."""
     return response.details if isinstance(response, Response) else NOTHING_KNOWN

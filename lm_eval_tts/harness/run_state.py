@@ -1,8 +1,8 @@
 """How a run goes, for whoever has to say how it ended: `guard` around lm_eval's command.
 
-lm_eval takes a model's answers and returns nothing of the model. So a model notes its state in the
-`watched` block that it is made in, if there is one; models outside of such a block, or in another
-one, are not seen by it."""
+lm_eval takes a model's answers and returns nothing about the model. So a model notes its state in
+the `watched` block that it is made in, if there is one; models outside of such a block, or in
+another one, are not seen by it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RunState:
             return "interrupted before the first result: give the same command again"
         if self.journal is None:
             return (
-                "interrupted; with journal=<folder> in --model_args a run goes on where it stopped"
+                "interrupted; with journal=<folder> in --model_args a run resumes where it stopped"
             )
         kept = f"{self.num_journaled} finished results are in {self.journal}"
         return f"interrupted; {kept}: the same command continues there"
@@ -88,7 +88,7 @@ def note_failed_document() -> None:
 
 
 def note_lost(reason: str) -> bool:
-    """Say what could not be had to the end; False where no run is watched."""
+    """Note what was lost for good; False where no run is watched."""
     states = _watched.get()
     if states:
         states[-1].lost = reason

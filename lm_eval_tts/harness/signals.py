@@ -93,7 +93,7 @@ class SharedStop:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Have this process get the signal that another rank got in this block. What an earlier run
+        """Give this process, in this block, the signal that another rank got. What an earlier run
         has said is forgotten."""
         if self._path is None:
             yield

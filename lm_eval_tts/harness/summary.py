@@ -1,4 +1,4 @@
-"""What a run has come to, in a few lines above lm_eval's table: how good, at what cost."""
+"""What a run achieved, in a few lines above lm_eval's table: how good, at what cost."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping

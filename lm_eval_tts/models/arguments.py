@@ -24,10 +24,10 @@ _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?")
 class OwnArguments:
     """What this package reads of --model_args, the same for every model."""
 
-    # Strategy settings, which are those of all tasks that do not say otherwise.
+    # Strategy settings, for all tasks that set nothing else.
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    # Folder that keeps finished requests, for a run to go on where it stopped; None: a folder
-    # beside the results, if they are written.
+    # Folder that keeps finished requests, so that a run resumes where it stopped; None: a folder
+    # next to the results, if they are written.
     journal: str | None = None
     keeps_journal: bool = True  # False: there is to be none
     # Share of requests that may fail before the command's exit code says so.

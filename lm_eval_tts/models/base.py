@@ -34,7 +34,7 @@ class StrategyLM:
         return super().create_from_arg_obj({**(additional_config or {}), **arg_dict})  # type: ignore[misc]
 
     def end_thinking_at(self, token: str | int | None) -> None:
-        """Have `think_end_token` be the default `thinking_end`, by its text or its id."""
+        """Make `think_end_token` the default `thinking_end`, by its text or its id."""
         if token is None:
             return
         by_id = isinstance(token, int) or token.isdecimal()

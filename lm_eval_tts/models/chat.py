@@ -141,14 +141,14 @@ class TemplateChat:
 def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
     """Return a chat and a context as they are in a reasoning mode.
 
-    mode: what the chat template is told. styled: a prompt style will render the context anew.
+    mode: what the chat template is given. styled: a prompt style will render the context anew.
     Raises SettingsError where the mode would change nothing.
     """
     if not mode:
         return chat, context
     names = " and ".join(f"{name}=" for name in mode)
     if not isinstance(chat, TemplateChat):
-        why = "here a chat template is told one value for all, in model_args"
+        why = "here a chat template gets one value for all, in model_args"
         raise SettingsError(f"{names} cannot be switched: {why}")
     if not all(map(chat.reads, mode)):
         why = "the chat template does not read that"
@@ -158,7 +158,7 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
         return chat, ChatPrompt(chat.render(context.messages).text, context.messages)
     if not styled:
         raise SettingsError(
-            f"{names} is told to the chat template, which this task's prompt goes without: give "
+            f"{names} goes to the chat template, which this task's prompt does not use: give "
             "--apply_chat_template or prompt_style="
         )
     return chat, context

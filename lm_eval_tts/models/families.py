@@ -27,7 +27,7 @@ ABOUT_THINKING = re.compile("think|thought|reason|inner_", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """What is known of a model's own way to think; the defaults are those of a plain model."""
+    """What is known of a model's own way of thinking; the defaults are those of a plain model."""
 
     delimiters: str | None = None
     """A preset; None leaves it to the prompt style."""
@@ -42,7 +42,7 @@ class ModelFamily:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What results say of it."""
+        """What results say about it."""
         return {"model_delimiters": self.delimiters, "template_thinking": self.thinking}
 
     def line(self, tokenizer: Any) -> str:
@@ -109,7 +109,7 @@ def _turn_end(chat: TemplateChat, marks: Delimiters, tokens: dict[str, int]) -> 
 
 
 def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bool) -> bool:
-    """Say whether a prompt has the instruction to the letter, and the template's own on thinking.
+    """Say whether a prompt has the instruction verbatim, and the template's own on thinking.
 
     forced: the user has said in which role it goes, whatever of the template's that replaces.
     """

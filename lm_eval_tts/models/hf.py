@@ -56,7 +56,7 @@ class TTSHF(StrategyLM, HFLM):
         enforce_eager: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Load the checkpoint; without `pretrained`, the tiny reasoner that comes along.
+        """Load the checkpoint; without `pretrained`, the packaged tiny reasoner.
 
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster. enforce_eager:
         capture no CUDA graphs, as in vLLM. journal, max_failures: see `OwnArguments`.
@@ -151,7 +151,7 @@ class TTSHF(StrategyLM, HFLM):
         self.session.renew_engine()
 
     def get_model_info(self) -> dict[str, Any]:
-        """Add to HFLM's entries in the results what tells checkpoints apart."""
+        """Add to HFLM's entries in the results what distinguishes checkpoints."""
         return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _join_ranks(self) -> None:
@@ -182,7 +182,7 @@ class TTSHF(StrategyLM, HFLM):
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Have torch use this many threads of the CPU for a while."""
+    """Make torch use this many threads of the CPU in this block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -192,7 +192,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the reasoner that comes along, with those given over them."""
+    """Return the arguments of the packaged reasoner, with those given over them."""
     kwargs = DEFAULTS | kwargs
     if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
         kwargs["batch_size"] = TINY_BATCH_SIZE
@@ -204,12 +204,12 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def name_of(pretrained: Any) -> str:
-    """Return the name that results tell a checkpoint by; HFLM takes models that are loaded too."""
+    """Return the name of a checkpoint in results; HFLM takes loaded models too."""
     return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
 
 
 def adapter_of(pretrained: Any) -> str | None:
-    """Return the name that results tell the adapter of a loaded PeftModel by, None without one.
+    """Return the name in results of a loaded PeftModel's adapter, None without one.
 
     It does not say where an adapter is from, so one without a name of its own has its hash.
     """

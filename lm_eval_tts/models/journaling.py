@@ -49,7 +49,7 @@ def open_journal(
 def _open(
     state: RunState, facts_of: Callable[[], Facts], defaults: Mapping[str, Any], rank: int
 ) -> Journal | None:
-    """Open the journal that was named, or one beside the results, where that can be done."""
+    """Open the journal that was named, or one next to the results, where possible."""
     if state.journals is None:
         return Journal(state.journal, facts_of(), rank) if state.journal else None
     facts = facts_of()

@@ -241,7 +241,7 @@ def generation_config(name: str) -> GenerationConfig | None:
 
 
 def known_arguments() -> frozenset[str]:
-    """Return the names that this model takes beside ours."""
+    """Return the names that this model takes in addition to ours."""
     kinds = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
     names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
     return frozenset(names - {"self", "kwargs", "auth_token"})
@@ -270,10 +270,10 @@ def root_of(base_url: str) -> str:
 
 
 def usable_length(given: int | None, told: int | None) -> int:
-    """Return the context in tokens: what the user gives, within what the server tells."""
+    """Return the context in tokens: what the user gives, within what the server reports."""
     lengths = [int(length) for length in (given, told) if length]
     if not lengths:
-        raise SettingsError("the server does not tell its context length: give max_length=")
+        raise SettingsError("the server does not report its context length: give max_length=")
     return min(lengths)
 
 

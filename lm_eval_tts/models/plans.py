@@ -1,4 +1,4 @@
-"""An instance of lm_eval to what a strategy starts from.
+"""Turns an instance of lm_eval into what a strategy starts from.
 
 context --prompt style, chat template--> token ids --settings--> request
 """
@@ -123,7 +123,7 @@ def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
 
 
 def _closed(settings: Settings, chat: Chat) -> SettingsError:
-    """Return the error of a strategy that needs a thinking which the template has closed."""
+    """Return the error of a strategy that needs thinking which the template has closed."""
     switches = switches_of(chat) if isinstance(chat, TemplateChat) else ()
     return SettingsError(
         f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
@@ -138,7 +138,7 @@ def _classifier(
 ) -> Callable[[Sequence[str]], list[int | None]]:
     """Return what shows a strategy which responses have equal answers.
 
-    It reads the options of a document and not its answer, so that no strategy can come near it.
+    It reads the options of a document and not its answer, so that no strategy can get near it.
     opening: what the chat template has written of each response.
     """
     by_filter = getattr(instance, "classify", None)  # of tasks with a grader of their own

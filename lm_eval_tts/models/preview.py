@@ -41,7 +41,7 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
     manager = TaskManager(**(own if task in own_tasks() else {}))
     if task not in manager.all_tasks:
         hint = did_you_mean(task, manager.all_tasks)
-        raise SettingsError(f"{task!r} is no task and no results: {hint}lm_eval ls tasks has all")
+        raise SettingsError(f"{task!r} is neither task nor results: {hint}see lm_eval ls tasks")
     with quiet():
         loaded = next(iter(manager.load([task])["tasks"].values()))
         number = document_number(list(loaded.eval_docs), document)

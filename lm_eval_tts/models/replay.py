@@ -137,7 +137,7 @@ class TTSReplay(StrategyLM, LM):
 
 
 def points_of(recording: Recording, tags: tuple[str, str, str, str]) -> dict[str, Response]:
-    """Return the answers on the way that one of our samples files has of a response."""
+    """Return the intermediate answers that one of our samples files has for a response."""
     row = recording.metrics
     counts = {
         label: {field: row.get(f"{field}_tokens@{label}", 0) for field in ("thinking", "sampled")}
@@ -170,7 +170,7 @@ def candidates_of(
 
 
 def index(recordings: Iterable[Recording]) -> Library:
-    """Return the recordings by every key that tells their document."""
+    """Return the recordings by every key that identifies their document."""
     library: Library = defaultdict(list)
     for recording in recordings:
         for key in recording_keys(recording.question, recording.doc_id):

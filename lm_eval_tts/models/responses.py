@@ -169,8 +169,8 @@ def _response(
 
 
 def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[int, int]:
-    """Count thinking and answer tokens; where nothing was forced, the text's tags decide, or what
-    a server tells of its reasoning."""
+    """Count thinking and answer tokens; where nothing was forced, the text's tags decide, or what a
+    server reports of its reasoning."""
     if thought := sum(s.counts.thinking for s in trace.segments if s.counts):
         return thought, trace.num_tokens() - thought
     if trace.num_tokens("thinking") or trace.num_tokens(forced=True):

@@ -1,9 +1,9 @@
-"""What a model class has to answer requests by strategies, so that no finished work is lost.
+"""What a model class uses to answer requests by strategies, so that no finished work is lost.
 
     requests --plans--> programs --scheduler over engine and reward model--> responses
 
 Engine and reward model are isolated from single faults and journaled; failures are counted. Each
-model has a session of its own, and no two of them share anything."""
+model has its own session, and no two of them share anything."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ Report = tuple[Tally, Spent]  # what a rank has to say of itself when results ar
 
 class Session:
     """Made of the arguments before a checkpoint is loaded; `serve` says what was loaded.
-    defaults: settings of all tasks that do not say otherwise. reward_model: None without one."""
+    defaults: settings of all tasks that set nothing else. reward_model: None without one."""
 
     checkpoint: Checkpoint
     chat: Chat
@@ -104,7 +104,7 @@ class Session:
             logger.info("%s", self.family.line(checkpoint.tokenizer))
 
     def template_args(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return what the chat template is always told: these, and reasoning modes of one value
+        """Return what the chat template always gets: these, and reasoning modes of one value
         among the model's arguments."""
         return {**(given or {}), **take_switches(self.defaults)}
 
@@ -114,7 +114,7 @@ class Session:
         return self._make_engine()
 
     def renew_engine(self) -> None:
-        """Have the next use make a new engine: the last one was made for other weights."""
+        """Make the next use create a new engine: the last one was made for other weights."""
         self.__dict__.pop("engine", None)
 
     def answer(
@@ -173,17 +173,17 @@ class Session:
         return read
 
     def _warn_of_greed(self, asked: Iterable[Settings]) -> None:
-        """Say once where a checkpoint is decoded otherwise than its makers recommend."""
+        """Say once where a checkpoint is not decoded as its makers recommend."""
         if self.recommended and any(not settings.sampling.temperature for settings in asked):
             wanted = ", ".join(f"{name}={value}" for name, value in self.recommended.items())
             logger.warning(
                 "decoding is greedy (temperature=0), and the checkpoint's generation config "
-                "recommends %s: sampling=model takes that",
+                "recommends %s: sampling=model uses that",
                 wanted,
             )
 
     def abilities(self) -> Abilities:
-        """Return what the model can do for a strategy, with what is loaded beside it."""
+        """Return what the model can do for a strategy, with what else is loaded."""
         loaded, size = self.reward_model is not None, self.checkpoint.policy_size
         return replace(self._abilities, reward_model=loaded, policy_size=size)
 
@@ -250,8 +250,8 @@ class Session:
         return {"lm_eval_tts": __version__, **loaded, **rating}
 
     def info(self) -> dict[str, Any]:
-        """Return what results say of the checkpoint, and what all scores of the run cost. Time and
-        tokens read depend on what is asked together, so no sample has a part of them."""
+        """Return what results say about the checkpoint, and what all scores of the run cost. Time
+        and tokens read depend on what is asked together, so no sample has a part of them."""
         named = {"reward_model": self._reward_name}
         info = {**self.checkpoint.names, **self.family.record, **named}
         info["recommended_sampling"] = self.recommended or None
@@ -268,11 +268,11 @@ class Session:
         self.state.first_failure = self.state.first_failure or next(iter(failures), "")
 
     def report(self) -> Report:
-        """Return what this rank has to say of itself."""
+        """Return what this rank reports about itself."""
         return self.state.tally, self.reward_model.spent if self.reward_model else Spent()
 
     def add_up(self, reports: Sequence[Report]) -> None:
-        """Take what all ranks say for the whole run's."""
+        """Take what all ranks report as the whole run's."""
         tallies, spent = zip(*reports, strict=True)
         self.state.total = Tally().plus(*tallies)
         self._spent_on_all_ranks = Spent().plus(*spent)

@@ -73,7 +73,7 @@ class TTSVLLM(StrategyLM, VLLM):
 
         data_parallel_size: replicas, each with tensor_parallel_size devices. batch_invariant: see
         `switch_batch_invariance`. enable_lora: `use_adapter` may come later. reward_model ...: see
-        `RewardModelSettings`; it runs beside vLLM, which must leave it memory
+        `RewardModelSettings`; it runs next to vLLM, which must leave it memory
         (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
         Raises SettingsError for wrong arguments, before loading, and if the checkpoint or the
         adapter cannot be loaded.
@@ -114,7 +114,7 @@ class TTSVLLM(StrategyLM, VLLM):
 
     def _serve(self, names: dict[str, Any], deciding: Sequence[Any]) -> None:
         """Hand what was loaded to the session, with the chat template that vLLM resolved.
-        deciding: arguments beside the names that change what is answered."""
+        deciding: arguments besides the names that change what is answered."""
         self.tokenizer.chat_template = self.hf_chat_template
         self.end_thinking_at(self.think_end_token)
         self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
@@ -142,7 +142,7 @@ class TTSVLLM(StrategyLM, VLLM):
         """Answer with another adapter, or none; the checkpoint stays loaded.
 
         lora_local_path: a folder or Hub name. Raises SettingsError if the model was made without
-        adapters, or vLLM cannot load this one; then the one before it answers on.
+        adapters, or vLLM cannot load this one; then the previous one stays in use.
         """
         request = None
         if lora_local_path:
@@ -164,7 +164,7 @@ class TTSVLLM(StrategyLM, VLLM):
         self.session.renew_engine()
 
     def get_model_info(self) -> dict[str, Any]:
-        """Return what tells checkpoints apart, and how much the prefix cache saved."""
+        """Return what distinguishes checkpoints, and how much the prefix cache saved."""
         return {
             "model": "tts-vllm",
             **self.session.info(),
@@ -202,9 +202,9 @@ class TTSVLLM(StrategyLM, VLLM):
 def switch_batch_invariance(wanted: bool | None) -> bool:
     """Switch on, or off, what vLLM has for the same numbers in any batch; say whether it is on.
 
-    It is an environment variable, so it holds for all that this process loads from now on. None:
-    as the environment has it. Raises SettingsError where vLLM has no such kernels: it would say
-    nothing, and round as ever.
+    It is an environment variable, so it holds for all that this process loads from now on. None: as
+    the environment has it. Raises SettingsError where vLLM has no such kernels: it would silently
+    round as usual.
     """
     given = os.environ.get(BATCH_INVARIANT, "0") if wanted is None else str(wanted)
     if given.lower() not in ("0", "1", "false", "true"):
@@ -222,7 +222,7 @@ def switch_batch_invariance(wanted: bool | None) -> bool:
 
 @contextmanager
 def _replicated(data_parallel_size: int) -> Iterator[None]:
-    """Have lm-eval's class load one engine with replicas, where it would load none."""
+    """Make lm-eval's class load one engine with replicas, where it would load none."""
     if data_parallel_size == 1:
         yield
         return

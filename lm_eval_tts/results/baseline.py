@@ -1,6 +1,6 @@
 """The baseline of a gate: a small JSON file with the outcome of each document, to be committed.
 
-One line a document, so that a diff of two baselines can be read."""
+One line per document, so that a diff of two baselines can be read."""
 
 import json
 import math
@@ -77,7 +77,7 @@ def _short(value: float) -> float | int | None:
 
 
 def read_baseline(path: Path) -> dict[str, RecordedRun]:
-    """Return a baseline's tasks by name. Raises DataError if it is none."""
+    """Return a baseline's tasks by name. Raises DataError if it is not one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
@@ -101,10 +101,10 @@ def read_baseline(path: Path) -> dict[str, RecordedRun]:
 def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
     columns, rows = block["columns"], block["documents"]
     if not rows or any(len(row) != len(columns) for row in rows):
-        raise ValueError(f"a row of {name} has not {len(columns)} values")
+        raise ValueError(f"a row of {name} does not have {len(columns)} values")
     said = block["fingerprint"]
     if not isinstance(said.get("settings", {}), dict):
-        raise TypeError(f"the settings of {name} are no names with values")
+        raise TypeError(f"the settings of {name} are not names with values")
     keys, labels, *values = zip(*rows, strict=True)
     documents = tuple(map(str, keys))
     arrays = (np.array(some, dtype=float) for some in values)

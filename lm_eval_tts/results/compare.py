@@ -1,4 +1,4 @@
-"""Two runs of a benchmark, paired by document: is one better, on which problems, for how much?"""
+"""Two runs of a benchmark, paired by document: is one better, on which problems, at what cost?"""
 
 import math
 from collections.abc import Sequence

@@ -71,7 +71,7 @@ def _documents(run: Run, unread: list[UnreadFile]) -> Iterator[_Document]:
 
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
-    """Yield the rows of a run's own filter. unread: gets what is wrong with the others."""
+    """Yield the rows of a run's own filter. unread: receives what is wrong with the others."""
     for row in read_samples(run.samples_path) if run.samples_path else ():
         if isinstance(row, UnreadFile):
             unread.append(row)

@@ -55,7 +55,7 @@ def _candidates(given: Path) -> list[Path]:
 
 
 def _read_json(path: Path) -> Mapping[str, Any] | str:
-    """Return the content of a results file, or why it is none."""
+    """Return the content of a results file, or why it is not one."""
     if path.is_dir():
         return "no results_*.json in this folder"
     try:
@@ -89,7 +89,7 @@ def samples_file(results: Path, task: str) -> Path | None:
 
 
 def read_samples(path: Path) -> Iterator[SampleRow | UnreadFile]:
-    """Yield the rows of a samples file one by one, and what is wrong with lines that are none."""
+    """Yield the rows of a samples file one by one, and what is wrong with the other lines."""
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
@@ -122,7 +122,7 @@ def texts_in(given: Any) -> list[str]:
 
 
 def records_of(row: SampleRow) -> list[Mapping[str, Any]]:
-    """Return what our tasks note of each response of a document; nothing of another's row."""
+    """Return what our tasks note about each response of a document; nothing for another's row."""
     record = mapping_in(row, "answered")
     each = record.get("repeats", [record] if record else [])
     return [one if isinstance(one, dict) else {} for one in each] if isinstance(each, list) else []

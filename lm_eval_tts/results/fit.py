@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
 def read_rows(run: Run) -> Mapping[str, SampleRow]:
     """Return the rows of a run's samples file by problem. Raises DataError."""
     if run.samples_path is None:
-        raise DataError(f"{run.results_path} has no samples file of {run.task} beside it")
+        raise DataError(f"{run.results_path} has no samples file of {run.task} next to it")
     unread: list[UnreadFile] = []
     found = own_rows(run, unread)
     rows = {problem_of(row["doc"]): row for row in found if isinstance(row.get("doc"), dict)}
@@ -103,7 +103,7 @@ def read_bins(baseline: Run, by: str) -> dict[str, str]:
     try:
         return {problem: bin_of(RATES[by](row)) for problem, row in rows.items()}
     except (KeyError, ValueError, TypeError) as error:
-        reason = f"no samples to tell the difficulty by {by}: {error}"
+        reason = f"no samples to estimate the difficulty by {by}: {error}"
         raise DataError(f"{baseline.samples_path} has {reason}") from error
 
 
@@ -125,7 +125,7 @@ RATES: dict[str, Callable[[SampleRow], float]] = {
 
 
 def common_problems(runs: Runs, bins: Bins) -> list[str]:
-    """Return the problems of all runs in an order by chance. Raises DataError if some lack any."""
+    """Return the problems of all runs in random order. Raises DataError if some lack any."""
     problems = set(bins)
     for run in runs:
         if lacking := problems ^ set(run.accuracy):
@@ -185,7 +185,7 @@ def budgets(runs: Runs) -> list[int]:
 
 
 def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[str]:
-    """Return the lines that say what the table is worth, beside one strategy for all problems."""
+    """Return the lines that say what the table is worth, next to one strategy for all problems."""
     counts = ", ".join(f"{sum(bins[p] == name for p in problems)} {name}" for name in BINS)
     lines = [
         f"{len(problems)} problems ({counts}), {len(runs)} runs, {folds} folds",

@@ -1,7 +1,7 @@
 """Figures and tables as every report writes them: Markdown, CSV, JSON.
 
-What stands in a results file may be anybody's. So that it does nothing where a report is opened,
-Markdown has no HTML of it, a terminal no control characters, a spreadsheet no formulas."""
+The content of a results file may be anybody's. So that it does nothing where a report is opened,
+Markdown gets no HTML from it, a terminal no control characters, a spreadsheet no formulas."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ TextTable = Sequence[Sequence[str]]  # the first line has the headings
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would obey; what no encoding has is written out."""
+    """Return a text without what a terminal would obey; what cannot be encoded is written out."""
     return _written_out(_CONTROL.sub("\ufffd", text))
 
 
@@ -67,8 +67,8 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _flat(value: Any) -> Any:
-    """Return a value as one field: a list of texts, or JSON, which is no program's own notation. A
-    text that a spreadsheet would run begins with an apostrophe."""
+    """Return a value as one field: a list of texts, or JSON, which is not one program's own
+    notation. A text that a spreadsheet would run begins with an apostrophe."""
     value = nulled(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = "; ".join(value)
@@ -85,8 +85,8 @@ def json_text(content: Any) -> str:
 
 
 def strict_json(content: Any, *, default: Callable[[Any], Any] | None = None, **form: Any) -> str:
-    """Return what `json.dumps` does, as JSON that every reader takes: what is no finite number is
-    null, and halves of surrogate pairs are written out."""
+    """Return what `json.dumps` does, as JSON that every reader takes: what is not a finite number
+    is null, and halves of surrogate pairs are written out."""
     form["allow_nan"] = False
     try:
         text = json.dumps(content, default=default, **form)

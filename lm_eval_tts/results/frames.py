@@ -3,8 +3,8 @@
     from lm_eval_tts import runs_df, samples_df
     runs_df("results").pivot_table("accuracy", "strategy", "benchmark")
 
-The column `point` names the budget or the wait of a point on the way; it is empty in the row of a
-run or a response itself."""
+The column `point` names the budget or the wait of an intermediate point; it is empty in the row of
+a run or a response itself."""
 
 from __future__ import annotations
 

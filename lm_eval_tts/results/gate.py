@@ -47,7 +47,7 @@ class GateCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """All checks of a run, and what changed beside the outcomes."""
+    """All checks of a run, and what changed besides the outcomes."""
 
     checks: tuple[GateCheck, ...]
     changes: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class GateVerdict:
 
 def read_margins(given: Sequence[str]) -> dict[str, Metric]:
     """Return the rules with margins from texts like `accuracy=0.02`; `loops=off` drops a check.
-    Raises SettingsError for an unknown check or a margin that is not a number of at least 0."""
+    Raises SettingsError for an unknown check or a margin that is not a number >= 0."""
     rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
@@ -192,8 +192,8 @@ def decide_share(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> t
             f"(p = {p_value:.2g}, {len(a)} problems)."
         )
     return "undecided", (
-        f"{said}: {len(a)} problems cannot tell; the loss may be {100 * bound:.1f} points, the "
-        f"margin is {100 * rule.margin:.1f}.{_needed(len(a), mean, bound, rule.margin)}"
+        f"{said}: {len(a)} problems are too few to tell; the loss may be {100 * bound:.1f} points, "
+        f"the margin is {100 * rule.margin:.1f}.{_needed(len(a), mean, bound, rule.margin)}"
     )
 
 
@@ -215,13 +215,13 @@ def decide_ratio(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> t
             f"({len(a)} problems, margin {100 * rule.margin:.0f} %)."
         )
     return "undecided", (
-        f"{said}: {len(a)} problems cannot tell; the rise may be {100 * bound:.0f} %, the margin "
-        f"is {100 * rule.margin:.0f} %.{_needed(len(a), ratio - 1, bound, rule.margin)}"
+        f"{said}: {len(a)} problems are too few to tell; the rise may be {100 * bound:.0f} %, the "
+        f"margin is {100 * rule.margin:.0f} %.{_needed(len(a), ratio - 1, bound, rule.margin)}"
     )
 
 
 def _needed(size: int, mean: float, bound: float, margin: float) -> str:
-    """Say how many problems would decide, if the loss stayed what it is; "" if it is no help."""
+    """Say how many problems would decide, if the loss stayed what it is; "" if that is no help."""
     if mean >= margin or not np.isfinite(bound):
         return ""
     needed = size * ((bound - mean) / (margin - mean)) ** 2

@@ -12,14 +12,14 @@ SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 _HEADLINES = {
     "passed": "Passed: no check found a loss beyond its margin.",
     "regressed": "Regressed.",
-    "undecided": "Undecided: the data cannot rule out a loss, nor show one.",
+    "undecided": "Undecided: the data can neither rule out a loss nor show one.",
 }
 # In JUnit a regression is a failure, an undecided check an error.
 _JUNIT: dict[Status, str] = {"regressed": "failure", "undecided": "error"}
 
 
 def verdict_text(verdict: GateVerdict) -> str:
-    """Return one line a check, then what changed, then the verdict."""
+    """Return one line per check, then what changed, then the verdict."""
     width = max((len(check.status) for check in verdict.checks), default=0)
     lines = [f"{c.status:{width}}  {c.task}: {c.sentence}" for c in verdict.checks]
     lines += [f"note: {change}" for change in verdict.changes]

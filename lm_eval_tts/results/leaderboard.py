@@ -1,6 +1,6 @@
 """Runs to a leaderboard: one row per checkpoint and strategy, one cell per benchmark.
 
-Says what is comparable and who is significantly better; how it looks is in `leaderboard_text` and
+Says what is comparable and what is significantly better; how it looks is in `leaderboard_text` and
 `leaderboard_html`."""
 
 import math

@@ -2,7 +2,7 @@
 
 Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
 tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
-parts are in `page/`; of scripts it runs these alone, by their hashes."""
+parts are in `page/`; it runs no other scripts, by their hashes."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""Runs to points of accuracy against tokens: one a run, or one for each budget it answered at."""
+"""Runs to points of accuracy against tokens: one per run, or one for each budget it answered at."""
 
 import math
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Recorded generations: lm-eval's samples files, and JSONL or CSV files with a response column.
 
-Rows are read as they come; nothing is known here of tasks, grading or models."""
+Rows are read as they come; nothing is known here about tasks, grading or models."""
 
 import csv
 import sys

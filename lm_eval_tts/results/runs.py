@@ -48,7 +48,7 @@ class Run:
 
     @property
     def measure(self) -> dict[str, str | int | None]:
-        """What two runs must have alike for their outcomes to mean the same, by name."""
+        """What two runs must share for their outcomes to mean the same, by name."""
         return {
             "task version": self.task_version,
             "grader version": self.grader,

@@ -88,7 +88,7 @@ def pieces_of(record: Mapping[str, Any]) -> list[tuple[str, int]]:
 
 
 def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) -> list[TriedStep]:
-    """Return the steps that a samples file has, up to the first that is none."""
+    """Return the steps that a samples file has, up to the first that is not one."""
     steps: list[tuple[int, str, float | None]] = []
     for one in found if isinstance(found, list) else []:
         match one:

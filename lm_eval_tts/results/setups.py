@@ -85,7 +85,7 @@ def _of_prompt(content: Content, num_fewshot: int | None, ours: bool) -> dict[st
 
 
 def _checkpoint(content: Content, run: Content, arguments: Content) -> str:
-    """Return the checkpoint; a recording has no name of one, so its file stands for it."""
+    """Return the checkpoint; a recording names none, so its file stands for it."""
     names = (run.get("pretrained"), arguments.get("pretrained"), arguments.get("path"))
     named = (*names, arguments.get("model"), content.get("model_name"))
     return next((str(name) for name in named if name), "unknown")

@@ -26,7 +26,7 @@ STATES = {"chosen": "bold", "dropped": "dim"}  # of the steps of a search
 def prompt_report(
     prompt: str, settings: Mapping[str, Any], reference: str, marks: Delimiters | None = None
 ) -> RenderableType:
-    """Return a prompt to the letter, with the settings and delimiters that go with it."""
+    """Return the exact prompt, with the settings and delimiters that go with it."""
     told = dict(settings) | ({k: v for k, v in asdict(marks).items() if v} if marks else {})
     return Group(
         Rule("prompt", align="left"),
@@ -39,7 +39,7 @@ def prompt_report(
 
 
 def sample_report(run: Run, sample: SampleTexts) -> RenderableType:
-    """Return all that is known of a document of a run: prompt, responses, choices, cost."""
+    """Return all that is known about a document of a run: prompt, responses, choices, cost."""
     return Group(
         Rule(printable(f"{run.name}: {sample.label}"), characters="="),
         prompt_report(sample.prompt, sample.settings, sample.reference),
@@ -64,7 +64,7 @@ def _responses(sample: SampleTexts) -> Iterator[RenderableType]:
 
 
 def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> Text:
-    """Return a response with its phases in colours; those of its tags where no more is known."""
+    """Return a response with its phases in colours; by its tags where nothing more is known."""
     text, done = thinking + answer, 0
     if len(pieces) < 2:
         pieces = [("thinking", len(thinking)), ("answer", len(answer))]

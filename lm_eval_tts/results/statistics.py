@@ -35,7 +35,7 @@ UNDEFINED = ConfidenceInterval(math.nan, math.nan)
 def proportion_interval(
     scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
 ) -> ConfidenceInterval:
-    """Return the Wilson interval of mean scores, right at 0 % and 100 % too. Wilson (1927), as
+    """Return the Wilson interval of mean scores, correct at 0 % and 100 % too. Wilson (1927), as
     recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over repeats, the number
     of documents is replaced by the effective sample size p(1-p)/se^2, which the clustering leaves
     (Korn and Graubard 1998): between the documents and all samples."""

@@ -19,13 +19,13 @@ from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_toke
 
 
 class _Asked(NamedTuple):
-    """What the model shall read for an item."""
+    """What the model should read for an item."""
 
     input: Input
     places: tuple[int, ...]  # which of its scores is that of each step of the item
 
     def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
-        """Return one score a step."""
+        """Return one score per step."""
         if isinstance(reading, RequestError):
             return reading
         if not all(map(math.isfinite, reading.scores)):
@@ -61,7 +61,7 @@ class CheckpointModel:
         return [x.answer(next(each)) if isinstance(x, _Asked) else x for x in asked]
 
     def facts(self) -> dict[str, str]:
-        """Return by name what makes its scores differ from another's of the same name."""
+        """Return by name what makes its scores differ from those of another of the same name."""
         return {
             "reward_model_weights": self._weights,
             "reward_model_dtype": self._dtype,
@@ -76,7 +76,7 @@ class CheckpointModel:
         raise NotImplementedError
 
     def _ask(self, item: Score) -> _Asked | RequestError:
-        """Return what the model shall read for an item."""
+        """Return what the model should read for an item."""
         question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
         if self._family.outcome:
             steps = [_response(steps)]
@@ -97,5 +97,5 @@ class CheckpointModel:
 
 
 def _response(steps: Sequence[str]) -> str:
-    """Return the whole response; steps that do not end in white space are parted by a line."""
+    """Return the whole response; steps that do not end in white space get a blank line."""
     return "".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)

@@ -35,12 +35,12 @@ def integer_answer(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> flo
 
 
 def strict_format(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return 0.5 if each tag is there once, in order, with nothing outside the pairs, else 0.0."""
+    """Return 0.5 if each tag is present once, in order, with nothing outside pairs, else 0.0."""
     return 0.5 * (format_adherence(response, tags).strict == 1)
 
 
 def soft_format(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return 0.5 if all tags are there in order, whatever is around them, else 0.0."""
+    """Return 0.5 if all tags are present in order, whatever is around them, else 0.0."""
     return 0.5 * (format_adherence(response, tags).soft == 1)
 
 
@@ -59,7 +59,7 @@ def length_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> flo
 
 
 def tag_repetition_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return -0.25 for each tag that is there more than once, not below -0.5."""
+    """Return -0.25 for each tag that is present more than once, not below -0.5."""
     repeated = sum(response.count(tag.strip()) > 1 for tag in tags if tag.strip())
     return max(-0.5, -0.25 * repeated)
 
@@ -70,7 +70,7 @@ def long_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float
 
 
 def extra_tag_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> float:
-    """Return -0.5 for each time that a tag is there once more, however often; source as above."""
+    """Return -0.5 for each repetition of a tag, however many; source as above."""
     counts = (response.count(tag.strip()) for tag in tags if tag.strip())
     return -0.5 * sum(max(0, count - 1) for count in counts)
 

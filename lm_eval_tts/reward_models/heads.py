@@ -1,4 +1,4 @@
-"""Heads: what makes a score of the hidden state at a position. One small class for each kind.
+"""Heads: what turns the hidden state at a position into a score. One small class for each kind.
 
 Imports nothing heavy before something is loaded."""
 
@@ -26,7 +26,7 @@ class Scorer(NamedTuple):
 
 
 class Head:
-    """What every head says of itself."""
+    """What every head says about itself."""
 
     # The classes that vLLM reads as this head, by their endings; None: it has no such class.
     vllm_class: str | None = None
@@ -42,10 +42,10 @@ class Head:
         return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
 
     def check_labels(self, name: str, config: Any) -> None:
-        """Raise SettingsError for a classifier whose labels are no score."""
+        """Raise SettingsError for a classifier whose labels are not a score."""
 
     def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
-        """Return what has vLLM make a classifier of the checkpoint, where it is none."""
+        """Return what makes vLLM turn the checkpoint into a classifier, where it is not one."""
         return {}
 
 
@@ -63,13 +63,13 @@ class SignHead(Head):
         return model, lambda hidden: hidden.to(weight) @ weight.T
 
     def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
-        """Have vLLM keep the rows of "-" and "+" as a classifier of two labels."""
+        """Make vLLM keep the rows of "-" and "+" as a classifier of two labels."""
         tokens = tokenizer.convert_ids_to_tokens(self._ids(name, tokenizer))
         overrides = {"classifier_from_token": tokens, "method": "no_post_processing"}
         return {"convert": "classify", "hf_overrides": overrides}
 
     def _ids(self, name: str, tokenizer: Any) -> list[int]:
-        """Return the tokens "-" and "+". Raises SettingsError if they are not two."""
+        """Return the tokens "-" and "+". Raises SettingsError unless they are two."""
         minus, plus = (tokenizer.encode(sign)[-1] for sign in "-+")
         if plus == minus:
             raise SettingsError(f"the tokenizer of reward model {name} has no tokens + and -")
@@ -87,7 +87,7 @@ class ClassifierHead(Head):
     raw: bool = False  # the score is the logit
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
-        """Return the model and its layer; an encoder's pooled output is no token's hidden state."""
+        """Return the model and its layer; an encoder's pooled output is not a token's state."""
         import transformers
         from torch.nn import Module
 
@@ -157,6 +157,6 @@ def _load(kind: Any, name: str, **kwargs: Any) -> Any:
     if missing := sorted(info["missing_keys"]):
         raise SettingsError(
             f"{name} lacks weights of a {type(model).__name__} ({', '.join(missing[:3])}): it is "
-            "no reward model of this type; reward_model_type= names another"
+            "not a reward model of this type; reward_model_type= names another"
         )
     return model.eval()

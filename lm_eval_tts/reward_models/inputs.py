@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What a checkpoint says of its texts."""
+    """What a checkpoint says about its texts."""
 
     tokenizer: Any  # of transformers, a fast one
     separator: str = SEPARATOR  # after each step, in the formats that leave it open

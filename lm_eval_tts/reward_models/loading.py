@@ -47,7 +47,7 @@ class RewardModelSettings:
         kind = self.reward_model_type or families.detect_family(name, config)
         family = FAMILIES[kind]
         if self.reward_model_separator is not None and not family.open_separator:
-            raise SettingsError("reward_model_separator is set, but this type has one of its own")
+            raise SettingsError("reward_model_separator is set, but this type has its own")
         if self.reward_model_backend == "vllm":
             families.check_in_vllm(name, kind, config)
         separator = self.reward_model_separator or config.get(families.SEPARATOR_KEY) or SEPARATOR

@@ -1,6 +1,6 @@
-"""Reads only what is new: in a search, each response goes on from one that was read before.
+"""Reads only what is new: in a search, each response continues one that was read before.
 
-Inputs live in the slots of one cache, as the engine's sequences do: each goes on in the slot that
+Inputs live in the slots of one cache, as the engine's sequences do: each continues in the slot that
 it extends, or starts from a copy of what it shares with another."""
 
 from collections import deque

@@ -1,6 +1,6 @@
 """A deterministic reward model without a network, for tests and for people who write strategies.
 
-What it thinks of a step is a Python function of the question and the steps up to and with it:
+What it thinks of a step is a Python function of the question and the steps up to and including it:
 
     reward_model = ScriptedRewardModel(lambda question, steps: 0.9 if "4" in steps[-1] else 0.1)
 """
@@ -26,7 +26,7 @@ class ScriptedRewardModel:
         self._outcome = outcome
 
     def facts(self) -> dict[str, str]:
-        """Return nothing: a function has nothing to be known by."""
+        """Return nothing: a function has nothing that identifies it."""
         return {}
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:

@@ -33,7 +33,7 @@ FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
 
 
 class VLLMRewardModel(CheckpointModel):
-    """A checkpoint in an engine of its own, beside the policy's."""
+    """A checkpoint in a separate engine, next to the policy's."""
 
     def __init__(self, llm: LLM, family: Family, words: Words) -> None:
         config = llm.llm_engine.model_config
@@ -44,7 +44,7 @@ class VLLMRewardModel(CheckpointModel):
         self._known = KnownScores()
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
-        """Run the model; where vLLM refuses some, each is read for itself."""
+        """Run the model; where vLLM refuses some, each is read on its own."""
         try:
             return self._read_all(inputs) if inputs else []
         except EngineDeadError:
@@ -86,7 +86,7 @@ class VLLMRewardModel(CheckpointModel):
 def load_vllm(
     name: str, family: Family, words: Words, limits: Mapping[str, Any], *, dtype: str, **code: Any
 ) -> VLLMRewardModel:
-    """Load a checkpoint as a pooling runner. Raises SettingsError if it is none of its family.
+    """Load a checkpoint as a pooling runner. Raises SettingsError if it is not one of its family.
     limits: arguments of `vllm.LLM`. code: trust_remote_code and revision."""
     config = _read_config(name, **code)
     family.head.check_labels(name, config)

@@ -38,7 +38,7 @@ class Abilities:
     masks_strings: bool = True
     """It can mask an ending of several tokens, not of one token alone."""
     reward_model: bool = False
-    """A reward model is loaded beside it."""
+    """A reward model is loaded with it."""
     policy_size: float | None = None
     """Its parameters in billions, where they are known."""
     check_sampling: Callable[[Sampling], object] = lambda sampling: None
@@ -79,7 +79,7 @@ class Strategy(ABC):
 
     @property
     def needs_thinking_end(self) -> bool:
-        """Whether it has to see or to write where thinking ends."""
+        """Whether it has to see or write the end of thinking."""
         return False
 
     @property
@@ -132,5 +132,5 @@ class Strategy(ABC):
             needed, reported = self.needs_logprobs.name.lower(), model.logprobs.name.lower()
             raise SettingsError(
                 f"strategy {self.name!r} needs log-probabilities ({needed}), but {model.name} "
-                f"reports those of less ({reported}): choose another score_by= or strategy="
+                f"reports fewer ({reported}): choose another score_by= or strategy="
             )

@@ -1,11 +1,11 @@
 """Beam search over steps, guided by a reward model.
 
-Snell et al. 2024 (arXiv:2408.03314), with n and beam_width as in Hugging Face's
-search-and-learn and in compute-optimal-tts (Liu et al. 2025, arXiv:2502.06703): of `n` paths the
-best n // beam_width are kept, and each is expanded `beam_width` times. What becomes of complete
-paths is theirs by settings: compute-optimal-tts keeps them as we do and chooses among those that
-were kept, search-and-learn has them leave and chooses among the first n. Paths under way at the
-last iteration are written to their end.
+Snell et al. 2024 (arXiv:2408.03314), with n and beam_width as in Hugging Face's search-and-learn
+and in compute-optimal-tts (Liu et al. 2025, arXiv:2502.06703): of `n` paths the best n //
+beam_width are kept, and each is expanded `beam_width` times. What becomes of complete paths is a
+setting: compute-optimal-tts keeps them as we do and chooses among those that were kept,
+search-and-learn makes them leave and chooses among the first n. Paths under way at the last
+iteration are written to their end.
 """
 
 from __future__ import annotations
@@ -60,5 +60,5 @@ class Beam(BeamSettings, SearchStrategy):
 
 
 def spread(paths: list[Path], count: int) -> list[Path]:
-    """Return `count` parents, the paths in turn, so that the first ones may be there once more."""
+    """Return `count` parents, the paths in turn, so the first ones may appear once more."""
     return [paths[i % len(paths)] for i in range(count)]

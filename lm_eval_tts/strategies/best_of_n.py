@@ -1,9 +1,9 @@
-"""Best-of-N: sample several responses and give the one that is rated best.
+"""Best-of-N: sample several responses and give the one with the best rating.
 
 score_by="reward": a reward model rates them (Cobbe et al. 2021, arXiv:2110.14168); its weighted
 form adds the scores of equal answers up (Li et al. 2022, arXiv:2206.02336). Without a reward model
 the policy's own confidence can: "mean_logprob", or "self_certainty" (Kang et al. 2025,
-arXiv:2502.18581), which takes an engine that reports on the whole vocabulary.
+arXiv:2502.18581), which needs an engine that reports on the whole vocabulary.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Budget forcing: a most and a least amount of thinking, and the answer at points on the way.
+"""Budget forcing: a maximum and a minimum of thinking, and answers at points on the way.
 
 Muennighoff et al. 2025, "s1: Simple test-time scaling" (arXiv:2501.19393), section 3.1. Maximum:
 the thinking is cut at a number of tokens and the answer is forced. Minimum: where the model ends
@@ -27,7 +27,7 @@ class Budget(WaitingStrategy):
     min_thinking_tokens: int = 0
     """The thinking does not end before this many tokens were thought."""
     min_thinking_by: str = "waits"
-    """What keeps it from that: "waits", or "masking" the end until then, as s1's fork does."""
+    """What enforces the minimum: "waits", or "masking" the end until then, as in s1's fork."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

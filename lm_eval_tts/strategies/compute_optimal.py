@@ -1,7 +1,7 @@
 """Compute-optimal choice: the strategy that is best for this policy, problem and budget.
 
-Snell et al. 2024 (arXiv:2408.03314); Liu et al. 2025 (arXiv:2502.06703). The choice is
-a table (compute_optimal.yaml). How hard a problem is, is estimated from a few samples, which then
+Snell et al. 2024 (arXiv:2408.03314); Liu et al. 2025 (arXiv:2502.06703). The choice is a table
+(compute_optimal.yaml). The difficulty of a problem is estimated from a few samples, which then
 compete with what the chosen strategy finds; no reference answer is needed. The one exception is
 named `oracle` and takes pass@1 from the samples file of an earlier run.
 """
@@ -29,15 +29,15 @@ from lm_eval_tts.strategies.registry import find_strategy, names_within_n
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeOptimal(BeamSettings):
-    """Estimate the difficulty of a problem by probes and run what a table says.
+    """Estimate the difficulty of a problem by probes and run what a table chooses.
 
-    The settings of sampling, rating and search are those of the probes, and are handed to the
+    The settings of sampling, rating and search apply to the probes, and are passed on to the
     strategy of the rule, if it has them. `n` is the budget of samples.
     """
 
     table: str | None = None
-    """A YAML file like compute_optimal.yaml, or one of the tables in that: "aime24" or
-    "r1-distill", None for its first."""
+    """A YAML file like compute_optimal.yaml, or a table in it: "aime24" or "r1-distill"; None: its
+    first."""
     policy_size: float | None = None
     """In billions of parameters; None is what the model reports."""
     probes: int = 4
@@ -63,7 +63,7 @@ class ComputeOptimal(BeamSettings):
 
     @cached_property
     def rules(self) -> tuple[tuple[TableRule, SampleStrategy], ...]:
-        """The table as it was read first, with the strategy of each rule."""
+        """The table as first read, with the strategy of each rule."""
         return tuple((rule, self.strategy(rule)) for rule in load_table(self.table))
 
     @cached_property
@@ -196,6 +196,6 @@ def pass_rates(path: str) -> dict[str, float]:
                 rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
-            f"oracle_file={path!r} is no samples file of our tasks: {error!r}"
+            f"oracle_file={path!r} is not a samples file of our tasks: {error!r}"
         ) from error
     return rates

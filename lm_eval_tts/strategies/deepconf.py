@@ -1,11 +1,11 @@
 """DeepConf: a vote in which confident responses count more, weak ones less or not at all.
 
-Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260). A response is
-as confident as its weakest, or its last, stretch of tokens. Offline, all are written and the most
-confident share votes. Online (`warmup` > 0), the first ones set a threshold, below which the others
-are given up while they are written. The paper's early end by consensus is left out: our candidates
-go on side by side, so there is nothing left to save when they agree. Confidences count to
-`PRECISION`: those that are equal to there are all in or all out, and ties are drawn by the seed.
+Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260). A response is as confident as its
+weakest, or its last, stretch of tokens. Offline, all are written and the most confident share
+votes. Online (`warmup` > 0), the first ones set a threshold, below which the others are given up
+while they are written. The paper's early end by consensus is left out: our candidates are written
+side by side, so there is nothing left to save when they agree. Confidences count to `PRECISION`:
+those that are equal at that precision are all in or all out, and ties are drawn by the seed.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class DeepConf(SampleStrategy):
     window: int = 2048
     """Tokens of a group, >= 1."""
     top_logprobs: int = 20
-    """Likeliest tokens that a token's confidence is the mean over, >= 1."""
+    """Likeliest tokens over which a token's confidence is averaged, >= 1."""
     keep: float = 0.9
     """In (0, 1]; 0.1 and 0.9 in the paper."""
     threshold: str = "rank"
     """"rank", so that at least the `keep` share votes, or "percentile", numpy's, between two ranks,
-    as in the paper's code: one vote less at keep=0.9 and n=4, 8, 16 or 64."""
+    as in the paper's code: one vote fewer at keep=0.9 and n=4, 8, 16 or 64."""
     warmup: int = 0
     """Responses that are written whole and set the threshold for the others; 0 writes all whole."""
 
@@ -97,7 +97,7 @@ class DeepConf(SampleStrategy):
 
     @property
     def num_samples(self) -> int:
-        """Those that may be given up are no samples as good as another."""
+        """None with `warmup`: candidates that may be given up are not equally good samples."""
         return 0 if self.warmup else self.n
 
     def run(self, request: Request) -> Program[Trace]:

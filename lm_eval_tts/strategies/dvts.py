@@ -15,7 +15,7 @@ from lm_eval_tts.strategies.parts.tree import Growth, Path
 
 @dataclass(frozen=True, kw_only=True)
 class DVTS(Beam):
-    """n // beam_width trees that know nothing of each other; the best path of all is chosen."""
+    """n // beam_width independent trees; the best path of all is chosen."""
 
     def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the complete paths of all trees."""

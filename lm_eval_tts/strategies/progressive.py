@@ -35,7 +35,7 @@ class Progressive(WaitingStrategy):
 
     @property
     def point_labels(self) -> tuple[str, ...]:
-        """One point a level."""
+        """One point per level."""
         return tuple(f"wait{level}" for level in range(self.num_waits + 1))
 
     def run(self, request: Request) -> Program[Trace]:

@@ -48,7 +48,7 @@ _folders: dict[Path, None] = {}  # where files are looked for, as sys.path is fo
 
 
 def search_also(paths: Iterable[str | Path]) -> None:
-    """Look for files with strategies in these folders too, or beside these files."""
+    """Look for files with strategies in these folders too, or next to these files."""
     for path in map(Path, paths):
         folder = path if path.is_dir() else path.parent
         if path.exists():
@@ -143,7 +143,7 @@ def _load_file(path: Path, mtime: int, size: int) -> ModuleType:
     digest = hashlib.blake2b(f"{path} {mtime} {size}".encode(), digest_size=8).hexdigest()
     spec = spec_from_file_location(f"{GROUP}.file_{digest}.{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up while it is made
     spec.loader.exec_module(module)
@@ -176,7 +176,7 @@ def _checked(name: str, kind: Any) -> type[Strategy]:
         raise SettingsError(f"strategy={name!r} lacks the method {missing}")
     if "__dataclass_params__" not in vars(kind):
         raise SettingsError(
-            f"strategy={name!r} is no dataclass: write @dataclass(frozen=True) above the class"
+            f"strategy={name!r} is not a dataclass: write @dataclass(frozen=True) above the class"
         )
     with _explained(name):
         get_type_hints(kind)

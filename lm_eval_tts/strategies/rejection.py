@@ -1,7 +1,7 @@
 """Rejection sampling on length: think anew until a thought ends within the budget.
 
-Muennighoff et al. 2025 (arXiv:2501.19393), section 3.1; there without a limit on tries, with 655
-tries on average for the smallest budget. Here the last try is cut and answered as it stands.
+Muennighoff et al. 2025 (arXiv:2501.19393), section 3.1; there without a limit on tries, and with
+655 tries on average for the smallest budget. Here the last try is cut and answered as it stands.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Any generative task of lm_eval under our strategies, graded by its own filters and metrics.
 
 A task's filters and its `process_results` see what follows the thinking (`Response.answer`): once
-for the response, which gives the task's metrics as ever, and once for each point of it and each
+for the response, which gives the task's metrics as usual, and once for each point of it and each
 sample behind it, which gives `<metric>@<point>`, pass@k, maj@k and avg@n. What another model
 answered, and tasks whose filter is `tts_grade`, are left alone.
 
-In a task's `metadata`, `whole_response: true` asks for the thinking too, and `vote_classes` may
+In a task's `metadata`, `whole_response: true` grades the thinking too, and `vote_classes` may
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
 import logging
@@ -45,7 +45,7 @@ Records = list[dict[str, Any]]
 
 
 def attach(task: Any) -> None:
-    """Have a task grade the responses of our models, whose requests have just been built."""
+    """Make a task grade the responses of our models, whose requests have just been built."""
     if has_step(task, GradeFilter):
         return
     grading = getattr(task.process_results, "__self__", None)
@@ -135,7 +135,7 @@ class AnyTask:
         aggregations = self._aggregation()
         for name, value in metrics.items():
             if aggregations.get(name, mean) is mean and not _is_number(value):
-                raise ValueError(f"the metric {name} is {value!r}, which is no number")
+                raise ValueError(f"the metric {name} is {value!r}, which is not a number")
 
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
         metrics = {}
@@ -184,7 +184,7 @@ class AnyTask:
         return [name for name in rising if all(_is_number(some.get(name)) for some in graded)]
 
     def _means(self, served: Sequence[Response]) -> dict[str, float]:
-        """Return what the responses say of themselves, averaged over repeats."""
+        """Return what the responses say about themselves, averaged over repeats."""
         each = [
             {"loop": float(has_loop(response)), **usage_metrics(response), **point_tokens(response)}
             for response in served
@@ -227,8 +227,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _safe(name: str, aggregate: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a task's own aggregation that raises be a figure that is missing, and be said, where a
-    run of ours is watched. Those of lm-eval stay themselves: standard errors go by them."""
+    """Turn a task's own aggregation that raises into a missing figure, and report it, where a run
+    of ours is watched. Those of lm-eval stay themselves: standard errors go by them."""
     if aggregate.__module__.startswith("lm_eval."):
         return aggregate
 

@@ -2,7 +2,7 @@
 
     Mia has 38 pens. 1) Finds 27. 2) Loses 6. How many pens?
 
-is worked out line by line, each telling its step again: `1) Finds 27. 38+27=65` and
+is worked out line by line, each repeating its step: `1) Finds 27. 38+27=65` and
 `2) Loses 6. 65-6=59`, or with tens first, `1) Finds 27. 38+27=58+7=65`.
 
 A problem is a start and its steps; every value on the way has two digits. Which split it is in is
@@ -33,7 +33,7 @@ class Step(NamedTuple):
     operand: int
 
     def apply(self, value: int) -> int:
-        """Return the value behind this step."""
+        """Return the value after this step."""
         signed = {"+": self.operand, "-": -self.operand, "*": value * (self.operand - 1)}
         return value + signed[self.operator]
 
@@ -56,7 +56,7 @@ class Problem:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The start and the value behind each step."""
+        """The start and the value after each step."""
         values = [self.start]
         for step in self.steps:
             values.append(step.apply(values[-1]))
@@ -64,7 +64,7 @@ class Problem:
 
     @property
     def answer(self) -> int:
-        """The value behind the last step."""
+        """The value after the last step."""
         return self.values[-1]
 
     @property
@@ -81,7 +81,7 @@ class Problem:
         ]
 
     def question(self, told: Sequence[str], rng: random.Random) -> str:
-        """Return the problem with its steps as they were told."""
+        """Return the problem with its steps as they were worded."""
         name, items = rng.choice(PEOPLE), rng.choice(ITEMS)
         return " ".join([f"{name} has {self.start} {items}.", *told, f"How many {items}?"])
 

@@ -1,8 +1,8 @@
 """What programs do on the inputs that their prompt gives, for votes among programs.
 
 Inputs are the calls in doctests (`>>> f(2)`) and in assertions (`assert f(2) == 4`); what should
-come out, and tests that the prompt does not show, are not looked at. Each program runs in a process
-of its own, as lm_eval's metrics for code run it: not for code that may be hostile."""
+come out, and tests that the prompt does not show, are not looked at. Each program runs in a
+separate process, as lm_eval's metrics for code run it: not for code that may be hostile."""
 
 import ast
 import json

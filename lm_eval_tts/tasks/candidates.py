@@ -1,7 +1,7 @@
-"""Metrics of the candidates behind a response: what more of them, or another choice, would give.
+"""Metrics of a response's candidates: what more of them, or another choice, would give.
 
 Independent samples have pass@k, maj@k and, for each score, best-of-k and its weighted form, for
-k = 1, 2, 4 ... n. Of what a search found no k is as good as another, so it has coverage alone."""
+k = 1, 2, 4 ... n. Paths that a search found are not equal draws, so they have only coverage."""
 
 import math
 from collections.abc import Mapping, Sequence

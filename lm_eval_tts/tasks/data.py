@@ -35,7 +35,7 @@ def load_benchmark(
     columns: document field to column. answer_after: the answer is what follows this mark.
     wrong_answers: columns of the wrong options. more_columns: as columns, of what a row may
     lack. unused: lm-eval passes all model arguments too.
-    Raises DataError if the data cannot be had or a row lacks a column."""
+    Raises DataError if the data cannot be loaded or a row lacks a column."""
     if benchmark is None or hub is None or columns is None:
         raise DataError(
             "a task on our _base says where its data is: by dataset_kwargs with benchmark, hub and "
@@ -78,7 +78,7 @@ def _hub_rows(benchmark: str, hub: Mapping[str, str], folder: str | None) -> Ite
     except Exception as error:  # the Hub's libraries raise many kinds
         searched = f" ({folder} has no {benchmark}.jsonl)" if folder else ""
         raise DataError(
-            f"{hub['path']} cannot be had from the Hub{searched}: {_reason(hub['path'], error)} "
+            f"{hub['path']} cannot be loaded from the Hub{searched}: {_reason(hub['path'], error)} "
             f"Without a network, name a folder that has {benchmark}.jsonl by {DATA_VARIABLE}=... "
             """or --metadata '{"data_dir": "..."}'."""
         ) from error

@@ -1,4 +1,4 @@
-"""The benchmark `dial`: a dial of 100 positions is turned step by step; what does it show at last?
+"""The benchmark `dial`: a dial of 100 positions is turned step by step; what does it end on?
 
     dial=97 a)+7 b)-9 dial?
 
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
     operand: int
 
     def apply(self, value: int) -> int:
-        """Return the position behind this step."""
+        """Return the position after this step."""
         turned = value + self.operand if self.operator == "+" else value - self.operand
         return turned % POSITIONS
 
@@ -47,7 +47,7 @@ class DialProblem:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The start and the position behind each step."""
+        """The start and the position after each step."""
         values = [self.start]
         for turn in self.turns:
             values.append(turn.apply(values[-1]))

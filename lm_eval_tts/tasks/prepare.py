@@ -1,4 +1,4 @@
-"""What lm_eval is told of our tasks before it runs them: their targets, and what any model may do.
+"""What lm_eval learns of our tasks before it runs them: their targets, and what any model may do.
 
 Those whose filter is `tts_grade` are graded by us, a user's own on our `_base` among them."""
 
@@ -50,7 +50,7 @@ def _asks_for_strategy(task: Any) -> bool:
 
 
 def _grade_by_target(task: Any) -> None:
-    """Have responses graded against `doc_to_target`, which is `answer` in the tasks we bring."""
+    """Grade responses against `doc_to_target`, which is `answer` in the tasks we bring."""
     if task.config.doc_to_target == "answer":
         return
     for ensemble in ensembles_of(task):

@@ -2,7 +2,7 @@
 
 The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
 extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
-responses of any model: what a plain text cannot tell (token counts, say) is left out."""
+responses of any model: what a plain text cannot show (token counts, say) is left out."""
 
 from __future__ import annotations
 
@@ -136,9 +136,9 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     have the metrics of samples too, such as pass@k and maj@k. A request that failed is neither
     right nor wrong: it counts in `failed` alone. A document whose requests all failed has no other
     metric; lm_eval averages each over the documents that have it. Where that leaves none, the
-    metrics are NaN. So it is where its metrics cannot be computed: what was generated must not be
-    lost to that.
-    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
+    metrics are NaN. The same holds where its metrics cannot be computed: what was generated must
+    not be lost to that. results: the graded answers; lm_eval 0.4 wraps them in one more list than
+    0.5 does."""
     try:
         found = _document_metrics(results[0] if isinstance(results[0], list) else results)
         return found | _by_category(doc, found)

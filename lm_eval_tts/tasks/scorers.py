@@ -45,7 +45,7 @@ def hand_over(task: Any) -> None:
 
 
 def aggregate_also(task: Any, aggregations: Mapping[str, Callable[..., Any]]) -> None:
-    """Have scorers aggregate metrics that are none of theirs; 0.4 asks the task itself."""
+    """Make scorers aggregate metrics that are not theirs; 0.4 asks the task itself."""
     for scorer in getattr(task, "_scorers", None) or ():
         scorer.aggregate = _with(scorer.aggregate, aggregations)
 

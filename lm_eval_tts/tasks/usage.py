@@ -1,4 +1,4 @@
-"""What a response says beside its text, as metrics and as a record in the samples file."""
+"""What a response says besides its text, as metrics and as a record in the samples file."""
 
 from typing import Any
 

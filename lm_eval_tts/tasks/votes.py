@@ -1,4 +1,4 @@
-"""Which answers to any task are equal, for votes: those of which its filter makes the same; of
+"""Which answers to any task are equal, for votes: those that its filter makes the same; of
 programs, those that do the same on the inputs that their prompt gives."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -22,7 +22,7 @@ class VoteClasses:
         self._ensembles, self._keys_of = ensembles, keys_of
 
     def of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
-        """Return what tells the classes of answers to an instance."""
+        """Return what finds the classes of answers to an instance."""
         return lambda answers: self.of_values(
             instance.doc, [self._filtered(instance, answer) for answer in answers]
         )
@@ -48,7 +48,7 @@ class VoteClasses:
 
 
 def by_behaviour(prompt_of: Callable[[Any], str]) -> KeysOf:
-    """Return what tells programs apart. prompt_of: a document to what its task shows of it; where
+    """Return what distinguishes programs. prompt_of: a document to what its task shows of it; where
     that gives no inputs, the filter's output decides."""
 
     def keys(doc: Any, values: list[Any]) -> list[str | None] | None:

@@ -214,7 +214,7 @@ def test_links_and_folders_in_place_of_its_files_are_one_clear_line(tmp_path, na
         (folder / name).mkdir()
     else:
         (folder / name).symlink_to(mine)
-    with pytest.raises(SettingsError, match=rf"{name} is a (link|folder) and no file: remove it"):
+    with pytest.raises(SettingsError, match=rf"{name} is a (link|folder), not a file: remove it"):
         Journal(folder, RUN)
     assert mine.exists() == (kind == "link")
     assert kind != "link" or mine.read_text() == "precious"
@@ -248,5 +248,5 @@ def test_a_folder_that_is_removed_meanwhile_is_said_and_nothing_breaks(tmp_path,
         assert journal.get("key00") is None  # it is computed again
         journal.add("key00", 0)
         journal.close()
-        assert "was removed or cannot be reached" in journal.lost
-    assert caplog.text.count("was removed or cannot be reached") == 1
+        assert "was removed or can no longer be reached" in journal.lost
+    assert caplog.text.count("was removed or can no longer be reached") == 1

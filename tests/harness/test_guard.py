@@ -295,7 +295,7 @@ TASKS = {
         ({"more": ["--samples", "[1]"]}, "allowed is a JSON object"),
         ({"more": ["--samples", '{"aime24_budget": [99]}']}, "interval [0,k-1]"),
         ({"more": ["--samples", '{"aime24_budget": [0]}', "--limit", "1"]}, "--limit must be None"),
-        ({"more": ["--include_path", "/no/folder"]}, "--include_path /no/folder is no folder"),
+        ({"more": ["--include_path", "/no/folder"]}, "--include_path /no/folder is not a folder"),
         ({"model_args": ",pretrained=/no/such"}, "pretrained='/no/such'"),
         ({"task": "no_yaml.yaml"}, "no_yaml.yaml"),
         ({"task": "no_function.yaml"}, "nowhere"),

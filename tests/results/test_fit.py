@@ -137,7 +137,7 @@ def test_runs_of_other_problems_are_refused(runs):
 
 def test_a_run_without_its_samples_is_refused(runs):
     samples_of(runs[1]).unlink()
-    with pytest.raises(DataError, match="no samples file of arith_x beside it"):
+    with pytest.raises(DataError, match="no samples file of arith_x next to it"):
         run_fit(runs)
 
 
@@ -157,7 +157,7 @@ def test_folders_of_runs_are_read(runs, tmp_path, capsys):
 def test_a_baseline_without_candidates_is_refused(runs):
     path = samples_of(runs[0])
     path.write_text(path.read_text().replace('"candidates"', '"others"'))
-    with pytest.raises(DataError, match="no samples to tell the difficulty by agreement"):
+    with pytest.raises(DataError, match="no samples to estimate the difficulty by agreement"):
         run_fit(runs)
 
 

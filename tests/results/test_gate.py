@@ -74,7 +74,7 @@ def test_the_sentence_of_an_undecided_check_says_how_many_problems_would_decide(
     verdict = verdict_of(tmp_path, *flipped(4, 3, 60))
     (check,) = [c for c in verdict.checks if c.name == "accuracy"]
     assert check.status == "undecided"
-    assert "60 problems cannot tell" in check.sentence
+    assert "60 problems are too few to tell" in check.sentence
     assert "problems would decide at this difference" in check.sentence
 
 

@@ -231,7 +231,7 @@ def test_an_unknown_format_is_refused_with_what_is_allowed(checkpoints, tmp_path
         ({"sepaator": "\n"}, "unknown option 'sepaator': did you mean 'separator'"),
         ({"dtype": "float64"}, "unknown reward_model_dtype 'float64'"),
         ({"batch_size": 0}, "must be at least 1"),
-        ({"separator": "\n", "type": "qwen-prm"}, "has one of its own"),
+        ({"separator": "\n", "type": "qwen-prm"}, "has its own"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_loaded(arguments, message, checkpoints):

@@ -208,7 +208,7 @@ def test_what_a_rule_needs_of_the_delimiters_is_checked_before_the_first_token(t
     [
         ({"difficulty_by": "oracle"}, "needs the samples file"),
         ({"oracle_file": "x.jsonl"}, "needs the samples file"),
-        ({"difficulty_by": "oracle", "oracle_file": "/nowhere"}, "no samples file"),
+        ({"difficulty_by": "oracle", "oracle_file": "/nowhere"}, "not a samples file"),
         ({"difficulty_by": "luck"}, "allowed: agreement, both, oracle, reward"),
         ({"probes": 1}, "probes=1: allowed is a number >= 2"),
         ({"table": "/nowhere"}, "cannot be read"),

@@ -190,7 +190,7 @@ def test_a_setting_that_cannot_be_made_is_said_by_its_name(tmp_path, field, give
         (
             BestOfN(score_by="self_certainty"),
             Abilities(logprobs=LogprobKind.TOP, name="tts-vllm"),
-            r"needs log-probabilities \(vocabulary\), but tts-vllm reports those of less \(top\)",
+            r"needs log-probabilities \(vocabulary\), but tts-vllm reports fewer \(top\)",
         ),
         (
             DeepConf(),

@@ -1,4 +1,4 @@
-"""What a batch of ragged rows needs of a model: masks, keys that are not copied, and honest RoPE.
+"""What a batch of ragged rows needs from a model: masks, keys that are not copied, and honest RoPE.
 
 Positions are always explicit, so most models need one additive mask. Layers with a sliding window
 or with chunks need one each. Models with "longrope" choose their factors once for a whole batch;
@@ -96,7 +96,7 @@ AttentionInterface.register(GROUPED_SDPA, grouped_sdpa)
 
 @contextmanager
 def grouped_heads(model: Any) -> Iterator[None]:
-    """Have a model that runs sdpa run `grouped_sdpa` meanwhile; its masks must have four axes."""
+    """Make a model of sdpa run `grouped_sdpa` in this block; its masks must have four axes."""
     config = model.config.get_text_config(decoder=True)
     if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
         yield
@@ -110,7 +110,7 @@ def grouped_heads(model: Any) -> Iterator[None]:
 
 def runs_alone(model: Any, max_length: int) -> str:
     """Return why sequences of up to `max_length` tokens must run one at a time, "" if they need
-    not: "dynamic" RoPE depends on the longest row that there was, and "longrope" of layer types, or
+    not: "dynamic" RoPE depends on the longest row so far, and "longrope" of layer types, or
     of a model that does not compute its keys anew past the boundary, has no factors of a row."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     anew = "prepare_inputs_for_generation" in vars(type(inner))
@@ -125,7 +125,7 @@ def runs_alone(model: Any, max_length: int) -> str:
 
 
 def forget_lengths(model: Any) -> None:
-    """Have dynamic RoPE begin as for a first sequence: it keeps the factors of the longest one."""
+    """Reset dynamic RoPE as for a first sequence: it keeps the factors of the longest one."""
     for module in model.modules():
         if "dynamic" in str(getattr(module, "rope_type", "")):
             module.max_seq_len_cached = module.original_max_seq_len
@@ -159,7 +159,7 @@ class LongRope:
 
     @contextmanager
     def choosing(self, num_long: int, numbers: Numbers) -> Iterator[None]:
-        """Rotate rows by the factors of their length meanwhile: others use this model too.
+        """Rotate rows by the factors of their length in this block: others use this model too.
         num_long: of the rows, those that are long; "long" in numbers says which, if only some."""
         self._num_long, self._numbers = num_long, numbers
         try:

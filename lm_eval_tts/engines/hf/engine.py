@@ -36,10 +36,9 @@ FORWARD_TOKENS = 1024  # of all rows in one forward, padding included; more is n
 
 class HFEngine(HalvingEngine):
     """The engine of `tts-hf`.
-    model: a decoder-only transformers (or PEFT) model.
-    auto: have fewer sequences under way than `max_num_seqs` if memory asks for it, which `probe`
-    measures. masks: those that its config asks for, if left out. record: captures decoding steps,
-    if given."""
+    model: a decoder-only transformers (or PEFT) model. auto: run fewer sequences at once than
+    `max_num_seqs` if memory requires it, which `probe` measures. masks: those that its config asks
+    for, if left out. record: captures decoding steps, if given."""
 
     def __init__(
         self,
@@ -75,9 +74,9 @@ class HFEngine(HalvingEngine):
         self._table = self._model.new_table(self.max_num_seqs)
 
     def probe(self) -> float:
-        """Return how far logits of ragged rows are from lone forwards, relative to the largest. To
-        be called before any request. Measures on the way what a token takes in the cache, and
-        starts a cache that cannot outgrow the memory that is free."""
+        """Return how far logits of ragged rows are from lone forwards, relative to the largest.
+        Call it before any request. Measures on the way what a token takes in the cache, and starts
+        a cache that cannot outgrow the memory that is free."""
         read = attrgetter("logits")
         difference = probe(self._model, read, self.max_length, logits_to_keep=1)
         self._bytes_per_token = sum(self._model.cache.bytes_per_token().values())
@@ -118,7 +117,7 @@ class HFEngine(HalvingEngine):
         return self._requests.pop_finished()
 
     def _regain_slots(self) -> None:
-        """Have all slots again, when those for whom some were given up are gone."""
+        """Restore all slots once the sequences for which some were given up are gone."""
         queue, cache = self._requests.queue, self._model.cache
         if cache.num_slots < self._num_slots and len(queue) == self._requests.num_unfinished:
             longest = max((len(row.ids) for row in queue), default=0)
@@ -139,7 +138,7 @@ class HFEngine(HalvingEngine):
 
     def _decode(self) -> None:
         """Feed one token to every active slot and sample where it has caught up. All that the
-        device has to know goes there in one parcel, before the forward."""
+        device needs goes there in one parcel, before the forward."""
         active = self._table.active
         if not active:
             return

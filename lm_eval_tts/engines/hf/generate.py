@@ -1,8 +1,8 @@
 """The exact path for every decoder: `model.generate`, one static batch a step.
 
 A step takes the requests that wait, up to `max_num_seqs` sequences, and decodes them to their ends.
-Prompts are padded on the left and prefilled anew each time. What a row samples depends on its own
-ids and seed alone, up to the floating-point differences of batched kernels."""
+Prompts are padded on the left and prefilled anew each time. What a row samples depends only on its
+own ids and seed, up to the floating-point differences of batched kernels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
-"""Decoding steps as CUDA graphs: the host launches one graph in place of a thousand kernels.
+"""Decoding steps as CUDA graphs: the host launches one graph instead of a thousand kernels.
 
-Slots stay where they are and a step reads the first ones, so a step of so many rows that reads so
-many keys does the same on the same memory each time. Rows and keys are rounded up to buckets. The
-first step of a bucket runs as ever, is captured, and is held against its first replay; where that
-differs, or a model's code cannot be captured, all steps run as ever from then on."""
+Slots stay where they are and a step reads the first ones, so a step with a given number of rows and
+keys does the same on the same memory each time. Rows and keys are rounded up to buckets. The first
+step of a bucket runs as usual, is captured, and is compared with its first replay; where that
+differs, or a model's code cannot be captured, all steps run as usual from then on."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class StepGraphs:
         self._graphs: dict[tuple[int, int, int], _Graph] = {}
 
     def num_rows(self, rows: int) -> int:
-        """Return how many rows a step of so many has, padding included."""
+        """Return how many rows a step of this many has, padding included."""
         return min(round_rows(rows), self._model.cache.num_slots) if self.record else rows
 
     def forget(self) -> None:
-        """Drop all graphs, and the memory of their results: the cache is another one."""
+        """Drop all graphs, and the memory of their results: the cache was replaced."""
         self._graphs = {}
 
     def run(self, step: Prepared, numbers: Numbers) -> torch.Tensor:
@@ -92,13 +92,13 @@ class StepGraphs:
 
 
 def round_rows(number: int) -> int:
-    """Return the least power of two that is no less."""
+    """Return the smallest power of two that is not less."""
     return 1 << (number - 1).bit_length()
 
 
 def round_width(width: int) -> int:
-    """Return the least multiple of a quarter of the power of two below that is no less: at most a
-    quarter of the keys is read for nothing, by four graphs for each doubling of the length."""
+    """Return the smallest multiple of a quarter of the power of two below that is not less: at most
+    a quarter of the keys is read for nothing, with four graphs for each doubling of the length."""
     unit = max(NARROWEST, round_rows(width) // 8)
     return -(-width // unit) * unit
 

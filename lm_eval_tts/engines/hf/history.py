@@ -1,6 +1,6 @@
-"""What penalties need of each row: the ids that it has, kept on the device from step to step.
+"""What penalties need from each row: the ids that it has, kept on the device from step to step.
 
-A step uploads what is new alone, and a penalty changes the logits of the ids that a row has, not
+A step uploads only what is new, and a penalty changes the logits of the ids that a row has, not
 those of the whole vocabulary."""
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ class History:
 
     @contextmanager
     def penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
-        """Have the penalties of the parcel in logits [rows, vocabulary] meanwhile, which then are
-        what they were: only those of ids that a row has are touched. Repetition (CTRL, section 4.1)
-        is of all ids that a row has, frequency and presence are of what was sampled for its request
-        alone, as servers have it."""
+        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
+        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
+        all ids that a row has, frequency and presence are of what was sampled for its request
+        alone, as in servers."""
         if "penalized" not in numbers:
             yield
             return

@@ -49,17 +49,17 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 class HalvingEngine(RowEngine):
-    """An engine that goes on with half as many sequences at once where memory runs out."""
+    """An engine that continues with half as many sequences at once where memory runs out."""
 
     def _halve(self, rows: Sequence[BatchRow]) -> None:
-        """Have rows that did not fit wait for another turn; one that was alone has failed."""
+        """Let rows that did not fit wait for another turn; one that was alone has failed."""
         if self.max_num_seqs == 1:
             for row in rows:
                 self._requests.fail(row, out_of_memory(len(row.ids)))
             return
         self._requests.queue.extendleft(reversed(rows))
         self.max_num_seqs //= 2
-        logger.warning("out of memory: going on with %d sequences at once", self.max_num_seqs)
+        logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
 
 
 def out_of_memory(num_tokens: int) -> RequestError:

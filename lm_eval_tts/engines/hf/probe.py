@@ -106,7 +106,7 @@ def distance(have: torch.Tensor, want: torch.Tensor) -> float:
 
 
 def windows(config: Any, max_length: int) -> list[int]:
-    """Return the lengths in tokens, within `max_length`, at which a model may behave otherwise."""
+    """Return the lengths in tokens, within `max_length`, where a model may behave differently."""
     text = config.get_text_config(decoder=True).to_dict()
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     named = re.compile("window|chunk|^original_max_position_embeddings$")

@@ -1,9 +1,9 @@
-"""Logits to tokens: greedy, or by one uniform number a token; every row for itself.
+"""Logits to tokens: greedy, or by one uniform number per token; every row on its own.
 
 The distribution is that of transformers' logits warpers in their order (repetition penalty,
 temperature, top_k, top_p, min_p), which a test compares; frequency and presence penalties are
-OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number of the device
-is asked for on the way, and nothing is float64, which some devices do not have."""
+OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number is fetched
+from the device on the way, and nothing is float64, which some devices do not have."""
 
 from collections.abc import Sequence
 
@@ -124,7 +124,7 @@ def _filtered(
     probabilities: torch.Tensor, size: int, numbers: Numbers
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Zero what top_k, top_p and min_p leave out; rows need not sum to 1 afterwards.
-    size: likeliest tokens to sort, at least the largest top_k. Returns as well in which rows the
+    size: likeliest tokens to sort, at least the largest top_k. Also returns in which rows the
     nucleus of top_p holds more than `HEAD` tokens, and may end past those that were sorted."""
     is_wide = torch.zeros_like(probabilities[:, 0], dtype=torch.bool)
     head = probabilities.topk(size, dim=-1).values if size else probabilities

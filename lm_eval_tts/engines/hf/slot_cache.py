@@ -108,7 +108,7 @@ class SlotCache(Cache):
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
     def show(self, window: SlotWindow) -> None:
-        """Note what the forward that comes reads and writes."""
+        """Note what the next forward reads and writes."""
         self.window, self._windows = window, {window.slots.device: window}
 
     def window_on(self, device: torch.device) -> SlotWindow:
@@ -118,11 +118,11 @@ class SlotCache(Cache):
         return self._windows[device]
 
     def fits(self, num_slots: int, length: int) -> bool:
-        """Whether memory allows so many sequences of so many tokens."""
+        """Whether memory allows this many sequences of this many tokens."""
         return length < self._most(num_slots)
 
     def _most(self, num_slots: int) -> int:
-        """Return the largest capacity of so many slots."""
+        """Return the largest capacity of this many slots."""
         if self._max_tokens is None:
             return self.max_capacity
         return max(1, min(self.max_capacity, self._max_tokens // num_slots))
@@ -172,6 +172,6 @@ class SlotCache(Cache):
             buffer[b, :, :length] = kept
 
     def clear(self, slot: int) -> None:
-        """Make a slot zero: what is not a number would reach who has it next, masked or not."""
+        """Zero a slot: a NaN would reach its next user, masked or not."""
         for buffer in self._buffers():
             buffer[slot].zero_()

@@ -1,8 +1,8 @@
 """Which sequence is at work in which slot of the cache, whose prefix it finds, what to feed next.
 
 To continue a sequence is to go on in the slot that holds it; to retract or to fork is to copy the
-common part to another slot, so that a prefix survives those who leave it. Idle prefixes stay while
-there is room, and the least recently used one goes first. Knows ids and places, no model."""
+common part to another slot, so a prefix survives the sequences that leave it. Idle prefixes stay
+while there is room, and the least recently used one goes first. Knows ids and places, no model."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ class SlotUser(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether it needs its slot no more."""
+        """Whether it no longer needs its slot."""
 
     @property
     def num_reusable(self) -> int:
@@ -111,14 +111,14 @@ class SlotTable(Generic[_User]):
         return feeds
 
     def padding(self, rows: int) -> list[Feed]:
-        """Return rows of padding for the slots after the active ones, up to so many in all."""
+        """Return rows of padding for the slots after the active ones, up to this many in all."""
         long = all(slot.long for slot in self.active)  # a step with one kind of RoPE keeps it
         return [Feed(i, self.slots[i].cached, (), long) for i in range(self.num_active, rows)]
 
     def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
         Longest first: forks of one text then find their keys in the slot of a longer fork, when the
-        text itself has been overwritten; and rows that are at work together are of like length."""
+        text itself has been overwritten; and rows at work together have similar lengths."""
         self._clock += 1
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
@@ -133,8 +133,8 @@ class SlotTable(Generic[_User]):
         self._compact()
 
     def _place_some(self, rows: list[_User], free: int) -> list[_User]:
-        """Place up to `free` rows and return the others. Who shares a prefix with a row placed just
-        now can copy it when that one has computed it."""
+        """Place up to `free` rows and return the others. A row that shares a prefix with one placed
+        just now can copy it when that one has computed it."""
         waiting = {row: self._longest_prefix(row) for row in rows[: free + self._max_active]}
         placed: list[_User] = []
         for row in rows[:free]:

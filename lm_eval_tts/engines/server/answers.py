@@ -70,7 +70,7 @@ def _thinking_of(part: Mapping[str, Any]) -> str:
 
 def _text(part: Mapping[str, Any]) -> str:
     if not isinstance(text := part.get("text") or "", str):
-        raise ValueError(f"{text!r} is no text")
+        raise ValueError(f"{text!r} is not text")
     return text
 
 
@@ -86,7 +86,7 @@ def split_channels(text: str) -> tuple[str, str]:
 
 
 class Fault(Exception):
-    """What another try may mend. wait: seconds that the server asks to wait."""
+    """What another try may fix. wait: seconds that the server asks to wait."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -95,13 +95,13 @@ class Fault(Exception):
 
 def joined(text: str) -> str:
     """Return a text whose surrogate pairs, cut in two by a stream, are the characters they stand
-    for; a half that is alone is U+FFFD, as tokenizers cannot take it."""
+    for; a half on its own is U+FFFD, as tokenizers cannot take it."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def counts_of(usage: Any) -> SampledCounts | None:
-    """Return the tokens that a server says it has sampled, None where it says nothing. Raises
-    one of MALFORMED for what is no number of them."""
+    """Return the tokens that a server says it has sampled, None where it says nothing. Raises one
+    of MALFORMED for what is not a count."""
     usage = usage or {}
     details = usage.get("completion_tokens_details") or {}
     thinking = whole_number(details.get("reasoning_tokens") or usage.get("reasoning_tokens") or 0)
@@ -111,8 +111,8 @@ def counts_of(usage: Any) -> SampledCounts | None:
 
 
 def cached_tokens(usage: Any) -> int:
-    """Return the prompt tokens that a server says it had cached. Raises one of MALFORMED for
-    what is no number of them."""
+    """Return the prompt tokens that a server says it had cached. Raises one of MALFORMED for what
+    is not a count."""
     details = (usage or {}).get("prompt_tokens_details") or {}
     cached = whole_number(details.get("cached_tokens") or 0)
     if cached > (usage or {}).get("prompt_tokens", cached):
@@ -123,12 +123,12 @@ def cached_tokens(usage: Any) -> int:
 def whole_number(value: Any) -> int:
     """Return a whole number, >= 0. Raises ValueError for anything else, texts included."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     return value
 
 
 def logprobs_of(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, ...]:
-    """Return what was asked for of each sampled token. Raises one of MALFORMED without it."""
+    """Return what was requested for each sampled token. Raises one of MALFORMED without it."""
     if op.logprobs is None:
         return ()
     logprobs = choice["logprobs"]
@@ -143,5 +143,5 @@ def logprobs_of(choice: Mapping[str, Any], op: Generate) -> tuple[TokenLogprob, 
 def _logprob(value: Any) -> float:
     """Return a log-probability. Raises ValueError for what cannot be one; rounding may be in it."""
     if isinstance(value, bool) or not -math.inf < value < 1e-3:
-        raise ValueError(f"{value!r} is no log-probability")
+        raise ValueError(f"{value!r} is not a log-probability")
     return float(value)

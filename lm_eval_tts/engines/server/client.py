@@ -75,7 +75,7 @@ class Server:
         return sampled
 
     async def retrying(self, work: Any, *arguments: Any) -> Any:
-        """Await `work(*arguments)`, again where a fault may be mended, up to `max_retries`."""
+        """Await `work(*arguments)`, again where a fault may be fixed, up to `max_retries`."""
         stop = tenacity.stop_after_attempt(self.max_retries)
         retry = tenacity.retry_if_exception_type(Fault)
         retrying = tenacity.AsyncRetrying(retry=retry, stop=stop, wait=self._wait)

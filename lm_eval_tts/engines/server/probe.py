@@ -42,14 +42,14 @@ async def find_model(server: Server, model: str | None) -> Served:
 
 
 def _length(entry: dict[str, Any]) -> int | None:
-    """Return the context that an entry tells, if it is a number of tokens."""
+    """Return the context that an entry reports, if it is a number of tokens."""
     meta = entry.get("meta")
     told = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
     return told if type(told) is int and told > 0 else None
 
 
 def _check_key(error: Exception) -> None:
-    """Raise SettingsError where a server has refused our key, or that there is none."""
+    """Raise SettingsError where a server has refused our key, or the lack of one."""
     if isinstance(error, Refused) and error.status in (401, 403):
         raise SettingsError(f"{error}: {KEY_HINT}") from None
 
@@ -57,7 +57,7 @@ def _check_key(error: Exception) -> None:
 async def find_dialect(
     server: Server, prompt: dict[str, TokenIds], kind: str = "unknown"
 ) -> Dialect:
-    """Return the best dialect that the server takes a token's worth of work in.
+    """Return the best dialect in which the server accepts a request for one token.
     prompt: token ids to ask with, for each kind of prompt that may be used. kind: of server, a name
     in `SERVERS`. Raises SettingsError if there is none."""
     refusals, wire = [], server.wire

@@ -70,9 +70,9 @@ class Wire:
         return body | ({way.under: settings} if way.under else settings)
 
     def sampling(self, sampling: Sampling) -> dict[str, Any]:
-        """Return sampling in the server's words. All is said, for servers have defaults of their
-        own, but what they refuse to hear where it is off. Raises RequestError for what is in force
-        and cannot be said."""
+        """Return sampling in the server's terms. Everything is sent, because servers have their own
+        defaults, except settings that are off and refused. Raises RequestError for what is in force
+        and cannot be sent."""
         said: dict[str, Any] = {}
         for name, value in asdict(sampling).items():
             is_off, lacks = value == OFF[name], name in self.lacking
@@ -90,14 +90,14 @@ class Wire:
         return self.dialect.settings.get(name) is not None
 
     def _said(self, name: str, value: Any) -> dict[str, Any]:
-        """Return one setting in the server's words. Raises RequestError if it has none for it."""
+        """Return one setting in the server's terms. Raises RequestError if it has none for it."""
         theirs = self.dialect.settings.get(name)
         if theirs is None:
             raise RequestError(f"this server takes no {name}: leave it out")
         return {theirs: value}
 
     def learn(self, refusal: str) -> bool:
-        """Note which of OpenAI's own settings a refusal names, and whether any is news: models
+        """Note which of OpenAI's own settings a refusal names, and whether any is new: models
         that reason take no temperature, and have another name for their limit."""
         told = refusal if REFUSAL.search(refusal) else ""
         named = {name for name in LACKING if re.search(rf"\b{name}\b", told)} - self.lacking
@@ -111,7 +111,7 @@ class Wire:
         return renamed or bool(named & self.lacking)
 
     def _chat_arguments(self) -> dict[str, Any]:
-        """Return the template's arguments in a server's words. Raises RequestError without them."""
+        """Return the template's arguments in a server's terms. Raises RequestError without them."""
         rest, way = dict(self.template_args), self.dialect
         effort = {}
         if way.effort and "reasoning_effort" in rest:
@@ -172,7 +172,7 @@ class Wire:
     ) -> SampledTokens:
         """Return the ids of a text, with an end of turn if it has `ended` with one.
         reasoning: what came before it, which is put between `thinking`; where no text came, it was
-        cut and is left open. counts: as the server tells them; it may reason in secret."""
+        cut and is left open. counts: as the server reports them; its reasoning may be hidden."""
         reasoning, text = joined(reasoning), joined(text)
         if self.dialect.prompt == "messages" and not reasoning:
             reasoning, text = split_channels(text)

@@ -1,4 +1,4 @@
-"""vLLM in this process: every op is a request of its own, re-queued as soon as it is continued.
+"""vLLM in this process: every op is a separate request, re-queued as soon as it is continued.
 
 vLLM's prefix cache finds what is already computed: the same ids and some more are a continuation,
 the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
@@ -32,7 +32,7 @@ DEAD = "vLLM's engine process has died, see its messages"
 class VLLMEngine(RowEngine):
     """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
     llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
-    lora_request: the adapter of all requests. prompt_tokens: counts them, if anybody does."""
+    lora_request: the adapter of all requests. prompt_tokens: counts them, if given."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class VLLMEngine(RowEngine):
 
 
 def end_calls_when_dead(llm: LLM) -> None:
-    """Have a call that waits for vLLM's engine process end in EngineDeadError when it has died.
+    """Make a call that waits for vLLM's engine process end in EngineDeadError when it has died.
     vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
     the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
     that thread's last output, so the error is put after it."""
@@ -118,7 +118,7 @@ def end_calls_when_dead(llm: LLM) -> None:
 
 
 def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
-    """Return the settings of a part of a row in vLLM's words, without a checkpoint's own. vLLM
+    """Return the settings of a part of a row in vLLM's terms, without a checkpoint's own. vLLM
     filters in its own order: temperature, min_p, top_k, top_p. It masks the end of the turn by
     min_tokens, and the last token of a stop string, as it tokenizes that, by bad_words."""
     op, sampling = row.op, row.op.sampling

@@ -20,7 +20,7 @@ from lm_eval_tts.engines.vllm.engine import REFUSALS, refused, sampled_of, sampl
 
 
 class DataParallelLLM:
-    """Several replicas under what is used of `vllm.LLM`.
+    """Several replicas behind the part of `vllm.LLM` that is used.
     arguments: those of `vllm.LLM`, with data_parallel_size > 1."""
 
     def __init__(self, **arguments: Any) -> None:

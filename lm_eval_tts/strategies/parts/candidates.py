@@ -1,8 +1,8 @@
 """What the strategies that sample share: how a candidate is written, rated and chosen.
 
 A candidate is one completion (`single`), or, with `max_thinking_tokens`, a thought within that
-budget and its answer (`budget`). Candidates of a problem go on side by side and share its prompt;
-each draws from the seed of its own path, so more of them do not change the first ones.
+budget and its answer (`budget`). Candidates of a problem are written side by side and share its
+prompt; each draws from the seed of its own path, so more of them do not change the first ones.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class SampleStrategy(Strategy):
     n: int = 8
     """Candidates of a problem, >= 1."""
     max_gen_toks: int = 2048
-    """Most tokens of one, >= 1."""
+    """Maximum tokens of one, >= 1."""
     max_thinking_tokens: int | None = None
-    """A thinking budget (>= 0) for each; None lets it think as it likes within max_gen_toks."""
+    """A thinking budget (>= 0) for each; None leaves the thinking free within max_gen_toks."""
     max_answer_tokens: int = 512
     """With a thinking budget, the room for the answer, >= 1."""
 
@@ -69,7 +69,7 @@ class SampleStrategy(Strategy):
         return self.select(request, (yield from self.propose(request)))
 
     def propose(self, request: Request, num_known: int = 0) -> Program[list[Candidate]]:
-        """Return the candidates, without the `num_known` samples that there are already."""
+        """Return the candidates, without the `num_known` samples that exist already."""
         more = range(max(0, self.n - num_known))
         return (yield from gather(self.candidate(request) for _ in more))
 
@@ -101,7 +101,7 @@ class RatedStrategy(SampleStrategy):
     """Asks a reward model about its candidates and selects by that."""
 
     aggregation: str = "last"
-    """Of step scores to one score, a name of AGGREGATIONS."""
+    """How step scores become one score, a name in AGGREGATIONS."""
     step_delimiter: str = "\n\n"
     """Where a step ends."""
     weighted: bool = False
@@ -127,7 +127,7 @@ class RatedStrategy(SampleStrategy):
         return self.rated(trace, (yield from ask_reward(request, steps)))
 
     def rated(self, trace: Trace, step_scores: tuple[float, ...]) -> Candidate:
-        """Return a response with what the reward model said of its steps."""
+        """Return a response with what the reward model said about its steps."""
         reward = aggregate(step_scores, self.aggregation)
         return Candidate(trace.without_logprobs(), (("reward", reward),), step_scores)
 
@@ -151,14 +151,14 @@ class RatedStrategy(SampleStrategy):
 
 
 def steps_of(text: str, delimiter: str) -> list[str]:
-    """Return the steps of a text without the white space around them; empty ones are no steps."""
+    """Return the steps of a text without the white space around them; empty ones are not steps."""
     return [step.strip() for step in text.split(delimiter) if step.strip()]
 
 
 def ask_reward(request: Request, steps: Sequence[str]) -> Program[tuple[float, ...]]:
     """Return what the reward model says; nothing where there are no steps or it cannot read them.
 
-    One response that it cannot read must not cost the others, so this is data and no failure.
+    One response that it cannot read must not cost the others, so this is data, not a failure.
     """
     if not steps:
         return ()

@@ -15,7 +15,7 @@ from lm_eval_tts.errors import RequestError
 
 
 def begin(request: Request) -> Trace:
-    """Return the trace without a token. Raises RequestError if there is no room for one."""
+    """Return the trace with no token yet. Raises RequestError if there is no room for one."""
     if request.max_tokens < 1:
         raise RequestError(f"prompt of {len(request.prompt)} tokens leaves no room to answer")
     return Trace(request.prompt)
@@ -76,7 +76,7 @@ def goes_on(request: Request, trace: Trace, completion: Completion) -> bool:
 
 
 def has_end(request: Request, trace: Trace) -> bool:
-    """Whether a string that ends a response is in what is written of it."""
+    """Whether a string that ends a response is in what is written so far."""
     text = _text(request, trace)
     start, end, _, answer_end = request.delimiters.tags
     if request.until:

@@ -34,12 +34,12 @@ def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> fl
 
 
 def require_reported(value: float, logprobs: Logprobs, name: str) -> float:
-    """Return the value of a measure. Raises RequestError unless the engine reported what it takes.
+    """Return the value of a measure. Raises RequestError unless the engine reported what it needs.
 
     An empty response has no confidence (NaN) on any engine.
     """
     if logprobs and math.isnan(value):
-        raise RequestError(f"this engine does not report the log-probabilities that {name!r} takes")
+        raise RequestError(f"this engine does not report the log-probabilities that {name!r} needs")
     return value
 
 

@@ -68,7 +68,7 @@ def think(
 
 
 def ending_room(request: Request, end: str) -> int:
-    """Return how many tokens a delimiter takes, which are looked for past a limit."""
+    """Return how many tokens a delimiter takes; it is looked for that far past a limit."""
     return len(request.encode(end.strip()))
 
 
@@ -109,7 +109,7 @@ def answer(request: Request, trace: Trace, max_tokens: int) -> Program[Trace]:
 
 
 def _after_breaks(text: str, before: str) -> str:
-    """Return a text without the line breaks at its beginning that are there before it."""
+    """Return a text without the line breaks at its beginning that already stand before it."""
     there = len(before) - len(before.rstrip("\n"))
     wanted = len(text) - len(text.lstrip("\n"))
     return text[min(there, wanted) :]

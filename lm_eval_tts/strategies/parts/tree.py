@@ -41,11 +41,11 @@ class Path:
     score: float = math.nan
     """Of all its steps; NaN before it is rated or if it cannot be."""
     step_scores: tuple[float, ...] = ()
-    """What the reward model said of each."""
+    """What the reward model said about each."""
     text: str = ""
     """Of the response."""
     parent: Path | None = field(default=None, repr=False)
-    """What it is a step longer than."""
+    """The path that it extends by a step."""
 
     @property
     def rank(self) -> float:
@@ -66,7 +66,7 @@ class SearchSettings(RatedStrategy):
     lookahead: int = 0
     """Steps (>= 0) written greedily after a path to rate it with them, and then dropped."""
     answer_mark: str = ""
-    """A path is complete with the step that has this text in it, such as \\boxed."""
+    """A path is complete with the step that contains this text, such as \\boxed."""
 
     num_samples = 0  # what a search finds are no independent samples
 
@@ -83,13 +83,13 @@ class BeamSettings(SearchSettings):
     beam_width: int = 4
     """>= 1; `n` is a multiple of it."""
     filter_duplicates: bool = True
-    """Of paths that say the same only one is kept; the others' expansions go to those that are."""
+    """Of paths with the same text only one is kept; the others' expansions go to the kept ones."""
     complete_paths: str = "keep"
-    """Those that are among the best "keep" their place, so that the search gets narrower, or all
-    "leave" the others theirs, so that each iteration writes `n` steps."""
+    """Complete paths among the best "keep" their place, so the search gets narrower, or all "leave"
+    theirs to others, so each iteration writes `n` steps."""
     candidates: str = "complete"
     """What competes in the end: every "complete" path, those that were "kept" among the best, or
-    the "first" n of them, with which the search ends."""
+    the "first" n of them, after which the search ends."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -245,7 +245,7 @@ def _steps(text: str, path: Path, delimiter: str) -> list[str]:
 def best_paths(paths: Sequence[Path], count: int) -> list[Path]:
     """Return the best-rated paths as they come: of equal scores by the last step's, then the first.
 
-    A path's least or mean score ties with its siblings' more often than the last one.
+    A path's minimum or mean score ties with its siblings' more often than the last one.
     """
     ranked = sorted(paths, key=lambda path: (-path.rank, -(path.step_scores or (0.0,))[-1]))
     best = set(map(id, ranked[:count]))

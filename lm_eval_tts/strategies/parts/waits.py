@@ -1,8 +1,8 @@
 """A thought that is told to wait where it ends, and the answers at points on its way.
 
 Muennighoff et al. 2025, "s1: Simple test-time scaling" (arXiv:2501.19393), section 3.1. A point is
-answered as soon as the rounds of thinking so far settle it, beside the thinking that goes on: where
-the engine has room, answers on the way take little longer than the last one alone.
+answered as soon as the rounds of thinking so far settle it, while the thinking goes on: where the
+engine has room, answers on the way take little longer than the last one alone.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class WaitingStrategy(Strategy):
     wait_text: str = "Wait"
     """Appended instead of the model's ending; where it is empty, the ending is masked once."""
     min_tokens: int = 0
-    """Where it waits: the end of a round of thinking is not among so many tokens, since it is
-    masked; 1 in s1's fork, in vLLM's words."""
+    """With waits, the end of thinking is masked for this many tokens of each round; the name is
+    vLLM's, 1 is s1's fork's."""
     max_answer_tokens: int = 512
     """Room for the answer, >= 1."""
 
@@ -130,7 +130,7 @@ class Thinking:
 
 
 class Points:
-    """Answers at points of a thought, which are written while it goes on; equal ones are one."""
+    """Answers at points of a thought, written while it goes on; equal ones are written once."""
 
     def __init__(self, request: Request, room: Room) -> None:
         self._request, self._room = request, room

@@ -384,7 +384,7 @@ ODD = {
     "abort": (sse({"choices": [{"text": "4", "finish_reason": "abort"}]}), "with 'abort'"),
     "counts that are none": (
         sse({"choices": FINE["choices"], "usage": {"completion_tokens": "3"}}),
-        "no whole number",
+        "not a whole number",
     ),
     "nothing": (b"", "a stream that ended with None"),
 }
