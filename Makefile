@@ -23,11 +23,16 @@ docs:
 	$(PYTHON) scripts/reference_docs.py
 	$(PYTHON) -m mkdocs build --strict
 
+# Writes what follows from tables in the code: task files, settings.md, tables of other pages.
+generated:
+	$(PYTHON) scripts/make_tasks.py
+	$(PYTHON) scripts/reference_docs.py
+
 # Draws the pictures of the documentation anew; needs chromium.
 pictures:
 	$(PYTHON) scripts/pictures.py
 
-.PHONY: docs pictures demo bench-gpu test test-vllm test-vllm-engines test-vllm-reasoner test-transformers4 check install install-test install-vllm smollm2
+.PHONY: docs generated pictures demo bench-gpu test test-vllm test-vllm-engines test-vllm-reasoner test-transformers4 check install install-test install-vllm smollm2
 
 # Installs everything and runs budget forcing on the tiny reasoner that comes along: a summary, the
 # page and the picture of it. Then what budgets, waits and votes do in the small world.

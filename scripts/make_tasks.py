@@ -1,4 +1,5 @@
-"""Writes the task files: every benchmark with every strategy, those of reasoning-gym, and groups.
+"""Writes the task files: every benchmark with every strategy, those of reasoning-gym, and groups,
+and in task_configs/_base the list of metrics and the version of the grader.
 
     python scripts/make_tasks.py
 
@@ -9,13 +10,18 @@ asked for by name.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lm_eval_tts.core.metrics import METRICS
+from lm_eval_tts.grading import GRADER_VERSION
+
 FOLDER = Path(__file__).resolve().parents[1] / "task_configs"
+AGGREGATIONS = {"answered": "!function lm_eval_tts.tasks.processing.share_answered"}
 HEADER = "# Written by scripts/make_tasks.py: change {}.\n"
 LISTS = "../_benchmarks or ../_strategies"
 
@@ -101,6 +107,19 @@ def configs_of(
     return [*tasks, {"group": f"tts_{benchmark}", "task": group}]
 
 
+def with_facts(base: str) -> str:
+    """Return the text of _base with the metrics that our tasks record and the grader's version."""
+    head, _, rest = base.partition("metric_list:\n")
+    rows = [
+        f"  - {{metric: {m.name}, aggregation: {AGGREGATIONS.get(m.name, 'mean')}, "
+        f"higher_is_better: {str(m.higher_is_better).lower()}}}\n"
+        for m in METRICS
+        if m.recorded
+    ]
+    metadata = re.sub(r"grader: \d+", f"grader: {GRADER_VERSION}", rest[rest.index("metadata:") :])
+    return f"{head}metric_list:\n{''.join(rows)}{metadata}"
+
+
 def write(folder: Path = FOLDER) -> None:
     """Have the folders of `folder` hold the task files and nothing else."""
     for path in folder.iterdir():
@@ -109,6 +128,8 @@ def write(folder: Path = FOLDER) -> None:
     for name, text in task_files(folder).items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+    base = folder / "_base"
+    base.write_text(with_facts(base.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

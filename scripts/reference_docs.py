@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that follow from the code: settings.md, and the table in figures.md.
+"""Writes what in docs/ follows from the code: settings.md, and tables in other pages.
 
 python scripts/reference_docs.py
 """
@@ -15,6 +15,8 @@ from typing import Any
 
 from lm_eval_tts.cli import app
 from lm_eval_tts.core.metrics import METRICS
+from lm_eval_tts.engines.server.dialects import OFF, SERVERS, Dialect
+from lm_eval_tts.grading.readings import READINGS
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.prompts import load_prompts
 from lm_eval_tts.reward_models.loading import RewardModelSettings
@@ -22,7 +24,6 @@ from lm_eval_tts.settings import ALLOWED, Common
 from lm_eval_tts.strategies import BUILT_IN, find_strategy
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-START, END = "<!-- metrics -->", "<!-- end of metrics -->"
 
 
 def said_of_fields(kind: type[Any]) -> dict[str, str]:
@@ -104,16 +105,57 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
-def figures_page(text: str) -> str:
-    head, _, rest = text.partition(START)
-    return f"{head}{START}\n{metrics_table()}\n{END}{rest.partition(END)[2]}"
+def readings_table() -> str:
+    rows = ["| reading | of | why | answer | reference |", "|---|---|---|---|---|"]
+    for reading in READINGS:
+        answer, reference = (f"`{text}`".replace("|", "\\|") for text in reading.example)
+        rows.append(f"| {reading.name} | {reading.side} | {reading.why} | {answer} | {reference} |")
+    return "\n".join(rows)
+
+
+def exactness(way: Dialect) -> str:
+    """Say what goes in and comes back."""
+    if way.prompt == "messages":
+        return "messages to text: nothing is continued"
+    return f"{way.prompt} to {'ids: exact' if way.returns_ids else 'text: exact in the text'}"
+
+
+def server_row(server: str, way: Dialect) -> str:
+    names = {ours: way.settings.get(ours) for ours in (*OFF, "seed", "logit_bias")}
+    other = ", ".join(f"`{a}` as `{b}`" for a, b in names.items() if b and a != b)
+    refused = ", ".join(f"`{name}`" for name, theirs in names.items() if theirs is None)
+    path = way.path if way.native else f"/v1{way.path}"
+    cells = (server, f"`{path}`", exactness(way), other, way.estimated, refused)
+    return "| " + " | ".join(cells) + " |"
+
+
+def servers_table() -> str:
+    head = ("server", "asked by", "what is exact", "other names", "estimated", "refused")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *(server_row(s, way) for s, ways in SERVERS.items() for way in ways)])
+
+
+# Pages with a table between two marks, <!-- name --> and <!-- end of name -->.
+TABLES = {
+    "figures.md": ("metrics", metrics_table),
+    "grading.md": ("readings", readings_table),
+    "servers.md": ("servers", servers_table),
+}
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, _, rest = text.partition(start)
+    return f"{head}{start}\n{table}\n{end}{rest.partition(end)[2]}"
 
 
 def pages() -> dict[Path, str]:
     """Every page with its text as it should be."""
-    figures = DOCS / "figures.md"
-    known = figures.read_text(encoding="utf-8")
-    return {DOCS / "settings.md": settings_page(), figures: figures_page(known)}
+    found = {DOCS / "settings.md": settings_page()}
+    for page, (name, table) in TABLES.items():
+        text = (DOCS / page).read_text(encoding="utf-8")
+        found[DOCS / page] = with_table(text, name, table())
+    return found
 
 
 if __name__ == "__main__":

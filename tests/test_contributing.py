@@ -32,7 +32,7 @@ print(json.dumps([task_configs(), result.value.num_tokens(), names]))
 def copy(tmp_path: Path) -> Path:
     """The project with the changes made; checkpoints are not copied."""
     for name in ("lm_eval_tts", "task_configs", "scripts"):
-        ignored = shutil.ignore_patterns("arith-*", "__pycache__")
+        ignored = shutil.ignore_patterns("arith-*", "world-*", "__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name, text in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
         with (tmp_path / name).open("a", encoding="utf-8") as file:

@@ -66,6 +66,7 @@ class CheckpointModel:
             "reward_model_weights": self._weights,
             "reward_model_dtype": self._dtype,
             "reward_model_format": self._family.write.__name__,
+            "reward_model_head": repr(self._family.head),
             "reward_model_separator": repr(self._words.separator),
             "reward_model_tokenizer": tokenizer_digest(self._words.tokenizer),
             "reward_model_template": digest(str(self._words.tokenizer.chat_template)),

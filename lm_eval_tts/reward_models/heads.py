@@ -49,6 +49,7 @@ class Head:
         return {}
 
 
+@dataclass(frozen=True)
 class SignHead(Head):
     """The language head of a causal model: P("+") against P("-")."""
 

@@ -84,10 +84,3 @@ def test_another_digit_is_another_answer() -> None:
     pairs = [(r, other) for r in _references() if (other := _other_digit(r))]
     same = [pair for pair in pairs if key(pair[0]) == key(pair[1])]
     assert len(same) <= 0.001 * len(pairs), same
-
-
-def test_the_documentation_has_the_table_of_readings() -> None:
-    from grading_docs import DOCS, rendered
-
-    text = DOCS.read_text(encoding="utf-8")
-    assert rendered(text) == text

@@ -196,6 +196,12 @@ def test_an_outcome_model_gives_its_logit_raw_if_asked(checkpoints):
     assert min(logits) < 0
 
 
+def test_models_that_read_the_same_and_score_otherwise_have_other_facts(checkpoints):
+    path = str(checkpoints["outcome"].path)
+    plain, raw = (load_reward_model(path, type=kind).facts() for kind in ("outcome", "outcome-raw"))
+    assert {name for name in plain if plain[name] != raw[name]} == {"reward_model_head"}
+
+
 def test_steps_with_white_space_of_their_own_are_read_as_they_are(checkpoints):
     model = load_reward_model(str(checkpoints["outcome"].path))
     cut, whole = model.score([Score("q", ("a = 1\n", "b = 2\n")), Score("q", ("a = 1\nb = 2",))])

@@ -19,12 +19,14 @@ def test_the_task_files_are_the_product_of_the_lists():
 
 
 def test_a_new_benchmark_and_a_new_strategy_are_an_entry_each_and_a_run(tmp_path):
-    for name in ("_benchmarks", "_strategies", "_reasoning_gym"):
+    for name in ("_base", "_benchmarks", "_strategies", "_reasoning_gym"):
         shutil.copy(FOLDER / name, tmp_path)
     with (tmp_path / "_benchmarks").open("a") as file:
-        file.write("\nsums:\n  stock: [cot]\n  dataset_kwargs: {benchmark: sums}\n")
+        file.write("\ndrills:\n  stock: [cot]\n  dataset_kwargs: {benchmark: drills}\n")
     with (tmp_path / "_strategies").open("a") as file:
-        file.write("\nshort:\n  all: {strategy: single, until: []}\n  sums: {until: null, n: 2}\n")
+        file.write(
+            "\nshort:\n  all: {strategy: single, until: []}\n  drills: {until: null, n: 2}\n"
+        )
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "gone_cot.yaml").write_text("task: gone_cot\n")
     write(tmp_path)
@@ -32,13 +34,13 @@ def test_a_new_benchmark_and_a_new_strategy_are_an_entry_each_and_a_run(tmp_path
     assert set(task_files()) < set(have)
     assert not any("gone" in name for name in have)
     new = have.keys() - task_files().keys()
-    assert {"sums/tts_sums_cot.yaml", "sums/tts_sums.yaml", "arith/arith_short.yaml"} <= new
-    assert have["sums/sums_short.yaml"].splitlines()[1:] == [
+    assert {"drills/tts_drills_cot.yaml", "drills/tts_drills.yaml", "arith/arith_short.yaml"} <= new
+    assert have["drills/drills_short.yaml"].splitlines()[1:] == [
         "include: ../_base",
-        "task: sums_short",
+        "task: drills_short",
         "tag: tts_short",
-        "dataset_kwargs: {benchmark: sums}",
+        "dataset_kwargs: {benchmark: drills}",
         "generation_kwargs: {strategy: single, n: 2}",
     ]
     assert "arith_short]" in have["arith/tts_arith.yaml"]
-    assert "sums_short" not in have["sums/tts_sums.yaml"]
+    assert "drills_short" not in have["drills/tts_drills.yaml"]

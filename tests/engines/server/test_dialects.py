@@ -2,7 +2,6 @@
 
 import pytest
 from hf_helpers import complete_all
-from make_server_table import PAGE, page
 from recorded_servers import RecordedServer, lines, sse
 
 from lm_eval_tts.core.program import Generate, Sampling
@@ -405,7 +404,3 @@ def test_a_stream_is_read_or_is_one_clear_failure(ask, name):
         assert CODEC.decode(result[0].token_ids) == want
     tries = 1 if isinstance(result, tuple) or "content_filter" in want else 2
     assert sum(bool(call.get("stream")) for call in asked.server.calls) == tries
-
-
-def test_the_table_of_the_documentation_is_the_packages():
-    assert page(PAGE.read_text(encoding="utf-8")) == PAGE.read_text(encoding="utf-8")
