@@ -13,6 +13,7 @@ import re
 
 from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
 from lm_eval_tts.grading.labels import (
+    BUT_WRONG,
     LABEL,
     REFUTED,
     Mention,
@@ -23,19 +24,21 @@ from lm_eval_tts.grading.labels import (
     without_idioms,
 )
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
-from lm_eval_tts.grading.options import Options, at_end, bare_text, option_of, similar
+from lm_eval_tts.grading.options import Options, at_end, bare_text, only_named, option_of, similar
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, spoken
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
 MAX_PIECES = 150  # sentences at the end of it
 MAX_PIECE = 1_000
+MAX_VERDICT = 4  # words that say of an option that it is right or wrong
 
 _LEAD_WORDS = pattern(
     r"(?:[\W_]|\\to|<so>[\s,:]|(?:it's|its|it is|i think|i believe)\s)*(?<![(\[])"
 )
-_TICK_WORDS = dict.fromkeys("❌✗✘", " wrong ") | dict.fromkeys("✅✓✔", " correct ")
-_TICKS = re.compile(f"[{''.join(_TICK_WORDS)}]")
+_TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
+_TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
+_TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _REASON = pattern(r"\s(?:because|since|due)\b")
 _MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
@@ -83,9 +86,11 @@ def _in_tag(content: str, options: Options) -> Found | None:
 
 
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
+    text = _TICKS.sub(lambda m: _TICK_WORDS[m[0].lower()], spoken(text[-MAX_TEXT:]))
+    if letter := _ticked(text.split("\n"), options):
+        return Found(letter, "letter", 0)
     if stated := stated_choice(text, options):
         return stated
-    text = _TICKS.sub(lambda m: _TICK_WORDS[m[0]], spoken(text[-MAX_TEXT:]))
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
     lines = [line[-2 * MAX_PIECE :] for line in text.split("\n") if says_something(line)]
     if not pieces or is_cut or has("refusal", pieces[-1]):
@@ -105,11 +110,15 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     marked = explicit(text)
     if marked and marked.answer.islower() and (letter := _only_label(marked.answer)):
         return Found(letter, "letter", 0)
-    for candidate in (lines[-1], pieces[-1], marked.answer if marked else ""):
-        if letter := option_of(candidate, options) or at_end(candidate, options):
-            return Found(letter, "option_text", 0)
-    letters = [s.letter for s in statements(pieces[-1], options)[-1:]]
-    return Found(letters[0], "letter", 0) if letters else None
+    candidates = (lines[-1], pieces[-1], marked.answer if marked else "")
+    if letter := next(filter(None, (option_of(text, options) for text in candidates)), None):
+        return Found(letter, "option_text", 0)
+    if said := statements(pieces[-1], options):
+        return Found(said[-1].letter, "letter", 0)
+    letter = next(filter(None, (at_end(text, options) for text in candidates)), None)
+    if not letter and pieces[-1][-1] in ".!":
+        letter = only_named(pieces[-1], options)
+    return Found(letter, "option_text", 0) if letter else None
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -134,6 +143,23 @@ def _taken_back(piece: str) -> str:
     plain = bare_text(piece)
     ends = [match.end() for match in phrases("retract").finditer(plain)]
     return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
+
+
+def _ticked(lines: list[str], options: Options) -> str | None:
+    """The only option that is said to be right where a line each says right or wrong."""
+    verdicts: dict[str, bool] = {}
+    for line in filter(says_something, lines):
+        plain = bare_text(line[:MAX_PIECE])
+        if not (label := LABEL.search(plain)) or len(plain[: label.start()].split()) > 1:
+            continue
+        letter = label_of(label)
+        rest = after_own_text(Mention(letter, "", plain[label.end() :]), options)
+        said = f"{plain[: label.start()]} {rest}"
+        is_wrong = has("wrong", said)
+        if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):
+            verdicts[letter] = not is_wrong
+    right = [letter for letter, is_right in verdicts.items() if is_right]
+    return right[0] if len(verdicts) > 2 and len(right) == 1 else None
 
 
 def _enumerates(lines: list[str]) -> bool:
@@ -190,6 +216,7 @@ def _labelled_line(text: str, options: Options) -> str | None:
         or is_hedged
         or _MIGHT.match(sentence)
         or REFUTED.match(sentence)
+        or BUT_WRONG.search(sentence)
         or after.startswith("?")
     ):
         return None

@@ -39,7 +39,11 @@ _VERB = pattern(
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 # What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
 _CONDITION = pattern(r"<holds>\s(?!.*\b(?:so|thus)\b)")
-_WOULD_IF = pattern(r"\bwould\b.*\bif\b")
+_RELATIVE = pattern(r"[,(]\s*which\b")
+_WOULD_IF = pattern(
+    r"\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
+)
+_MODULO = pattern(r"\(?\\?p?mod\b[\s{]*\S{1,6}?[)}]*")
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
@@ -60,6 +64,8 @@ _BECAUSE = pattern(r"\d.*\b(?:because|since|as)\b")
 _FUNCTION_OF_IT = pattern(
     r"(?:twice|half|double|triple|(?:two|three|four|\d+) times|its (?:square|cube|half|double))\b"
 )
+_EQUALS = re.compile(r"=|≡|\\equiv")
+_BY = pattern(r"\b(?:by|from|using|in|with)\s*$")
 _DEFINES = pattern(r"(?:let|define|denote)\s")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
 _DATE = pattern(
@@ -94,7 +100,13 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
     body = _body(text)
-    if not body or has("refusal", text) or _FUNCTION_OF_IT.match(body) or _DEFINES.match(body):
+    if (
+        not body
+        or has("refusal", text)
+        or _WOULD_IF.search(body)
+        or _FUNCTION_OF_IT.match(body)
+        or _DEFINES.match(body)
+    ):
         return None
     if taken := list(phrases("retract").finditer(body)):
         body = body[taken[-1].end() :]
@@ -193,6 +205,7 @@ class _Sentence:
             or phrases("bound").match(after)
             or any(token.kind == "!=" for token in run.tokens)
             or is_mentioned(self.text, run.start)
+            or (run.tokens[0].kind == "(" and _is_number(run) and _BY.search(before))
         )
 
     def final_equation(self) -> str | None:
@@ -203,7 +216,8 @@ class _Sentence:
         before = self.text[: run.start].rstrip("$\\([ \n\t")
         words = _WORD.findall(before) if before[-1:].isalpha() else []
         holds = words and phrases("condition").fullmatch(words[-1])
-        if holds or any(c.isalnum() for c in self.text[run.end :]) or not self.is_free(run):
+        rest = _MODULO.sub("", self.text[run.end :])
+        if holds or any(map(str.isalnum, rest)) or not self.is_free(run):
             return None
         is_object = _COPULA.search(self.text[: run.start])
         return self.shortened(run, self.text_of(run), bool(is_object))
@@ -211,7 +225,7 @@ class _Sentence:
     def shortened(self, run: Expression, answer: str, is_object: bool = True) -> str:
         """The right side of an equation that is a value: "the larger number is x + 2 = 18"."""
         if is_object and _is_equation(run) and not self.is_about_equations:
-            return answer.rsplit("=", 1)[-1].strip()
+            return _EQUALS.split(answer)[-1].strip()
         return answer
 
     def object(self) -> str | None:
@@ -220,7 +234,9 @@ class _Sentence:
         for match in _VERB.finditer(self.text):
             if match.start() < end:
                 continue
-            if found and _CONDITION.search(self.text, end, match.start() + 1):
+            between = self.text[end : match.start() + 1]
+            is_aside = found != "one" and _RELATIVE.search(between)
+            if found and (is_aside or _CONDITION.search(between)):
                 break
             start = end_of(FILLER, self.text, match.end())
             if (answer := self.object_at(start)) is not None:
@@ -243,7 +259,9 @@ class _Sentence:
         ratio = _RATIO.match(self.text, run.end)
         if ratio:  # 3 to 4 is a ratio, 3 in 4 a chance
             group, sign = ("ratio", " : ") if ratio[1] in ("to", ":") else ("chance", "/")
-            answer = f"{answer}{sign}{ratio[2]}" if has(group, self.text) else answer
+            is_last = ratio[1] == "to" and not any(map(str.isalnum, self.text[ratio.end() :]))
+            joint = sign if has(group, self.text) else " to " if is_last else ""
+            answer = f"{answer}{joint}{ratio[2]}" if joint else answer
         return answer, run.end
 
     def number_at(self, place: int) -> int | None:
@@ -273,7 +291,7 @@ def _is_number(run: Expression) -> bool:
 
 
 def _is_equation(run: Expression) -> bool:
-    return any(token.kind == "=" for token in run.tokens)
+    return any(token.kind in ("=", "\\equiv") for token in run.tokens)
 
 
 def _ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | None = None) -> bool:

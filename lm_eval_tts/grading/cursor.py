@@ -136,7 +136,7 @@ class Cursor:
         token = self.peek()
         self.at += 1
         number = number_of(token)
-        if self.peek().text in ORDINALS and not self.peek().spaced:
+        if self.peek().text in _ordinals(token.text) and not self.peek().spaced:
             self.at += 1
         is_whole = token.kind != "REPEATING" and number.denominator == 1 and "." not in token.text
         return number + self._fraction() if is_whole else number
@@ -158,6 +158,11 @@ class Cursor:
             return Fraction(int(digits[0]), int(digits[1]))
         self.at = start
         return Fraction(0)
+
+
+def _ordinals(digits: str) -> tuple[str, ...]:
+    """The endings that make an ordinal of a number: 21st, but not 24st."""
+    return ("th", {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1:], "th"))
 
 
 def script(text: str) -> str:

@@ -257,7 +257,9 @@ class _Tokens:
         if not self.is_operand(at):
             return at
         after_number = before.kind in NUMBERS
-        is_glued = not token.spaced and not (token.kind in NUMBERS and after_number)
+        is_glued = not token.spaced and not (
+            token.kind in NUMBERS and after_number and token.text.isascii()
+        )
         name = self.token(self.before_scripts(at))
         is_argument = name.text.lstrip("\\") in FUNCTION_WORDS or before.kind.startswith("\\")
         is_function = token.text in FUNCTION_WORDS and unit_of(token.text) is None  # 5 sqrt(2)

@@ -62,18 +62,20 @@ _AFTER = pattern(
     0,
 )
 _CHATTER = pattern(r"\?\s*$|<chatter>")
-_REMARK = pattern(r"\W*(?!th(?:is|at)\s+(?:leaves|gives)\b)<remark>")
+_REMARK = pattern(r"\W*(?!th(?:is|at)\s+<gives>\b|here\s+(?:that's|we|it)\b)<remark>")
+_CUT = pattern(r"\b(?:of|the|an?|and|or|with|for|to|is|are|by|in|which|that|at|from)$")
 _CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{\\<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
 )
 _IF = pattern(r"[^.\n]*\bif\b")
-_DERIVED = pattern(r"\s*<derived>")
+_DERIVED = pattern(r"\s*(?:<derived>|(?!nothing|remaining|missing)[a-z]{3,}ing\s)")
 _CORRECTS = pattern(r"\W*(?:edit|correction|corrected|oops|update)\b\W")
 _HOWEVER = pattern(r"(?:but|however)\b")
 _VERB_IN = pattern(r"\w\s<is>\s")
 _GUESS = pattern(r"\((?:[^()]*\b)?(?:a guess|guess|unverified|unsure|not sure|maybe)\b[^()]*\)")
+_DECORATION = re.compile(r"[_*=]+(?=[.!]?$)")  # what the announcement has opened, as _12_
 _STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
 
@@ -277,7 +279,7 @@ def _section(rest: str) -> str | None:
         return None
     if marked := boxed(pieces[0]):
         return marked.answer
-    plain = _unopened(unmarked(pieces[0]).strip(" :*_"))
+    plain = _unopened(_DECORATION.sub("", unmarked(pieces[0])).strip(" :*"))
     if plain.endswith("?") or _GUESS.search(plain):
         return None
     if plain.endswith("!") and " " not in plain.strip("! "):
@@ -314,9 +316,13 @@ def last_line(text: str, asked: str = "") -> Found | None:
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
         if claim := committed(piece, loosely=piece is pieces[-1], asked=asked):
-            concludes = claim.weight >= 3 or bool(at and _CONCLUDES.match(piece))
+            is_last = piece is pieces[-1]
+            is_new = is_last and "would" not in piece and claim.weight > 0
+            is_new = is_new and not any(claim.answer in earlier for earlier in pieces[:-1])
+            concludes = bool(at and _CONCLUDES.match(piece))
+            rank = 2 if claim.weight >= 3 or (concludes and is_last) else int(concludes or is_new)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
-            ranked.append((not is_remark, concludes, at, claim.answer))
+            ranked.append((not is_remark, rank, at, claim.answer))
     if ranked:
         return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", len(text) - len(ending))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
@@ -331,6 +337,8 @@ def _breaks_off(text: str) -> bool:
     if not text.endswith("\\") and _MIDDLE.search(text):
         return True
     if displays.count("\\[") > displays.count("\\]") or last.count("\\(") > last.count("\\)"):
+        return True
+    if _CUT.search(text, max(0, len(text) - 20)):
         return True
     is_prose = len(text) > 1_000 and len(last) > 60
     return last.count("{") > last.count("}") or (is_prose and text[-1] not in _CLOSED)

@@ -106,6 +106,9 @@ class FormulaReader(ArithmeticReader):
         end = start
         while braced and end < len(self.tokens) - 1 and self.tokens[end].kind != "}":
             end += 1
+        following = self.peek(1 + (end - start)).kind
+        if not braced and self.peek().text.isalpha() and following in ("_", "^", "SUB", "SUPER"):
+            self.split(1)  # as TeX reads F_kF_n
         self.at = end + 1
         name = "".join(t.text for t in self.tokens[start + braced : end + (not braced)])
         return str(self.known[name].key) if name in self.known else name

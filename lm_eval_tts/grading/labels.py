@@ -40,7 +40,10 @@ _PRAISED = pattern(
     r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
 )
 REFUTED = pattern(r"[)\]\s]*(?:[^\W\d_]+[\s,]+){0,2}?<wrong>")
-_BUT_WRONG = pattern(r"\bbut\b[^,;]*<wrong>")
+_DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
+_APPOSED = pattern(r"\w[^.]*\(\s*<option>\s*$")  # a price ceiling (option A)
+BUT_WRONG = pattern(r"\b(?:but|yet|though)\b[^,;]*<wrong>")
+_OTHER_SUBJECT = pattern(r"\b(?:I|we|it|but)\b|<so>|<answer>|<not>|<wrong>")
 _JOIN = pattern(
     rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?"
     r"(?=(?-i:[A-J])\b)(?!(?-i:I\s+[a-z]))(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
@@ -140,7 +143,7 @@ def statements(piece: str, options: Options) -> list[Statement]:
             continue
         elif is_last and has("retract", bare.after):
             found = []
-        elif _BUT_WRONG.search(bare.rest) and not LABEL.search(bare.rest):
+        elif BUT_WRONG.search(bare.rest) and not LABEL.search(bare.rest):
             continue
         elif bare.after.lstrip(")]")[:1] != "?" and (sure := _is_claimed(mention, options)):
             found += [Statement(mention.letter, sure > 1)] if sure > 1 or not are_listed else []
@@ -172,10 +175,12 @@ def _is_claimed(mention: Mention, options: Options) -> int:
     """2 where a label is said to be the answer, 1 where that is so for a last sentence only."""
     clause, rest = mention.clause, mention.rest
     own_text = starts_with_own_text(mention, options)
-    chosen = _CHOSEN.search(clause) or _NOT_BUT.search(clause)
+    chosen = None if _has_subject(clause) else _CHOSEN.search(clause) or _NOT_BUT.search(clause)
     connected = _CONNECTED.search(clause)
     if _LIKE.search(clause) and not _KNOWN_AS.search(clause[-40:]):
         return int(own_text)
+    if _APPOSED.search(clause):
+        return 1
     if _ANNOUNCED.search(clause) and (connected or own_text or not rest.strip(" ).*]")):
         return 2
     is_article = not mention.is_dressed and mention.letter == "A" and mention.goes_on
@@ -184,12 +189,20 @@ def _is_claimed(mention: Mention, options: Options) -> int:
         return 2
     if chosen and not is_article:
         return 2 if mention.is_dressed or own_text or not _MERELY_IS.match(chosen[0]) else 1
-    if _PRAISED.match(rest):
-        return 2
+    if praised := _PRAISED.match(rest):
+        return 1 if _DESCRIBES.search(praised[0]) else 2
     ends = not rest.strip(" ).,*]!") and (
         mention.is_dressed or connected or _CONCLUDED.search(clause)
     )
     return int(own_text or bool(ends))
+
+
+def _has_subject(clause: str) -> bool:
+    """Whether another label is the subject of the verb before a label: (C) is equivalent to (D)."""
+    segment = clause.rpartition(",")[2]
+    labels = [label for label in LABEL.finditer(segment) if label[0] != "I"]
+    between = segment[labels[-1].end() :] if labels else ""
+    return bool(between) and len(between.split()) <= 4 and not _OTHER_SUBJECT.search(between)
 
 
 def after_own_text(mention: Mention, options: Options) -> str:

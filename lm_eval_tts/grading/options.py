@@ -81,6 +81,20 @@ def _width(text: str) -> int:
     return len(text) + sum(c >= FIRST_IDEOGRAM for c in text)
 
 
+def only_named(text: str, options: Options) -> str | None:
+    """The only option whose text is in a sentence that asserts something."""
+    sentence = bare_text(text)
+    if any(has(group, sentence) for group in ("not", "hedge", "working", "wrong")):
+        return None
+    named = [
+        letter
+        for letter, option in options.items()
+        if _width(own := bare_text(option)) >= MIN_TAIL
+        and re.search(rf"(?<!\w){re.escape(own)}(?!\w)", sentence, re.I)
+    ]
+    return named[0] if len(named) == 1 and " would " not in sentence else None
+
+
 def option_of(text: str, options: Options) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:

@@ -7,6 +7,7 @@ other trees of the same answer; one that drops something (a unit, a name) is tri
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ from lm_eval_tts.grading.values import Unreadable, Value
 MAX_TREES = 24
 NOUNS = words_of("nouns")
 ASIDES = words_of("asides")
-_CONSTANT_NAMES = ("C", "K", "c", "k", "C_1")
+_CONSTANT_NAMES = ("C", "K", "c", "k", "C_1", "K_1", "c_1", "k_1")
+_COMMAND_OR_BRACKET = re.compile(r"\\[A-Za-z]+|\([^()]*\)")
 
 
 class Leniency(NamedTuple):
@@ -37,7 +39,7 @@ class Leniency(NamedTuple):
 
 
 def _without_name(node: Node) -> Iterator[Node]:
-    if node.kind == "named" and node.parts[1].kind != "text" and not is_name(node.parts[1]):
+    if node.kind == "named" and node.parts[1].kind != "text" and not _is_identity(*node.parts):
         yield node.parts[1]
     named = [p for p in node.parts if p.kind == "named"] if node.kind in ("list", "tuple") else []
     if len({form_of(p.parts[0]) for p in named}) == len(node.parts) > 0:
@@ -46,6 +48,12 @@ def _without_name(node: Node) -> Iterator[Node]:
         yield Node("list", "named", tuple(p.parts[1] for p in named))
     elif named:
         yield node.mapped(lambda p: p.parts[1] if p.kind == "named" else p)
+
+
+def _is_identity(name: Node, side: Node) -> bool:
+    """Whether an equation says that two things are the same: S = D, MR = MC, but not E = mgh."""
+    letters = [len(_names(part)) for part in (name, side)]
+    return is_name(side) and (letters[1] == 1 or letters[0] > 1)
 
 
 def _names(node: Node) -> list[str]:
@@ -181,11 +189,12 @@ def _last_side(node: Node) -> Iterator[Node]:
 
 def _as_equation_side(node: Node) -> Iterator[Node]:
     """The right side of "area = 5", of "PQ/RS = 2/7" and the like."""
-    if (node.kind, node.mark) == ("relation", "=") and node.parts[0].kind in (
-        "opaque",
-        "text",
-        "base",
-    ):
+    left = node.parts[0] if (node.kind, node.mark) == ("relation", "=") else node
+    plain = _COMMAND_OR_BRACKET.sub("", left.mark)
+    is_sum = (
+        left.kind == "opaque" and any(c in plain for c in "+-") and plain.upper() != plain.lower()
+    )
+    if left is not node and left.kind in ("opaque", "text", "base") and not is_sum:
         yield node.parts[1]
 
 

@@ -19,7 +19,7 @@ from lm_eval_tts.grading.extraction import Found, boxes, find_answer, find_in_te
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
-from lm_eval_tts.grading.segments import sentences, undressed
+from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
 from lm_eval_tts.grading.values import TooLarge
@@ -33,7 +33,7 @@ _LETTER_REFERENCE = re.compile(
 )  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 _PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
-_LABELS = re.compile(r"(?<=[.;,])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
+_LABELS = re.compile(r"(?<=[.;,\d$])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
@@ -191,7 +191,7 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
     if boxed := boxes(text):
         return ", ".join(boxed) if len(boxed) == count else None
-    pieces = sentences(_LABELS.sub("\n", text))[-count:]
+    pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
     found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}
