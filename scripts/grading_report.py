@@ -140,7 +140,13 @@ def compare(rows: list[Row], verdicts: list[bool]) -> None:
 def compare_kinds(cases: list[Row]) -> None:
     """How many cases of each kind are graded right, by ours and by math-verify."""
     found = grade_many(
-        Item(case["response"], case["reference"], case["type"], case.get("options"))
+        Item(
+            case["response"],
+            case["reference"],
+            case["type"],
+            case.get("options"),
+            question=case.get("question", ""),
+        )
         for case in cases
     )
     other = judged(cases, by_math_verify) or [False] * len(cases)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
+from lm_eval_tts.grading.boxes import Found, boxes
+from lm_eval_tts.grading.extraction import concluded, explicit, says_something
 from lm_eval_tts.grading.labels import (
     BUT_WRONG,
     LABEL,

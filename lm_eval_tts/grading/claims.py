@@ -16,8 +16,10 @@ from lm_eval_tts.grading.segments import unmarked
 from lm_eval_tts.grading.wording import (
     FILLER,
     MAX_WORDS,
+    WORD,
     agent,
     bold,
+    ends_with,
     is_mentioned,
     is_numbered_name,
     plain,
@@ -53,7 +55,6 @@ _IS_A = pattern(
     r"(?:with|centered|whose|that|having|of|in)\b"
 )
 _YES_OR_NO = pattern(r"(?:yes|no)(?=[,.!]|$)")
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
 _COPULA = pattern(r"\b(?:is|are|be)[\s$\\(\[]*$")
 _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
@@ -195,9 +196,9 @@ class _Sentence:
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_heading = after.startswith(":") and not after[1:2].isdigit() and after[1:2] not in "()"
         return not (
-            _ends_with("bound", before, 1, unless=_NO_BOUND)
-            or _ends_with("not", before, 3)
-            or (_is_number(run) and _ends_with("named", before.rstrip(" ("), 0))
+            ends_with("bound", before, 1, unless=_NO_BOUND)
+            or ends_with("not", before, 3)
+            or (_is_number(run) and ends_with("named", before.rstrip(" ("), 0))
             or _PART_OF.match(self.text, run.end - 1)
             or is_numbered_name(before, run)
             or is_heading
@@ -214,7 +215,7 @@ class _Sentence:
             return None
         run = self.runs[-1]
         before = self.text[: run.start].rstrip("$\\([ \n\t")
-        words = _WORD.findall(before) if before[-1:].isalpha() else []
+        words = WORD.findall(before) if before[-1:].isalpha() else []
         holds = words and phrases("condition").fullmatch(words[-1])
         rest = _MODULO.sub("", self.text[run.end :])
         if holds or any(map(str.isalnum, rest)) or not self.is_free(run):
@@ -278,7 +279,7 @@ class _Sentence:
         numbers = [n for n, run in enumerate(self.runs) if run.has_number and self.is_free(run)]
         for number in numbers:
             start = self.runs[number].start
-            words = _WORD.findall(self.text[max(0, start - 30) : start])
+            words = WORD.findall(self.text[max(0, start - 30) : start])
             if not words or not phrases("free").fullmatch(words[-1]):
                 return self.answer(number)
         known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
@@ -292,20 +293,3 @@ def _is_number(run: Expression) -> bool:
 
 def _is_equation(run: Expression) -> bool:
     return any(token.kind in ("=", "\\equiv") for token in run.tokens)
-
-
-def _ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | None = None) -> bool:
-    """Whether a text ends with a phrase, with at most this many words after it.
-
-    unless: a phrase does not count where it is only a part of what this matches.
-    """
-    longer = [match.span() for match in unless.finditer(before)] if unless else []
-    found = [
-        match.end()
-        for match in phrases(group).finditer(before)
-        if not any(
-            s <= match.start() and match.end() <= e and match[0] != before[s:e] for s, e in longer
-        )
-    ]
-    rest = _WORD.findall(before[found[-1] :]) if found else []
-    return bool(found) and len(rest) <= words and "but" not in rest

@@ -19,17 +19,15 @@ closed. Knows nothing of the reference.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from lm_eval_tts.grading.boxes import MAX_ANSWER, Found, boxed
 from lm_eval_tts.grading.claims import committed, is_formula, is_working, leading
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, spoken, unmarked
+from lm_eval_tts.grading.segments import sentences, unmarked
 from lm_eval_tts.grading.wording import MAX_WORDS, is_mentioned
 
-MAX_ANSWER = 1_000
-MAX_BOXES = 20
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_NOUNS = 20  # announcements that are looked at, from the end
 SOURCES = (
@@ -37,12 +35,6 @@ SOURCES = (
     *("option_text", "letter", "thinking"),
 )
 
-_BOX = re.compile(r"\\(?:f?box(?:ed)?|beginboxed|framebox)\s*(?=[{\s\w])")
-_BARE = re.compile(r"[A-Za-z0-9.]+")
-_BRACE = re.compile(r"(?<!\\)[{}]")
-_LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
-_AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
-_JOINS = re.compile(rf"\}}(?:[ $]*|{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT})")
 _HASH = re.compile(r"####[ \t]*([^\n#]+)")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
@@ -73,19 +65,10 @@ _IF = pattern(r"[^.\n]*\bif\b")
 _DERIVED = pattern(r"\s*(?:<derived>|(?!nothing|remaining|missing)[a-z]{3,}ing\s)")
 _CORRECTS = pattern(r"\W*(?:edit|correction|corrected|oops|update)\b\W")
 _HOWEVER = pattern(r"(?:but|however)\b")
-_VERB_IN = pattern(r"\w\s<is>\s")
 _GUESS = pattern(r"\((?:[^()]*\b)?(?:a guess|guess|unverified|unsure|not sure|maybe)\b[^()]*\)")
 _DECORATION = re.compile(r"[_*=]+(?=[.!]?$)")  # what the announcement has opened, as _12_
 _STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
-
-
-class Found(NamedTuple):
-    """An answer as written, where it was found, and the index it starts at."""
-
-    answer: str
-    source: str
-    at: int
 
 
 def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
@@ -137,21 +120,10 @@ def _taken_back(text: str, found: Found, *groups: str) -> bool:
 def explicit(text: str) -> Found | None:
     """Return the last answer that is marked as one: boxed, after ####, or in a phrase."""
     box = boxed(text)
-    if box and (plain := _without_sentence(box.answer)):
-        box = box._replace(answer=plain)
     others = (found for find in (_hashed, _phrase) if (found := find(text)))
     inside = range(box.at, box.at + len(box.answer)) if box else ()
     candidates = [found for found in others if found.at not in inside]
     return max([*candidates, *filter(None, [box])], key=lambda found: found.at, default=None)
-
-
-def _without_sentence(content: str) -> str | None:
-    """What a sentence in a box says: \\text{The area is } 18."""
-    plain = spoken(content)
-    if plain == content or not _VERB_IN.search(plain):
-        return None
-    claim = committed(plain)
-    return claim.answer if claim else None
 
 
 def _in_answer_tags(answers: tuple[str, ...]) -> Found | None:
@@ -200,42 +172,6 @@ def concluded(text: str) -> Found | None:
     found = explicit(sentence)
     is_final = _CONCLUDES.match(sentence) or _FINAL.search(text[-400:]) or not sentence.isascii()
     return found if found and (is_final or found.source == "boxed") else None
-
-
-def boxed(text: str) -> Found | None:
-    """The last box that closes, or that the end of the text cuts off after a whole number.
-
-    Boxes with nothing but "and" or a comma between them are one answer of several parts.
-    """
-    parts: list[Found] = []
-    for match in reversed(list(_BOX.finditer(text))):
-        if is_mentioned(text, match.start(), denied=True):
-            continue
-        content = _content(text, match.end())
-        if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
-            break
-        if content.strip():
-            parts.insert(0, Found(content.strip()[:MAX_ANSWER], "boxed", match.start()))
-    return parts[-1]._replace(answer=", ".join(p.answer for p in parts)) if parts else None
-
-
-def boxes(text: str) -> list[str]:
-    """Return what stands in each of the last boxes."""
-    found = [_content(text, match.end()).strip() for match in _BOX.finditer(text)]
-    return list(filter(None, found[-MAX_BOXES:]))
-
-
-def _content(text: str, start: int) -> str:
-    if text[start : start + 1] != "{":
-        match = _BARE.match(text, start)
-        return match[0] if match else ""
-    depth = 0
-    for brace in _BRACE.finditer(text, start, start + 2 * MAX_ANSWER):
-        depth += 1 if brace[0] == "{" else -1
-        if depth == 0:
-            return text[start + 1 : brace.start()]
-    is_cut = len(text) - start < 100
-    return text[start + 1 :].split("\n")[0].split("$")[0] if is_cut else ""
 
 
 def _hashed(text: str) -> Found | None:

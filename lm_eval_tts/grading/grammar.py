@@ -244,7 +244,7 @@ class AnswerReader(NotationReader):
             return Node("list", "{}", parts)
         node = Node("tuple", mark, parts)
         if self.take("\\setminus"):
-            points = self._points()
+            points = self.points()
             return complement(points) if node == ALL_REALS else Node("opaque", str(node))
         return node
 

@@ -1,4 +1,4 @@
-"""Special ways to write an answer: quantities, sets in words, other bases, ranges, matrices.
+"""Special ways to write an answer: quantities, dates, other bases, ranges, matrices.
 
 Between `formulas` and `grammar`, whose reader builds on this one.
 """
@@ -9,14 +9,12 @@ import re
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import number_of, script, spelled_name
-from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
+from lm_eval_tts.grading.sets import SetReader
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, fold, tidy, tokens
 from lm_eval_tts.grading.trees import (
-    ALL_REALS,
     Node,
     added,
-    complement,
     multiplied,
     node_of,
     scaled,
@@ -27,11 +25,6 @@ from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
 MAX_PARTS = 100
 QUALIFIERS = words_of("qualifiers")
 JOINTS = frozenset(["or", "and", "to", "x"])
-REALS = ("\\R", "\\Reals", "\\reals")
-SPOKEN = {"positive": (0, None, "()"), "negative": (None, 0, "()")}
-SPOKEN |= {"nonnegative": (0, None, "[)"), "nonpositive": (None, 0, "(]")}
-SET_WORDS = words_of("set_words")
-EXCEPT = ("except", "but", "than", "to", "for")
 _SIDE_ENDS = words_of("side_ends")
 _OF_DATES = ("of", "the", ",", "st", "nd", "rd", "th")
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
@@ -39,7 +32,7 @@ _ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 _SCRIPTS = {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}
 
 
-class NotationReader(FormulaReader):
+class NotationReader(SetReader):
     """Reads what is more than a formula; None where it is not there."""
 
     def quantity(self) -> Node:
@@ -181,54 +174,6 @@ class NotationReader(FormulaReader):
             return None
         self.at += 3
         return Node("tuple", "to", tuple(node_of(values.rational(end)) for end in ends))
-
-    def number_set(self) -> Node | None:
-        """Read ℝ or another set of numbers, with what is taken out of it."""
-        if self.peek().kind not in (*REALS, "\\mathbb"):
-            return None
-        self.at += 1
-        name = self.peek(-1).text[1:2]
-        if self.peek(-1).kind not in REALS:
-            braced = self.take("{")
-            name, self.at = self.peek().text, self.at + 1
-            if braced:
-                self.expect("}")
-        if name.upper() != "R" or self.peek().kind == "^":
-            return Node("opaque", f"\\mathbb{name}")
-        return complement(self._points()) if self.take("\\setminus", "-") else ALL_REALS
-
-    def spoken_set(self) -> Node | None:
-        """All (positive, nonnegative ...) real numbers (and zero), except some."""
-        words: list[str] = []
-        while self.peek(len(words)).kind == "WORD":
-            word = self.peek(len(words)).text.lower().replace("-", "")
-            if word not in SET_WORDS:
-                break
-            words.append(word)
-        if not {"numbers", "number", "reals"} & set(words):
-            return None
-        self.at += len(words)
-        with_zero = (words[-1] == "and" or bool(self.take(","))) and self.peek().text == "0"
-        self.at += with_zero
-        if words[-1] in EXCEPT and self.peek().kind != "END":
-            return complement(self._points())
-        low, high, mark = next((SPOKEN[w] for w in words if w in SPOKEN), (None, None, "()"))
-        if with_zero:
-            mark = mark.replace("(", "[") if low == 0 else mark.replace(")", "]")
-        ends = [
-            whole if end is None else node_of(end)
-            for whole, end in zip(ALL_REALS.parts, (low, high), strict=True)
-        ]
-        return Node("tuple", mark, tuple(ends))
-
-    def _points(self) -> list[Node]:
-        braced = self.take("{{")
-        points = [node_of(self.sum())]
-        while self.take("and", "or", ","):
-            points.append(node_of(self.sum()))
-        if braced:
-            self.expect("}}")
-        return points
 
     def matrices(self) -> Node | None:
         """Read a sum of products of matrices, each with a factor before it."""

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from lm_eval_tts.grading.boxes import Found, boxes
 from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.extraction import Found, boxes, find_answer, find_in_text
+from lm_eval_tts.grading.extraction import find_answer, find_in_text
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given

@@ -22,6 +22,7 @@ _PREDICATE = pattern(
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？\n]|[,;]\s*but\b", re.I)
 _DENIED = pattern(r"(?:<not>)[\s$*:]*$")
 _PRONOUNS = words_of("pronouns")
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 
 
@@ -78,3 +79,20 @@ def predicate(text: str) -> str | None:
     if not 1 <= len(words) <= MAX_WORDS or has("not", " ".join(words[:2])):
         return None
     return " ".join(words)
+
+
+def ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | None = None) -> bool:
+    """Say whether a text ends with a phrase, with at most this many words after it.
+
+    unless: a phrase does not count where it is only a part of what this matches.
+    """
+    longer = [match.span() for match in unless.finditer(before)] if unless else []
+    found = [
+        match.end()
+        for match in phrases(group).finditer(before)
+        if not any(
+            s <= match.start() and match.end() <= e and match[0] != before[s:e] for s, e in longer
+        )
+    ]
+    rest = WORD.findall(before[found[-1] :]) if found else []
+    return bool(found) and len(rest) <= words and "but" not in rest

@@ -8,9 +8,9 @@ from test_architecture import PACKAGE, imports_of
 LAYERS = [
     {"lexicon", "tokens", "units", "values", "functions"},
     {"cursor", "arithmetic", "formulas"},
-    {"trees", "notations", "grammar"},
+    {"trees", "sets", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
-    {"expressions", "segments", "wording", "claims", "parts", "degeneration", "extraction"}
+    {"expressions", "segments", "wording", "claims", "boxes", "parts", "degeneration", "extraction"}
     | {"options", "labels", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
