@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import lm_eval_tts
 from lm_eval_tts.harness import autoload
+from lm_eval_tts.harness.names import MODELS
 
 CHECK = """
 import lm_eval.models, lm_eval.tasks
@@ -54,6 +56,11 @@ def test_a_users_own_task_of_the_same_name_wins(tmp_path):
         "print((getattr(m, 'task_index', None) or m._task_index)['aime24_budget'].yaml_path.name)"
     )
     assert python(code) == "mine.yaml"
+
+
+def test_the_entry_points_are_the_models_that_the_hook_registers():
+    found = entry_points(group="lm_eval.models")
+    assert {e.name: e.value for e in found if e.name.startswith("tts-")} == MODELS
 
 
 def test_a_model_name_that_lm_eval_has_is_left_to_it():

@@ -158,6 +158,23 @@ def test_particles_draw_the_same_in_every_run_and_others_with_another_seed():
     assert len({run_with(seed) for seed in range(6)}) > 1
 
 
+def test_a_high_weight_temperature_draws_particles_whatever_their_scores():
+    def drawn(temperature: float, model: ScriptedRewardModel) -> list[str]:
+        strategy = Particle(
+            n=4,
+            num_iterations=4,
+            step_delimiter=".",
+            max_gen_toks=60,
+            weight_temperature=temperature,
+        )
+        engine = ScriptedEngine(babble, eos=False)
+        return texts(run_one(strategy.run(request(seed=1)), engine, reward_model=model))
+
+    even = ScriptedRewardModel(lambda q, steps: 0.5)
+    assert drawn(1e9, hashed()) == drawn(1e9, even)
+    assert drawn(1, hashed()) != drawn(1, even)
+
+
 def hashed() -> ScriptedRewardModel:
     """Scores that look like chance and depend on the text alone."""
     return ScriptedRewardModel(lambda q, steps: (hash_text(" ".join(steps)) % 997) / 997)
