@@ -40,6 +40,7 @@ _LEAD_WORDS = pattern(
 _TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
 _TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
 _TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
+_GROUND = pattern(r"[(,–—]|\s-\s|\b(?:for|because|since)\b")
 _NOTHING = pattern(r"(?:<option|answer|filler|final>|[\W_])*")
 _REASON = pattern(r"\s(?:because|since|due)\b")
 _MIGHT = pattern(r"\W*(?:might|may|could|was|were)\b")
@@ -155,7 +156,7 @@ def _ticked(lines: list[str], options: Options) -> str | None:
             continue
         letter = label_of(label)
         rest = after_own_text(Mention(letter, "", plain[label.end() :]), options)
-        said = f"{plain[: label.start()]} {rest}"
+        said = f"{plain[: label.start()]} {_GROUND.split(rest.lstrip(' -–—:'), maxsplit=1)[0]}"
         is_wrong = has("wrong", said)
         if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):
             verdicts[letter] = not is_wrong

@@ -176,7 +176,7 @@ class _Tokens:
             return self.script_end(end)
         if token.kind in BINARY:
             return self.after_operator(end)
-        is_between = before.kind in NUMBERS and after.kind in NUMBERS
+        is_between = before.kind in NUMBERS and after.kind in (*NUMBERS, "MONEY")
         if is_between and token.kind == ":" and not token.spaced:
             return end + 2
         if is_between and token.text in ("x", "X"):  # 3 x 10^8

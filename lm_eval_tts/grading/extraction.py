@@ -21,13 +21,14 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.boxes import MAX_ANSWER, Found, boxed
-from lm_eval_tts.grading.claims import committed, is_formula, is_working, leading
+from lm_eval_tts.grading.claims import committed, is_formula, is_value, is_working, leading
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern
 from lm_eval_tts.grading.parts import Parts
 from lm_eval_tts.grading.segments import sentences, unmarked
 from lm_eval_tts.grading.wording import MAX_WORDS, is_mentioned
 
+MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_NOUNS = 20  # announcements that are looked at, from the end
 SOURCES = (
@@ -55,6 +56,9 @@ _AFTER = pattern(
 )
 _CHATTER = pattern(r"\?\s*$|<chatter>")
 _REMARK = pattern(r"\W*(?!th(?:is|at)\s+<gives>\b|here\s+(?:that's|we|it)\b)<remark>")
+_STATES = pattern(
+    r"\W*(?:it|that|this)(?:'s|\s+(?:is(?!\s+(?:because|since|why|due|when))|means|takes?|costs?|gives?|makes?|will|would))\b"
+)
 _CUT = pattern(r"\b(?:of|the|an?|and|or|with|for|to|is|are|by|in|which|that|at|from)$")
 _CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
@@ -253,12 +257,17 @@ def last_line(text: str, asked: str = "") -> Found | None:
     for at, piece in enumerate(pieces[-3:]):
         if claim := committed(piece, loosely=piece is pieces[-1], asked=asked):
             is_last = piece is pieces[-1]
-            is_new = is_last and "would" not in piece and claim.weight > 0
+            is_new = is_last and claim.weight > 0
             is_new = is_new and not any(claim.answer in earlier for earlier in pieces[:-1])
             concludes = bool(at and _CONCLUDES.match(piece))
             rank = 2 if claim.weight >= 3 or (concludes and is_last) else int(concludes or is_new)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
+            is_remark = is_remark and not (is_new and _STATES.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
+    first = unmarked(pieces[0]).rstrip(".") if len(pieces) > 1 and len(text) < MAX_EXPLAINED else ""
+    is_heading = text.lstrip().startswith("#") or first == "1"  # 1. First, we add
+    if first and not is_heading and is_value(first):  # and then an explanation
+        ranked.append((True, 2, -1, first))
     if ranked:
         return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", len(text) - len(ending))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:

@@ -31,7 +31,9 @@ _ONLY = pattern(r"\bonly\s+" + _NEXT)
 _ALL_BUT = pattern(r"\b(?:all|every\w*)\b[^.;]{0,40}\b(?:but|except|besides)\s+(?:for\s+)?" + _NEXT)
 _NOT_BUT = pattern(r"\bnot\b[^.;]*\bbut\s+(?:rather\s+)?" + _NEXT)
 _NOT_THIS = pattern(
-    r",\s*(?:not|rather than|instead of|unlike)\s+" + _OPTION_NOUN + r"[(\[]?[A-J][)\]]?\s*,"
+    r"(?:,|\band|\bbut)\s*(?:not|rather than|instead of|unlike)\s+"
+    + _OPTION_NOUN
+    + r"[(\[]?[A-J][)\]]?\s*(?:,|[.!]?$)"
 )
 _MERELY_IS = pattern(r"(?:is|be|es|est|ist|это)\b")
 _PRAISED = pattern(

@@ -27,6 +27,11 @@ _YES = pattern(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*")
 _ARTICLE = re.compile(r"(?i)^(?:an?|the)\s+")
 _ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
 _ORDINAL = pattern(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b")
+# What follows says more of what was claimed, or compares it.
+_AFTER_CLAIM = pattern(
+    r",?\s+(?:which|who|whose|followed by|rather than|unlike|partly|in response to|more than"
+    r"|less than)\b|,\s+not\b"
+)
 _SPACING = re.compile(r"[\s.,;:!?*_$\"'`\\{}]+")
 
 
@@ -51,7 +56,7 @@ def squeezed(text: str, *, fold: bool = True) -> str:
 
 def at_end(text: str, options: Options) -> str | None:
     """The option whose text a sentence ends with, or the second option and the like."""
-    sentence = bare_text(text)
+    sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0]
     whole = squeezed(_ARTICLE.sub("", sentence))
     is_praised = has("right", sentence) and not has("wrong", sentence)
     found = [

@@ -18,6 +18,7 @@ from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import find_answer, find_in_text
 from lm_eval_tts.grading.grammar import parse
+from lm_eval_tts.grading.lexicon import has
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
@@ -82,7 +83,7 @@ def assess(item: Item) -> Verdict:
     solution = read_reference(item.reference) if item.kind == "math" else None
     if not found:
         return Verdict(False, None, None, parts.state, loop, False, solution)
-    correct = _correct(item._replace(reference=solution or item.reference), found.answer, parts)
+    correct = _correct(item._replace(reference=solution or item.reference), found, parts)
     is_open = correct is None
     return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
 
@@ -138,8 +139,8 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
     return find_answer(parts, loop, counted(item.question))
 
 
-def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
-    reference, question = item.reference, item.question
+def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
+    answer, reference, question = found.answer, item.reference, item.question
     if item.kind == "choice":
         return answer == _letter(reference, item.options)
     correct = matches(answer, reference)
@@ -149,7 +150,8 @@ def _correct(item: Item, answer: str, parts: Parts) -> bool | None:
         return True
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
-    if correct is False and (whole := _in_parts(reference, parts)):
+    is_final = found.source in ("phrase", "hash")
+    if correct is False and not is_final and (whole := _in_parts(reference, parts)):
         return matches(whole, reference) is True
     return correct
 
@@ -193,6 +195,8 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     if boxed := boxes(text):
         return ", ".join(boxed) if len(boxed) == count else None
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
+    if any(has(group, piece) for group in ("not", "wrong") for piece in pieces):
+        return None
     found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}

@@ -10,7 +10,17 @@ LAYERS = [
     {"cursor", "arithmetic", "formulas"},
     {"trees", "sets", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
-    {"expressions", "segments", "wording", "claims", "boxes", "parts", "degeneration", "extraction"}
+    {
+        "expressions",
+        "segments",
+        "wording",
+        "sentence",
+        "claims",
+        "boxes",
+        "parts",
+        "degeneration",
+        "extraction",
+    }
     | {"options", "labels", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
