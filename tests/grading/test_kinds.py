@@ -28,7 +28,7 @@ def test_a_kind_is_graded_as_it_reads(kind: str) -> None:
 
 def test_what_is_marked_as_misread_is_so_and_is_little() -> None:
     misread = [case for case in CASES if "misread" in case]
-    assert len(misread) < 0.03 * len(CASES)
+    assert len(misread) < 0.05 * len(CASES)
     assert not [(c["response"], c["reference"]) for c in misread if graded(c) == c["correct"]]
 
 
