@@ -38,6 +38,13 @@ class NotationReader(SetReader):
     def quantity(self) -> Node:
         """Read a number with its unit, percent sign or noun, ratio, or 1 hour 45 minutes."""
         node = self._quantity()
+        while node.value and node.unit and self.peek(1).kind in NUMBERS:  # 240 km / 3 h
+            if not (sign := self.take("*", "/")):
+                break
+            other, rate = self._quantity(), 1 if sign == "*" else -1
+            factor = other.exact if sign == "*" else values.divide(values.rational(1), other.exact)
+            unit = make_mark([*node.unit, *((name, rate * power) for name, power in other.unit)])
+            node = Node("value", value=values.multiply(node.exact, factor), unit=unit)
         while node.value and len(node.unit) == 1 and not node.mark:
             start, _ = self.at, self.take("and", ",")
             name, unit = unit_of(self.peek(1).text), node.unit[0][0]
