@@ -38,26 +38,32 @@ class NotationReader(SetReader):
     def quantity(self) -> Node:
         """Read a number with its unit, percent sign or noun, ratio, or 1 hour 45 minutes."""
         node = self._quantity()
-        while node.value and node.unit and self.peek(1).kind in NUMBERS:  # 240 km / 3 h
-            if not (sign := self.take("*", "/")):
-                break
-            other, rate = self._quantity(), 1 if sign == "*" else -1
-            factor = other.exact if sign == "*" else values.divide(values.rational(1), other.exact)
-            unit = make_mark([*node.unit, *((name, rate * power) for name, power in other.unit)])
-            node = Node("value", value=values.multiply(node.exact, factor), unit=unit)
-        while node.value and len(node.unit) == 1 and not node.mark:
-            start, _ = self.at, self.take("and", ",")
-            name, unit = unit_of(self.peek(1).text), node.unit[0][0]
-            if self.peek().kind not in NUMBERS or not name or not are_of_one_dimension(name, unit):
-                self.at = start
-                break
-            scale = size(node.unit)[0] / size(((name, 1),))[0]
-            if scale <= 1:  # 5 minutes, 3 hours are two
-                self.at = start
-                break
-            whole, node = values.multiply(node.value, values.rational(scale)), self._quantity()
-            node = node._replace(value=values.add(whole, node.exact))
+        while (
+            node.value and node.unit and (more := self._product(node) or self._sum_of_parts(node))
+        ):
+            node = more
         return node
+
+    def _product(self, left: Node) -> Node | None:
+        """240 km / 3 hours, 8 cm × 5 cm"""
+        if self.peek(1).kind not in NUMBERS or not (sign := self.take("*", "/")):
+            return None
+        right, rate = self._quantity(), 1 if sign == "*" else -1
+        combine = values.multiply if sign == "*" else values.divide
+        powers = [*left.unit, *((name, rate * power) for name, power in right.unit)]
+        return Node("value", value=combine(left.exact, right.exact), unit=make_mark(powers))
+
+    def _sum_of_parts(self, left: Node) -> Node | None:
+        """1 hour (and) 45 minutes, in the smaller unit; 5 minutes, 3 hours are two."""
+        start, _ = self.at, self.take("and", ",")
+        name = unit_of(self.peek(1).text)
+        if self.peek().kind in NUMBERS and name and not left.mark and len(left.unit) == 1:
+            scale = size(left.unit)[0] / size(((name, 1),))[0]
+            if scale > 1 and are_of_one_dimension(name, left.unit[0][0]):
+                whole, right = values.multiply(left.exact, values.rational(scale)), self._quantity()
+                return right._replace(value=values.add(whole, right.exact))
+        self.at = start
+        return None
 
     def _quantity(self) -> Node:
         minus = self.peek(1).kind == "MONEY" and bool(self.take("-"))
