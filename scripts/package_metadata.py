@@ -22,7 +22,7 @@ _REMOTE = re.compile(
 _LINK = re.compile(r"(!?)(\[[^\]]*\])\((?!\w+:|#)([^)]+)\)")
 PAGES = {
     "Homepage": "",
-    "Documentation": "/blob/HEAD/docs/index.md",
+    "Documentation": "/tree/HEAD/docs",
     "Changelog": "/blob/HEAD/CHANGELOG.md",
     "Issues": "/issues",
 }

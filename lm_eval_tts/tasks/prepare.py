@@ -31,6 +31,7 @@ def prepare(
     for task in tasks.values():
         if has_step(task, GradeFilter):
             _grade_by_target(task)
+            _name_split_of_examples(task)
         if not hasattr(lm, "session") and _asks_for_strategy(task):
             _leave_out_strategy(task)
 
@@ -58,6 +59,16 @@ def _grade_by_target(task: Any) -> None:
             partial(GradeFilter, target_of=task.doc_to_target) if kind_of(s) is GradeFilter else s
             for s in ensemble.filters
         ]
+
+
+def _name_split_of_examples(task: Any) -> None:
+    """Have lm_eval leave a document out of its own examples: it does where the split that these come
+    from is named and is the one that is tested."""
+    found = (getattr(task, name, None) for name in ("fewshot_cfg", "_fewshot_cfg"))  # 0.4, 0.5
+    config = next(filter(None, found), None)
+    has_others = task.has_training_docs() or task.has_validation_docs()
+    if config is not None and config.split is None and not config.samples and not has_others:
+        config.split = task.config.test_split
 
 
 def _leave_out_strategy(task: Any) -> None:

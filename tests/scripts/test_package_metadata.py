@@ -55,6 +55,12 @@ def test_what_is_no_link_stays_as_it_is():
     assert absolute(text, ADDRESS) == text
 
 
+def test_the_pages_are_there():
+    paths = [page.split("/HEAD/")[1] for page in PAGES.values() if "/HEAD/" in page]
+    assert paths
+    assert all((ROOT / path).exists() for path in paths)
+
+
 def metadata_of(folder: Path) -> dict:
     (folder / "README.md").write_text("[a](docs/a.md)", encoding="utf-8")
     found: dict = {}

@@ -53,9 +53,9 @@ def manager(tmp_path_factory) -> TaskManager:
 
 
 def evaluate(manager: TaskManager, model: LM, task: str, **more):
-    limit = None if "samples" in more else 2
+    limit = {} if "samples" in more else {"limit": 2}
     return simple_evaluate(
-        model, tasks=[task], task_manager=manager, limit=limit, bootstrap_iters=0, **more
+        model, tasks=[task], task_manager=manager, bootstrap_iters=0, **limit | more
     )
 
 
@@ -92,6 +92,14 @@ def test_examples_that_are_asked_for_are_in_the_prompt(manager):
     results = evaluate(manager, model, "arith_r1", num_fewshot=2)
     assert results["n-shot"]["arith_r1"] == 2
     assert model.contexts[0].count("How many") == 3
+
+
+def test_a_problem_is_never_its_own_example(manager):
+    model = Recites()
+    evaluate(manager, model, "arith_r1", num_fewshot=3, limit=200)
+    turns = [[part for part in c.split("\n") if "How many" in part] for c in model.contexts]
+    assert {len(turn) for turn in turns} == {4}
+    assert not [turn for turn in turns if any(turn[-1].strip() in shown for shown in turn[:-1])]
 
 
 def test_samples_of_a_task_that_does_not_run_are_refused(manager):
