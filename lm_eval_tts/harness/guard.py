@@ -51,6 +51,8 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(execute)
     def run(args: Any) -> None:
+        if isinstance(getattr(args, "tasks", None), str):
+            args.tasks = ",".join(map(str.strip, args.tasks.split(",")))
         output_path.set(getattr(args, "output_path", None))
         stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
         unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
@@ -144,12 +146,12 @@ def _how_to_resume(states: Sequence[RunState]) -> str:
 
 def _check(args: Any) -> None:
     """Raise SettingsError for what lm_eval would log or find out too late."""
+    _check_name(str(getattr(args, "model", None)))
     if not _is_ours(args):
         return
-    if args.model not in MODELS:
-        raise unknown_name("model", args.model, MODELS)
     check_packages(args.model)
-    _check_documents(getattr(args, "limit", None), getattr(args, "samples", None))
+    named = (getattr(args, name, None) for name in ("limit", "samples", "num_fewshot"))
+    _check_documents(*named)
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is not a folder: name one with task YAMLs")
@@ -163,6 +165,14 @@ def _check(args: Any) -> None:
         check_writable("output_path", Path(path).parent if is_file else path)
 
 
+def _check_name(model: str) -> None:
+    """Raise SettingsError for a name that is nearly one of ours, as tts_hf."""
+    registry = importlib.import_module("lm_eval.api.registry").model_registry
+    if "tts" in model.lower() and model not in MODELS and model not in registry:
+        near = difflib.get_close_matches(model.lower().replace("_", "-"), MODELS, n=1, cutoff=0.5)
+        raise unknown_name("model", model, MODELS, next(iter(near), None))
+
+
 def _tasks(args: Any) -> list[str]:
     """Return what the command names as tasks: names, patterns, paths."""
     tasks = getattr(args, "tasks", None) or []
@@ -173,23 +183,32 @@ def _is_ours(args: Any) -> bool:
     return str(getattr(args, "model", None)).startswith("tts-")
 
 
-def _check_documents(limit: float | None, samples: Any) -> None:
-    """Raise SettingsError for a --limit or --samples that lm_eval stumbles over later."""
-    if limit is not None and not limit >= 0:
+def _check_documents(limit: float | None, samples: Any, num_fewshot: int | None) -> None:
+    """Raise SettingsError for what lm_eval stumbles over later."""
+    if limit is not None and not limit > 0:
         raise SettingsError(
             f"--limit {limit:g}: allowed is a number of documents, or a share below 1 of them"
         )
+    if num_fewshot is not None and num_fewshot < 0:
+        raise SettingsError(f"--num_fewshot {num_fewshot}: allowed is 0 or a number of examples")
     reason = ""
     if isinstance(samples, str):  # a file: lm_eval has parsed what is JSON
         try:
             samples = json.loads(Path(samples).read_text())
         except (OSError, ValueError) as error:
             reason = f" ({error})"
-    if not (samples is None or isinstance(samples, dict)):
+    if isinstance(samples, dict) and all(map(_are_numbers, samples.values())):
+        return
+    if samples is not None:
         raise SettingsError(
             f"--samples {samples} cannot be read{reason}: allowed is a JSON object of document "
             'numbers by task, {"arith_cot": [0, 5]}, or a file with one'
         )
+
+
+def _are_numbers(found: Any) -> bool:
+    """Whether these are numbers of documents, at least one."""
+    return isinstance(found, list) and bool(found) and all(type(n) is int and n >= 0 for n in found)
 
 
 def _is_the_users(error: Exception) -> bool:

@@ -9,16 +9,19 @@ from tqdm.auto import tqdm
 
 from lm_eval_tts.harness.checks import quick_check
 
+# All of it in 80 columns, so there is no bar.
+FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
 
 class Progress:
     """A progress bar over the problems of one rank; close it, or use it as a context.
     world_size: number of ranks that share the problems; only the first shows its own."""
 
     def __init__(self, total: int, *, disable: bool, world_size: int = 1) -> None:
-        rank = f", rank 0 of {world_size}, its own share" if world_size > 1 else ""
+        rank = f", share of rank 0 of {world_size}" if world_size > 1 else ""
         # So an accuracy begins high: what is short is easy.
-        said = f"Running generate_until requests (short ones end first{rank})"
-        self._bar = tqdm(total=total, disable=disable, desc=said)
+        said = f"generating (short first{rank})"
+        self._bar = tqdm(total=total, disable=disable, desc=said, bar_format=FORMAT)
         self._disabled = disable
         self._started = time.perf_counter()
         self._num_tokens = 0

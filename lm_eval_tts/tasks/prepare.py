@@ -62,8 +62,8 @@ def _grade_by_target(task: Any) -> None:
 
 
 def _name_split_of_examples(task: Any) -> None:
-    """Have lm_eval leave a document out of its own examples: it does where the split that these come
-    from is named and is the one that is tested."""
+    """Make lm_eval leave a document out of its own examples: it does where their split is named
+    and is the one that is tested."""
     found = (getattr(task, name, None) for name in ("fewshot_cfg", "_fewshot_cfg"))  # 0.4, 0.5
     config = next(filter(None, found), None)
     has_others = task.has_training_docs() or task.has_validation_docs()

@@ -30,7 +30,16 @@ def test_the_line_tells_tokens_and_accuracy_as_far_as_it_is_decided(capsys):
 def test_of_several_ranks_the_first_says_that_it_shows_its_own(capsys):
     with Progress(1, disable=False, world_size=2) as progress:
         progress.update(problem(), "", 1)
-    assert "rank 0 of 2, its own share" in capsys.readouterr().err
+    assert "share of rank 0 of 2" in capsys.readouterr().err
+
+
+def test_all_of_it_is_seen_in_a_terminal_of_80_columns(capsys):
+    with Progress(2_000, disable=False) as progress:
+        for _ in range(1_000):
+            progress.update(problem(), "", 1)
+    lines = capsys.readouterr().err.strip().split("\r")
+    assert max(map(len, lines)) <= 80
+    assert "tokens/s, accuracy 0%]" in lines[-1]
 
 
 def test_tasks_of_others_show_no_accuracy(capsys):
