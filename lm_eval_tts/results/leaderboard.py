@@ -123,9 +123,12 @@ def _judge(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def comparability(cells: Sequence[Cell]) -> list[list[str]]:
-    """Return for each cell what keeps it from being compared with most others, in words."""
+    """Return for each cell what keeps it from being compared with most others, in words. Those on
+    the most problems set the measure, however many short trials there are."""
     traits = [_traits(cell) for cell in cells]
-    usual = {name: _most_common([t[name] for t in traits]) for name in traits[0]}
+    most = max((cell.num_docs or 0 for cell in cells), default=0)
+    largest = [t for t, cell in zip(traits, cells, strict=True) if (cell.num_docs or 0) == most]
+    usual = {name: _most_common([t[name] for t in largest]) for name in traits[0]}
     return [_marks(cell, trait, usual) for cell, trait in zip(cells, traits, strict=True)]
 
 

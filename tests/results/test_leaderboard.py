@@ -119,6 +119,14 @@ def test_a_later_trial_on_few_problems_replaces_no_larger_run(tmp_path):
     assert "a larger (5) run of toy_cot of models/base is shown" in board.notes[1]
 
 
+def test_short_trials_do_not_take_the_rank_of_a_whole_run(tmp_path):
+    write_run(tmp_path / "whole", scored([1] * 200), "toy_budget")
+    for task in ("toy_cot", "toy_r1"):
+        write_run(tmp_path / task, scored([1, 1]), task)
+    ranks = {row.cells["toy"].run.task: row.cells["toy"].rank for row in board_of(tmp_path).rows}
+    assert ranks == {"toy_budget": 1, "toy_cot": None, "toy_r1": None}
+
+
 def test_what_a_problem_cost_decides_and_not_the_length_of_what_was_chosen(
     tmp_path,
 ):

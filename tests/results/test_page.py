@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from results_helpers import page_of, sample, searched, write_run
+from results_helpers import page_of, sample, scored, searched, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import write_html
@@ -129,7 +129,7 @@ def test_two_runs_are_read_side_by_side(board, opened):
     assert page.get_by_role("button", name="A wrong, B right").count() == 0
     page.locator(".sample[data-id=q25] > button").click()
     body = page.locator(".sample[data-id=q25] .body")
-    body.get_by_role("heading", name="B", exact=True).wait_for()
+    body.get_by_role("heading", name="B: org/b").wait_for()
     assert body.get_by_text("Answer that was graded: ✓ right").count() == 1
     assert body.get_by_text("Answer that was graded: ✗ wrong").count() == 1
 
@@ -147,6 +147,47 @@ def test_the_keyboard_alone_reads_samples(board, opened):
         assert page.locator(".sample > button[aria-expanded=true]").count() == 1
         opened_one = page.locator(".sample").nth(number).locator("button").first
         assert opened_one.get_attribute("aria-expanded") == "true"
+
+
+def test_a_link_to_a_sample_shows_it_and_stays_in_the_address(board, opened):
+    page = opened(board, hash="#samples/0/q35")
+    item = page.locator(".sample[data-id=q35]")
+    item.locator(".body pre.text").first.wait_for()
+    assert item.bounding_box()["y"] < page.viewport_size["height"]
+    assert page.evaluate("location.hash") == "#samples/0/q35"
+    page.keyboard.press("j")
+    assert page.evaluate("location.hash") == "#samples/0/q36"
+    page = opened(board, hash="#samples/0/nobody")
+    page.get_by_text("nobody is not among them").first.wait_for()
+
+
+def test_j_goes_on_to_the_next_page(tmp_path, opened):
+    write_run(tmp_path, scored([1] * 60))
+    page = opened(page_of(tmp_path, tmp_path / "board.html"), hash="#samples/0/q49")
+    page.locator(".sample[data-id=q49] .body pre.text").first.wait_for()
+    page.keyboard.press("j")
+    page.locator(".sample[data-id=q50] > button[aria-expanded=true]").wait_for()
+    page.keyboard.press("k")
+    page.locator(".sample[data-id=q49] > button[aria-expanded=true]").wait_for()
+
+
+def test_what_a_filter_leaves_keeps_its_colour(board, opened):
+    page = opened(board)
+    page.get_by_role("button", name="toy", exact=True).click()
+    spans = "[...document.querySelectorAll('.legend span')]"
+    colours = f"{spans}.map(s => [s.textContent, s.firstChild.style.background])"
+    every = dict(page.evaluate(colours))
+    page.locator("input[type=search]").fill("org/b")
+    page.wait_for_function("document.querySelectorAll('.legend span').length === 1")
+    assert dict(page.evaluate(colours)).items() <= every.items()
+
+
+@pytest.mark.parametrize("width", [390, 820])
+def test_a_list_of_samples_is_no_wider_than_the_screen(board, opened, width):
+    page = opened(board, hash="#samples/0")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.locator("#other").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_front_is_that_of_what_is_shown(board, opened):

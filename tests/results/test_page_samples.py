@@ -59,7 +59,8 @@ def test_formulas_are_typeset_and_what_is_none_or_cannot_be_stays_as_written(tmp
     page.locator("#raw[aria-pressed=true]").wait_for()
     again = open_samples(tmp_path / "board.html", opened, page.evaluate("location.hash"))
     again.locator(".sample > button").first.click()
-    response = again.locator(".sample .body pre.text").last
+    response = again.locator(".sample").first.locator(".body pre.text").last
+    response.wait_for()
     assert response.inner_text() == TYPESET
     again.get_by_role("button", name="formulas as written").click()
     response.locator("math").nth(5).wait_for()

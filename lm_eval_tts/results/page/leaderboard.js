@@ -167,11 +167,13 @@ function drawPlot() {
     costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, words(c))));
   const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
   const absent = rows.length - points.length;
-  const colors = new Map([...new Set(points.map((p) => weights(p.row)))].map((name, i) => [name, COLORS[i % COLORS.length]]));
+  // Of all rows: what a filter leaves keeps its colour.
+  const all = new Map([...new Set(board.rows.map(weights))].map((name, i) => [name, COLORS[i % COLORS.length]]));
+  const colors = new Map(points.map((p) => [weights(p.row), all.get(weights(p.row))]));
   place.replaceChildren(
     el("div", { class: "bar" }, el("h2", {}, "Accuracy against tokens"), el("label", { class: "small" }, "x: ", select)),
     chart(points, colors),
-    colors.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
+    all.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
     el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
       (absent ? ` ${absent} without such tokens ${absent > 1 ? "are" : "is"} not drawn.` : "")));
 }

@@ -60,15 +60,16 @@ async function drawSamples(run, wanted, query) {
   main.replaceChildren(el("p", { class: "soft" }, "opening the samples …"));
   const chosen = recalled(query, READ);
   const index = shown?.run === run ? shown.index : await readIndex(run);
-  shown = { run, index, ...chosen };
+  shown = { run, index, open: null, ...chosen };
   await setOther(chosen.other);
   if (shown.words) await readTexts(run, index);
-  if (wanted !== null) {
-    const place = found().findIndex((s) => s.id === wanted);
-    if (place >= 0) shown.page = Math.floor(place / PER_PAGE);
-  }
+  const at = found().findIndex((s) => s.id === wanted);
+  if (at >= 0) shown.page = Math.floor(at / PER_PAGE);
   drawPage(here);
-  if (wanted !== null) document.querySelector(`.sample[data-id="${CSS.escape(wanted)}"] > button`)?.click();
+  if (wanted === null) return;
+  const item = document.querySelector(`.sample[data-id="${CSS.escape(wanted)}"] > button`);
+  if (item) { item.click(); item.scrollIntoView({ block: "start" }); }
+  else document.querySelector(".where").textContent += `, ${wanted} is not among them`;
 }
 async function setOther(run) {
   const there = run === null ? null : cellFor(run);
@@ -77,7 +78,7 @@ async function setOther(run) {
   for (const s of shown.index) s.other = others.get(s.id) || null;
 }
 const found = () => shown.index.filter((s) => (KINDS[shown.kind] || KINDS.all)[1](s) && shown.words.toLowerCase().split(/\s+/).every((w) => s.text.includes(w)));
-const place = () => "samples/" + shown.run;
+const place = () => ["samples", shown.run, ...(shown.open ? [encodeURIComponent(shown.open)] : [])].join("/");
 
 function drawPage(here) {
   const { row, benchmark, cell } = here;
@@ -128,10 +129,12 @@ function sampleItem(s) {
   const button = el("button", { "aria-expanded": "false", onclick: async () => {
     body.hidden = !body.hidden;
     button.setAttribute("aria-expanded", String(!body.hidden));
+    shown.open = body.hidden ? null : s.id;
+    remember(place(), shown, READ);
     if (body.hidden || body.childNodes.length) return;
     const texts = [sampleBody(await whole(s), s)];
     if (s.other) texts.push(sampleBody(await whole(s.other), s.other, true));
-    body.replaceChildren(...(s.other ? [el("div", { class: "pair" }, texts.map((parts, i) => el("div", {}, el("h2", { class: "side" }, "AB"[i]), parts)))] : texts[0]));
+    body.replaceChildren(...(s.other ? [el("div", { class: "pair" }, texts.map((parts, i) => el("div", {}, el("h2", { class: "side" }, `${"AB"[i]}: ${runName(cellFor([shown.run, shown.other][i]))}`), parts)))] : texts[0]));
   } }, el("span", {}, verdict(s.score), s.other ? [" ", verdict(s.other.score)] : null), el("span", {}, s.id), el("span", { class: "start" }, s.start),
     el("span", { class: "small soft" }, s.tokens === null ? "" : number(s.tokens) + " tokens", s.flags.map((f) => el("span", { class: "tag" }, f))));
   return el("div", { class: "sample", "data-id": s.id }, button, body);
@@ -190,7 +193,16 @@ function sampleBody(s, entry, second) {
 function step(by) {
   const items = [...document.querySelectorAll(".sample > button")];
   const open = items.findIndex((item) => item.getAttribute("aria-expanded") === "true");
+  const bar = document.querySelectorAll(".pager")[0];
   const next = items[open + by] || (open < 0 ? items[0] : null);
+  const turn = bar?.querySelector(by > 0 ? "button:last-child" : "button");
+  if (!next && items.length && !turn.disabled) {  // to the next page
+    turn.click();
+    const there = [...document.querySelectorAll(".sample > button")].at(by > 0 ? 0 : -1);
+    there.click();
+    there.focus();
+    return;
+  }
   if (!next) return;
   if (open >= 0) items[open].click();
   next.click();
