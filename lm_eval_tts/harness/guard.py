@@ -17,8 +17,10 @@ import importlib
 import json
 import logging
 import os
+import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -41,6 +43,11 @@ from lm_eval_tts.strategies.registry import search_also
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
 JOURNALS = "journals"  # folder beside the results
 WRITER = "lm_eval.loggers.evaluation_tracker"
+FACTS = "lm_eval.loggers.utils"  # asks git for the version of whatever is in the current folder
+_SILENT = SimpleNamespace(
+    check_output=functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL),
+    CalledProcessError=subprocess.CalledProcessError,
+)
 READS_SETTINGS = ("lm_eval.config", "lm_eval.tasks")  # whatever is raised within
 # What these check by themselves, not what is raised in what they call.
 CHECKS_SETTINGS = ("lm_eval.evaluator", "lm_eval.api.registry", "lm_eval.api.task")
@@ -120,7 +127,7 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 @contextmanager
 def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
     """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
-    writer = importlib.import_module(WRITER)
+    writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
 
     def last_words(number: int) -> None:
         shared.tell(number)
@@ -128,10 +135,13 @@ def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[Non
 
     try:
         writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
-        with quiet(), stoppable(last_words), shared.heeded():
+        facts.subprocess = _SILENT  # type: ignore[attr-defined]
+        with warnings.catch_warnings(), quiet(), stoppable(last_words), shared.heeded():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
             yield
     finally:
         writer.json = json  # type: ignore[attr-defined]
+        facts.subprocess = subprocess  # type: ignore[attr-defined]
 
 
 def _shared_stop(args: Any) -> SharedStop:

@@ -19,6 +19,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.response import Response
@@ -82,7 +83,8 @@ class TTSHF(StrategyLM, HFLM):
                 pretrained = find_checkpoint(pretrained)
             if adapter:
                 kwargs["peft"] = find_checkpoint(adapter)
-            HFLM.__init__(self, pretrained=pretrained, **kwargs)
+            with without_bars(pretrained):
+                HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
         stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)

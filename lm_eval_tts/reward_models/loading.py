@@ -140,12 +140,14 @@ def _load_hf(
 ) -> LoadedRewardModel:
     import torch
 
+    from lm_eval_tts.engines.hf.bars import without_bars
     from lm_eval_tts.reward_models.heads import load_scorer
     from lm_eval_tts.reward_models.hf import HFRewardModel
 
     device = settings.reward_model_device or ("cuda" if torch.cuda.is_available() else "cpu")
     name, size = settings.reward_model, settings.reward_model_batch_size
-    scorer = load_scorer(name, family.head, words.tokenizer, device_map=device, **loading)
+    with without_bars(name):
+        scorer = load_scorer(name, family.head, words.tokenizer, device_map=device, **loading)
     pad = scorer.backbone.config.get_text_config().pad_token_id
     return HFRewardModel(scorer, family, replace(words, pad_token_id=pad), size)
 

@@ -64,6 +64,14 @@ def last_line(text: str) -> str:
     return text.strip().splitlines()[-1]
 
 
+def test_a_run_does_not_show_what_nobody_can_use(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, said = run("--limit", "2")
+    assert code == 0
+    for noise in ("Loading weights", "not a git repository", "FutureWarning", "Custom kwargs"):
+        assert noise not in said
+
+
 def test_a_request_that_failed_is_counted_as_failed_and_not_as_wrong(run, tmp_path):
     code, _ = run(model_args=",max_failures=0.5")
     assert code == 0
