@@ -90,6 +90,9 @@ LINES = [
     ("lm_eval --model tts-hff --tasks arith_r1", "did you mean 'tts-hf'"),
     ("lm_eval --model tts-vlm --tasks arith_r1", "did you mean 'tts-vllm'"),
     ("lm-eval-tts run --model tts-hg --tasks arith_r1", "did you mean 'tts-hf'"),
+    (HF + "--model_args pretrained=./no_such_folder", "./no_such_folder is not there"),
+    (HF + "--model_args pretrained=arith-base,peft=./my-adapter", "./my-adapter is not there"),
+    (HF + "--model_args pretrained=arith-grpo", "pretrained=arith-base,peft=arith-grpo"),
     (HF + "--model_args pretrained=arith-bse", "did you mean 'arith-base'"),
     (HF + "--model_args pretrained=arith-base,peft=arith-stf", "did you mean 'arith-sft'"),
     # documents of tasks that do not run, before a model is loaded

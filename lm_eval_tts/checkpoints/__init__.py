@@ -5,9 +5,10 @@
 made by the recipes in `scripts/`."""
 
 import difflib
+import json
 from pathlib import Path
 
-from lm_eval_tts.errors import unknown_name
+from lm_eval_tts.errors import SettingsError, unknown_name
 
 FOLDER = Path(__file__).parent
 DEFAULTS = {"pretrained": "arith-base", "peft": "arith-grpo", "reward_model": "arith-prm"}
@@ -19,11 +20,24 @@ NAMES = (*DEFAULTS.values(), "arith-sft", *_WORLD)
 def find_checkpoint(name: str) -> str:
     """Return the folder of a checkpoint that comes with the package; other names as they are. A
     folder of that name in the working directory wins, as with names of the Hub. Raises
-    SettingsError for a name that is nearly one of the package's: the Hub has none like them."""
+    SettingsError for a name that is nearly one of the package's, since the Hub has none like them,
+    and for the path of a folder that is not there."""
     if Path(name).exists():
         return name
     if name in NAMES:
         return str(FOLDER / name)
     if "/" not in name and difflib.get_close_matches(name, NAMES, n=1, cutoff=0.75):
         raise unknown_name("checkpoint of this package", name, NAMES)
+    if name.startswith(("./", "../", "/", "~")):
+        raise SettingsError(
+            f"{name} is not there: name a folder with a checkpoint, or one of the Hub"
+        )
     return name
+
+
+def check_whole(folder: str, name: str) -> None:
+    """Raise SettingsError if a folder has an adapter and no model."""
+    adapter = Path(folder, "adapter_config.json")
+    if adapter.exists() and not Path(folder, "config.json").exists():
+        base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        raise SettingsError(f"{name} is an adapter: pretrained={base or '<its base>'},peft={name}")

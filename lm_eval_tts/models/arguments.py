@@ -93,6 +93,9 @@ def check_share(name: str, value: Any) -> float:
     return share
 
 
+BY_LM_EVAL = ("batch_size", "max_batch_size", "device")  # it gives them with every model
+
+
 @contextmanager
 def loading(arguments: Mapping[str, Any]) -> Iterator[None]:
     """Turn what a loader raises, of any kind, into one line that names the arguments."""
@@ -101,7 +104,12 @@ def loading(arguments: Mapping[str, Any]) -> Iterator[None]:
     except LmEvalTTSError:
         raise
     except Exception as error:
-        shown = {k: v for k, v in arguments.items() if isinstance(v, str | int | float) and v != ""}
-        given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         reason = " ".join(str(error).split())[:300] or type(error).__name__
+        shown = {
+            name: value
+            for name, value in arguments.items()
+            if isinstance(value, str | int | float) and value != ""
+            if name not in BY_LM_EVAL or str(value) in reason
+        }
+        given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         raise SettingsError(f"the model cannot be loaded with {given}: {reason}") from error

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, check_whole, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
@@ -81,6 +81,7 @@ class TTSHF(StrategyLM, HFLM):
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 pretrained = find_checkpoint(pretrained)
+                check_whole(pretrained, name)
             if adapter:
                 kwargs["peft"] = find_checkpoint(adapter)
             with without_bars(pretrained):
