@@ -13,6 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results.formats import csv_text, encodable
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_text import board_records
@@ -65,7 +66,7 @@ def run_records(runs: list[Run]) -> Iterator[TableRow]:
         record |= {name: "; ".join(record[name]) for name in ("not_comparable", "fronts")}
         record |= {f"pass@{k}": value for k, value in passed.items()}
         yield {"point": "", **record}
-        unknown = dict.fromkeys(record.keys() & {"total_tokens", "answer_tokens", "seconds"})
+        unknown = dict.fromkeys(name for name in record if name in METRIC or name == "fronts")
         for point in points:
             label = point.pop("label")
             yield {"point": label, **record, **unknown, **point}

@@ -121,7 +121,8 @@ def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int])
         "name": name,
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
-        "made": next(iter(row.cells.values())).run.made,
+        "made": str(made := next(iter(row.cells.values())).run.made),
+        **made._asdict(),
         "cells": {
             benchmark: cell_record(setup, cell) | {"samples": numbers.get(id(cell.run))}
             for benchmark, cell in row.cells.items()

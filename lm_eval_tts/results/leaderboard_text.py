@@ -105,6 +105,7 @@ def cell_record(setup: Setup, cell: Cell) -> dict[str, Any]:
         "points": [_point(point) for point in cell.points],
         "not_comparable": list(cell.marks),
         "fronts": sorted(cell.fronts),
+        **run.made._asdict(),
         "file": str(run.results_path),
     }
 

@@ -21,6 +21,22 @@ _FAR = 4e9  # seconds since 1970; a file's date may be anything
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
 
 
+class Made(NamedTuple):
+    """When and by what a run was made, as far as its file says."""
+
+    date: str = ""
+    weights_dtype: str = ""
+    num_parameters: int | None = None
+    versions: str = ""
+
+    def __str__(self) -> str:
+        size = f"{self.num_parameters / 1e6:.3g} M parameters" if self.num_parameters else ""
+        return ", ".join(filter(None, (self.date, self.weights_dtype, size, self.versions)))
+
+
+_NOT_SAID = Made()
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One task of one results file."""
@@ -39,7 +55,7 @@ class Run:
     grader: str | None = None  # version of this package's grading
     seconds: float | None = None  # of the whole command
     num_tasks: int = 1  # that the command ran
-    made: str = ""  # when, in which precision, of how many parameters, by which versions
+    made: Made = _NOT_SAID
 
     @property
     def accuracy(self) -> float:
@@ -162,18 +178,16 @@ def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str,
     )
 
 
-def _made(content: Mapping[str, Any]) -> str:
+def _made(content: Mapping[str, Any]) -> Made:
     config, date = mapping_in(content, "config"), finite(content.get("date")) or 0
-    size = finite(config.get("model_num_parameters"))
     names = ("lm_eval", "transformers")
     versions = [f"{n} {content[k]}" for n in names if content.get(k := f"{n}_version")]
-    told = [
+    return Made(
         f"{datetime.fromtimestamp(date, timezone.utc):%Y-%m-%d}" if 0 < date < _FAR else "",
         (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
-        f"{size / 1e6:.3g} M parameters" if size else "",
-        *versions,
-    ]
-    return ", ".join(filter(None, told))
+        _int(config.get("model_num_parameters")),
+        ", ".join(versions),
+    )
 
 
 def _by_filter(entry: Any) -> _ByFilter:

@@ -35,6 +35,9 @@ def test_a_run_and_each_point_of_it_is_a_row(results):
     at = frame[frame.point == "16"].iloc[0]
     assert (at.sampled_tokens, at.thinking_tokens, at.adapter) == (20, 16, "x")
     assert at.low < at.accuracy < at.high
+    assert pd.isna(at[["format_strict", "engine_calls", "total_tokens", "fronts"]]).all()
+    assert {"date", "weights_dtype", "num_parameters", "versions"} <= set(frame)
+    assert at.date == "1970-01-01"
 
 
 def test_a_document_and_each_point_of_it_is_a_row(results):

@@ -44,6 +44,9 @@ function recalled(query, start) {
   }
   return found;
 }
+// When and by what a run was made.
+const MADE = [["date", "date"], ["weights_dtype", "dtype"], ["num_parameters", "parameters"], ["versions", "versions"]].map(([name, head]) =>
+  ({ id: name, head, left: name !== "num_parameters", value: (r) => r[name], text: (r) => (typeof r[name] === "number" ? r[name].toLocaleString("en") : r[name]) || MISSING }));
 const words = (name) => name.replaceAll("_", " ");
 const percent = (value) => (value > 1 || value < 0 ? value.toPrecision(4) : (100 * value).toFixed(1));
 
@@ -75,7 +78,7 @@ function columns() {
     { id: "accuracy", head: "accuracy %", down: true, score: true, value: (r) => cellOf(r).accuracy, make: (r) => scoreCell(cellOf(r)) },
     ...choices.map((name) => ({ id: name.split("@")[0], head: words(name), down: true, value: (r) => scored(r)[name], text: (r) => number(scored(r)[name], "share") })),
     ...shown.map(([heading, name, form]) => ({ id: name, head: heading, value: (r) => cellOf(r)[name], text: (r) => number(cellOf(r)[name], form) })),
-    ...(state.more ? [{ id: "made", head: "made", left: true, value: (r) => r.made, text: (r) => r.made || MISSING }] : []),
+    ...(state.more ? MADE : []),
     { id: "n", head: "n", value: (r) => cellOf(r).n, text: (r) => number(cellOf(r).n) },
   ];
 }
@@ -204,16 +207,19 @@ function chart(points, colors) {
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
   for (const p of points) parts.push(...curveParts(curve(p), colors.get(weights(p.row)), x, y, p.row));
   for (const p of points) parts.push(...pointParts(p, colors.get(weights(p.row)), x, y));
-  const taken = [];
+  const taken = points.map((p) => ({ x: x(p.x) - 6, w: 12, y: y(p.y) + 4 }));
   for (const p of [...front].reverse()) {
     const end = x(p.x) > W * 0.45;
-    const box = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 9 };
-    if (taken.some((t) => Math.abs(t.y - box.y) < 18 && Math.abs(t.x - box.x) < 360)) continue;
+    const text = narrow ? cut(p.row.name, 30) : cut(label(p.row), 60);
+    const at = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 9 };
+    const box = { x: at.x - (end ? 6.6 * text.length : 0), w: 6.6 * text.length, y: at.y };
+    if (taken.some((t) => Math.abs(t.y - box.y) < 13 && t.x < box.x + box.w && box.x < t.x + t.w)) continue;
     taken.push(box);
-    parts.push(svg("text", { class: "name", x: box.x, y: box.y, "text-anchor": end ? "end" : "start" }, narrow ? p.row.name.slice(0, 30) : label(p.row).slice(0, 60)));
+    parts.push(svg("text", { class: "name", ...at, "text-anchor": end ? "end" : "start" }, text));
   }
   return svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "accuracy against tokens" }, parts);
 }
+const cut = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
 function ticks(from, to) {
   for (const digits of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]]) {
     const found = [];
