@@ -38,6 +38,10 @@ class PromptStyle:
     def __post_init__(self) -> None:
         if "{question}" not in self.question:
             raise SettingsError(f"question text {self.question!r} has no {{question}} in it")
+        if "{{question}}" in self.question:  # as in lm-eval's doc_to_text
+            raise SettingsError(
+                f"question text {self.question!r}: write {{question}}, no {{{{ }}}}"
+            )
         known = (*PLACEHOLDERS, *(field.name for field in fields(Delimiters)))
         for name in re.findall(r"{(\w+)}", self.instruction):
             if name == "question":

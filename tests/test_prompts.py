@@ -105,6 +105,11 @@ def test_the_beginning_of_an_answer_stays_at_the_end_and_the_style_is_around_the
     assert plain_prompt(messages).endswith("2+2?\n\nAnswer:")
 
 
+def test_the_question_in_two_pairs_of_braces_is_refused():
+    with pytest.raises(SettingsError, match="write {question}"):
+        PromptStyle(question="Q: {{question}}")
+
+
 def test_a_placeholder_of_a_question_that_is_misspelt_is_named():
     with pytest.raises(SettingsError, match="'questoin': did you mean 'question'"):
         PromptStyle(question="{question}\n{questoin}")
