@@ -106,7 +106,7 @@ def test_the_beginning_of_an_answer_stays_at_the_end_and_the_style_is_around_the
 
 
 def test_the_question_in_two_pairs_of_braces_is_refused():
-    with pytest.raises(SettingsError, match="write {question}"):
+    with pytest.raises(SettingsError, match=r"write \{question\}"):
         PromptStyle(question="Q: {{question}}")
 
 
