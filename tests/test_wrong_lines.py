@@ -90,8 +90,14 @@ LINES = [
     ("lm_eval --model tts-hff --tasks arith_r1", "did you mean 'tts-hf'"),
     ("lm_eval --model tts-vlm --tasks arith_r1", "did you mean 'tts-vllm'"),
     ("lm-eval-tts run --model tts-hg --tasks arith_r1", "did you mean 'tts-hf'"),
-    (HF + "--model_args pretrained=./no_such_folder", "./no_such_folder is not there"),
-    (HF + "--model_args pretrained=arith-base,peft=./my-adapter", "./my-adapter is not there"),
+    (
+        HF + "--model_args pretrained=./no_such_folder",
+        "pretrained='./no_such_folder' cannot be loaded",
+    ),
+    (
+        HF + "--model_args pretrained=arith-base,peft=./my-adapter",
+        "peft='./my-adapter' cannot be loaded",
+    ),
     (HF + "--model_args pretrained=arith-grpo", "pretrained=arith-base,peft=arith-grpo"),
     (HF + "--model_args pretrained=arith-bse", "did you mean 'arith-base'"),
     (HF + "--model_args pretrained=arith-base,peft=arith-stf", "did you mean 'arith-sft'"),

@@ -20,19 +20,20 @@ NAMES = (*DEFAULTS.values(), "arith-sft", *_WORLD)
 def find_checkpoint(name: str) -> str:
     """Return the folder of a checkpoint that comes with the package; other names as they are. A
     folder of that name in the working directory wins, as with names of the Hub. Raises
-    SettingsError for a name that is nearly one of the package's, since the Hub has none like them,
-    and for the path of a folder that is not there."""
+    SettingsError for a name that is nearly one of the package's: the Hub has none like them."""
     if Path(name).exists():
         return name
     if name in NAMES:
         return str(FOLDER / name)
     if "/" not in name and difflib.get_close_matches(name, NAMES, n=1, cutoff=0.75):
         raise unknown_name("checkpoint of this package", name, NAMES)
-    if name.startswith(("./", "../", "/", "~")):
-        raise SettingsError(
-            f"{name} is not there: name a folder with a checkpoint, or one of the Hub"
-        )
     return name
+
+
+def check_there(argument: str, name: str) -> None:
+    """Raise SettingsError if the path of a checkpoint leads nowhere."""
+    if name.startswith(("./", "../", "/", "~")) and not Path(name).exists():
+        raise SettingsError(f"{argument}={name!r} cannot be loaded: there is no such folder")
 
 
 def check_whole(folder: str, name: str) -> None:

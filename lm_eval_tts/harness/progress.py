@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from lm_eval_tts.harness.checks import quick_check
 
 # All of it in 80 columns, so there is no bar.
-FORMAT = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress:
@@ -21,7 +21,7 @@ class Progress:
         rank = f", share of rank 0 of {world_size}" if world_size > 1 else ""
         # So an accuracy begins high: what is short is easy.
         said = f"generating (short first{rank})"
-        self._bar = tqdm(total=total, disable=disable, desc=said, bar_format=FORMAT)
+        self._bar = tqdm(total=total, disable=disable, desc=said, bar_format=LINE)
         self._disabled = disable
         self._started = time.perf_counter()
         self._num_tokens = 0

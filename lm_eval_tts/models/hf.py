@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, check_whole, find_checkpoint
+from lm_eval_tts.checkpoints import DEFAULTS, check_there, check_whole, find_checkpoint
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
@@ -80,9 +80,11 @@ class TTSHF(StrategyLM, HFLM):
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
+                check_there("pretrained", pretrained)
                 pretrained = find_checkpoint(pretrained)
                 check_whole(pretrained, name)
             if adapter:
+                check_there("peft", adapter)
                 kwargs["peft"] = find_checkpoint(adapter)
             with without_bars(pretrained):
                 HFLM.__init__(self, pretrained=pretrained, **kwargs)

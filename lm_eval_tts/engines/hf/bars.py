@@ -10,7 +10,8 @@ from transformers.utils import logging
 @contextmanager
 def without_bars(checkpoint: object) -> Iterator[None]:
     """Have transformers show no bars in this block if the checkpoint is a folder."""
-    hidden = Path(str(checkpoint)).is_dir() and logging.is_progress_bar_enabled()
+    is_folder = isinstance(checkpoint, str) and Path(checkpoint).is_dir()
+    hidden = is_folder and logging.is_progress_bar_enabled()
     if hidden:
         logging.disable_progress_bar()
     try:
