@@ -202,3 +202,13 @@ def test_the_pytest_example_passes_and_fails(results, tmp_path, scores, outcome)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example)]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
     assert outcome in done.stdout
+
+
+def test_a_task_that_cannot_be_loaded_is_one_line(monkeypatch, capsys):
+    def load(self, tasks):
+        raise ConnectionError("the Hub is not there")
+
+    monkeypatch.setattr("lm_eval.tasks.TaskManager.load", load)
+    assert main(["show", "arith_cot"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "arith_cot cannot be loaded: ConnectionError: the Hub is not there" in said

@@ -79,6 +79,7 @@ LINES = [
     (HF + """--samples '{"arith_r1": [-1]}'""", "a JSON object of document numbers by task"),
     (HF + "--limit 0", "--limit 0: allowed is a number of documents"),
     (HF + "--num_fewshot -1", "--num_fewshot -1: allowed is 0 or a number"),
+    ("lm_eval --tasks arith_r1", "--model hf needs --model_args pretrained=..."),
     ("lm_eval --model tts_hf --tasks arith_r1", "did you mean 'tts-hf'"),
     ("lm_eval --model TTS-HF --tasks arith_r1", "did you mean 'tts-hf'"),
     ("lm_eval --model ttshf --tasks arith_r1", "did you mean 'tts-hf'"),

@@ -158,6 +158,11 @@ def _check(args: Any) -> None:
     """Raise SettingsError for what lm_eval would log or find out too late."""
     _check_name(str(getattr(args, "model", None)))
     if not _is_ours(args):
+        given = [getattr(args, name, None) for name in ("model", "model_args", "config")]
+        if given in ([None, None, None], ["hf", None, None]) and not stock_tasks.get():
+            raise SettingsError(
+                "--model hf needs --model_args pretrained=..., --model tts-hf nothing"
+            )
         return
     check_packages(args.model)
     named = (getattr(args, name, None) for name in ("limit", "samples", "num_fewshot"))

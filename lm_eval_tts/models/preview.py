@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
+from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.core.identity import document_number
 from lm_eval_tts.core.trace import Delimiters
-from lm_eval_tts.errors import SettingsError, did_you_mean
+from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, did_you_mean
 from lm_eval_tts.harness.names import own_tasks, task_configs
 from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.models.arguments import loading
@@ -43,7 +44,12 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
         hint = did_you_mean(task, manager.all_tasks)
         raise SettingsError(f"{task!r} is neither task nor results: {hint}see lm_eval ls tasks")
     with quiet():
-        loaded = next(iter(manager.load([task])["tasks"].values()))
+        try:
+            loaded = next(iter(manager.load([task])["tasks"].values()))
+        except LmEvalTTSError:
+            raise
+        except Exception as error:  # of the Hub, or of the task's own code
+            raise DataError(f"{task} cannot be loaded: {reason_of(error)}") from error
         number = document_number(list(loaded.eval_docs), document)
         loaded.build_all_requests(samples=[number])
     instance = loaded.instances[0]
