@@ -12,7 +12,7 @@ import re
 from lm_eval_tts.grading.expressions import BINARY, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.segments import unmarked
-from lm_eval_tts.grading.sentence import WOULD_IF, Claim, Sentence
+from lm_eval_tts.grading.sentence import Claim, Sentence
 from lm_eval_tts.grading.wording import (
     FILLER,
     MAX_WORDS,
@@ -29,7 +29,6 @@ _LEAD = pattern(
     r"|[a-z]+ing\b[^,.]{0,60},\s+(?=(?:we|I)\s+<gives>))*"  # solving this, we get
 )
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
-# What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
 _BECAUSE = pattern(r"\d.*\b(?:because|since|as)\b")
 _FUNCTION_OF_IT = pattern(
@@ -39,6 +38,9 @@ _FUNCTION_OF_IT = pattern(
 _PROBABILITY = re.compile(r"\bPr?\([a-z][^()\d]{2,60}\)")  # P(at least one head) is no bound
 _CONTRAST = pattern(
     r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:instead of|rather than))\s[^.;,]*(?=[.!]?$)"
+)
+_WOULD_IF = pattern(
+    r"\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
 )
 _BEFORE_BUT = pattern(r".*,\s*(?:but|however)\b|.*")
 _DEFINES = pattern(r"(?:let|define|denote)\s")
@@ -79,9 +81,9 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     body = _body(text)
     if not body or has("refusal", text) or _FUNCTION_OF_IT.match(body) or _DEFINES.match(body):
         return None
-    if WOULD_IF.search(body):
+    if _WOULD_IF.search(body):
         body = body[end_of(_BEFORE_BUT, body) :]
-        if not body or WOULD_IF.search(body):
+        if not body or _WOULD_IF.search(body):
             return None
     if taken := list(phrases("retract").finditer(body)):
         body = body[taken[-1].end() :]

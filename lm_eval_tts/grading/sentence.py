@@ -22,11 +22,9 @@ _VERB = pattern(
     r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b|<changes> from\b[^.;]{1,40}?\bto\b"
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
 )
+# What a value holds for, as in "is 5 when x = 2"; a conclusion after it is no part of it.
 _CONDITION = pattern(r"<holds>\s(?!.*\b(?:so|thus)\b)")
 _RELATIVE = pattern(r"[,(]\s*which\b")
-WOULD_IF = pattern(
-    r"\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
-)
 _MODULO = pattern(r"\(?\\?p?mod\b[\s{]*\S{1,6}?[)}]*")
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
@@ -67,7 +65,7 @@ class Sentence:
         """Return what it says the answer is (see `claims.committed`)."""
         text = self.text
         is_hedged = has("hedge", text) and not _CONDITION.search(text, len(text) // 3)
-        if is_hedged or WOULD_IF.search(text):
+        if is_hedged:
             return None
         if asked == POLAR and (yes := _YES_OR_NO.match(text)):
             return Claim(yes[0], 3)
