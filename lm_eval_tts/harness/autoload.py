@@ -118,8 +118,10 @@ def prepare_runs(evaluator_module: Any) -> None:
 def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
     if not isinstance(model, str) or model not in MODELS:
         return
+    from lm_eval.api.registry import get_model
     from lm_eval.utils import simple_parse_args_string
 
+    from lm_eval_tts.harness.imports import without_collections
     from lm_eval_tts.harness.preflight import check_packages, check_samples, check_settings
 
     def parsed(name: str) -> Any:
@@ -131,6 +133,8 @@ def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
     index, tasks = getattr(task_manager, "task_index", later), given.get("tasks") or ()
     check_settings(model, parsed("model_args"), parsed("gen_kwargs"), tasks, index)
     check_samples(given.get("samples") or (), tasks, index or {})
+    with without_collections():
+        get_model(model)
 
 
 def _before(owner: Any, name: str, action: Callable[..., None]) -> None:

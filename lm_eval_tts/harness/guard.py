@@ -32,6 +32,7 @@ from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
+from lm_eval_tts.harness.imports import without_collections
 from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.harness.preflight import check_packages, check_settings
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
@@ -127,7 +128,8 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 @contextmanager
 def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
     """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
-    writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
+    with without_collections():
+        writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
 
     def last_words(number: int) -> None:
         shared.tell(number)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from lm_eval_tts.engines.hf.memory import CacheFull
+from lm_eval_tts.engines.hf.memory import CacheFull, zeros_like
 
 GROWTH = 256  # capacity grows in steps of this many tokens, and at least by half
 
@@ -53,7 +53,7 @@ class SlotLayer(CacheLayerMixin):
 
     def _zeros_like(self, states: torch.Tensor) -> torch.Tensor:
         _, heads, _, size = states.shape
-        return states.new_zeros(self._cache.num_slots, heads, self._cache.capacity, size)
+        return zeros_like(states, self._cache.num_slots, heads, self._cache.capacity, size)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -89,7 +89,7 @@ class SlotLayer(CacheLayerMixin):
 
 def _resized(buffer: torch.Tensor, num_slots: int, capacity: int) -> torch.Tensor:
     _, heads, length, size = buffer.shape
-    resized = buffer.new_zeros(num_slots, heads, capacity, size)
+    resized = zeros_like(buffer, num_slots, heads, capacity, size)
     resized[:, :, :length] = buffer[:num_slots]
     return resized
 
