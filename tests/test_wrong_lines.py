@@ -14,6 +14,7 @@ from results_helpers import scored, write_run
 from lm_eval_tts.cli import main
 
 HF = "lm_eval --model tts-hf --tasks arith_r1 "
+OPENAI = "lm_eval --model tts-openai --tasks arith_r1 --model_args "
 LINES = [
     # strategies and their settings
     (HF + "--gen_kwargs strategy=maj", "did you mean 'self_consistency'"),
@@ -115,13 +116,23 @@ LINES = [
     ("lm_eval --model tts-hf --tasks", "argument --tasks/-t: expected at least one argument"),
     # the package's own command
     ("lm-eval-tts", "Missing command"),
+    (HF + "--model_args dtype=float31", "unknown dtype 'float31': did you mean 'float32'?"),
+    (HF + "--model_args device=cuda:7777", "device='cuda:7777': this machine has"),
+    (HF + "--device cuda:7777", "device='cuda:7777': this machine has"),
+    (OPENAI + "base_url=localhost:8000", "allowed is http://<host>:<port>/v1"),
+    (OPENAI + "base_url=http://localhost:1,num_concurrent=zero", "num_concurrent='zero': allowed"),
+    (OPENAI + "base_url=http://localhost:1,num_concurrent=0", "num_concurrent=0: allowed"),
+    (OPENAI + "base_url=http://localhost:1,timeout=soon", "timeout='soon': allowed"),
     ("lm-eval-tts leaderbord RESULTS", "Did you mean 'leaderboard'?"),
     ("lm-eval-tts comapre RESULTS RESULTS", "Did you mean 'compare'?"),
     ("lm-eval-tts leaderboard", "Missing argument 'results'"),
     ("lm-eval-tts leaderboard RESULTS --titel x", "--title"),
     ("lm-eval-tts leaderboard RESULTS --no-pages", "--no-pages"),
     ("lm-eval-tts leaderboard RESULTS -o board.htm", "did you mean 'html'?"),
-    ("lm-eval-tts leaderboard RESULTS --metric accuracy", "no task in it has metric 'accuracy'"),
+    (
+        "lm-eval-tts leaderboard RESULTS --metric accuracy",
+        "no task in it has metric 'accuracy'; it has exact_match",
+    ),
     ("lm-eval-tts leaderboard /nowhere", "there is no such file or folder"),
     ("lm-eval-tts curve RESULTS -o curve.jpg", "allowed: csv, html, json, md, png, svg"),
     ("lm-eval-tts compare RESULTS", "Missing argument 'B'"),

@@ -66,10 +66,17 @@ def _options(
 
 
 def _complete(context: typer.Context, incomplete: str) -> list[str]:
-    """Return what may follow `--model` and `--tasks` of lm_eval."""
+    """Return what may follow `--model` and `--tasks` of lm_eval, the latter after a comma too."""
     before = (context.params.get("arguments") or ("",))[-1]
     known = {"--model": MODELS, "--tasks": own_tasks()}.get(before, ())
-    return [name for name in sorted(known) if name.startswith(incomplete)]
+    *given, begun = incomplete.split(",")
+    new = sorted(name for name in known if name.startswith(begun) and name not in given)
+    return [",".join([*given, name]) for name in new]
+
+
+def complete_task(incomplete: str) -> list[str]:
+    """Return the tasks that begin so; the shell adds files."""
+    return sorted(name for name in own_tasks() if name.startswith(incomplete))
 
 
 @app.command(

@@ -1,17 +1,24 @@
 """Commands that show finished runs: tables, plots, single responses."""
 
+import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lm_eval_tts.cli.app import OUTPUT, MetricName, Results, app
+from lm_eval_tts.cli.app import OUTPUT, MetricName, Results, app, complete_task
 from lm_eval_tts.cli.output import check_ending, opened, report
-from lm_eval_tts.errors import DataError
+from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.errors import DataError, LmEvalTTSError
 from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload
-from lm_eval_tts.results.runs import keep_largest, load_runs, require_runs
-from lm_eval_tts.results.sample_texts import sample_of
+from lm_eval_tts.results.runs import Run, keep_largest, load_runs, require_runs
+from lm_eval_tts.results.sample_texts import SampleTexts, sample_of
+from lm_eval_tts.settings import parse_settings
+
+# Model arguments that decide delimiters; what a task sets is in its samples.
+DELIMITING = frozenset({"delimiters", "prompt_file", *(f.name for f in fields(Delimiters))})
 
 
 @app.command("leaderboard", epilog="Example: lm-eval-tts leaderboard results -o board.html")
@@ -25,6 +32,8 @@ def run_leaderboard(
     ] = False,
 ) -> int:
     """Show finished runs as one table, or one HTML page."""
+    from rich.console import Console
+
     from lm_eval_tts.results import leaderboard, leaderboard_html, leaderboard_text
 
     form = check_ending(output, ("html", "md", "csv", "json"), default="md")
@@ -33,6 +42,8 @@ def run_leaderboard(
     with opened(output) as out:
         if form == "html":
             leaderboard_html.write_html(board, out, title, samples=not no_samples)
+        elif out is sys.stdout and out.isatty():
+            Console().print(leaderboard_text.board_terminal(board))
         else:
             out.write(leaderboard_text.BOARDS[form](board))
     return report(board.notes, output, num_bad=len(loaded.unread))
@@ -94,7 +105,12 @@ def run_compare(
 
 @app.command("show", epilog="Example: lm-eval-tts show results 3, or lm-eval-tts show arith_budget")
 def run_show(
-    target: Annotated[str, typer.Argument(help="a task, or a results file, or a folder of them")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="a task, or a results file, or a folder of them", autocompletion=complete_task
+        ),
+    ],
     document: Annotated[str | None, typer.Argument(help="its id or number (the first)")] = None,
     metric: MetricName = None,
     pretrained: Annotated[
@@ -125,8 +141,19 @@ def run_show(
         )
     for run, sample in found:
         if sample:
-            console.print(show.sample_report(run, sample))
+            console.print(show.sample_report(run, sample, _delimiters(run, sample)))
     return report(loaded.unread, None, num_bad=len(loaded.unread))
+
+
+def _delimiters(run: Run, sample: SampleTexts) -> Delimiters | None:
+    """Return the delimiters that a run's settings ask for; None where they cannot be told."""
+    if not run.setup.strategy:
+        return None
+    given = {name: value for name, value in run.setup.settings if name in DELIMITING}
+    try:
+        return parse_settings({**given, **sample.settings}, run.made.family).delimiters
+    except LmEvalTTSError:
+        return None
 
 
 @app.command("export", epilog="Example: lm-eval-tts export results --samples -o samples.parquet")

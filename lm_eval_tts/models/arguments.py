@@ -16,6 +16,7 @@ from lm_eval_tts.settings import setting_names, take_settings
 KEEPING = frozenset({"journal", "max_failures"})
 OWN = KEEPING | {field.name for field in fields(RewardModelSettings)}
 PASSED_BY_LM_EVAL = frozenset({"batch_size", "max_batch_size", "device"})  # with every model
+DTYPES = ("auto", "float32", "float", "bfloat16", "float16", "half", "float64", "double")
 # As torch.device takes them; it is not asked, since a model without torch has this argument too.
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?")
 
@@ -73,6 +74,8 @@ def _check_loading(kwargs: Mapping[str, Any]) -> None:
     for name in ("max_length", "max_batch_size"):
         if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
             raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")
+    if str(given.get("dtype", "auto")).removeprefix("torch.") not in DTYPES:
+        raise unknown_name("dtype", str(given["dtype"]), DTYPES)
     if "device" in given and not _DEVICE.fullmatch(str(given["device"])):
         raise SettingsError(f"device={given['device']!r}: allowed are cpu, cuda, cuda:0, mps ...")
 

@@ -78,6 +78,7 @@ class TTSHF(StrategyLM, HFLM):
             self.session.state.journals = None
         name, adapter = name_of(pretrained), kwargs.get("peft")
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
+        _check_device(str(kwargs["device"]))
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
                 check_there("pretrained", pretrained)
@@ -194,6 +195,15 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _check_device(device: str) -> None:
+    """Raise SettingsError for a card that is not there, in whose place HFLM takes the CPU. "cuda:0"
+    is what lm_eval passes where nothing was asked for."""
+    kind, _, number = device.partition(":")
+    there = torch.cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= max(there, 1):
+        raise SettingsError(f"device={device!r}: this machine has {there} CUDA devices, from 0 on")
 
 
 def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
         own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
         check_server(base_url, header)
+        check_calls(num_concurrent=num_concurrent, max_retries=max_retries, timeout=timeout)
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
@@ -247,10 +249,23 @@ def known_arguments() -> frozenset[str]:
     return frozenset(names - {"self", "kwargs", "auth_token"})
 
 
+def check_calls(**given: Any) -> None:
+    """Raise SettingsError for a number of calls, tries or seconds that is not one above 0."""
+    for name, value in given.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = 0
+        if not 1 <= number < math.inf:
+            raise SettingsError(f"{name}={value!r}: allowed is a number >= 1")
+
+
 def check_server(base_url: str | None, header: Mapping[str, str] | None) -> None:
     """Raise SettingsError where no server is named, or a header holds a key."""
     if not base_url:
         raise SettingsError("tts-openai needs a server: base_url=http://<host>:<port>/v1")
+    if not base_url.startswith(("http://", "https://")):
+        raise SettingsError(f"base_url={base_url!r}: allowed is http://<host>:<port>/v1, or https")
     if {name.lower() for name in header or {}} & set(KEY_NAMES):
         raise SettingsError(
             "a key in --model_args would be written to the results: "

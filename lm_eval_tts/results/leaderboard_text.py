@@ -1,9 +1,15 @@
 """A leaderboard as Markdown, CSV or JSON."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lm_eval_tts.core.metrics import Metric
 from lm_eval_tts.results import formats
 from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.points import CurvePoint, is_choice
@@ -16,6 +22,8 @@ LEGEND = (
     "loading included, where it ran one task."
 )
 
+_IN_TERMINAL = ("sampled_tokens",)  # of the metrics beside the accuracy
+
 
 def board_markdown(board: Leaderboard) -> str:
     """Return one table for each benchmark, the legend, and the notes."""
@@ -25,9 +33,37 @@ def board_markdown(board: Leaderboard) -> str:
     return "\n".join([*parts, f"{LEGEND}\n", *([f"Notes:\n\n{notes}"] if notes else [])])
 
 
+def board_terminal(board: Leaderboard) -> RenderableType:
+    """Return one table for each benchmark that fits a terminal: what it cost, and no other cost."""
+    names = short_names(row.setup.checkpoint for row in board.rows)
+    narrow = [metric for metric in COLUMNS if metric.name in _IN_TERMINAL]
+    parts: list[RenderableType] = []
+    for benchmark in board.benchmarks:
+        heads, *lines = _table(board, benchmark, names, narrow)
+        table = Table(title=formats.printable(benchmark), title_justify="left", box=box.SIMPLE_HEAD)
+        for head in heads:
+            table.add_column(head, overflow="fold", ratio=head == "strategy" or None)
+        for line in lines:
+            table.add_row(*(Text(formats.printable(cell)) for cell in line))
+        parts.append(table)
+    notes = [Text(f"- {formats.printable(note)}") for note in board.notes]
+    return Group(
+        *parts, Text(f"{LEGEND} All columns: -o board.html, board.md or board.csv"), *notes
+    )
+
+
 def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str]) -> str:
+    cells = [row.cells[benchmark] for row in board.rows if benchmark in row.cells]
+    shown = [m for m in COLUMNS if any(m.name in cell.metrics for cell in cells)]
+    table = formats.markdown_table(_table(board, benchmark, names, shown))
+    return f"## {formats.inline(benchmark)}\n\n{table}"
+
+
+def _table(
+    board: Leaderboard, benchmark: str, names: Mapping[str, str], shown: Sequence[Metric]
+) -> list[list[str]]:
+    """Return the headings and the rows of a benchmark with these metrics beside the accuracy."""
     rows = [(row.setup, row.cells[benchmark]) for row in ranked_rows(board, benchmark)]
-    shown = [m for m in COLUMNS if any(m.name in cell.metrics for _, cell in rows)]
     lines = [
         [
             str(cell.rank) if cell.rank else f"not ranked: {'; '.join(cell.marks)}",
@@ -42,7 +78,7 @@ def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str
     ]
     costs = (metric.heading for metric in shown)
     heads = ["rank", "checkpoint", "prompt", "strategy", "accuracy %", *costs, "n"]
-    return f"## {formats.inline(benchmark)}\n\n{formats.markdown_table([heads, *lines])}"
+    return [heads, *lines]
 
 
 def _accuracy(cell: Cell) -> str:

@@ -5,11 +5,13 @@ Reads files of `tts-*` models and of stock ones, new and old; what a file does n
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import files
 from lm_eval_tts.results.files import ResultsFile, UnreadFile, finite
@@ -28,6 +30,7 @@ class Made(NamedTuple):
     weights_dtype: str = ""
     num_parameters: int | None = None
     versions: str = ""
+    family: str | None = None  # the preset of its delimiters, of a model with its own
 
     def __str__(self) -> str:
         size = f"{self.num_parameters / 1e6:.3g} M parameters" if self.num_parameters else ""
@@ -99,7 +102,8 @@ def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
             continue
         if not found:
             what = f"metric {metric!r}" if metric else "metrics"
-            unread.append(UnreadFile(file.path, f"no task in it has {what}"))
+            there = ", ".join(sorted(set(_gains(file)))) or "no other"
+            unread.append(UnreadFile(file.path, f"no task in it has {what}; it has {there}"))
         runs += found
     return Loaded(runs, unread)
 
@@ -154,6 +158,14 @@ def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
             yield _run(file, task, len(tasks), values, *chosen)
 
 
+def _gains(file: ResultsFile) -> Iterator[str]:
+    """Yield the metrics of a file, without points and those of which less is better."""
+    for entry in file.content["results"].values():
+        for name in chain.from_iterable(_by_filter(entry).values()):
+            if "@" not in name and (name not in METRIC or METRIC[name].higher_is_better):
+                yield name
+
+
 def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, name: str) -> Run:
     content = file.content
     config = mapping_in(mapping_in(content, "configs"), task)
@@ -187,6 +199,7 @@ def _made(content: Mapping[str, Any]) -> Made:
         (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
         _int(config.get("model_num_parameters")),
         ", ".join(versions),
+        as_text(config.get("model_delimiters")),
     )
 
 

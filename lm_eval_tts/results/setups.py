@@ -62,7 +62,7 @@ def setup_of(content: Content, config: Content, num_fewshot: int | None) -> Setu
     settings = {k: given[k] for k in given.keys() - _FIELDS if given[k] not in _DEFAULTS.get(k, ())}
     settings |= _of_prompt(content, num_fewshot, ours)
     if recorded:  # what was set then is not known
-        given, settings = {**given, "strategy": "recorded"}, {}
+        given, settings = {"strategy": "recorded"}, {}
     peft = run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")
     return Setup(
         model=model,

@@ -38,11 +38,11 @@ def prompt_report(
     )
 
 
-def sample_report(run: Run, sample: SampleTexts) -> RenderableType:
+def sample_report(run: Run, sample: SampleTexts, marks: Delimiters | None = None) -> RenderableType:
     """Return all that is known about a document of a run: prompt, responses, choices, cost."""
     return Group(
         Rule(printable(f"{run.name}: {sample.label}"), characters="="),
-        prompt_report(sample.prompt, sample.settings, sample.reference),
+        prompt_report(sample.prompt, sample.settings, sample.reference, marks),
         *_responses(sample),
         *_table("answers at budgets", _points(sample)),
         *_table("candidates", _candidates(sample)),

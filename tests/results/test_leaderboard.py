@@ -6,10 +6,16 @@ import json
 
 import pytest
 from results_helpers import sample, scored, write_run
+from rich.console import Console
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_html import in_script, write_html
-from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
+from lm_eval_tts.results.leaderboard_text import (
+    board_csv,
+    board_json,
+    board_markdown,
+    board_terminal,
+)
 from lm_eval_tts.results.runs import load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}
@@ -218,3 +224,16 @@ def test_data_in_the_page_cannot_end_its_script_element(tmp_path):
     assert json.loads(in_script({"a": hostile})) == {"a": hostile}
     text = page.split('id="board">')[1].split("</script>")[0]
     assert json.loads(text)["rows"][0]["checkpoint"] == hostile
+
+
+def test_a_terminal_of_80_columns_has_room_for_the_board(tmp_path, capsys):
+    settings = {"strategy": "budget", "max_thinking_tokens": [16, 32, 64, 128, 256]}
+    write_run(tmp_path / "1", scored([1, 0]), kwargs=settings, model_args=model("owner/a-model"))
+    write_run(tmp_path / "2", scored([1, 1]), model_args=model("b", peft="[bold]lora"))
+    Console(width=80).print(board_terminal(board_of(tmp_path)))
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 80
+    assert "[bold]lora" in said  # a name is no markup
+    assert "100.0" in said
+    for line in ("owner/a-model", "budget", "-o board.html"):
+        assert line in said

@@ -32,6 +32,12 @@ def test_recordings_and_served_models_are_known_by_their_names(tmp_path, name):
     assert [setup.checkpoint for setup in setups] == ["a", "b"]
 
 
+def test_what_a_recording_was_asked_is_not_what_its_task_asks(tmp_path):
+    path = write_run(tmp_path, scored([1, 0]), model="tts-replay", model_args={"path": "a.jsonl"})
+    setup = load_runs([path]).runs[0].setup
+    assert (setup.strategy, setup.prompt_style, setup.settings) == ("recorded", None, ())
+
+
 def test_an_adapter_is_one_whatever_its_argument_is_called(tmp_path):
     hf = setup_with(tmp_path / "a", peft="lora")
     assert hf == setup_with(tmp_path / "b", lora_local_path="lora")

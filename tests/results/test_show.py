@@ -53,6 +53,24 @@ def test_a_response_is_shown_with_all_that_is_known_of_it(results, capsys):
     assert any("sampled_tokens 40" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "config", "shown"),
+    [
+        ({}, {}, None),  # the task's samples name no style
+        ({"delimiters": "think"}, {}, "</think>"),
+        ({"thinking_end": "DONE"}, {}, "DONE"),
+        ({}, {"model_delimiters": "qwen3"}, "</think>"),  # the family of the model
+    ],
+)
+def test_a_run_shows_the_delimiters_that_were_in_force(tmp_path, capsys, arguments, config, shown):
+    given = {"model": "tts-hf", "model_args": {"pretrained": "base", **arguments}, **config}
+    write_run(tmp_path, [sample(0, resps=[["4"]])], config=given)
+    assert main(["show", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert ("thinking_end" in said) == bool(shown)
+    assert not shown or shown in said
+
+
 def test_every_phase_has_its_colour():
     text = coloured(TEXT[:34], TEXT[34:], [(kind, length) for kind, length in PIECES])
     assert text.plain == TEXT
