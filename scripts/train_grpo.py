@@ -28,7 +28,7 @@ from trl import (
 
 from lm_eval_tts.errors import LmEvalTTSError
 from lm_eval_tts.prompts import build_messages, fill_instruction, load_prompts
-from lm_eval_tts.reward_models.format import PRESETS, REWARDS, reward_functions
+from lm_eval_tts.reward_models.rules import PRESETS, REWARDS, reward_functions
 
 
 @dataclass

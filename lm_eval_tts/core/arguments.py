@@ -6,7 +6,7 @@ batch size, kernel or number of devices, does not decide either; another type of
 
 from pathlib import Path
 
-from lm_eval_tts.core.data import read_yaml
+from lm_eval_tts.core.packaged import read_yaml
 
 _ARGUMENTS = read_yaml(Path(__file__).with_suffix(".yaml"))
 DECIDES = dict.fromkeys(_ARGUMENTS["decides"], True) | dict.fromkeys(_ARGUMENTS["does_not"], False)

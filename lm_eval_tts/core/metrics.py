@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lm_eval_tts.core.data import read_yaml
+from lm_eval_tts.core.packaged import read_yaml
 
 Unit = Literal["count", "share", "seconds"]
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.core.data import read_yaml
+from lm_eval_tts.core.packaged import read_yaml
 
 
 def read_data(name: str) -> Any:

@@ -188,7 +188,7 @@ def complain_in_one_line(harness_module: ModuleType) -> None:
     @_around(harness_module.HarnessCLI, "parse_args")
     def parse_args(original: Any, self: Any) -> Any:
         if any("tts-" in word for word in sys.argv):
-            from lm_eval_tts.harness.parser import in_one_line
+            from lm_eval_tts.harness.complaints import in_one_line
 
             for parser in (self._parser, *self._subparsers.choices.values()):
                 in_one_line(parser, self._subparsers.choices["run"]._option_string_actions)

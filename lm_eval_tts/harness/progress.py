@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from lm_eval_tts.harness.checks import quick_check
+from lm_eval_tts.harness.items import quick_check
 
 # All of it in 80 columns, so there is no bar.
 LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"

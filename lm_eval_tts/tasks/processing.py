@@ -19,7 +19,7 @@ from lm_eval.api.registry import register_filter
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
-from lm_eval_tts.harness.checks import Doc, item_of, tags_in
+from lm_eval_tts.harness.items import Doc, item_of, tags_in
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lm_eval_tts.harness.checks import quick_check
+from lm_eval_tts.harness.items import quick_check
 from lm_eval_tts.harness.progress import Progress
 
 ARITH = {"id": "a", "question": "2+2?", "answer": "4"}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.data import read_yaml
+from lm_eval_tts.core.packaged import read_yaml
 
 # What a setting is where it changes nothing.
 OFF = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import DEFAULT_TAGS
-from lm_eval_tts.reward_models.format import REWARDS, reward_functions
+from lm_eval_tts.reward_models.rules import REWARDS, reward_functions
 
 GOOD = "<think>\n2+2=4\n</think>\n<answer>4</answer>"
 RANGES = {
