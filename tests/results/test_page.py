@@ -22,6 +22,13 @@ HOSTILE = (
 )
 
 
+def write_checkpoints(folder: Path, number: int) -> None:
+    """Runs of so many checkpoints, one of them right in all and the next in half of its samples."""
+    for i in range(number):
+        rows_of = [sample(0, total_tokens=float(i + 1)), sample(1, exact_match=i % 2)]
+        write_run(folder / str(i), rows_of, model_args={"pretrained": f"org/model-{i}"})
+
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three checkpoints on two benchmarks, and one stock run without tokens."""
@@ -55,11 +62,11 @@ def test_the_table_sorts_and_filters_and_the_plot_shows_the_front(board, opened)
     page.locator("th").get_by_role("button", name="tokens", exact=True).click()
     assert rows(page) == ["org/c", "org/a", "org/b", "stock"]  # what is missing stays last
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("tokens")
-    assert page.locator("svg circle.dot").count() == 3
+    assert page.locator("svg .dot").count() == 3
     assert "1 without such tokens is not drawn" in page.locator("#plot").inner_text()
     page.locator("#filter").fill("ORG/C")
     assert rows(page) == ["org/c"]
-    assert page.locator("svg circle.dot").count() == 1
+    assert page.locator("svg .dot").count() == 1
     page.locator("#filter").fill("")
     page.get_by_role("button", name="all", exact=True).click()
     assert [h.strip(" ▼") for h in page.locator("th").all_inner_texts()[2:]] == ["hard", "toy"]
@@ -175,11 +182,25 @@ def test_what_a_filter_leaves_keeps_its_colour(board, opened):
     page = opened(board)
     page.get_by_role("button", name="toy", exact=True).click()
     spans = "[...document.querySelectorAll('.legend span')]"
-    colours = f"{spans}.map(s => [s.textContent, s.firstChild.style.background])"
+    colours = f"{spans}.map(s => [s.textContent, s.firstChild.innerHTML])"
     every = dict(page.evaluate(colours))
     page.locator("input[type=search]").fill("org/b")
     page.wait_for_function("document.querySelectorAll('.legend span').length === 1")
     assert dict(page.evaluate(colours)).items() <= every.items()
+
+
+def test_a_hundred_checkpoints_have_a_legend_and_no_two_look_the_same(tmp_path, opened):
+    write_checkpoints(tmp_path, 100)
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    legend = page.locator(".legend")
+    marks = [mark.evaluate("m => m.outerHTML") for mark in legend.locator("path").all()]
+    assert len(set(marks)) == len(legend.locator("span").all()) == 100
+    of_points = "dots => dots.map(dot => dot.getAttribute('fill') + dot.getAttribute('d'))"
+    assert len(set(page.locator("svg .dot").evaluate_all(of_points))) == 100
+    assert legend.bounding_box()["height"] < 200
+    legend.focus()
+    page.keyboard.press("End")  # a keyboard can scroll it
+    page.wait_for_function("document.querySelector('.legend').scrollTop > 0")
 
 
 @pytest.mark.parametrize("width", [390, 820])
@@ -277,10 +298,7 @@ def test_no_width_or_scheme_has_an_accessibility_violation(board, opened):
 
 
 def test_two_hundred_rows_are_one_file_below_a_megabyte(tmp_path, opened):
-    for number in range(200):
-        arguments = {"pretrained": f"org/model-{number}"}
-        rows_of = [sample(0, total_tokens=float(number + 1)), sample(1, exact_match=number % 2)]
-        write_run(tmp_path / str(number), rows_of, model_args=arguments)
+    write_checkpoints(tmp_path, 200)
     loaded = load_runs([tmp_path])
     path = tmp_path / "board.html"
     with path.open("w", encoding="utf-8") as out:

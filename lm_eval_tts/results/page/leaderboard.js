@@ -3,6 +3,9 @@
 const board = JSON.parse(document.getElementById("board").textContent);
 const main = document.getElementById("main");
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b", "#6b7280", "#b8860b", "#17a2a2", "#e36f9e"];
+// A colour comes again in another shape: circle, square, diamond, triangles, plus, cross, bars.
+const SHAPES = ["M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0", "M-5.5,-5.5H5.5V5.5H-5.5z", "M0,-8L8,0L0,8L-8,0z", "M0,-7L7.5,6H-7.5z", "M0,7L7.5,-6H-7.5z",
+  "M-2.5,-7H2.5V-2.5H7V2.5H2.5V7H-2.5V2.5H-7V-2.5H-2.5z", "M0,-3L4,-7L7,-4L3,0L7,4L4,7L0,3L-4,7L-7,4L-3,0L-7,-4L-4,-7z", "M-3,-8H3V8H-3z", "M-8,-3H8V3H-8z"];
 const PER_PAGE = 50;
 const MISSING = "–";
 const START = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
@@ -170,17 +173,18 @@ function drawPlot() {
     costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, words(c))));
   const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
   const absent = rows.length - points.length;
-  // Of all rows: what a filter leaves keeps its colour.
-  const all = new Map([...new Set(board.rows.map(weights))].map((name, i) => [name, COLORS[i % COLORS.length]]));
-  const colors = new Map(points.map((p) => [weights(p.row), all.get(weights(p.row))]));
+  // Of all rows: what a filter leaves keeps its mark.
+  const marks = new Map([...new Set(board.rows.map(weights))].map((name, i) => [name, { color: COLORS[i % COLORS.length], shape: SHAPES[Math.floor(i / COLORS.length) % SHAPES.length] }]));
+  const drawn = new Set(points.map((p) => weights(p.row)));
   place.replaceChildren(
     el("div", { class: "bar" }, el("h2", {}, "Accuracy against tokens"), el("label", { class: "small" }, "x: ", select)),
-    chart(points, colors),
-    all.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
+    chart(points, marks),
+    marks.size > 1 ? el("div", { class: "legend small", role: "group", "aria-label": "checkpoints", tabindex: drawn.size > 16 ? 0 : null }, [...drawn].map((name) => el("span", {},
+      svg("svg", { viewBox: "-9 -9 18 18", "aria-hidden": "true" }, svg("path", { d: marks.get(name).shape, fill: marks.get(name).color })), name))) : "",
     el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
       (absent ? ` ${absent} without such tokens ${absent > 1 ? "are" : "is"} not drawn.` : "")));
 }
-function chart(points, colors) {
+function chart(points, marks) {
   const narrow = window.innerWidth < 720;
   const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 14, B = 40;
   const curve = (p) => p.cell.points.filter((q) => q[state.cost] > 0).map((q) => ({ ...q, x: q[state.cost] }));
@@ -205,8 +209,8 @@ function chart(points, colors) {
   const ranked = points.filter((p) => p.cell.rank);
   const front = ranked.filter((p) => !ranked.some((q) => q.x <= p.x && q.y >= p.y && (q.x < p.x || q.y > p.y))).sort((a, b) => a.x - b.x);
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
-  for (const p of points) parts.push(...curveParts(curve(p), colors.get(weights(p.row)), x, y, p.row));
-  for (const p of points) parts.push(...pointParts(p, colors.get(weights(p.row)), x, y));
+  for (const p of points) parts.push(...curveParts(curve(p), marks.get(weights(p.row)), x, y, p.row));
+  for (const p of points) parts.push(...pointParts(p, marks.get(weights(p.row)), x, y));
   const taken = points.map((p) => ({ x: x(p.x) - 6, w: 12, y: y(p.y) + 4 }));
   for (const p of [...front].reverse()) {
     const end = x(p.x) > W * 0.45;
@@ -232,7 +236,7 @@ function ticks(from, to) {
   }
 }
 const steps = (front, x, y, right) => front.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)},${y(p.y)}`)).join("") + `H${right}`;
-function pointParts(p, color, x, y) {
+function pointParts(p, { color, shape }, x, y) {
   const plain = !p.cell.not_comparable.length;
   const tip = `${label(p.row)}\n${p.row.settings}\naccuracy ${percent(p.y)} %, ${number(p.x)} ${words(state.cost)}${plain ? "" : "\nnot comparable: " + p.cell.not_comparable.join("; ")}`;
   const go = () => {
@@ -243,15 +247,15 @@ function pointParts(p, color, x, y) {
   };
   return [
     p.cell.low === null ? null : svg("line", { x1: x(p.x), x2: x(p.x), y1: y(p.cell.low), y2: y(p.cell.high), stroke: color, "stroke-opacity": 0.4, "stroke-width": 2 }),
-    svg("circle", { class: "dot", cx: x(p.x), cy: y(p.y), r: 6, fill: plain ? color : "transparent", style: plain ? null : "stroke:" + color, tabindex: 0, onclick: go,
+    svg("path", { class: "dot", d: shape, transform: `translate(${x(p.x)} ${y(p.y)})`, fill: plain ? color : "transparent", style: plain ? null : "stroke:" + color, tabindex: 0, onclick: go,
       onkeydown: (e) => { if (e.key === "Enter") go(); } }, svg("title", {}, tip)),
   ];
 }
-function curveParts(points, color, x, y, row) {
+function curveParts(points, { color, shape }, x, y, row) {
   if (!points.length) return [];
   return [
     svg("polyline", { points: points.map((q) => `${x(q.x)},${y(q.accuracy)}`).join(" "), fill: "none", stroke: color, "stroke-opacity": 0.7 }),
-    ...points.map((q) => svg("circle", { cx: x(q.x), cy: y(q.accuracy), r: 3, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.x)} ${words(state.cost)}`))),
+    ...points.map((q) => svg("path", { d: shape, transform: `translate(${x(q.x)} ${y(q.accuracy)}) scale(.5)`, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.x)} ${words(state.cost)}`))),
   ];
 }
 
