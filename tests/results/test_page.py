@@ -85,6 +85,26 @@ def test_a_phone_shows_cards_without_scrolling_sideways(board, opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [820, 1440])
+def test_a_table_wider_than_the_screen_shows_that_it_scrolls(tmp_path, opened, width):
+    more = dict.fromkeys(("sampled_tokens", "thinking_tokens", "format_strict", "truncated"), 1.0)
+    more |= {"engine_calls": 1.0, "pass@4": 1.0, "maj@4": 0.5}
+    write_run(tmp_path, [sample(i, **more) for i in range(4)], kwargs={"max_gen_toks": 32768})
+    page = opened(page_of(tmp_path, tmp_path / "board.html"), width)
+    page.get_by_label("all columns").check()
+    table = page.locator("#table")
+    table.scroll_into_view_if_needed()
+    box, row = table.bounding_box(), table.locator("tbody tr").bounding_box()
+    right = box["x"] + box["width"]
+    edge = {"x": right - 12, "width": 10, "y": row["y"] + row["height"] - 6, "height": 4}
+    shaded = page.screenshot(clip=edge)  # below the words of the row
+    table.evaluate("table => table.scrollTo(table.scrollWidth, 0)")
+    assert page.screenshot(clip=edge) != shaded
+    assert table.locator("td").last.bounding_box()["x"] < right
+    assert table.locator("td.checkpoint").bounding_box()["x"] == pytest.approx(box["x"], abs=2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 def test_samples_can_be_read_and_the_way_back_is_the_browsers(board, opened):
     page = opened(board)
     page.get_by_role("button", name="toy", exact=True).click()

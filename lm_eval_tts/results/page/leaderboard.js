@@ -129,7 +129,7 @@ function drawTable() {
   const tie = (row) => (state.benchmark ? -cellOf(row).accuracy : 0);
   const rows = rowsShown().sort((a, b) => compare(column.value(a), column.value(b)) || tie(a) - tie(b));
   const head = el("tr", {}, all.map((c) => el("th", {
-    scope: "col", class: c.left ? "left" : "",
+    scope: "col", class: c.left ? "left " + c.id : "",
     "aria-sort": c.id !== column.id ? null : state.down ? "descending" : "ascending",
   }, el("button", { onclick: () => sortBy(c), title: board.explained[c.id] || null }, c.head))));
   const body = rows.map((row) => {
@@ -139,7 +139,7 @@ function drawTable() {
       const content = c.make ? c.make(row) : c.text(row);
       return el("td", {
         "data-head": c.head,
-        class: [c.left ? "left" : "", c.left ? "wide" : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
+        class: [c.left ? "left wide " + c.id : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
       }, c.id === "checkpoint" && open ? el("a", { href: "#samples/" + go, title: "read the samples" }, content) : content);
     }));
   });
