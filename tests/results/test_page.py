@@ -176,6 +176,43 @@ def test_the_keyboard_alone_reads_samples(board, opened):
         assert opened_one.get_attribute("aria-expanded") == "true"
 
 
+def test_the_keyboard_passes_a_hundred_rows_and_finds_its_way_back(tmp_path, opened):
+    write_checkpoints(tmp_path, 100)
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    focused = "document.activeElement.closest('tr')?.id || document.activeElement.id"
+
+    def press(*keys: str) -> str:
+        for key in keys:
+            page.keyboard.press(key)
+        return page.evaluate(focused)
+
+    assert press("j", "j") == page.locator("#table tbody tr").nth(1).get_attribute("id")
+    page.reload()
+    stops = iter(lambda: press("Tab"), "filter")
+    assert len(list(stops)) < 10  # the points of the picture are one
+    page.locator("#filter").fill("model-1")
+    assert page.evaluate(focused) == "filter"
+    page.locator("#by-total_tokens").press("Enter")
+    assert page.evaluate(focused) == "by-total_tokens"  # drawn anew
+    links = [row.get_attribute("id") for row in page.locator("#table tbody tr").all()]
+    page.locator("#by-n").focus()
+    assert press("Tab") == links[0]
+    assert press("ArrowDown", "j", "ArrowUp") == links[1]
+    assert press("End") == links[-1]
+    assert press("k") == links[-2]
+    assert press("Tab") not in links  # the links are one stop
+    assert press("Shift+Tab") == links[-2]
+    page.keyboard.press("Enter")
+    page.locator(".sample").first.wait_for()
+    assert page.evaluate(focused) == "main"
+    page.go_back()
+    page.locator("#table").wait_for()
+    assert page.evaluate(focused) == links[-2]
+    page.locator("svg .dot").first.press("End")
+    assert page.evaluate("document.activeElement.matches('.dot')")
+    assert press("Enter") in links
+
+
 def test_a_link_to_a_sample_shows_it_and_stays_in_the_address(board, opened):
     page = opened(board, hash="#samples/0/q35")
     item = page.locator(".sample[data-id=q35]")
@@ -193,7 +230,7 @@ def test_j_goes_on_to_the_next_page(tmp_path, opened):
     page = opened(page_of(tmp_path, tmp_path / "board.html"), hash="#samples/0/q49")
     page.locator(".sample[data-id=q49] .body pre.text").first.wait_for()
     page.keyboard.press("j")
-    page.locator(".sample[data-id=q50] > button[aria-expanded=true]").wait_for()
+    page.locator(".sample[data-id=q50] > button[aria-expanded=true]:focus").wait_for()
     page.keyboard.press("k")
     page.locator(".sample[data-id=q49] > button[aria-expanded=true]").wait_for()
 
