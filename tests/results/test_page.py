@@ -22,6 +22,13 @@ HOSTILE = (
 )
 
 
+def write_checkpoints(folder: Path, number: int) -> None:
+    """Runs of so many checkpoints, one of them right in all and the next in half of its samples."""
+    for i in range(number):
+        rows_of = [sample(0, total_tokens=float(i + 1)), sample(1, exact_match=i % 2)]
+        write_run(folder / str(i), rows_of, model_args={"pretrained": f"org/model-{i}"})
+
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three checkpoints on two benchmarks, and one stock run without tokens."""
@@ -55,11 +62,11 @@ def test_the_table_sorts_and_filters_and_the_plot_shows_the_front(board, opened)
     page.locator("th").get_by_role("button", name="tokens", exact=True).click()
     assert rows(page) == ["org/c", "org/a", "org/b", "stock"]  # what is missing stays last
     assert page.locator("th[aria-sort=descending]").inner_text().startswith("tokens")
-    assert page.locator("svg circle.dot").count() == 3
+    assert page.locator("svg .dot").count() == 3
     assert "1 without such tokens is not drawn" in page.locator("#plot").inner_text()
     page.locator("#filter").fill("ORG/C")
     assert rows(page) == ["org/c"]
-    assert page.locator("svg circle.dot").count() == 1
+    assert page.locator("svg .dot").count() == 1
     page.locator("#filter").fill("")
     page.get_by_role("button", name="all", exact=True).click()
     assert [h.strip(" ▼") for h in page.locator("th").all_inner_texts()[2:]] == ["hard", "toy"]
@@ -76,6 +83,26 @@ def test_a_phone_shows_cards_without_scrolling_sideways(board, opened):
     page.locator(".sample > button").first.click()
     page.get_by_text("Answer that was graded").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [820, 1440])
+def test_a_table_wider_than_the_screen_shows_that_it_scrolls(tmp_path, opened, width):
+    more = dict.fromkeys(("sampled_tokens", "thinking_tokens", "format_strict", "truncated"), 1.0)
+    more |= {"engine_calls": 1.0, "pass@4": 1.0, "maj@4": 0.5}
+    write_run(tmp_path, [sample(i, **more) for i in range(4)], kwargs={"max_gen_toks": 32768})
+    page = opened(page_of(tmp_path, tmp_path / "board.html"), width)
+    page.get_by_label("all columns").check()
+    table = page.locator("#table")
+    table.scroll_into_view_if_needed()
+    box, row = table.bounding_box(), table.locator("tbody tr").bounding_box()
+    right = box["x"] + box["width"]
+    edge = {"x": right - 12, "width": 10, "y": row["y"] + row["height"] - 6, "height": 4}
+    shaded = page.screenshot(clip=edge)  # below the words of the row
+    table.evaluate("table => table.scrollTo(table.scrollWidth, 0)")
+    assert page.screenshot(clip=edge) != shaded
+    assert table.locator("td").last.bounding_box()["x"] < right
+    assert table.locator("td.checkpoint").bounding_box()["x"] == pytest.approx(box["x"], abs=2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_samples_can_be_read_and_the_way_back_is_the_browsers(board, opened):
@@ -149,6 +176,43 @@ def test_the_keyboard_alone_reads_samples(board, opened):
         assert opened_one.get_attribute("aria-expanded") == "true"
 
 
+def test_the_keyboard_passes_a_hundred_rows_and_finds_its_way_back(tmp_path, opened):
+    write_checkpoints(tmp_path, 100)
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    focused = "document.activeElement.closest('tr')?.id || document.activeElement.id"
+
+    def press(*keys: str) -> str:
+        for key in keys:
+            page.keyboard.press(key)
+        return page.evaluate(focused)
+
+    assert press("j", "j") == page.locator("#table tbody tr").nth(1).get_attribute("id")
+    page.reload()
+    stops = iter(lambda: press("Tab"), "filter")
+    assert len(list(stops)) < 10  # the points of the picture are one
+    page.locator("#filter").fill("model-1")
+    assert page.evaluate(focused) == "filter"
+    page.locator("#by-total_tokens").press("Enter")
+    assert page.evaluate(focused) == "by-total_tokens"  # drawn anew
+    links = [row.get_attribute("id") for row in page.locator("#table tbody tr").all()]
+    page.locator("#by-n").focus()
+    assert press("Tab") == links[0]
+    assert press("ArrowDown", "j", "ArrowUp") == links[1]
+    assert press("End") == links[-1]
+    assert press("k") == links[-2]
+    assert press("Tab") not in links  # the links are one stop
+    assert press("Shift+Tab") == links[-2]
+    page.keyboard.press("Enter")
+    page.locator(".sample").first.wait_for()
+    assert page.evaluate(focused) == "main"
+    page.go_back()
+    page.locator("#table").wait_for()
+    assert page.evaluate(focused) == links[-2]
+    page.locator("svg .dot").first.press("End")
+    assert page.evaluate("document.activeElement.matches('.dot')")
+    assert press("Enter") in links
+
+
 def test_a_link_to_a_sample_shows_it_and_stays_in_the_address(board, opened):
     page = opened(board, hash="#samples/0/q35")
     item = page.locator(".sample[data-id=q35]")
@@ -166,7 +230,7 @@ def test_j_goes_on_to_the_next_page(tmp_path, opened):
     page = opened(page_of(tmp_path, tmp_path / "board.html"), hash="#samples/0/q49")
     page.locator(".sample[data-id=q49] .body pre.text").first.wait_for()
     page.keyboard.press("j")
-    page.locator(".sample[data-id=q50] > button[aria-expanded=true]").wait_for()
+    page.locator(".sample[data-id=q50] > button[aria-expanded=true]:focus").wait_for()
     page.keyboard.press("k")
     page.locator(".sample[data-id=q49] > button[aria-expanded=true]").wait_for()
 
@@ -175,11 +239,24 @@ def test_what_a_filter_leaves_keeps_its_colour(board, opened):
     page = opened(board)
     page.get_by_role("button", name="toy", exact=True).click()
     spans = "[...document.querySelectorAll('.legend span')]"
-    colours = f"{spans}.map(s => [s.textContent, s.firstChild.style.background])"
+    colours = f"{spans}.map(s => [s.textContent, s.firstChild.innerHTML])"
     every = dict(page.evaluate(colours))
     page.locator("input[type=search]").fill("org/b")
     page.wait_for_function("document.querySelectorAll('.legend span').length === 1")
     assert dict(page.evaluate(colours)).items() <= every.items()
+
+
+def test_a_hundred_checkpoints_have_a_legend_and_no_two_look_the_same(tmp_path, opened):
+    write_checkpoints(tmp_path, 100)
+    page = opened(page_of(tmp_path, tmp_path / "board.html"))
+    legend = page.locator(".legend")
+    marks = [mark.evaluate("m => m.outerHTML") for mark in legend.locator("path").all()]
+    assert len(set(marks)) == len(legend.locator("span").all()) == 100
+    of_points = "dots => dots.map(dot => dot.getAttribute('fill') + dot.getAttribute('d'))"
+    assert len(set(page.locator("svg .dot").evaluate_all(of_points))) == 100
+    assert legend.bounding_box()["height"] < 200
+    scrolls = "box => [box.scrollHeight > box.clientHeight, box.tabIndex]"
+    assert legend.evaluate(scrolls) == [True, 0]
 
 
 @pytest.mark.parametrize("width", [390, 820])
@@ -277,10 +354,7 @@ def test_no_width_or_scheme_has_an_accessibility_violation(board, opened):
 
 
 def test_two_hundred_rows_are_one_file_below_a_megabyte(tmp_path, opened):
-    for number in range(200):
-        arguments = {"pretrained": f"org/model-{number}"}
-        rows_of = [sample(0, total_tokens=float(number + 1)), sample(1, exact_match=number % 2)]
-        write_run(tmp_path / str(number), rows_of, model_args=arguments)
+    write_checkpoints(tmp_path, 200)
     loaded = load_runs([tmp_path])
     path = tmp_path / "board.html"
     with path.open("w", encoding="utf-8") as out:

@@ -3,6 +3,9 @@
 const board = JSON.parse(document.getElementById("board").textContent);
 const main = document.getElementById("main");
 const COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7b61c9", "#8c564b", "#6b7280", "#b8860b", "#17a2a2", "#e36f9e"];
+// A colour comes again in another shape: circle, square, diamond, triangles, plus, cross, bars.
+const SHAPES = ["M-6,0a6,6 0 1,0 12,0a6,6 0 1,0 -12,0", "M-5.5,-5.5H5.5V5.5H-5.5z", "M0,-8L8,0L0,8L-8,0z", "M0,-7L7.5,6H-7.5z", "M0,7L7.5,-6H-7.5z",
+  "M-2.5,-7H2.5V-2.5H7V2.5H2.5V7H-2.5V2.5H-7V-2.5H-2.5z", "M0,-3L4,-7L7,-4L3,0L7,4L4,7L0,3L-4,7L-7,4L-3,0L-7,-4L-4,-7z", "M-3,-8H3V8H-3z", "M-8,-3H8V3H-8z"];
 const PER_PAGE = 50;
 const MISSING = "–";
 const START = { benchmark: board.benchmarks[0], cost: null, filter: "", sort: "rank", down: false, more: false };
@@ -49,6 +52,29 @@ const MADE = [["date", "date"], ["weights_dtype", "dtype"], ["num_parameters", "
   ({ id: name, head, left: name !== "num_parameters", value: (r) => r[name], text: (r) => (typeof r[name] === "number" ? r[name].toLocaleString("en") : r[name]) || MISSING }));
 const words = (name) => name.replaceAll("_", " ");
 const percent = (value) => (value > 1 || value < 0 ? value.toPrecision(4) : (100 * value).toFixed(1));
+
+// What is drawn anew keeps the focus that it had.
+function redraw(place, ...parts) {
+  const { id } = document.activeElement;
+  place.replaceChildren(...parts);
+  if (id && document.activeElement === document.body) document.getElementById(id)?.focus({ preventScroll: true });
+}
+// The points of the picture, and the links of the table, are one tab stop each: keys lead on from there.
+const STOPS = ["#plot .dot", "#table td a"];
+const among = (stops) => [...document.querySelectorAll(stops)];
+const stopAt = (stops, item) => among(stops).forEach((other) => other.setAttribute("tabindex", other === item ? 0 : -1));
+function lead(item, key) {
+  const stops = STOPS.find((one) => item.matches(one));
+  if (!stops) return false;
+  const sideways = key === "ArrowLeft" || key === "ArrowRight";
+  const lane = (one) => (sideways ? one.closest("tr") : one.closest("td")?.cellIndex);
+  const lanes = among(stops).filter((one) => lane(one) === lane(item));
+  const at = lanes.indexOf(item);
+  const next = lanes[{ ArrowDown: at + 1, ArrowRight: at + 1, j: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, k: at - 1, Home: 0, End: lanes.length - 1 }[key]];
+  next?.focus();
+  return Boolean(next);
+}
+document.addEventListener("focusin", ({ target }) => { const stops = STOPS.find((one) => target.matches(one)); if (stops) stopAt(stops, target); });
 
 // ---- table ----------------------------------------------------------------------------------
 
@@ -126,9 +152,9 @@ function drawTable() {
   const tie = (row) => (state.benchmark ? -cellOf(row).accuracy : 0);
   const rows = rowsShown().sort((a, b) => compare(column.value(a), column.value(b)) || tie(a) - tie(b));
   const head = el("tr", {}, all.map((c) => el("th", {
-    scope: "col", class: c.left ? "left" : "",
+    scope: "col", class: c.left ? "left " + c.id : "",
     "aria-sort": c.id !== column.id ? null : state.down ? "descending" : "ascending",
-  }, el("button", { onclick: () => sortBy(c), title: board.explained[c.id] || null }, c.head))));
+  }, el("button", { id: "by-" + c.id, onclick: () => sortBy(c), title: board.explained[c.id] || null }, c.head))));
   const body = rows.map((row) => {
     const go = row.cells[state.benchmark]?.samples;
     const open = go != null ? () => { location.hash = "samples/" + go; } : null;
@@ -136,12 +162,13 @@ function drawTable() {
       const content = c.make ? c.make(row) : c.text(row);
       return el("td", {
         "data-head": c.head,
-        class: [c.left ? "left" : "", c.left ? "wide" : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
+        class: [c.left ? "left wide " + c.id : "", c.score ? "score" : "", content === MISSING ? "none" : ""].join(" "),
       }, c.id === "checkpoint" && open ? el("a", { href: "#samples/" + go, title: "read the samples" }, content) : content);
     }));
   });
   const table = el("table", {}, el("thead", {}, head), el("tbody", {}, body));
-  document.getElementById("table").replaceChildren(table);
+  redraw(document.getElementById("table"), table);
+  stopAt(STOPS[1], table.querySelector("td a"));
   document.getElementById("count").textContent = `${rows.length} of ${board.rows.filter((r) => !state.benchmark || cellOf(r)).length} rows`;
   remember("board", state, START);
   const select = document.getElementById("sort");
@@ -166,21 +193,23 @@ function drawPlot() {
   }
   place.hidden = false;
   if (!costs.includes(state.cost)) state.cost = costs[0];
-  const select = el("select", { "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); remember("board", state, START); } },
+  const select = el("select", { id: "cost", "aria-label": "cost on the x axis", onchange: (e) => { state.cost = e.target.value; drawPlot(); remember("board", state, START); } },
     costs.map((c) => el("option", { value: c, selected: c === state.cost ? "" : null }, words(c))));
   const points = rows.map((row) => ({ row, cell: cellOf(row), x: cellOf(row)[state.cost], y: cellOf(row).accuracy })).filter((p) => p.x > 0);
   const absent = rows.length - points.length;
-  // Of all rows: what a filter leaves keeps its colour.
-  const all = new Map([...new Set(board.rows.map(weights))].map((name, i) => [name, COLORS[i % COLORS.length]]));
-  const colors = new Map(points.map((p) => [weights(p.row), all.get(weights(p.row))]));
-  place.replaceChildren(
+  // Of all rows: what a filter leaves keeps its mark.
+  const marks = new Map([...new Set(board.rows.map(weights))].map((name, i) => [name, { color: COLORS[i % COLORS.length], shape: SHAPES[Math.floor(i / COLORS.length) % SHAPES.length] }]));
+  const drawn = new Set(points.map((p) => weights(p.row)));
+  redraw(place,
     el("div", { class: "bar" }, el("h2", {}, "Accuracy against tokens"), el("label", { class: "small" }, "x: ", select)),
-    chart(points, colors),
-    all.size > 1 && colors.size <= 16 ? el("div", { class: "legend small" }, [...colors].map(([name, color]) => el("span", {}, el("i", { style: "background:" + color }), name))) : "",
+    chart(points, marks),
+    marks.size > 1 ? el("div", { class: "legend small", role: "group", "aria-label": "checkpoints", tabindex: drawn.size > 16 ? 0 : null }, [...drawn].map((name) => el("span", {},
+      svg("svg", { viewBox: "-9 -9 18 18", "aria-hidden": "true" }, svg("path", { d: marks.get(name).shape, fill: marks.get(name).color })), name))) : "",
     el("p", { class: "small soft" }, "Tokens of one problem, on average; dashed: the Pareto front (nothing else is as good for as little). Bars are 95 % intervals; hollow points are not comparable." +
       (absent ? ` ${absent} without such tokens ${absent > 1 ? "are" : "is"} not drawn.` : "")));
+  stopAt(STOPS[0], place.querySelector(".dot"));
 }
-function chart(points, colors) {
+function chart(points, marks) {
   const narrow = window.innerWidth < 720;
   const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 14, B = 40;
   const curve = (p) => p.cell.points.filter((q) => q[state.cost] > 0).map((q) => ({ ...q, x: q[state.cost] }));
@@ -205,8 +234,8 @@ function chart(points, colors) {
   const ranked = points.filter((p) => p.cell.rank);
   const front = ranked.filter((p) => !ranked.some((q) => q.x <= p.x && q.y >= p.y && (q.x < p.x || q.y > p.y))).sort((a, b) => a.x - b.x);
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
-  for (const p of points) parts.push(...curveParts(curve(p), colors.get(weights(p.row)), x, y, p.row));
-  for (const p of points) parts.push(...pointParts(p, colors.get(weights(p.row)), x, y));
+  for (const p of points) parts.push(...curveParts(curve(p), marks.get(weights(p.row)), x, y, p.row));
+  for (const p of points) parts.push(...pointParts(p, marks.get(weights(p.row)), x, y));
   const taken = points.map((p) => ({ x: x(p.x) - 6, w: 12, y: y(p.y) + 4 }));
   for (const p of [...front].reverse()) {
     const end = x(p.x) > W * 0.45;
@@ -217,7 +246,7 @@ function chart(points, colors) {
     taken.push(box);
     parts.push(svg("text", { class: "name", ...at, "text-anchor": end ? "end" : "start" }, text));
   }
-  return svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "accuracy against tokens" }, parts);
+  return svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": "accuracy against tokens" }, parts);
 }
 const cut = (text, most) => text.length > most ? text.slice(0, most - 1) + "…" : text;
 function ticks(from, to) {
@@ -232,26 +261,27 @@ function ticks(from, to) {
   }
 }
 const steps = (front, x, y, right) => front.map((p, i) => (i ? `H${x(p.x)}V${y(p.y)}` : `M${x(p.x)},${y(p.y)}`)).join("") + `H${right}`;
-function pointParts(p, color, x, y) {
+function pointParts(p, { color, shape }, x, y) {
   const plain = !p.cell.not_comparable.length;
   const tip = `${label(p.row)}\n${p.row.settings}\naccuracy ${percent(p.y)} %, ${number(p.x)} ${words(state.cost)}${plain ? "" : "\nnot comparable: " + p.cell.not_comparable.join("; ")}`;
   const go = () => {
     const target = document.getElementById("row-" + p.row.id);
+    target?.querySelector("a")?.focus({ preventScroll: true });
     target?.scrollIntoView({ behavior: "smooth", block: "center" });
     target?.classList.add("flash");
     setTimeout(() => target?.classList.remove("flash"), 1500);
   };
   return [
     p.cell.low === null ? null : svg("line", { x1: x(p.x), x2: x(p.x), y1: y(p.cell.low), y2: y(p.cell.high), stroke: color, "stroke-opacity": 0.4, "stroke-width": 2 }),
-    svg("circle", { class: "dot", cx: x(p.x), cy: y(p.y), r: 6, fill: plain ? color : "transparent", style: plain ? null : "stroke:" + color, tabindex: 0, onclick: go,
-      onkeydown: (e) => { if (e.key === "Enter") go(); } }, svg("title", {}, tip)),
+    svg("path", { class: "dot", d: shape, transform: `translate(${x(p.x)} ${y(p.y)})`, fill: plain ? color : "transparent", style: plain ? null : "stroke:" + color, role: "button", onclick: go,
+      onkeydown: (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go(); } } }, svg("title", {}, tip)),
   ];
 }
-function curveParts(points, color, x, y, row) {
+function curveParts(points, { color, shape }, x, y, row) {
   if (!points.length) return [];
   return [
     svg("polyline", { points: points.map((q) => `${x(q.x)},${y(q.accuracy)}`).join(" "), fill: "none", stroke: color, "stroke-opacity": 0.7 }),
-    ...points.map((q) => svg("circle", { cx: x(q.x), cy: y(q.accuracy), r: 3, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.x)} ${words(state.cost)}`))),
+    ...points.map((q) => svg("path", { d: shape, transform: `translate(${x(q.x)} ${y(q.accuracy)}) scale(.5)`, fill: color }, svg("title", {}, `${label(row)} @${q.label}\naccuracy ${percent(q.accuracy)} %, ${number(q.x)} ${words(state.cost)}`))),
   ];
 }
 
@@ -260,8 +290,8 @@ function curveParts(points, color, x, y, row) {
 function drawBoard(query) {
   if (query !== undefined) Object.assign(state, recalled(query, START));
   if (state.benchmark !== "" && !board.benchmarks.includes(state.benchmark)) state.benchmark = board.benchmarks[0];
-  const tab = (name, text) => el("button", { "aria-pressed": String(state.benchmark === name), onclick: () => { state.benchmark = name; state.sort = name ? "rank" : "b:" + board.benchmarks[0]; state.down = !name; drawBoard(); } }, text);
-  main.replaceChildren(
+  const tab = (name, text) => el("button", { id: "of-" + name, "aria-pressed": String(state.benchmark === name), onclick: () => { state.benchmark = name; state.sort = name ? "rank" : "b:" + board.benchmarks[0]; state.down = !name; drawBoard(); } }, text);
+  redraw(main,
     el("h1", {}, board.title),
     el("p", { class: "soft small" }, board.subtitle),
     board.benchmarks.length > 1 ? el("div", { class: "bar tabs", role: "group", "aria-label": "benchmark" }, board.benchmarks.map((name) => tab(name, name)), tab("", "all")) : "",
@@ -270,7 +300,8 @@ function drawBoard(query) {
       el("input", { type: "search", id: "filter", placeholder: "filter: checkpoint, style, strategy …", "aria-label": "filter rows", value: state.filter, oninput: (e) => { state.filter = e.target.value; drawTable(); drawPlot(); } }),
       el("select", { id: "sort", class: "phone", "aria-label": "sort" }),
       state.benchmark === "" ? "" : el("label", { class: "small" }, el("input", { type: "checkbox", checked: state.more ? "" : null, onchange: (e) => { state.more = e.target.checked; drawTable(); } }), " all columns"),
-      el("span", { class: "soft small", id: "count" })),
+      el("span", { class: "soft small", id: "count" }),
+      el("span", { class: "small soft keys" }, "arrows, j, k: along rows or points")),
     el("div", { class: "scroll", id: "table" }),
     el("details", { class: "small" }, el("summary", {}, "what the columns mean"),
       el("dl", {}, columns().filter((c) => board.explained[c.id]).flatMap((c) => [el("dt", {}, c.head), el("dd", {}, board.explained[c.id])]))),

@@ -68,7 +68,7 @@ async function drawSamples(run, wanted, query) {
   drawPage(here);
   if (wanted === null) return;
   const item = document.querySelector(`.sample[data-id="${CSS.escape(wanted)}"] > button`);
-  if (item) { item.click(); item.scrollIntoView({ block: "start" }); }
+  if (item) openSample(item);
   else document.querySelector(".where").textContent += `, ${wanted} is not among them`;
 }
 async function setOther(run) {
@@ -94,7 +94,7 @@ function drawPage(here) {
     if (shown.index === index) drawList();
   };
   const pair = async (value) => { await setOther(value === "" ? null : Number(value)); Object.assign(shown, { kind: "all", page: 0 }); drawPage(here); };
-  main.replaceChildren(
+  redraw(main,
     el("p", {}, el("a", { href: address("board", state, START) }, "‹ leaderboard")),
     el("h1", {}, weights(row)),
     el("p", { class: "soft" }, [benchmark, method(row), row.settings, row.made].filter(Boolean).join(" · "), el("br"),
@@ -116,7 +116,7 @@ function drawList() {
   const from = shown.page * PER_PAGE;
   document.getElementById("samples").replaceChildren(...list.slice(from, from + PER_PAGE).map(sampleItem));
   const bars = document.querySelectorAll(".pager");
-  const move = (by) => () => { shown.page += by; drawList(); bars[0].scrollIntoView({ block: "start" }); };
+  const move = (by) => () => { shown.page += by; drawList(); document.querySelector(".sample > button").focus(); bars[0].scrollIntoView({ block: "start" }); };
   for (const bar of bars) bar.replaceChildren(
     el("button", { onclick: move(-1), disabled: shown.page === 0 ? "" : null }, "‹ previous"),
     el("span", { class: "small soft where" }, list.length ? `${from + 1}–${Math.min(from + PER_PAGE, list.length)} of ${list.length.toLocaleString("en")}` : "none"),
@@ -189,29 +189,29 @@ function sampleBody(s, entry, second) {
 
 // ---- the way around -------------------------------------------------------------------------
 
-// j and k open the next and the previous sample, in the place of the one that is open.
+function openSample(item) {
+  item.click();
+  item.focus();
+  item.scrollIntoView({ block: "start" });
+}
+// j and k open the next and the previous sample, in the place of the one that is open; or lead to the table.
 function step(by) {
-  const items = [...document.querySelectorAll(".sample > button")];
-  const open = items.findIndex((item) => item.getAttribute("aria-expanded") === "true");
-  const bar = document.querySelectorAll(".pager")[0];
-  const next = items[open + by] || (open < 0 ? items[0] : null);
-  const turn = bar?.querySelector(by > 0 ? "button:last-child" : "button");
-  if (!next && items.length && !turn.disabled) {  // to the next page
+  const items = among(".sample > button");
+  const open = items.find((item) => item.getAttribute("aria-expanded") === "true");
+  const turn = document.querySelector(`.pager button:${by > 0 ? "last" : "first"}-child`);
+  let next = items[open ? items.indexOf(open) + by : 0];
+  if (!next && turn && !turn.disabled) {
     turn.click();
-    const there = [...document.querySelectorAll(".sample > button")].at(by > 0 ? 0 : -1);
-    there.click();
-    there.focus();
-    return;
+    next = among(".sample > button").at(by > 0 ? 0 : -1);
   }
-  if (!next) return;
-  if (open >= 0) items[open].click();
-  next.click();
-  next.focus();
-  next.scrollIntoView({ block: "start" });
+  if (!next) { document.querySelector(STOPS[1] + "[tabindex='0']")?.focus(); return; }
+  open?.click();
+  openSample(next);
 }
 document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input:not([type=checkbox]), select, textarea")) return;
-  if (e.key === "j" || e.key === "k") step(e.key === "j" ? 1 : -1);
+  if (lead(e.target, e.key)) e.preventDefault();
+  else if (e.key === "j" || e.key === "k") step(e.key === "j" ? 1 : -1);
   if (e.key === "f" && document.getElementById("raw")) setRaw(!shown.raw);
 });
 document.getElementById("skip").addEventListener("click", (e) => { e.preventDefault(); main.focus(); });
@@ -222,7 +222,11 @@ function route() {
   if (match) drawSamples(Number(match[1]), match[2] === undefined ? null : decodeURIComponent(match[2]), query); else drawBoard(query);
   window.scrollTo(0, 0);
 }
-window.addEventListener("hashchange", route);
+// The way back leads to the row that was read.
+window.addEventListener("hashchange", () => {
+  route();
+  (document.querySelector(`#table a[href="#samples/${shown?.run}"]`) || main).focus();
+});
 let width = window.innerWidth < 720;
 window.addEventListener("resize", () => { if (width !== window.innerWidth < 720 && document.getElementById("plot")) { width = !width; drawPlot(); } });
 route();
