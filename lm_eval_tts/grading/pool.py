@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from lm_eval_tts.grading.canonical import form_of
 from lm_eval_tts.grading.equality import are_alike, is_open, trees_of
