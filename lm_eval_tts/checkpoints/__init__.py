@@ -36,6 +36,12 @@ def check_there(argument: str, name: str) -> None:
         raise SettingsError(f"{argument}={name!r} cannot be loaded: there is no such folder")
 
 
+def check_adapter(folder: str, name: str) -> None:
+    """Raise SettingsError if a folder is there and has no adapter."""
+    if Path(folder).is_dir() and not Path(folder, "adapter_config.json").exists():
+        raise SettingsError(f"peft={name!r}: that is no adapter, it has no adapter_config.json")
+
+
 def check_whole(folder: str, name: str) -> None:
     """Raise SettingsError if a folder has an adapter and no model."""
     adapter = Path(folder, "adapter_config.json")

@@ -46,6 +46,8 @@ def read_items(path: Path) -> list[Item]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # no other ends of lines, as U+2028
         rows = [json.loads(line) for line in lines if line.strip()]
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder: name one samples_*.jsonl in it") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read as JSON lines: {error}") from error
     return [_item(row, path, number) for number, row in enumerate(rows, 1)]

@@ -30,10 +30,11 @@ def summary(content: Mapping[str, Any], output_path: str | None) -> str:
 
 def _lines(run: Run) -> Iterator[str]:
     share = 0 <= run.accuracy <= 1
-    low, high = count_interval(run.accuracy, run.num_docs or 0)
-    interval = f" % ({100 * low:.1f}-{100 * high:.1f})" if share and run.num_docs else ""
+    low, high = count_interval(run.accuracy, run.num_graded)
+    interval = f" % ({100 * low:.1f}-{100 * high:.1f})" if share and run.num_graded else ""
     score = f"{100 * run.accuracy:.1f}" if share else f"{run.accuracy:.4g}"
-    yield f"{run.task}: {run.metric} {score}{interval} of {run.num_docs} problems"
+    asked = f", of {run.num_docs} asked" if run.num_graded != run.num_docs else ""
+    yield f"{run.task}: {run.metric} {score}{interval} of {run.num_graded} problems{asked}"
     if curve := [*_by_budget(run), *_by_choice(run)]:
         yield f"  {', '.join(curve)}"
     sampled = run.metrics.get("sampled_tokens")

@@ -31,7 +31,8 @@ class StrategyLM:
         cls, arg_dict: Mapping[str, Any], additional_config: Mapping[str, Any] | None = None
     ) -> Any:
         """Make a model as lm_eval does, but model_args may name a device or batch size too."""
-        return super().create_from_arg_obj({**(additional_config or {}), **arg_dict})  # type: ignore[misc]
+        given = {k: v for k, v in (additional_config or {}).items() if v is not None}
+        return super().create_from_arg_obj({**given, **arg_dict})  # type: ignore[misc]
 
     def end_thinking_at(self, token: str | int | None) -> None:
         """Make `think_end_token` the default `thinking_end`, by its text or its id."""

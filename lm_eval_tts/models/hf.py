@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, check_there, check_whole, find_checkpoint
+from lm_eval_tts.checkpoints import (
+    DEFAULTS,
+    check_adapter,
+    check_there,
+    check_whole,
+    find_checkpoint,
+)
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
@@ -87,6 +93,7 @@ class TTSHF(StrategyLM, HFLM):
             if adapter:
                 check_there("peft", adapter)
                 kwargs["peft"] = find_checkpoint(adapter)
+                check_adapter(kwargs["peft"], adapter)
             with without_bars(pretrained):
                 HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
@@ -203,7 +210,8 @@ def _check_device(device: str) -> None:
     kind, _, number = device.partition(":")
     there = torch.cuda.device_count()
     if kind == "cuda" and int(number or 0) >= max(there, 1):
-        raise SettingsError(f"device={device!r}: this machine has {there} CUDA devices, from 0 on")
+        allowed = ", ".join(["cpu", *(f"cuda:{n}" for n in range(there))])
+        raise SettingsError(f"device={device!r}: this machine has no such card; allowed: {allowed}")
 
 
 def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:

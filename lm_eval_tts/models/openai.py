@@ -11,8 +11,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import math
-import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,14 +34,19 @@ from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.families import find_family
+from lm_eval_tts.models.server_arguments import (
+    authorization,
+    check_calls,
+    check_server,
+    root_of,
+    usable_length,
+)
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
 from lm_eval_tts.settings import parse_settings
 from lm_eval_tts.strategies import Abilities, LogprobKind
 
 logger = logging.getLogger(__name__)
-
-KEY_NAMES = ("authorization", "api-key", "x-api-key")
 
 
 class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
@@ -247,49 +250,6 @@ def known_arguments() -> frozenset[str]:
     kinds = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
     names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
     return frozenset(names - {"self", "kwargs", "auth_token"})
-
-
-def check_calls(**given: Any) -> None:
-    """Raise SettingsError for a number of calls, tries or seconds that is not one above 0."""
-    for name, value in given.items():
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = 0
-        if not 1 <= number < math.inf:
-            raise SettingsError(f"{name}={value!r}: allowed is a number >= 1")
-
-
-def check_server(base_url: str | None, header: Mapping[str, str] | None) -> None:
-    """Raise SettingsError where no server is named, or a header holds a key."""
-    if not base_url:
-        raise SettingsError("tts-openai needs a server: base_url=http://<host>:<port>/v1")
-    if not base_url.startswith(("http://", "https://")):
-        raise SettingsError(f"base_url={base_url!r}: allowed is http://<host>:<port>/v1, or https")
-    if {name.lower() for name in header or {}} & set(KEY_NAMES):
-        raise SettingsError(
-            "a key in --model_args would be written to the results: "
-            "set the environment variable OPENAI_API_KEY instead"
-        )
-
-
-def authorization() -> dict[str, str]:
-    """Return the header with the key of the environment, if there is one."""
-    key = os.environ.get("OPENAI_API_KEY")
-    return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-def root_of(base_url: str) -> str:
-    """Return a URL up to /v1, whatever the user has written after it."""
-    return base_url.removesuffix("/").removesuffix("/completions").removesuffix("/chat")
-
-
-def usable_length(given: int | None, told: int | None) -> int:
-    """Return the context in tokens: what the user gives, within what the server reports."""
-    lengths = [int(length) for length in (given, told) if length]
-    if not lengths:
-        raise SettingsError("the server does not report its context length: give max_length=")
-    return min(lengths)
 
 
 def chat_text(messages: Sequence[Message]) -> str:

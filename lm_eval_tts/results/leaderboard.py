@@ -91,7 +91,7 @@ def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
     if run.seconds is not None and run.num_tasks == 1:
         metrics["seconds"] = run.seconds
     if outcomes is None:
-        interval = statistics.count_interval(run.accuracy, run.num_docs or 0)
+        interval = statistics.count_interval(run.accuracy, run.num_graded)
         return Cell(run, None, interval, metrics)
     scores = outcomes.metrics[run.metric]
     interval = statistics.proportion_interval(scores, outcomes.repeats)

@@ -94,9 +94,10 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
     numbers = {id(run): number for number, run in enumerate(readable)}
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     seeds = {row.setup.seed for row in board.rows}
+    rows = f"{len(board.rows)} rows" if len(board.rows) != 1 else "1 row"
     return {
         "title": title,
-        "subtitle": f"{len(board.rows)} rows, made {made} by lm-eval-tts from lm-eval's results",
+        "subtitle": f"{rows}, made {made} by lm-eval-tts from lm-eval's results",
         "legend": LEGEND,
         "notes": board.notes,
         "benchmarks": board.benchmarks,

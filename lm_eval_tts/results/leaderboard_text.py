@@ -38,18 +38,26 @@ def board_terminal(board: Leaderboard) -> RenderableType:
     names = short_names(row.setup.checkpoint for row in board.rows)
     narrow = [metric for metric in COLUMNS if metric.name in _IN_TERMINAL]
     parts: list[RenderableType] = []
+    reasons = dict[str, None]()
     for benchmark in board.benchmarks:
         heads, *lines = _table(board, benchmark, names, narrow)
         table = Table(title=formats.printable(benchmark), title_justify="left", box=box.SIMPLE_HEAD)
         for head in heads:
             table.add_column(head, overflow="fold", ratio=head == "strategy" or None)
-        for line in lines:
-            table.add_row(*(Text(formats.printable(cell)) for cell in line))
+        for rank, *line in lines:
+            ranked = rank.isdecimal()
+            reasons |= {} if ranked else {rank: None}
+            cells = [rank if ranked else formats.MISSING, *line]
+            table.add_row(*(Text(formats.printable(_breakable(cell))) for cell in cells))
         parts.append(table)
-    notes = [Text(f"- {formats.printable(note)}") for note in board.notes]
-    return Group(
-        *parts, Text(f"{LEGEND} All columns: -o board.html, board.md or board.csv"), *notes
-    )
+    why = [Text(f"{formats.MISSING} {formats.printable(reason)}") for reason in reasons]
+    legend = Text(f"{LEGEND} More columns: -o board.md; all of them: board.html or board.csv.")
+    return Group(*parts, *why, legend)
+
+
+def _breakable(text: str) -> str:
+    """Return a cell that can be broken between the values of a list."""
+    return ", ".join(part.strip() for part in text.split(","))
 
 
 def _benchmark_table(board: Leaderboard, benchmark: str, names: Mapping[str, str]) -> str:

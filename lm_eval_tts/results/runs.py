@@ -61,6 +61,11 @@ class Run:
     made: Made = _NOT_SAID
 
     @property
+    def num_graded(self) -> int:
+        """Documents that the accuracy is of: not those whose requests failed."""
+        return round((self.num_docs or 0) * (1 - self.metrics.get("failed", 0.0)))
+
+    @property
     def accuracy(self) -> float:
         """The metric that counts as accuracy."""
         return self.metrics[self.metric]

@@ -47,9 +47,14 @@ def sample_report(run: Run, sample: SampleTexts, marks: Delimiters | None = None
         *_table("answers at budgets", _points(sample)),
         *_table("candidates", _candidates(sample)),
         *_search(sample),
-        Rule("cost", align="left"),
-        Text(", ".join(f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n)),
+        *_cost(sample),
     )
+
+
+def _cost(sample: SampleTexts) -> Iterator[RenderableType]:
+    """Yield the figures that are not 0 and of no point; a stock model has none."""
+    if found := [f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n]:
+        yield from (Rule("cost", align="left"), Text(", ".join(found)))
 
 
 def _responses(sample: SampleTexts) -> Iterator[RenderableType]:

@@ -27,6 +27,11 @@ def test_it_says_how_good_the_curve_the_cost_the_faults_and_what_next(tmp_path):
     assert "lm-eval-tts compare out" in lines[4]
 
 
+def test_problems_that_failed_are_not_those_that_the_accuracy_is_of(tmp_path):
+    first = summary(content(tmp_path, failed=0.8), None).splitlines()[0]
+    assert first.endswith("50.0 % (9.5-90.5) of 2 problems, of 10 asked")
+
+
 def test_of_samples_it_says_what_one_and_all_of_them_score(tmp_path):
     some = {"pass@1": 0.5, "pass@2": 0.6, "pass@4": 0.7, "maj@4": 0.6, "maj@2": 0.5}
     assert "  pass@1 50.0, pass@4 70.0, maj@4 60.0" in summary(content(tmp_path, **some), None)

@@ -420,6 +420,14 @@ def test_without_a_device_it_runs_on_what_there_is(tiny_checkpoint):
     assert lm.device.type in ("cpu", "cuda")
 
 
+def test_arguments_may_be_a_mapping_where_lm_eval_passes_on_what_was_not_given(tiny_checkpoint):
+    from lm_eval_tts.models.hf import TTSHF
+
+    unset = {"batch_size": None, "max_batch_size": None, "device": None}
+    lm = TTSHF.create_from_arg_obj({"pretrained": str(tiny_checkpoint), "device": "cpu"}, unset)
+    assert lm.device.type == "cpu"
+
+
 def test_thinking_may_be_switched_on_where_delimiters_say_where_it_ends(tiny_checkpoint):
     lm = TTSHF(
         pretrained=str(tiny_checkpoint), device="cpu", enable_thinking="true", delimiters="think"

@@ -235,5 +235,14 @@ def test_a_terminal_of_80_columns_has_room_for_the_board(tmp_path, capsys):
     assert max(map(len, said.splitlines())) <= 80
     assert "[bold]lora" in said  # a name is no markup
     assert "100.0" in said
-    for line in ("owner/a-model", "budget", "-o board.html"):
+    for line in ("owner/a-model", "budget", "-o board.md"):
         assert line in said
+
+
+def test_a_terminal_has_the_reasons_for_no_rank_below_the_table(tmp_path, capsys):
+    write_run(tmp_path / "1", scored([1] * 20), model_args=model("whole"))
+    write_run(tmp_path / "2", scored([1] * 10), model_args=model("half"))
+    Console(width=80).print(board_terminal(board_of(tmp_path)))
+    said = capsys.readouterr().out
+    assert "– not ranked: 10 problems, others 20" in said
+    assert max(map(len, said.splitlines())) <= 80

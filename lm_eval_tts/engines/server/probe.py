@@ -29,7 +29,8 @@ async def find_model(server: Server, model: str | None) -> Served:
         _check_key(error)
         entries = {}
     except (RequestError, *MALFORMED) as error:
-        raise SettingsError(f"the server {server.url} does not answer: {error}") from None
+        where = f"the server {server.url} does not answer, is it started, and at this base_url?"
+        raise SettingsError(f"{where} {error}") from None
     if model is None and len(entries) != 1:
         raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
     if model is None:

@@ -211,7 +211,7 @@ function drawPlot() {
 }
 function chart(points, marks) {
   const narrow = window.innerWidth < 720;
-  const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 14, B = 40;
+  const W = narrow ? 400 : 1000, H = narrow ? 300 : 340, L = 46, R = 16, T = 26, B = 40;
   const curve = (p) => p.cell.points.filter((q) => q[state.cost] > 0).map((q) => ({ ...q, x: q[state.cost] }));
   const xs = points.flatMap((p) => [p.x, ...curve(p).map((q) => q.x)]);
   const tops = points.flatMap((p) => [p.cell.high ?? p.y, ...curve(p).map((q) => q.accuracy)]);
@@ -236,13 +236,13 @@ function chart(points, marks) {
   if (front.length) parts.push(svg("path", { class: "front", d: steps(front, x, y, W - R) }));
   for (const p of points) parts.push(...curveParts(curve(p), marks.get(weights(p.row)), x, y, p.row));
   for (const p of points) parts.push(...pointParts(p, marks.get(weights(p.row)), x, y));
-  const taken = points.map((p) => ({ x: x(p.x) - 6, w: 12, y: y(p.y) + 4 }));
+  const taken = [{ x: L, w: 70, y: 10 }, ...points.map((p) => ({ x: x(p.x) - 6, w: 12, y: y(p.y) + 4 }))];
   for (const p of [...front].reverse()) {
     const end = x(p.x) > W * 0.45;
     const text = narrow ? cut(p.row.name, 30) : cut(label(p.row), 60);
     const at = { x: x(p.x) + (end ? -10 : 10), y: y(p.y) - 9 };
     const box = { x: at.x - (end ? 6.6 * text.length : 0), w: 6.6 * text.length, y: at.y };
-    if (taken.some((t) => Math.abs(t.y - box.y) < 13 && t.x < box.x + box.w && box.x < t.x + t.w)) continue;
+    if (box.x < 0 || taken.some((t) => Math.abs(t.y - box.y) < 13 && t.x < box.x + box.w && box.x < t.x + t.w)) continue;
     taken.push(box);
     parts.push(svg("text", { class: "name", ...at, "text-anchor": end ? "end" : "start" }, text));
   }
