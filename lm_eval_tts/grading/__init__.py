@@ -28,7 +28,7 @@ from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess, response_classes
 
 # Raise it when verdicts change; `make generated` hands it to task_configs/_base for the results.
-GRADER_VERSION = 5
+GRADER_VERSION = 6
 
 __all__ = [
     "DEFAULT_TAGS",

@@ -95,8 +95,13 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
         return stated
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
     lines = [line[-2 * MAX_PIECE :] for line in text.split("\n") if says_something(line)]
-    if not pieces or is_cut or has("refusal", pieces[-1]):
+    if not pieces or is_cut:
         return None
+    if has("refusal", pieces[-1]):  # of all, or the option that says "none of the above"
+        last = bare_text(pieces[-1]).casefold().rstrip(".!")
+        none = (k for k, v in options.items() if has("refusal", v) and v.strip(". "))
+        letter = next((k for k in none if last.endswith(options[k].casefold().strip(". "))), None)
+        return Found(letter, "option_text", 0) if letter else None
     if letter := _only_label(lines[-1]):
         return Found(letter, "letter", 0)
     if not _enumerates(lines) and (letter := _labelled_line(lines[-1], options)):

@@ -31,6 +31,7 @@ _LEAD = pattern(
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
 _BECAUSE = pattern(r"\d.*\b(?:because|since|as)\b")
+_SO_MANY = pattern(r",\s*<so>\s+(?=the\s+(?:number|total|sum|answer|value)\b.*\bis\W+\d)")
 _FUNCTION_OF_IT = pattern(
     r"(?!.*\bso\b)(?:twice|half|double|triple|(?:two|three|four|\d+) times"
     r"|its (?:square|cube|half|double))\b"
@@ -90,7 +91,9 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     if (nothing := phrases("nothing").search(body)) and not _BECAUSE.search(
         body[: nothing.start()]
     ):
-        return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
+        if not (so := _SO_MANY.search(body, nothing.end())):
+            return None if has("hedge", text) else Claim(body[nothing.start() :], 2)
+        body = body[so.end() :]
     if has("working", body):
         return None
     body = _CONTRAST.sub("", body)

@@ -183,7 +183,7 @@ def number_of(token: Token) -> Fraction:
     if text in _FRACTIONS:
         return Fraction(unicodedata.numeric(text)).limit_denominator(10)
     if token.kind == "EUROPEAN":
-        text = text.replace(".", "").replace(",", ".")
+        text = re.sub(r"\{?,\}?", ".", text.replace(".", ""))
     elif token.kind == "GROUPED":
         text = "".join(c for c in text if c.isdecimal() or c == ".")
     elif token.kind == "REPEATING":

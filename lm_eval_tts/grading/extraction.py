@@ -69,6 +69,13 @@ _IF = pattern(r"[^.\n]*\bif\b")
 _DERIVED = pattern(r"\s*(?:<derived>|(?!nothing|remaining|missing)[a-z]{3,}ing\s)")
 _CORRECTS = pattern(r"\W*(?:edit|correction|corrected|oops|update)\b\W")
 _HOWEVER = pattern(r"(?:but|however)\b")
+_CHECKS = pattern(
+    r"[#*\s\d.]*(?:step\s+\d+\W+)?(?:verification|verify|check)\b[^.\d]{0,40}"
+)  # a heading
+_MISREAD = pattern(
+    r"\W*(?:but\s+)?(?:wait|hold on|actually|however)\b[^.]*\b(?:question|problem)\s+"
+    r"(?:wants|asks|asked|is asking)\b"
+)
 _GUESS = pattern(r"\((?:[^()]*\b)?(?:a guess|guess|unverified|unsure|not sure|maybe)\b[^()]*\)")
 _DECORATION = re.compile(r"[_*=]+(?=[.!]?$)")  # what the announcement has opened, as _12_
 _STEP = pattern(r"\s*(?:step|case)\s+\d|\d+\.\s")
@@ -112,6 +119,8 @@ def _corrected(text: str, found: Found) -> Found | None:
             return later._replace(at=start)
         if _HOWEVER.match(piece) and has("nothing", piece):
             return last_line(piece)
+        if _MISREAD.match(piece):
+            return last_line(text[start + text[start:].find(piece) :])
     return None
 
 
@@ -253,6 +262,9 @@ def last_line(text: str, asked: str = "") -> Found | None:
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
     if pieces and (is_working(pieces[-1]) or has("refusal", pieces[-1])):
         return None
+    checks = [at for at, piece in enumerate(pieces) if at and _CHECKS.fullmatch(piece)]
+    if checks and checks[-1] > len(pieces) - 4:
+        pieces = pieces[: checks[-1]]
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
         if claim := committed(piece, loosely=piece is pieces[-1], asked=asked):

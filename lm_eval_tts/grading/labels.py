@@ -41,6 +41,10 @@ _PRAISED = pattern(
     r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*"
     r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
 )
+# What is said of an option's text, and does not say that it is right.
+_GOES_ON = pattern(
+    r"[)\]*_\s]*(?!(?:because|since|as|for|which|that|due)\b|.{0,30}?<right>)[a-z]{2,}"
+)
 REFUTED = pattern(r"[)\]\s]*(?:[^\W\d_]+[\s,]+){0,2}?<wrong>")
 _DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
 _APPOSED = pattern(r"\w[^.]*\(\s*<option>\s*$")  # a price ceiling (option A)
@@ -177,13 +181,16 @@ def _is_claimed(mention: Mention, options: Options) -> int:
     """2 where a label is said to be the answer, 1 where that is so for a last sentence only."""
     clause, rest = mention.clause, mention.rest
     own_text = starts_with_own_text(mention, options)
+    goes_on = own_text and _GOES_ON.match(after_own_text(mention, options))
     chosen = None if _has_subject(clause) else _CHOSEN.search(clause) or _NOT_BUT.search(clause)
     connected = _CONNECTED.search(clause)
     if _LIKE.search(clause) and not _KNOWN_AS.search(clause[-40:]):
         return int(own_text)
     if _APPOSED.search(clause):
         return 1
-    if _ANNOUNCED.search(clause) and (connected or own_text or not rest.strip(" ).*]")):
+    if _ANNOUNCED.search(clause) and (
+        connected or (own_text and not goes_on) or not rest.strip(" ).*]")
+    ):
         return 2
     is_article = not mention.is_dressed and mention.letter == "A" and mention.goes_on
     is_subject = _ONLY.search(clause) and rest.strip(" ).,*]!")  # only (B) explains it

@@ -40,6 +40,7 @@ _NAME = re.compile(r"[A-Z][a-z]+ (?=\d)")
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _NO_BOUND = pattern(r"<gives>|\\[a-z]+")  # "up to" in "add up to", \times
 _PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 80, 3/4 of 12
+_CALCULATION = re.compile(r"\d\s*(?:[-+*/×÷−]|\\(?:times|cdot|div))\s*\d")
 _EQUALS = re.compile(r"=|≡|\\equiv")
 _BY = pattern(r"\b(?:by|from|using|in|with)\s*$")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
@@ -77,6 +78,8 @@ class Sentence:
             return Claim(self.text_of(counts[0]), 2)
         if found := self.final_equation() or self.object():
             return Claim(found, 1)
+        if worked := self.worked_out():
+            return Claim(worked, 1)
         noun = predicate(text) if _IS_A.search(text) else None
         if not noun and loosely and not has("not", text):
             noun = self.loose()
@@ -133,6 +136,15 @@ class Sentence:
             return plain(shown(self.text, self.runs[first].start, run.end))
         is_object = _COPULA.search(self.text[: run.start])
         return self.shortened(run, self.text_of(run), bool(is_object))
+
+    def worked_out(self) -> str | None:
+        """The result of a calculation that the sentence goes on to name: 24 - 17 = 7 more laps."""
+        run = self.runs[-1] if self.runs else None
+        if not run or not _is_equation(run) or not self.is_free(run):
+            return None
+        left, _, right = self.text_of(run).rpartition("=")
+        is_number = right.strip().replace(".", "").replace(",", "").isdigit()
+        return right.strip() if is_number and _CALCULATION.search(left) else None
 
     def is_list(self, number: int) -> bool:
         """Say whether others follow an expression in a list."""

@@ -142,7 +142,9 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     assert match  # OTHER matches anything
     kind, word = match.lastgroup or "", match.group()
     kind = _KINDS.get(kind, kind)
-    if (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets and "," in word):
+    if (kind == "EUROPEAN" and split and "{" not in word) or (
+        kind == "GROUPED" and in_brackets and "," in word
+    ):
         return "NUMBER", text[at : end_of(_DIGITS, text, at)]
     return kind, word
 

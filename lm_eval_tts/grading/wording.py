@@ -36,6 +36,7 @@ def bold(marked: str) -> str | None:
     """Return the last words in bold that are a value, and no heading."""
     for text in reversed([text.strip() for text in _EMPHASIS.findall(marked)]):
         is_heading = text.endswith(":") or FILLER.fullmatch(text) or has("answer", text)
+        is_heading = is_heading or has("heading", text)
         if is_heading or has("named", text.split()[0]) or has("not", text):
             continue
         if len(text.split()) <= 3 or any(run.has_number for run in runs(text)):
@@ -94,5 +95,7 @@ def ends_with(group: str, before: str, words: int, unless: re.Pattern[str] | Non
             s <= match.start() and match.end() <= e and match[0] != before[s:e] for s, e in longer
         )
     ]
-    rest = WORD.findall(before[found[-1] :]) if found else []
-    return bool(found) and len(rest) <= words and "but" not in rest
+    after = before[found[-1] :] if found else ""
+    rest = WORD.findall(after)
+    is_spent = any(map(str.isdigit, after)) and has("is", after)  # "more than 2 apples is 5"
+    return bool(found) and len(rest) <= words and "but" not in rest and not is_spent
