@@ -116,7 +116,7 @@ LINES = [
     ("lm_eval --model tts-hf --tasks", "argument --tasks/-t: expected at least one argument"),
     # the package's own command
     ("lm-eval-tts", "Missing command"),
-    (HF + "--model_args dtype=float31", "unknown dtype 'float31': did you mean 'float32'?"),
+    (HF + "--model_args dtype=float31", "dtype='float31': did you mean 'float32'?"),
     (HF + "--model_args device=cuda:7777", "device='cuda:7777': this machine has no such card"),
     (HF + "--device cuda:7777", "device='cuda:7777': this machine has no such card"),
     (HF + "--model_args pretrained=arith-base,peft=arith-base", "that is no adapter"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lm_eval_tts.core.disk import check_writable
-from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
+from lm_eval_tts.errors import LmEvalTTSError, SettingsError, did_you_mean, unknown_name
 from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
@@ -74,8 +74,10 @@ def _check_loading(kwargs: Mapping[str, Any]) -> None:
     for name in ("max_length", "max_batch_size"):
         if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
             raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")
-    if str(given.get("dtype", "auto")).removeprefix("torch.") not in DTYPES:
-        raise unknown_name("dtype", str(given["dtype"]), DTYPES)
+    dtype = str(given.get("dtype", "auto"))
+    if dtype.removeprefix("torch.") not in DTYPES:
+        hint = did_you_mean(dtype, DTYPES)
+        raise SettingsError(f"dtype={dtype!r}: {hint}allowed: {', '.join(DTYPES)}")
     if "device" in given and not _DEVICE.fullmatch(str(given["device"])):
         raise SettingsError(f"device={given['device']!r}: allowed are cpu, cuda, cuda:0, mps ...")
 
