@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lm_eval_tts.grading.cursor import END, FIRST_IDEOGRAM, FUNCTION_NAMES
 from lm_eval_tts.grading.grammar import NO_SCRIPTS, is_substance
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBER_WORDS, NUMBERS, Token, currency, fold, tokens
+from lm_eval_tts.grading.tokens import GREEK, NUMBER_WORDS, NUMBERS, Token, fold, tokens
 from lm_eval_tts.grading.units import are_of_one_dimension, unit_of
 
 BINARY = words_of("binary")
@@ -25,7 +25,6 @@ _CONSTANTS = ("π", "pi", "infinity")
 _LIST_WORDS = words_of("list_words")
 _SIZES = ("square", "cubic", "sq", "per")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
-_UNIT_OUTSIDE = re.compile(r"\$\s*[A-Za-z]+(?:/[A-Za-z]+)?$")
 _DELIMITERS = str.maketrans(",;", "  ", "\\$()")
 
 
@@ -143,8 +142,13 @@ class _Tokens:
         if token.kind == "DOTS":
             return 0 < at < len(self.tokens) - 1 and self.kind(at - 1) in BINARY
         if token.kind != "WORD":
-            is_command = token.kind.startswith("\\")
-            return is_command and token.kind not in ("\\to", "\\", "\\n", "\\cup", "\\in")
+            return token.kind[:1] == "\\" and token.kind not in (
+                "\\to",
+                "\\",
+                "\\n",
+                "\\cup",
+                "\\in",
+            )
         if token.text in GREEK or token.text in _CONSTANTS:
             return True
         if token.text in FUNCTION_WORDS:
@@ -168,9 +172,8 @@ class _Tokens:
             return end + 1
         is_money = token.kind == "MONEY" and after.kind in NUMBERS
         is_quote = token.kind == "'" and token.spaced
-        if token.kind in POSTFIX and not is_money and not is_quote:
-            return end + 1
-        if token.kind == "!" and not token.spaced and after.kind not in ("END", '"', "MONEY"):
+        is_sign = not token.spaced and after.kind not in ("END", '"', "MONEY")  # 5!, no exclamation
+        if (is_sign if token.kind == "!" else token.kind in POSTFIX) and not is_money | is_quote:
             return end + 1
         if token.kind in ("_", "^"):
             return self.script_end(end)
@@ -181,12 +184,14 @@ class _Tokens:
             return end + 2
         if is_between and token.text in ("x", "X"):  # 3 x 10^8
             return self.operand_end(end + 1)
-        if (unit := self.unit_end(end)) > end:
-            return unit
-        return max(self.juxtaposed(end), self.next_part(end))
+        unit = self.unit_end(end)
+        return unit if unit > end else max(self.juxtaposed(end), self.next_part(end))
 
     def next_part(self, at: int) -> int:
-        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
+        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches, 2 1/2."""
+        whole, part, bar, size = (self.token(k).text for k in range(at - 1, at + 3))
+        if bar == "/" and all(map(str.isdecimal, (whole, part, size))) and int(part) < int(size):
+            return at + 3
         joint = int(self.token(at).text == "and")
         unit, smaller = (unit_of(self.token(k).text) for k in (at - 1, at + joint + 1))
         if self.kind(at + joint) not in NUMBERS or not unit or not smaller or unit == smaller:
@@ -284,17 +289,3 @@ def listed(text: str, found: Sequence[Expression], at: int) -> int:
             break
         end = run.end
     return end
-
-
-def shown(text: str, start: int, end: int) -> str:
-    """Return a part of a text without the dollar signs that only delimit formulas."""
-    part = text[start:end]
-    if "$" not in part:
-        return part.strip()
-    money = currency(text)
-    if _UNIT_OUTSIDE.search(part):  # of $2$ m, in which m is no letter of the formula
-        return f"{'$' * (part.count('$') % 2)}{part}".strip()
-    kept = (
-        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
-    )
-    return "".join(kept).strip()

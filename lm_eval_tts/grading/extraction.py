@@ -69,9 +69,8 @@ _IF = pattern(r"[^.\n]*\bif\b")
 _DERIVED = pattern(r"\s*(?:<derived>|(?!nothing|remaining|missing)[a-z]{3,}ing\s)")
 _CORRECTS = pattern(r"\W*(?:edit|correction|corrected|oops|update)\b\W")
 _HOWEVER = pattern(r"(?:but|however)\b")
-_CHECKS = pattern(
-    r"[#*\s\d.]*(?:step\s+\d+\W+)?(?:verification|verify|check)\b[^.\d]{0,40}"
-)  # a heading
+# A heading: what follows says nothing new.
+_CHECKS = pattern(r"[#*\s\d.]*(?:step\s+\d+\W+)?(?:verification|check)\b[^.\d]{0,40}")
 _MISREAD = pattern(
     r"\W*(?:but\s+)?(?:wait|hold on|actually|however)\b[^.]*\b(?:question|problem)\s+"
     r"(?:wants|asks|asked|is asking)\b"

@@ -123,7 +123,7 @@ class FormulaReader(ArithmeticReader):
         is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
         is_unknown = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()  # a command
         is_of_function = inner in ("f", "g", "h") and closing == "("
-        return name[0] in "fghFGH" or is_single or is_unknown or is_of_function
+        return name[0] in "fghpqFGHPQ" or is_single or is_unknown or is_of_function
 
     def _called(self, name: str) -> Value:
         if self.take("^"):

@@ -10,7 +10,7 @@ import re
 
 from lm_eval_tts.grading.cursor import BINDERS, spelled_name
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.functions import FUNCTIONS
+from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.sentence import POLAR
 from lm_eval_tts.grading.tokens import NUMBER_WORDS, NUMBERS, Token, spelled, tidy, tokens
@@ -66,7 +66,8 @@ def _spelling(found: list[Token]) -> str:
 
 def _functions(found: list[Token]) -> set[str]:
     """The functions, sums, limits and integrals in an answer, as in sin 30° and log_2 8."""
-    names = {spelled_name(t) for t in found if t.mode != "text"} & FUNCTIONS.keys()
+    known = FUNCTIONS.keys() | SEVERAL.keys()
+    names = {spelled_name(t) for t in found if t.mode != "text"} & known
     return names | {t.kind for t in found if t.kind in BINDERS}
 
 

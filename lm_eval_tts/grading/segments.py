@@ -25,7 +25,9 @@ _END = re.compile(
 _STRUCK = re.compile(
     r"~~(?=\S)[^~\n]{1,200}~~|<(del|strike)>[^<]{0,200}</\1>|\\(?:[bx]?cancel|sout)\{[^{}]{0,200}\}"
 )
-_HTML = re.compile(r"</?(?:b|i|u|em|strong|mark|span|font|center|big)(?:\s[^<>]{0,80})?>", re.I)
+_HTML = re.compile(
+    r"</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>", re.I
+)
 _UNDERLINED = re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n$\\]{1,60})_(?!\w)")
 _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
 

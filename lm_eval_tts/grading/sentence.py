@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.expressions import Expression, listed, runs, shown
+from lm_eval_tts.grading.expressions import Expression, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.wording import (
     FILLER,
@@ -15,6 +15,7 @@ from lm_eval_tts.grading.wording import (
     is_numbered_name,
     plain,
     predicate,
+    shown,
 )
 
 POLAR = "yes or no"  # what is asked by "Is f continuous at 0?"
@@ -29,6 +30,9 @@ _MODULO = pattern(r"\(?\\?p?mod\b[\s{]*\S{1,6}?[)}]*")
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
+)
+_IS_REACHED = pattern(
+    r"\$?,\s*(?:is|are|occurs|was)\s+(?:attained|achieved|reached|obtained|when)\b"
 )
 _IS_A = pattern(
     r"\b(?:is|are|was)\s+an?\s+(?![^\s]*\d)(?:\w+\s+){0,2}?\w+\s+"
@@ -73,6 +77,8 @@ class Sentence:
         for run in self.runs:
             if _IS_THE_ANSWER.match(text, run.end) and self.is_free(run):
                 return Claim(self.text_of(run), 3)
+            if text[: run.start].rstrip("$ ").endswith(",") and _IS_REACHED.match(text, run.end):
+                return Claim(self.text_of(run), 2)  # the largest area, 49, is attained at
         counts = [run for run in self.runs if asked and self.counts(run, asked)]
         if len(counts) == 1:  # 4 dimes and 7 nickels
             return Claim(self.text_of(counts[0]), 2)

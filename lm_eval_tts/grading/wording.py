@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.expressions import Expression, runs, shown
+from lm_eval_tts.grading.expressions import Expression, runs
 from lm_eval_tts.grading.lexicon import has, pattern, phrases, words_of
+from lm_eval_tts.grading.tokens import currency
 
 MAX_WORDS = 8  # of an answer in words
 MAX_CLAUSE = 200  # characters before a claim that may take it back
@@ -21,6 +22,7 @@ _PREDICATE = pattern(
 )
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？\n]|[,;]\s*but\b", re.I)
 _DENIED = pattern(r"(?:<not>)[\s$*:]*$")
+_UNIT_OUTSIDE = re.compile(r"\$\s*[A-Za-z]+(?:/[A-Za-z]+)?$")
 _PRONOUNS = words_of("pronouns")
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
@@ -42,6 +44,20 @@ def bold(marked: str) -> str | None:
         if len(text.split()) <= 3 or any(run.has_number for run in runs(text)):
             return plain(text)
     return None
+
+
+def shown(text: str, start: int, end: int) -> str:
+    """Return a part of a text without the dollar signs that only delimit formulas."""
+    part = text[start:end]
+    if "$" not in part:
+        return part.strip()
+    money = currency(text)
+    if _UNIT_OUTSIDE.search(part):  # of $2$ m, in which m is no letter of the formula
+        return f"{'$' * (part.count('$') % 2)}{part}".strip()
+    kept = (
+        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
+    )
+    return "".join(kept).strip()
 
 
 def is_mentioned(text: str, at: int, *, denied: bool = False) -> bool:
