@@ -115,5 +115,11 @@ class SharedStop:
 
 
 def _end(number: int, last_words: Callable[[int], None]) -> None:
-    last_words(number)
-    os._exit(128 + number)
+    """End the process, also where its last words fail, or find no reader: a pipe may be full."""
+    silent = threading.Timer(GRACE_SECONDS, os._exit, (128 + number,))
+    silent.daemon = True
+    silent.start()
+    try:
+        last_words(number)
+    finally:
+        os._exit(128 + number)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.signals import GRACE_SECONDS
+from lm_eval_tts.harness.signals import GRACE_SECONDS, stoppable
 
 NUM_RANKS = 2
 
@@ -82,6 +82,32 @@ def test_all_ranks_end_with_the_signal_that_one_of_them_got(tmp_path, name, stop
         said = (tmp_path / f"err{r}").read_text()
         assert said.count("interrupted") == 1
         assert "Traceback" not in said
+
+
+def nobody_listens(number: int) -> None:
+    time.sleep(60)
+
+
+def they_fail(number: int) -> None:
+    raise ValueError("I/O operation on closed file")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="what is stopped is a forked process")
+@pytest.mark.parametrize("last_words", [nobody_listens, they_fail])
+def test_a_process_ends_whatever_becomes_of_its_last_words(last_words):
+    def run(ready) -> None:
+        with stoppable(last_words):
+            ready.release()
+            deaf(None)
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Semaphore(0)
+    process = context.Process(target=run, args=(ready,))
+    process.start()
+    ready.acquire()
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(10 * GRACE_SECONDS)
+    assert process.exitcode == 128 + signal.SIGTERM
 
 
 def test_what_an_earlier_run_has_said_stops_no_later_one(tmp_path, monkeypatch):
