@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.cursor import BRACKETS, ORDINALS, Cursor, script, whole
-from lm_eval_tts.grading.functions import absolute, binomial, factorial, power
+from lm_eval_tts.grading.functions import absolute, binomial, factorial
 from lm_eval_tts.grading.tokens import NUMBERS, Token
-from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power
 
 MAX_DEPTH = 30
 EITHER_SIGN = ("\\pm", "\\mp")
@@ -32,7 +32,7 @@ class ArithmeticReader(Cursor):
         while sign := self.take("+", "-", *EITHER_SIGN):
             minus = sign == "-" or (sign != "+" and (sign == "\\pm") == (self.sign < 0))
             term = self.product()
-            total = values.add(total, values.negate(term) if minus else term)
+            total = total - term if minus else total + term
         self.depth -= 1
         return total
 
@@ -41,11 +41,11 @@ class ArithmeticReader(Cursor):
         value = self.signed()
         while True:
             if self._times():
-                value = values.multiply(value, self.signed())
+                value *= self.signed()
             elif self.take_all("out", "of") or (not self.unit_at(1) and self.take("/")):
-                value = values.divide(value, self.signed())
+                value /= self.signed()
             elif self.starts_factor():
-                value = values.multiply(value, self.power())
+                value *= self.power()
             else:
                 return value
 
@@ -62,7 +62,7 @@ class ArithmeticReader(Cursor):
         while sign := self.take("-", "+", "minus", "negative"):
             negative ^= sign != "+"
         value = self.power()
-        return values.negate(value) if negative else value
+        return -value if negative else value
 
     def power(self) -> Value:
         """Read a factor with its powers."""
@@ -71,7 +71,7 @@ class ArithmeticReader(Cursor):
             if self.peek(1).kind != "!" and self.take("!"):
                 base = factorial(base)
             elif self.take("°"):
-                base = values.multiply(base, values.DEGREE)
+                base *= values.DEGREE
             elif self.take("SUPER"):
                 raised = script(self.peek(-1).text)
                 exponent = values.free("n") if raised == "n" else values.rational(whole(raised))
@@ -86,7 +86,7 @@ class ArithmeticReader(Cursor):
         mark = self.peek(int(braced))
         if mark.kind in ("°", "\\top") or mark.text in ORDINALS:  # 60^\circ, 5^{th}
             self.at += 3 if braced else 1
-            return values.multiply(base, values.DEGREE) if mark.kind == "°" else base
+            return base * values.DEGREE if mark.kind == "°" else base
         return power(base, self.exponent())
 
     def exponent(self) -> Value:
@@ -95,7 +95,7 @@ class ArithmeticReader(Cursor):
         value = self.group("{") if self.peek().kind == "{" else self.factor()
         if self.take("^"):
             value = power(value, self.exponent())
-        return values.negate(value) if negative else value
+        return -value if negative else value
 
     def group(self, opening: str) -> Value:
         """Read a sum in brackets, or "n choose k" in them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading import values
+from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.trees import ORDER, Node, complement, components
@@ -68,16 +68,13 @@ def names_value(left: Node, right: Node) -> bool:
 
     m + n, an integral or sin 30° are; 2x and x² + y² are not.
     """
-    if not left.value or not right.value or left.value.bottom != values.ONE:
+    if not left.value or not right.value:
         return False
-    products = list(left.value.top.items())
-    kinds = [a.kind for a, _ in products[0][0]] if len(products) == 1 else []
-    is_binder = kinds == ["binder"] or (kinds == ["opaque"] and not right.has_variables)
-    is_sum = left.value.variables and all(
-        abs(factor) == 1 and product and all(r == 1 and a.kind == "free" for a, r in product)
-        for product, factor in products
-    )
-    return is_binder or bool(is_sum and not right.has_variables)
+    if left.value.is_open or left.value.op in FUNCTIONS:
+        return left.value.is_open or not right.has_variables
+    terms = [term.monomial or (0, {}) for term in left.value.terms]
+    is_sum = all(abs(factor) == 1 and {*powers.values()} == {1} for factor, powers in terms)
+    return is_sum and not right.has_variables and left.value.names == left.value.variables
 
 
 def form_of(node: Node) -> Hashable:
@@ -126,7 +123,7 @@ def _relation(node: Node) -> Hashable:
     if not are_values or node.mark not in ("=", *ORDER):
         return ("relation", node.mark, _forms(node.parts))
     left, right = node.parts if node.mark[0] != ">" else node.parts[::-1]
-    first, second = values.add(left.exact, values.negate(right.exact)).number
+    first, second = (left.exact - right.exact).number
     if node.mark != "=":
         size = abs(first) or 1
         return ("order", "=" in node.mark, significant(first / size), significant(second / size))
@@ -138,7 +135,7 @@ def _relation(node: Node) -> Hashable:
 def _named(node: Node) -> Hashable:
     """An equation in variables, or a value with the name of what it is."""
     name, side = node.parts
-    if name.kind == "value" and side.value and (side.value.variables or not side.value.atoms):
+    if name.kind == side.kind == "value" and not side.unit:
         return _relation(node._replace(mark="="))
     return ("named", *_forms(node.parts))
 

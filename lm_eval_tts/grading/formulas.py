@@ -21,9 +21,9 @@ from lm_eval_tts.grading.cursor import (
     spelled_name,
     whole,
 )
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, power
+from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.tokens import Token
-from lm_eval_tts.grading.values import NotAFormula, Value
+from lm_eval_tts.grading.values import NotAFormula, Value, power
 
 MAX_SUMMANDS = 200  # of a finite sum that is worked out
 CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
@@ -73,13 +73,13 @@ class FormulaReader(ArithmeticReader):
             return values.free(f"derivative {spelled}")
         top = self.argument()
         bottom = self.argument()
-        return values.divide(top, bottom) if name == "frac" else functions.binomial(top, bottom)
+        return top / bottom if name == "frac" else functions.binomial(top, bottom)
 
     def _root(self, token: Token) -> Value:
         degree = self.group("[") if self.peek().kind == "[" else values.rational(2)
         degree = values.rational(3) if token.kind == "\\cbrt" or token.text == "cbrt" else degree
         radicand = self.argument() if token.text.startswith("\\") else self.factor()
-        return power(radicand, values.divide(values.rational(1), degree))
+        return power(radicand, values.rational(1) / degree)
 
     def _symbol(self, name: str) -> Value:
         primes = (["'"], ["^", "'"], ["^", "{", "'", "}"])
@@ -168,7 +168,7 @@ class FormulaReader(ArithmeticReader):
         while self.starts_factor() and self.peek().kind != "(":
             if spelled_name(self.peek()) in FUNCTIONS:
                 break
-            value = values.multiply(value, self.power())
+            value *= self.power()
         return value
 
     def _bound(self, name: str) -> Value:
@@ -244,9 +244,8 @@ class FormulaReader(ArithmeticReader):
 
     def _expanded(self, name: str, variable: str, low: int, high: int) -> Value:
         start, total = self.at, values.rational(0 if name == "sum" else 1)
-        join = values.add if name == "sum" else values.multiply
         for number in range(low, high + 1):
             self.at, self.known[variable] = start, values.rational(number)
-            total = join(total, self.product())
+            total = total + self.product() if name == "sum" else total * self.product()
         self.known.pop(variable, None)
         return total

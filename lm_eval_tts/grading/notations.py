@@ -49,9 +49,9 @@ class NotationReader(SetReader):
         if self.peek(1).kind not in NUMBERS or not (sign := self.take("*", "/")):
             return None
         right, rate = self._quantity(), 1 if sign == "*" else -1
-        combine = values.multiply if sign == "*" else values.divide
         powers = [*left.unit, *((name, rate * power) for name, power in right.unit)]
-        return Node("value", value=combine(left.exact, right.exact), unit=make_mark(powers))
+        value = left.exact * right.exact if sign == "*" else left.exact / right.exact
+        return Node("value", value=value, unit=make_mark(powers))
 
     def _sum_of_parts(self, left: Node) -> Node | None:
         """1 hour (and) 45 minutes, in the smaller unit; 5 minutes, 3 hours are two."""
@@ -60,8 +60,9 @@ class NotationReader(SetReader):
         if self.peek().kind in NUMBERS and name and not left.mark and len(left.unit) == 1:
             scale = size(left.unit)[0] / size(((name, 1),))[0]
             if scale > 1 and are_of_one_dimension(name, left.unit[0][0]):
-                whole, right = values.multiply(left.exact, values.rational(scale)), self._quantity()
-                return right._replace(value=values.add(whole, right.exact))
+                right = self._quantity()
+                whole = left.exact * values.rational(scale)
+                return right._replace(value=whole + right.exact)
         self.at = start
         return None
 
@@ -69,7 +70,7 @@ class NotationReader(SetReader):
         minus = self.peek(1).kind == "MONEY" and bool(self.take("-"))
         money = self._currency() if self.take("MONEY") else ()
         ratio = [self.sum()]
-        ratio[0] = values.negate(ratio[0]) if minus else ratio[0]
+        ratio[0] = -ratio[0] if minus else ratio[0]
         while self.take(":"):
             ratio.append(self.sum())
         if len(ratio) > 1:
@@ -77,12 +78,11 @@ class NotationReader(SetReader):
         value = ratio[0]
         if self.take("%", "percent"):
             self.take("points")
-            return Node("value", "%", value=values.divide(value, values.rational(100)))
-        value, is_angle = _degrees(value)
-        if is_angle:
+            return Node("value", "%", value=value / values.rational(100))
+        if (angle := value.linear("°")) and angle[0].constant != 0 and angle[1].constant == 0:
             scale = {"C": "celsius", "F": "fahrenheit"}.get(self.peek().text, "degree")
             self.at += scale != "degree"
-            return Node("value", value=value, unit=((scale, 1),))
+            return Node("value", value=angle[0], unit=((scale, 1),))
         noun, mark = self._units(money)
         return Node("value", noun, value=value, unit=mark or money)
 
@@ -201,7 +201,7 @@ class NotationReader(SetReader):
             minus = self.take("-", "+") == "-"
             factor = values.rational(-1 if minus else 1)
             if self.peek().kind != "MATRIX":
-                factor = values.multiply(factor, self._factors())
+                factor *= self._factors()
             self.take("*")
             self.expect("MATRIX")
             term = scaled(matrix(self.peek(-1).text), factor)
@@ -219,10 +219,10 @@ class NotationReader(SetReader):
             self.peek(1).kind if self.peek().kind == "*" else "",
         ):
             if self.take("/"):
-                value = values.divide(value, self.power())
+                value /= self.power()
             else:
                 self.take("*")
-                value = values.multiply(value, self.power())
+                value *= self.power()
         return value
 
     def bind_integers(self) -> None:
@@ -239,17 +239,6 @@ class NotationReader(SetReader):
         names = [name for name in names if name != "a" and (len(name) == 1 or len(places) == 1)]
         if names:
             self.known[names[-1]] = values.free("any integer")
-
-
-def _degrees(value: Value) -> tuple[Value, bool]:
-    """90° as 90 and whether it is an angle."""
-    is_angle = bool(value.top) and all(
-        any(atom.name == "°" and rate == 1 for atom, rate in product) for product in value.top
-    )
-    if not is_angle:
-        return value, False
-    top = {tuple(x for x in p if x[0].name != "°"): f for p, f in value.top.items()}
-    return Value(top, value.bottom), True
 
 
 def matrix(text: str) -> Node:

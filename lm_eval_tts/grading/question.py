@@ -14,7 +14,7 @@ from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.sentence import POLAR
 from lm_eval_tts.grading.tokens import NUMBER_WORDS, NUMBERS, Token, spelled, tidy, tokens
-from lm_eval_tts.grading.values import Unreadable, Value
+from lm_eval_tts.grading.values import Unreadable
 
 _ROOT = re.compile(
     r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}(?:[({]\s?(\d{1,9})\s?[)}]|(\d{1,9})(?![\d.]))"
@@ -77,13 +77,7 @@ def _has_variables(text: str) -> bool:
         value = parse(text).value
     except Unreadable:
         return True
-    return value is None or _is_free(value)
-
-
-def _is_free(value: Value) -> bool:
-    inner = [part for atom in value.atoms for part in atom.made_of[1] if part]
-    names = {name for name in value.variables if not name.startswith("bound ")}
-    return bool(names) or any(map(_is_free, inner))
+    return value is None or bool(value.variables)
 
 
 def _is_reducible(text: str, reference: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
@@ -57,7 +58,7 @@ def _is_identity(name: Node, side: Node) -> bool:
 
 
 def _names(node: Node) -> list[str]:
-    return sorted(atom.name for atom in node.value.atoms) if node.value else []
+    return sorted(node.value.names) if node.value else []
 
 
 def _without_unit(node: Node) -> Iterator[Node]:
@@ -71,7 +72,7 @@ def _without_unit(node: Node) -> Iterator[Node]:
 
 def _without_percent(node: Node) -> Iterator[Node]:
     if node.value and node.mark == "%":
-        hundredfold = values.multiply(node.value, values.rational(100))
+        hundredfold = node.value * values.rational(100)
         if hundredfold.constant is None or abs(hundredfold.constant) >= 1:
             yield node_of(hundredfold)
 
@@ -83,15 +84,13 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
 
 def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
     """A decimal number times one letter that is a unit: 0.64 N, but not 5/7 g."""
-    if not node.value or node.unit or len(node.value.top) != 1 or node.value.bottom != values.ONE:
-        return None
-    ((product, factor),) = node.value.top.items()
-    are_units = all(a.name in UNIT_LETTERS and rate.denominator == 1 for a, rate in product)
+    factor, powers = (node.value and not node.unit and node.value.monomial) or (Fraction(1), {})
     is_decimal = 10**40 % factor.denominator == 0 and abs(factor) != 1
-    if not product or not are_units or not is_decimal:
+    are_units = all(name in UNIT_LETTERS and r.denominator == 1 for name, r in powers.items())
+    if not powers or not are_units or not is_decimal:
         return None
-    powers = ((str(unit_of(atom.name)), int(rate)) for atom, rate in product)
-    return values.rational(factor), make_mark(powers)
+    mark = make_mark((str(unit_of(name)), int(rate)) for name, rate in powers.items())
+    return values.rational(factor), mark
 
 
 def _as_vector(node: Node) -> Iterator[Node]:
@@ -101,7 +100,7 @@ def _as_vector(node: Node) -> Iterator[Node]:
     if node.kind == "list" and not node.mark and is_plain:
         yield Node("tuple", "()", node.parts)
     found = components(node.value) if node.value else None
-    if found and not found[2].exact.top:
+    if found and found[2].exact.constant == 0:
         yield Node("tuple", "()", found[:2])
         yield Node("tuple", "vector", found[:2])
 
@@ -129,7 +128,7 @@ def _as_ratio(node: Node) -> Iterator[Node]:
     if (node.kind, node.mark) == ("tuple", "to"):
         yield node._replace(mark=":")
     if (node.kind, node.mark, len(node.parts)) == ("tuple", ":", 2):
-        yield node_of(values.divide(node.parts[0].exact, node.parts[1].exact))
+        yield node_of(node.parts[0].exact / node.parts[1].exact)
 
 
 def _as_time(node: Node) -> Iterator[Node]:
@@ -150,31 +149,25 @@ def _of_terms(
             yield from (node._replace(parts=(node.parts[0], s)) for s in trees(node.parts[1]))
         if node.kind == "list":
             yield node.mapped(lambda part: next(trees(part), part))
-        if node.value and node.value.bottom == values.ONE:
-            for product, factor in node.value.top.items():
-                rest = {p: f for p, f in node.value.top.items() if p != product}
-                term = Value({product: factor}, values.ONE)
-                found = rule(term, Value(rest, values.ONE), node.unit)
-                yield from (node._replace(value=value) for value in found)
+        for term in node.value.terms if node.value else ():
+            rest = sum((t for t in node.value.terms if t is not term), values.rational(0))
+            found = rule(term, rest, node.unit)
+            yield from (node._replace(value=value) for value in found)
 
     return trees
 
 
 def _constant_renamed(term: Value, rest: Value, unit: Mark) -> Iterator[Value]:
-    ((product, factor),) = term.top.items()
-    is_letter = len(product) == 1 and product[0][0].name in _CONSTANT_NAMES and product[0][1] == 1
-    if is_letter and factor == 1 and rest.atoms and not term.variables & rest.variables:
-        yield values.add(rest, values.free("any constant"))
+    if term.op in _CONSTANT_NAMES and rest.names and term.op not in rest.names:
+        yield rest + values.free("any constant")
 
 
 def _integer_renamed(term: Value, rest: Value, unit: Mark) -> Iterator[Value]:
     """π/4 + nπ, 30° + 360° k: a lone letter times an angle is any integer."""
-    ((product, _),) = term.top.items()
     letter = "".join(term.variables)
-    is_angle = {atom.name for atom, _ in product} == {letter, "π"} or unit == (("degree", 1),)
+    is_angle = term.names == {letter, "π"} or unit == (("degree", 1),)
     if is_angle and letter in tuple("knml") and not rest.variables:
-        period = values.divide(term, values.free(letter))
-        yield values.add(rest, values.multiply(period, values.free("any integer")))
+        yield rest + term / values.free(letter) * values.free("any integer")
 
 
 def _last_side(node: Node) -> Iterator[Node]:

@@ -48,21 +48,17 @@ def node_of(value: Value | int) -> Node:
 
 
 INFINITE = node_of(values.INFINITY)
-MINUS_INFINITE = node_of(values.negate(values.INFINITY))
+MINUS_INFINITE = node_of(-values.INFINITY)
 ALL_REALS = Node("tuple", "()", (MINUS_INFINITE, INFINITE))
 EMPTY = Node("text", "∅")
 
 
 def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
-    if node.value is None or node.unit or node.value.bottom != values.ONE:
-        return False
-    terms = list(node.value.top.items())
-    return len(terms) == 1 and all(
-        factor == 1
-        and product
-        and all(a.kind in ("free", "unit") and abs(r) == 1 for a, r in product)
-        for product, factor in terms
+    factor, powers = (node.value and not node.unit and node.value.monomial) or (0, {})
+    names = {*powers} - {"i"}
+    return (
+        factor == 1 and {*powers.values()} in ({1}, {-1}, {1, -1}) and names <= node.exact.variables
     )
 
 
@@ -105,12 +101,9 @@ def _without_bars(
 ) -> tuple[Sequence[Node], Sequence[str]]:
     """|x - 2| < 3 is -3 < x - 2 < 3."""
     value = sides[0].exact
-    atom = next(iter(value.atoms)) if len(value.atoms) == 1 else None
-    is_alone = value.bottom == values.ONE and list(value.top.values()) == [1]
-    is_alone = is_alone and [rate for product in value.top for _, rate in product] == [1]
-    if atom and is_alone and atom.made_of[0] == "abs" and len(sides) == 2 and signs[0][0] == "<":
-        inside, end = atom.made_of[1][0] or values.rational(0), sides[1].exact
-        return [node_of(part) for part in (values.negate(end), inside, end)], [signs[0]] * 2
+    if value.op == "abs" and len(sides) == 2 and signs[0][0] == "<":
+        end = sides[1].exact
+        return [node_of(part) for part in (-end, value.parts[0], end)], [signs[0]] * 2
     return sides, signs
 
 
@@ -121,18 +114,13 @@ def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
     if any(s[0] != "<" for s in signs) or len(sides) > 3:
         return None
     ends = {False: (MINUS_INFINITE, "<"), True: (INFINITE, "<")}
-    unknown: values.Product | None = None
+    names = {name for side in sides for name in side.exact.variables}
     for (left, right), sign in zip(pairwise(sides), signs, strict=True):
-        difference = values.add(left.exact, values.negate(right.exact))
-        terms = [p for p in difference.top if any(atom.kind == "free" for atom, _ in p)]
-        if len(terms) != 1 or difference.bottom != values.ONE or unknown not in (None, terms[0]):
+        found = (left.exact - right.exact).linear(*names) if len(names) == 1 else None
+        slope = found[0].constant if found else None
+        if not found or not slope:
             return None
-        unknown = terms[0]
-        if len(unknown) > 1 or unknown[0][1] != 1:
-            return None
-        slope = difference.top[unknown]
-        rest = {p: -f / slope for p, f in difference.top.items() if p != unknown}
-        ends[slope > 0] = (node_of(Value(rest, values.ONE)), sign)
+        ends[slope > 0] = (node_of(-found[1] / found[0]), sign)
     mark = ("[" if ends[False][1] == "<=" else "(") + ("]" if ends[True][1] == "<=" else ")")
     return Node("tuple", mark, (ends[False][0], ends[True][0]))
 
@@ -158,7 +146,7 @@ def scaled(matrix: Node, factor: Value) -> Node:
     """Return a matrix times a number."""
     if factor.constant == 1:
         return matrix
-    return _matrix([[values.multiply(factor, x) for x in row] for row in _cells(matrix)])
+    return _matrix([[factor * x for x in row] for row in _cells(matrix)])
 
 
 def added(a: Node, b: Node) -> Node:
@@ -166,7 +154,7 @@ def added(a: Node, b: Node) -> Node:
     if [len(row.parts) for row in a.parts] != [len(row.parts) for row in b.parts]:
         raise TooLarge("shapes of a sum")
     rows = zip(_cells(a), _cells(b), strict=True)
-    return _matrix([[values.add(x, y) for x, y in zip(r, s, strict=True)] for r, s in rows])
+    return _matrix([[x + y for x, y in zip(r, s, strict=True)] for r, s in rows])
 
 
 def multiplied(a: Node, b: Node) -> Node:
@@ -180,19 +168,16 @@ def multiplied(a: Node, b: Node) -> Node:
 def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
     total = values.rational(0)
     for x, y in zip(row, column, strict=True):
-        total = values.add(total, values.multiply(x, y))
+        total += x * y
     return total
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
     """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
-    found = dict.fromkeys("ijk", values.rational(0))
-    if value.bottom != values.ONE or not value.variables & {"j", "k"}:
-        return None
-    for product, factor in value.top.items():
-        axes = [atom for atom, rate in product if atom.name in found and rate == 1]
-        if len(axes) != 1:
+    found: list[Node] = []
+    for axis in "ijk" if value.variables & {"j", "k"} else "":
+        if not (split := value.linear(axis)) or split[0].names & set("ijk"):
             return None
-        term = Value({tuple(item for item in product if item[0] != axes[0]): factor}, values.ONE)
-        found[axes[0].name] = values.add(found[axes[0].name], term)
-    return tuple(map(node_of, found.values()))
+        found.append(node_of(split[0]))
+        value = split[1]
+    return tuple(found) if found and value.constant == 0 else None

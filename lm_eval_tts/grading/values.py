@@ -1,10 +1,9 @@
-"""Exact values of short expressions: quotients of sums of products of powers.
+"""Exact values of short expressions: what they come to, and how they are made.
 
-A product holds atoms (primes under a root, pi, e, i, variables, and anything else as an opaque
-atom) with rational exponents. `key` gives one hashable form for every way to write a value: a
-rational number is itself; anything else is what it comes to, in 50 digits of which 29 count, at two
-fixed points of its variables (identity testing after Schwartz, 1980, and Zippel, 1979). Two values
-that are not identical would have to agree in all of these, so no tolerance is involved.
+A rational number is itself. Any other value is what it comes to, in 100 digits of which 29 count,
+at two fixed points of its variables (identity testing after Schwartz, 1980, and Zippel, 1979), and
+`key` is the one hashable form of both. Two values that are not identical would have to agree in
+all of these, so no tolerance is involved.
 
 Knows arithmetic only: no text, no LaTeX. Everything is capped, so no operation is slow.
 """
@@ -12,25 +11,27 @@ Knows arithmetic only: no text, no LaTeX. Everything is capped, so no operation 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import mpmath
 from mpmath import libmp
 
 CTX = mpmath.mp.clone()
-CTX.dps = 50
+CTX.dps = 100
 KEPT_BITS = 96
-NOISE = CTX.mpf(2) ** -130  # of the size of the terms; a sum below it is zero
+NOISE = CTX.mpf(2) ** -290  # of the size of the terms; a sum below it is zero
 MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
-MAX_TERMS = 200
+MAX_PARTS = 2_000
 MAX_BITS = 4_000
+MAX_EXPONENT = 10**6
 
 Number = tuple[Any, Any]  # at the two points
-MadeOf = tuple[str, "tuple[Value | None, ...]"]  # a function and its arguments
+_CONSTANTS = frozenset("πe°∞i")
+_OPEN = "open"  # the name of what a value holds that only computer algebra can work out
 
 
 class Unreadable(ValueError):
@@ -45,93 +46,143 @@ class TooLarge(Unreadable):
     """The value is undefined, or too large to be worked out."""
 
 
-class Atom:
-    """A factor that is not split further; the same for the same name.
+@dataclass(frozen=True, slots=True)
+class Value:
+    """op: "+", "*", "^", a function or its name; "" of a number. parts: what that is applied to.
 
-    kind: "prime", "unit" (i), "free", "constant" (pi, e), "opaque" or "binder" (with a sum, a limit
-    or an integral in it that only computer algebra can work out).
+    constant: the value itself if it is rational as it stands. numbers: what it comes to else.
+    names: of the variables and constants in it. size: how many values it is made of.
     """
 
-    __slots__ = ("kind", "made_of", "name", "number")
-
-    def __init__(self, name: str, kind: str, number: Number, made_of: MadeOf = ("", ())) -> None:
-        self.name, self.kind, self.number, self.made_of = name, kind, number, made_of
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Atom) and self.name == other.name
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
-Product = tuple[tuple[Atom, Fraction], ...]
-Sum = dict[Product, Fraction]
-ONE: Sum = {(): Fraction(1)}
-
-
-class Value(NamedTuple):
-    """A quotient of two sums; the denominator is 1 unless it has several terms."""
-
-    top: Sum
-    bottom: Sum
-
-    @property
-    def constant(self) -> Fraction | None:
-        """The value itself if it is a rational number as it stands."""
-        if self.bottom != ONE or set(self.top) - {()}:
-            return None
-        return self.top.get((), Fraction(0))
-
-    @property
-    def atoms(self) -> set[Atom]:
-        """All factors that occur."""
-        return {atom for part in self for product in part for atom, _ in product}
+    op: str
+    parts: tuple[Value, ...] = field(default=(), compare=False)
+    numbers: Number = (None, None)
+    names: frozenset[str] = frozenset()
+    constant: Fraction | None = None
+    size: int = 1
 
     @property
     def variables(self) -> set[str]:
-        """The names of the variables."""
-        return {atom.name for atom in self.atoms if atom.kind == "free"}
+        """The names of the variables, without those that a sum or an integral binds."""
+        return {n for n in self.names - _CONSTANTS if n != _OPEN and not n.startswith("bound ")}
 
     @property
     def is_open(self) -> bool:
         """Whether a part is left that only computer algebra can work out."""
-        return any(atom.kind == "binder" for atom in self.atoms)
+        return _OPEN in self.names
 
     @property
     def number(self) -> Number:
-        """What the value comes to at the two points. Raises TooLarge."""
-        first, second = (_approximate(self.bottom, point) for point in (0, 1))
-        if not first or not second:
-            raise TooLarge("division by zero")
-        return _approximate(self.top, 0) / first, _approximate(self.top, 1) / second
+        """What the value comes to at the two points."""
+        if self.constant is None:
+            return self.numbers
+        number = CTX.mpf(self.constant.numerator) / self.constant.denominator
+        return number, number
 
     @property
     def key(self) -> Hashable:
         """The one form of the value: a Fraction, or a tuple of rounded numbers."""
-        if (constant := self.constant) is not None:
-            return constant
+        if self.constant is not None:
+            return self.constant
         first, second = self.number
         if first == second or abs(first - second) <= abs(first) * NOISE:
             rational_part = recognised(first)
             return rational_part if rational_part is not None else significant(first)
         return significant(first), significant(second)
 
+    @property
+    def terms(self) -> list[Value]:
+        """The terms of a sum as it stands; the value itself if it is none."""
+        return [t for part in self.parts for t in part.terms] if self.op == "+" else [self]
+
+    @property
+    def monomial(self) -> tuple[Fraction, dict[str, Fraction]] | None:
+        """A rational factor and the powers of names that it multiplies; None of anything else."""
+        if self.constant is not None:
+            return self.constant, {}
+        if self.names == {self.op}:
+            return Fraction(1), {self.op: Fraction(1)}
+        found = [part.monomial for part in self.parts[: 1 if self.op == "^" else None]]
+        if self.op == "*" and found[0] and found[1]:
+            (factor, powers), (other, more) = found
+            total = {n: powers.get(n, 0) + more.get(n, 0) for n in (*powers, *more)}
+            return factor * other, {name: Fraction(rate) for name, rate in total.items() if rate}
+        rate = self.parts[1].constant if self.op == "^" else None
+        if rate is None or not found[0] or found[0][0] != 1:
+            return None
+        return Fraction(1), {name: power * rate for name, power in found[0][1].items()}
+
+    def linear(self, name: str) -> tuple[Value, Value] | None:
+        """Return a and b of a name + b; None if the value is not linear in it as it stands."""
+        if name not in self.names:
+            return rational(0), self
+        if self.op == name:
+            return rational(1), rational(0)
+        found = [part.linear(name) for part in self.parts]
+        if self.op not in ("+", "*") or not found[0] or not found[1]:
+            return None
+        (a, b), (c, d) = found
+        if self.op == "+":
+            return a + c, b + d
+        return (a * d + b * c, b * d) if 0 in (a.constant, c.constant) else None
+
+    def __add__(self, other: Value) -> Value:
+        a, b = self.constant, other.constant
+        if a is not None and b is not None:
+            return rational(a + b)
+        if a == 0 or b == 0:
+            return other if a == 0 else self
+        return made("+", (self, other), *map(_total, self.number, other.number))
+
+    def __neg__(self) -> Value:
+        return self * rational(-1)
+
+    def __sub__(self, other: Value) -> Value:
+        return self + -other
+
+    def __mul__(self, other: Value) -> Value:
+        a, b = self.constant, other.constant
+        if a is not None and b is not None:
+            return rational(a * b)
+        if a == 1 or b == 0:
+            return other
+        if b == 1 or a == 0:
+            return self
+        return made(
+            "*", (self, other), *(m * n for m, n in zip(self.number, other.number, strict=True))
+        )
+
+    def __truediv__(self, other: Value) -> Value:
+        return self * power(other, rational(-1))
+
 
 def rational(value: Fraction | int) -> Value:
     """Return a rational number as a value."""
     value = Fraction(value)
-    _check_size(value)
-    return Value({(): value} if value else {}, ONE)
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+        raise TooLarge("number")
+    return Value("", constant=value)
 
 
-def _single(atom: Atom) -> Value:
-    return Value({((atom, Fraction(1)),): Fraction(1)}, ONE)
+def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
+    """Return a value that is made of others, with its two numbers."""
+    if any(not CTX.isfinite(n) or (n and abs(CTX.mag(n)) > MAX_BITS) for n in numbers):
+        raise TooLarge(op)
+    size = 1 + sum(part.size for part in parts)
+    if size > MAX_PARTS:
+        raise TooLarge("parts")
+    names = frozenset().union(*(part.names for part in parts))
+    return Value(op, parts, (numbers[0], numbers[1]), names, size=size)
+
+
+def _named(name: str, numbers: Number) -> Value:
+    return Value(name, (), numbers, frozenset([name]))
 
 
 @lru_cache(maxsize=4096)
 def free(name: str) -> Value:
     """Return a variable, which stands for two positive numbers that depend on its name."""
-    return _single(Atom(name, "free", pseudo_number(name)))
+    return _named(name, pseudo_number(name))
 
 
 def pseudo_number(name: str) -> Number:
@@ -142,141 +193,67 @@ def pseudo_number(name: str) -> Number:
 
 
 # Named numbers that no rational arithmetic relates to others.
-PI = _single(Atom("π", "constant", (+CTX.pi, +CTX.pi)))
-E = _single(Atom("e", "constant", (+CTX.e, +CTX.e)))
-DEGREE = _single(Atom("°", "constant", (CTX.pi / 180, CTX.pi / 180)))
-INFINITY = _single(Atom("∞", "constant", pseudo_number("∞")))
-IMAGINARY_UNIT = _single(Atom("i", "unit", (CTX.mpc(0, 1), CTX.mpc(0, 1))))
-
-
-def opaque(name: str, arguments: tuple[Value, ...], number: Number) -> Value:
-    """Return a function of values that is only known by its numbers."""
-    if not all(CTX.isfinite(n) for n in number):
-        raise TooLarge(name)
-    text = f"{name}({', '.join(repr(argument.key) for argument in arguments)})"
-    kind = "binder" if any(argument.is_open for argument in arguments) else "opaque"
-    return _single(Atom(text, kind, number, (name, arguments)))
+PI = _named("π", (+CTX.pi, +CTX.pi))
+E = _named("e", (+CTX.e, +CTX.e))
+DEGREE = _named("°", (CTX.pi / 180, CTX.pi / 180))
+INFINITY = _named("∞", pseudo_number("∞"))
+IMAGINARY_UNIT = _named("i", (CTX.mpc(0, 1), CTX.mpc(0, 1)))
 
 
 def binder(name: str, variable: str, *parts: Value | None) -> Value:
     """Return a sum, product, limit or integral over a variable; parts: its limits and its body."""
     label = f"{name}({variable},{','.join(str(part and part.key) for part in parts)})"
-    return _single(Atom(label, "binder", pseudo_number(label), (f"{name} {variable}", parts)))
+    found = made(f"{name} {variable}", tuple(filter(None, parts)), *pseudo_number(label))
+    return replace(found, names=found.names | {_OPEN})
 
 
-def add(a: Value, b: Value) -> Value:
-    """Return a + b."""
-    if a.bottom == b.bottom:
-        return _quotient(_add(a.top, b.top), a.bottom)
-    top = _add(_multiply(a.top, b.bottom), _multiply(b.top, a.bottom))
-    return _quotient(top, _multiply(a.bottom, b.bottom))
+def _total(a: Any, b: Any) -> Any:
+    """The sum of two numbers; zero where they cancel up to rounding."""
+    total = a + b
+    return total if abs(total) > NOISE * (abs(a) + abs(b)) else CTX.mpf(0)
 
 
-def negate(a: Value) -> Value:
-    """Return -a."""
-    return Value({product: -factor for product, factor in a.top.items()}, a.bottom)
+def power(base: Value, exponent: Value) -> Value:
+    """Return base to the power of exponent; principal values, but real roots of odd degree."""
+    number, rate = base.constant, exponent.constant
+    if number is not None and rate is not None:
+        if (found := _rational_power(number, rate)) is not None:
+            return rational(found)
+        if number < 0 and rate.denominator % 2:
+            root = power(-base, exponent)
+            return -root if rate.numerator % 2 else root
+    if rate == 1:
+        return base
+    if any(abs(n) > MAX_EXPONENT for n in exponent.number):
+        raise TooLarge("exponent")
+    try:
+        numbers = [b**e for b, e in zip(base.number, exponent.number, strict=True)]
+    except (ArithmeticError, ValueError) as error:
+        raise TooLarge("power") from error
+    return made("^", (base, exponent), *numbers)
 
 
-def multiply(a: Value, b: Value) -> Value:
-    """Return a b."""
-    return _quotient(_multiply(a.top, b.top), _multiply(a.bottom, b.bottom))
-
-
-def divide(a: Value, b: Value) -> Value:
-    """Return a / b."""
-    if not b.top:
-        raise TooLarge("division by zero")
-    return _quotient(_multiply(a.top, b.bottom), _multiply(a.bottom, b.top))
-
-
-def _check_size(value: Fraction) -> None:
-    if value.numerator.bit_length() > MAX_BITS or value.denominator.bit_length() > MAX_BITS:
-        raise TooLarge("number")
-
-
-def _quotient(top: Sum, bottom: Sum) -> Value:
-    if bottom is ONE:
-        return Value(top, ONE)
-    if len(bottom) == 1:
-        ((product, factor),) = bottom.items()
-        inverse = tuple((atom, -rate) for atom, rate in product)
-        return Value(_multiply(top, {inverse: 1 / factor}), ONE)
-    if not bottom:
-        raise TooLarge("division by zero")
-    return Value(top, bottom)
-
-
-def _add(a: Sum, b: Sum) -> Sum:
-    total = dict(a)
-    for product, factor in b.items():
-        _accumulate(total, product, factor)
-    return total
-
-
-def _accumulate(total: Sum, product: Product, factor: Fraction) -> None:
-    factor += total.pop(product, Fraction(0))
-    _check_size(factor)
-    if factor:
-        total[product] = factor
-
-
-def _multiply(a: Sum, b: Sum) -> Sum:
-    if a is ONE or b is ONE:
-        return b if a is ONE else a
-    if len(a) * len(b) > MAX_TERMS * 10:
-        raise TooLarge("terms")
-    total: Sum = {}
-    for product, factor in a.items():
-        for other, other_factor in b.items():
-            extra, joined = _join(product, other)
-            _accumulate(total, joined, factor * other_factor * extra)
-    if len(total) > MAX_TERMS:
-        raise TooLarge("terms")
-    return total
-
-
-def _join(a: Product, b: Product) -> tuple[Fraction, Product]:
-    """Multiply two products; what becomes rational on the way comes out as a factor."""
-    rates: dict[Atom, Fraction] = dict(a)
-    for atom, rate in b:
-        rates[atom] = rates.get(atom, Fraction(0)) + rate
-    extra = Fraction(1)
-    for atom, rate in list(rates.items()):
-        if atom.kind == "prime":
-            whole = math.floor(rate)
-            extra *= rational_power(Fraction(int(atom.name)), whole)
-            rates[atom] = rate - whole
-        elif atom.kind == "unit":
-            extra *= -1 if rate % 4 in (2, 3) else 1
-            rates[atom] = rate % 2
-    kept = [(atom, rate) for atom, rate in rates.items() if rate]
-    return extra, tuple(sorted(kept, key=lambda item: item[0].name))
-
-
-def rational_power(base: Fraction, exponent: int) -> Fraction:
-    """Return a whole power of a rational number."""
+def _rational_power(base: Fraction, rate: Fraction) -> Fraction | None:
+    """A power of a rational number if it is rational again. Raises TooLarge."""
+    if rate.denominator > 1:
+        roots = [_root(n, rate.denominator) for n in (base.numerator, base.denominator)]
+        base = Fraction(roots[0] or 0, roots[1] or 1)
+        if None in roots:
+            return None
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if size * abs(exponent) > MAX_BITS and abs(base) != 1:
+    if size * abs(rate.numerator) > MAX_BITS and abs(base) != 1:
         raise TooLarge("power")
-    if not base and exponent < 0:
+    if not base and rate < 0:
         raise TooLarge("division by zero")
-    return base**exponent
+    return base**rate.numerator
 
 
-def _approximate(total: Sum, point: int) -> Any:
-    """What a sum comes to; zero where its terms cancel up to rounding."""
-    terms = [_term(product, factor, point) for product, factor in total.items()]
-    result = sum(terms, CTX.mpf(0))
-    return result if abs(result) > NOISE * sum(map(abs, terms)) else CTX.mpf(0)
-
-
-def _term(product: Product, factor: Fraction, point: int) -> Any:
-    result = CTX.mpf(factor.numerator) / factor.denominator
-    for atom, rate in product:
-        is_whole = rate.denominator == 1
-        exponent = int(rate) if is_whole else CTX.mpf(rate.numerator) / rate.denominator
-        result *= atom.number[point] ** exponent
-    return result
+def _root(number: int, degree: int) -> int | None:
+    """The whole root of a whole number, if there is one."""
+    if number < 0:
+        return None
+    root = int(CTX.nint(CTX.root(number, degree)))
+    return root if root**degree == number else None
 
 
 def recognised(number: Any) -> Fraction | None:
@@ -286,7 +263,7 @@ def recognised(number: Any) -> Fraction | None:
     top, bottom = libmp.to_rational(CTX.re(number)._mpf_)
     exact = Fraction(int(top), int(bottom))
     found = exact.limit_denominator(MAX_DENOMINATOR)
-    return found if abs(exact - found) <= max(Fraction(1), abs(exact)) / 2**120 else None
+    return found if abs(exact - found) <= max(Fraction(1), abs(exact)) / 2**280 else None
 
 
 def significant(number: Any) -> Hashable:
