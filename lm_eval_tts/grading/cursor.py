@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
-from fractions import Fraction
 
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
+from lm_eval_tts.grading.numerals import number_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, SCRIPTS, Token
 from lm_eval_tts.grading.units import unit_of
-from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, Value, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))
@@ -27,11 +25,9 @@ _NAME_PREFIXES = tuple(name for name in FUNCTION_NAMES if len(name) > 2 and name
 _STARTS = frozenset(
     [*BRACKETS, *BINDERS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
 )
-ORDINALS = ("st", "nd", "rd", "th")
+ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 _VALUES = (*NUMBERS, "WORD", "}", ")", "°", "SUPER")  # what a unit comes after
-_CYCLE = re.compile(r"(\d*?)(\d{1,6}?)\2+(?=\.|…|\\)")
-_FRACTIONS = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 END = Token("END", "")
 
 
@@ -131,75 +127,15 @@ class Cursor:
         has_vowel = any(c in "aeiouy" for c in name.lower())
         return len(name) <= 4 and (not has_vowel or glued or (name.isupper() and len(name) < 4))
 
-    def number(self) -> Fraction:
-        """Pass a number, with its fraction: 2 1/2, 2½, 2 and 1/2, 2\\frac12. Raises TooLarge."""
-        token = self.peek()
+    def number(self) -> Value:
+        """Pass a number, with the ending of an ordinal. Raises TooLarge."""
+        number = number_of(self.peek())
         self.at += 1
-        number = number_of(token)
-        if self.peek().text in _ordinals(token.text) and not self.peek().spaced:
-            self.at += 1
-        is_whole = token.kind != "REPEATING" and number.denominator == 1 and "." not in token.text
-        return number + self._fraction() if is_whole else number
-
-    def _fraction(self) -> Fraction:
-        start, token, joint = self.at, self.peek(), int(self.peek().text == "and")
-        digits: list[str] = []
-        if token.kind == "NUMBER" and token.text in _FRACTIONS:
-            self.at += 1
-            return number_of(token)
-        if self.peek(joint).spaced and self.peek(joint + 1).kind == "/":
-            digits = [self.peek(joint).text, self.peek(joint + 2).text]
-            self.at += joint + 3
-        elif self.take_all("\\frac", "{", "NUMBER", "}", "{", "NUMBER", "}"):
-            digits = [self.peek(-5).text, self.peek(-2).text]
-        elif self.take_all("\\frac", "NUMBER"):
-            digits = list(self.peek(-1).text)
-        if len(digits) == 2 and all(d.isdecimal() for d in digits) and int(digits[1]):
-            return Fraction(int(digits[0]), int(digits[1]))
-        self.at = start
-        return Fraction(0)
-
-
-def _ordinals(digits: str) -> tuple[str, ...]:
-    """The endings that make an ordinal of a number: 21st, but not 24st."""
-    return ("th", {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1:], "th"))
+        endings = ("th", ORDINALS.get(self.peek(-1).text[-1]))
+        self.at += self.peek().text in endings and not self.peek().spaced
+        return rational(number)
 
 
 def script(text: str) -> str:
     """Return raised or lowered characters as plain ones."""
     return "".join(SCRIPTS[c] for c in text)
-
-
-def whole(text: str) -> int:
-    """Return the whole number of a script. Raises NotAFormula."""
-    if not text.lstrip("+-").isdecimal() or len(text) > 9:
-        raise NotAFormula(text)
-    return int(text)
-
-
-def number_of(token: Token) -> Fraction:
-    """Return the number that a token is. Raises TooLarge."""
-    text = token.text
-    if text in _FRACTIONS:
-        return Fraction(unicodedata.numeric(text)).limit_denominator(10)
-    if token.kind == "EUROPEAN":
-        text = re.sub(r"\{?,\}?", ".", text.replace(".", ""))
-    elif token.kind == "GROUPED":
-        text = "".join(c for c in text if c.isdecimal() or c == ".")
-    elif token.kind == "REPEATING":
-        return _repeating(text)
-    exponent = text.lower().partition("e")[2]
-    if len(text) > 1_000 or (exponent and abs(int(exponent)) > 999):
-        raise TooLarge("digits")
-    return Fraction(text)
-
-
-def _repeating(text: str) -> Fraction:
-    whole_part, _, rest = text.partition(".")
-    *before, cycle = re.findall(r"\d+", rest)
-    if not before and (match := _CYCLE.match(rest)):  # 0.1666...
-        before, cycle = [match[1]], match[2]
-    fixed = "".join(before)
-    scale = 10 ** len(fixed)
-    tail = Fraction(int(cycle), (10 ** len(cycle) - 1) * scale)
-    return Fraction(int((whole_part or "0") + fixed), scale) + tail

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from lm_eval_tts.grading.cursor import END, FIRST_IDEOGRAM, FUNCTION_NAMES
 from lm_eval_tts.grading.grammar import NO_SCRIPTS, is_substance
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBER_WORDS, NUMBERS, Token, fold, tokens
+from lm_eval_tts.grading.numerals import NUMBER_WORDS, fold
+from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
 from lm_eval_tts.grading.units import are_of_one_dimension, unit_of
 
 BINARY = words_of("binary")
@@ -188,10 +189,7 @@ class _Tokens:
         return unit if unit > end else max(self.juxtaposed(end), self.next_part(end))
 
     def next_part(self, at: int) -> int:
-        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches, 2 1/2."""
-        whole, part, bar, size = (self.token(k).text for k in range(at - 1, at + 3))
-        if bar == "/" and all(map(str.isdecimal, (whole, part, size))) and int(part) < int(size):
-            return at + 3
+        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
         joint = int(self.token(at).text == "and")
         unit, smaller = (unit_of(self.token(k).text) for k in (at - 1, at + joint + 1))
         if self.kind(at + joint) not in NUMBERS or not unit or not smaller or unit == smaller:

@@ -1,37 +1,165 @@
-"""Reads formulas: what names, functions, roots, sums and integrals come to.
+"""Reads formulas, from tokens to an exact value, by recursive descent.
 
-Nothing is ever run; what is not known raises `NotAFormula`. Sums and products are worked out if
-short; they, limits and integrals are else a factor with their parts, for `algebra`.
-"""
+    sum      := ["+"|"-"] product (("+"|"-"|"±") product)*
+    product  := power ((["*"|"/"]) power)*
+    power    := factor ("!" | "°" | "^" factor)*
+    factor   := number | name | FUNCTION factor | "(" sum ")" | "|" sum "|"
+
+It evaluates as it reads and never runs anything; what is not known raises `NotAFormula`."""
 
 from __future__ import annotations
 
 import re
 
 from lm_eval_tts.grading import functions, values
-from lm_eval_tts.grading.arithmetic import ArithmeticReader
 from lm_eval_tts.grading.cursor import (
-    BINDERS,
     BRACKETS,
     FIRST_IDEOGRAM,
     FUNCTION_NAMES,
     GREEK_NAMES,
     NO_SYMBOLS,
+    ORDINALS,
+    Cursor,
     script,
     spelled_name,
-    whole,
 )
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
-from lm_eval_tts.grading.tokens import Token
-from lm_eval_tts.grading.values import NotAFormula, Value, power
+from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
+from lm_eval_tts.grading.tokens import NUMBERS, Token
+from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
 
-MAX_SUMMANDS = 200  # of a finite sum that is worked out
+MAX_DEPTH = 30
+EITHER_SIGN = ("\\pm", "\\mp")
 CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
+CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
 _DERIVATIVE = re.compile(r"\{(d|\\partial)[A-Za-z]?\}\{\1[A-Za-z][^+*/{}]{0,4}\}")
+_CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
 
 
-class FormulaReader(ArithmeticReader):
-    """What a word or command stands for."""
+class FormulaReader(Cursor):
+    """Each method raises NotAFormula and TooLarge. side: of the limit whose bound is read."""
+
+    side: str | None = None
+
+    def sum(self) -> Value:
+        """Read a sum."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise TooLarge("nested too deep")
+        total = rational(0) if self.peek().kind in EITHER_SIGN else self.product()
+        while sign := self.take("+", "-", *EITHER_SIGN):
+            minus = sign == "-" or (sign != "+" and (sign == "\\pm") == (self.sign < 0))
+            term = self.product()
+            total = total - term if minus else total + term
+        self.depth -= 1
+        return total
+
+    def product(self) -> Value:
+        """Read a product."""
+        value = self.signed()
+        while True:
+            if self._times():
+                value *= self.signed()
+            elif self.take_all("out", "of") or (not self.unit_at(1) and self.take("/")):
+                value /= self.signed()
+            elif self.starts_factor():
+                value *= self.power()
+            else:
+                return value
+
+    def _times(self) -> bool:
+        word, before, after = self.peek(), self.peek(-1), self.peek(1)
+        is_cross = word.text in ("x", "X") and before.kind in NUMBERS and after.kind in NUMBERS
+        is_cross = is_cross and (word.spaced or after.text == "10")  # 3 x 10^8
+        is_times = is_cross or (word.kind == "*" and after.kind != "MATRIX")
+        self.at += is_times
+        return is_times
+
+    def signed(self) -> Value:
+        """Read a factor with signs before it."""
+        negative = False
+        while sign := self.take("-", "+", "minus", "negative"):
+            negative ^= sign != "+"
+        value = self.power()
+        return -value if negative else value
+
+    def power(self) -> Value:
+        """Read a factor with its powers."""
+        base = self.factor()
+        while True:
+            if self.peek(1).kind != "!" and self.take("!"):
+                base = functions.factorial(base)
+            elif self.take("°"):
+                base *= values.DEGREE
+            elif self.peek().kind in ("SUPER", "^"):
+                base = self._raised(base)
+            else:
+                return base
+
+    def _raised(self, base: Value) -> Value:
+        braced = self.peek(1).kind == "{"
+        mark, closing = self.peek(1 + braced), self.peek(2 + braced)
+        is_side = self.side is not None and mark.kind in ("+", "-") and closing.kind == "}"  # 0^+
+        is_mark = mark.kind in ("°", "\\top") or mark.text in ("th", *ORDINALS.values())
+        if self.peek().kind == "SUPER" or not (is_side or is_mark):
+            return power(base, self.exponent())
+        self.side = mark.kind if is_side else self.side
+        self.at += 4 if braced else 2  # 60^\circ, 5^{th}
+        return base * values.DEGREE if mark.kind == "°" else base
+
+    def exponent(self) -> Value:
+        """Read a raised number, or what is after ^."""
+        if self.take("SUPER"):
+            return self._script()
+        self.expect("^")
+        negative = self.take("-")
+        value = self.group("{") if self.peek().kind == "{" else self.factor()
+        if self.peek().kind == "^":
+            value = power(value, self.exponent())
+        return -value if negative else value
+
+    def _script(self) -> Value:
+        """The number of the raised or lowered characters that were passed."""
+        text = script(self.peek(-1).text)
+        if not text.lstrip("+-").isdecimal() or len(text) > 9:
+            return values.free(text)
+        return rational(int(text))
+
+    def group(self, opening: str) -> Value:
+        """Read a sum in brackets, or "n choose k" in them."""
+        self.expect(opening)
+        value = self.sum()
+        if self.take("\\choose"):
+            value = binomial(value, self.sum())
+        self.expect(BRACKETS.get(opening, opening))
+        return value
+
+    def argument(self) -> Value:
+        """What a command takes: a group, or as TeX reads it one digit or letter."""
+        token = self.peek()
+        if token.kind == "{":
+            return self.group("{")
+        if token.text[:1].isalnum() and len(token.text) > 1:
+            self.split(1)
+        return self.factor()
+
+    def factor(self) -> Value:
+        """Read a number, a name or brackets."""
+        self.depth += 1
+        if self.depth > 3 * MAX_DEPTH:
+            raise TooLarge("nested too deep")
+        token = self.peek()
+        if token.kind in BRACKETS:
+            value = self.group(token.kind)
+        elif token.kind == "|":
+            value = functions.absolute(self.group("|"))
+        elif token.kind in NUMBERS:
+            value = self.number()
+        elif token.kind.startswith("\\") or token.kind == "WORD":
+            value = self.name(token)
+        else:
+            raise NotAFormula(token.text)
+        self.depth -= 1
+        return value
 
     def name(self, token: Token) -> Value:
         """Read what a word or command stands for."""
@@ -41,16 +169,14 @@ class FormulaReader(ArithmeticReader):
             return self._stacked(name)
         if name in ("sqrt", "cbrt"):
             return self._root(token)
-        if token.kind in BINDERS:
-            return self._bound(BINDERS[token.kind])
         if name in ("lfloor", "lceil"):
             value = self.sum()
             self.expect(f"\\r{name[1:]}")
             return functions.rounded(name[1:], value)
-        if name in CONSTANTS:
+        if name in CONSTANTS and len(name) > 1:
             return CONSTANTS[name]
         if name in SEVERAL and not is_word:
-            return self._of_several(name)
+            return SEVERAL[name](self._arguments())
         if name in FUNCTIONS:
             return self._applied(name)
         is_command = name.isalpha() and token.kind not in NO_SYMBOLS and self.peek().kind != "{"
@@ -73,13 +199,13 @@ class FormulaReader(ArithmeticReader):
             return values.free(f"derivative {spelled}")
         top = self.argument()
         bottom = self.argument()
-        return top / bottom if name == "frac" else functions.binomial(top, bottom)
+        return top / bottom if name == "frac" else binomial(top, bottom)
 
     def _root(self, token: Token) -> Value:
-        degree = self.group("[") if self.peek().kind == "[" else values.rational(2)
-        degree = values.rational(3) if token.kind == "\\cbrt" or token.text == "cbrt" else degree
+        degree = self.group("[") if self.peek().kind == "[" else rational(2)
+        degree = rational(3) if "cbrt" in (token.text, token.kind[1:]) else degree
         radicand = self.argument() if token.text.startswith("\\") else self.factor()
-        return power(radicand, values.rational(1) / degree)
+        return power(radicand, rational(1) / degree)
 
     def _symbol(self, name: str) -> Value:
         primes = (["'"], ["^", "'"], ["^", "{", "'", "}"])
@@ -91,9 +217,12 @@ class FormulaReader(ArithmeticReader):
             name += f"_{self._subscript()}"
         if name in self.known:
             return self.known[name]
-        if self._is_function(name):
+        if name[0] in _CALLED and "".join(self.peek(k).text for k in range(6)) == "^{-1}(":
+            self.at += 5
+            return self._called(f"{name}^-1")
+        if self.peek().kind == "(" and not self.peek().spaced and self._is_function(name):
             return self._called(name)
-        return {"i": values.IMAGINARY_UNIT, "e": values.E}.get(name) or values.free(name)
+        return CONSTANTS.get(name) or values.free(name)
 
     def _subscript(self) -> str:
         start, braced = self.at, self.peek().kind == "{"
@@ -115,20 +244,14 @@ class FormulaReader(ArithmeticReader):
 
     def _is_function(self, name: str) -> bool:
         """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
-        if name[0] in "fghFGH" and "".join(self.peek(k).text for k in range(6)) == "^{-1}(":
-            return True
-        if self.peek().kind != "(" or self.peek().spaced:
-            return False
         inner, closing = self.peek(1).text, self.peek(2).kind
         is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
-        is_unknown = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()  # a command
-        is_of_function = inner in ("f", "g", "h") and closing == "("
-        return name[0] in "fghpqFGHPQ" or is_single or is_unknown or is_of_function
+        is_command = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()
+        return (
+            name[0] in _CALLED or is_single or is_command or (inner in _CALLED and closing == "(")
+        )
 
     def _called(self, name: str) -> Value:
-        if self.take("^"):
-            self.at += 4
-            name += "^-1"
         return values.free(f"{name}({', '.join(str(value.key) for value in self._arguments())})")
 
     def _arguments(self) -> list[Value]:
@@ -139,27 +262,21 @@ class FormulaReader(ArithmeticReader):
         self.expect(")", "}}")
         return found
 
-    def _of_several(self, name: str) -> Value:
-        return SEVERAL[name](self._arguments())
-
     def _applied(self, name: str) -> Value:
         base = exponent = None
         for _ in range(2):
             if self.take("SUB"):
-                base = values.rational(whole(script(self.peek(-1).text)))
+                base = self._script()
             elif self.take("_"):
                 base = self.argument()
-            elif self.take("SUPER"):
-                exponent = values.rational(whole(script(self.peek(-1).text)))
-            elif self.take("^"):
+            elif self.peek().kind in ("SUPER", "^"):
                 exponent = self.exponent()
         if exponent is not None and exponent.constant == -1:
             name, exponent = f"arc{name}", None
         is_bracketed = self.peek().kind in BRACKETS
         argument = self.group(self.peek().kind) if is_bracketed else self._bare_argument()
-        result = (
-            functions.apply(name, argument) if base is None else functions.logarithm(argument, base)
-        )
+        result = functions.apply(name, argument)
+        result = result if base is None else result / functions.apply("log", base)
         return result if exponent is None else power(result, exponent)
 
     def _bare_argument(self) -> Value:
@@ -170,82 +287,3 @@ class FormulaReader(ArithmeticReader):
                 break
             value *= self.power()
         return value
-
-    def _bound(self, name: str) -> Value:
-        lower = upper = None
-        variable = side = ""
-        for _ in range(2):
-            if self.take("_"):
-                side = self._side() if name == "lim" else ""
-                variable, lower = self._lower_bound()
-            elif self.take("^"):
-                upper = self.argument()
-        if name == "int":
-            return self._integral(lower, upper)
-        low, high = lower and lower.constant, upper and upper.constant
-        is_expanded = name in ("sum", "prod") and bool(variable)
-        if is_expanded and low is not None and high is not None and high - low <= MAX_SUMMANDS:
-            return self._expanded(name, variable, int(low), int(high))
-        outer = dict(self.known)
-        name_inside = f"bound {len(outer)}"
-        self.known[variable] = values.free(name_inside)
-        body = self.product()
-        self.known = outer
-        return values.binder(name + side, name_inside, lower, upper, body)
-
-    def _side(self) -> str:
-        """Pass the side that a limit comes from: + of x → 0^+, else nothing."""
-        for start in range(self.at, min(self.at + 8, len(self.tokens))):
-            kinds = [token.kind for token in self.tokens[start : start + 5]]
-            for size in (2, 4):
-                signs = [kind for kind in kinds[:size] if kind not in ("{", "}")]
-                if signs in (["^", "+"], ["^", "-"]) and kinds[size : size + 1] == ["}"]:
-                    del self.tokens[start : start + size]
-                    return signs[1]
-        return ""
-
-    def _lower_bound(self) -> tuple[str, Value]:
-        braced, variable = self.take("{"), ""
-        if self.peek().kind == "WORD" and self.peek(1).kind in ("=", "\\to"):
-            variable = spelled_name(self.peek())
-            self.at += 2
-        value = self.sum() if braced else self.argument()
-        if braced:
-            self.expect("}")
-        return variable, value
-
-    def _integral(self, lower: Value | None, upper: Value | None) -> Value:
-        end = self._differential()
-        token, following = self.tokens[end], self.peek(end + 1 - self.at)
-        name = spelled_name(token._replace(text=token.text[1:]) if token.text[1:] else following)
-        is_numerator = (self.tokens[end - 1].kind, following.kind) == ("{", "}")  # \frac{dx}{x}
-        body = type(self)(self.tokens[self.at : None if is_numerator else end], self.sign)
-        variable = f"bound {len(self.known)}" if lower or upper else name
-        body.known = {**self.known, name: values.free(variable)}
-        if is_numerator:
-            body.tokens[end - self.at] = Token("NUMBER", "1")
-            value = body.product()
-            self.at += body.at
-        else:
-            value = body.sum()
-            self.at = end + (1 if token.text[1:] else 2)
-        return values.binder("int", variable, lower, upper, value)
-
-    def _differential(self) -> int:
-        """Where the dx of the integral that starts here is, past those of integrals in it."""
-        inner = 0
-        for end in range(self.at, len(self.tokens)):
-            kind, word = self.tokens[end].kind, self.tokens[end].text
-            is_differential = kind == "WORD" and word[0] == "d" and len(word) <= 2
-            if is_differential and not inner:
-                return end
-            inner += (kind == "\\int") - is_differential
-        raise NotAFormula("an integral without a variable")
-
-    def _expanded(self, name: str, variable: str, low: int, high: int) -> Value:
-        start, total = self.at, values.rational(0 if name == "sum" else 1)
-        for number in range(low, high + 1):
-            self.at, self.known[variable] = start, values.rational(number)
-            total = total + self.product() if name == "sum" else total * self.product()
-        self.known.pop(variable, None)
-        return total

@@ -47,11 +47,6 @@ def apply(name: str, argument: Value) -> Value:
     return _function(name, (argument,), FUNCTIONS[name])
 
 
-def logarithm(argument: Value, base: Value) -> Value:
-    """Return the logarithm to a base."""
-    return apply("log", argument) / apply("log", base)
-
-
 def _whole(found: Sequence[Value], least: int | None = None) -> list[int]:
     """Whole numbers. Raises NotAFormula if they are not, or less than the least one allowed."""
     numbers = [value.constant for value in found]

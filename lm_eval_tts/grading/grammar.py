@@ -14,11 +14,12 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading.arithmetic import EITHER_SIGN
+from lm_eval_tts.grading.formulas import EITHER_SIGN
 from lm_eval_tts.grading.functions import binomial
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.notations import MAX_PARTS, QUALIFIERS, NotationReader
-from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, fold, tidy, tokens
+from lm_eval_tts.grading.numerals import fold
+from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
 from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
@@ -44,7 +45,7 @@ def parse(text: str, *, comma: bool = False) -> Node:
     plain = _BRACED_SIGN.sub(r"\1", plain)
     if known := _known(plain):
         return known
-    found = _closed(_trimmed(fold(tokens(plain, comma=comma))))
+    found = _trimmed(fold(tokens(plain, comma=comma)))
     try:
         tree = AnswerReader(found).whole()
         if any(token.kind in EITHER_SIGN for token in found):
@@ -76,6 +77,9 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found[0], found[-1] = found[0]._replace(kind="("), found[-1]._replace(kind=")")
     elif len(found) > 1 and kinds[-1] in ("<", ">"):
         found.pop()
+    elif len(found) > 3 and (kinds[0] == "]" or kinds[-1] == "["):  # ]2, 7[ of ISO 80000-2
+        found[0] = found[0]._replace(kind=kinds[0].replace("]", "("))
+        found[-1] = found[-1]._replace(kind=kinds[-1].replace("[", ")"))
     for rest in (["<", "/"], ["<", "/", "WORD"]):
         if [token.kind for token in found[-len(rest) :]] == rest:
             del found[-len(rest) :]
@@ -91,21 +95,6 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found.pop()
         opened += 1
     return found + [Token("}", "}")] * (opened if opened <= 3 else 0)
-
-
-def _closed(found: list[Token]) -> list[Token]:
-    """With ]2, 7[ of ISO 80000-2 as (2, 7)."""
-    if not found or (found[0].kind != "]" and found[-1].kind != "["):
-        return found
-    inside = False
-    for at, token in enumerate(found):
-        if token.kind in ("(", ")", "[", "]"):
-            opened = "(" if token.kind == "]" else token.kind
-            found[at] = token._replace(
-                kind=(")" if token.kind == "[" else token.kind) if inside else opened
-            )
-            inside = not inside
-    return found
 
 
 def _fallback(found: Sequence[Token]) -> Node:

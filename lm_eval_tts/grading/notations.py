@@ -1,4 +1,4 @@
-"""Special ways to write an answer: quantities, dates, other bases, ranges, matrices.
+"""Special ways to write an answer: quantities, sets, dates, other bases, ranges, matrices.
 
 Between `formulas` and `grammar`, whose reader builds on this one.
 """
@@ -8,31 +8,38 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.cursor import number_of, script, spelled_name
+from lm_eval_tts.grading.binders import BinderReader
+from lm_eval_tts.grading.cursor import script, spelled_name
 from lm_eval_tts.grading.lexicon import phrases, words_of
-from lm_eval_tts.grading.sets import SetReader
-from lm_eval_tts.grading.tokens import NUMBERS, TABLE, fold, tidy, tokens
+from lm_eval_tts.grading.numerals import fold, number_of
+from lm_eval_tts.grading.tokens import NUMBERS, TABLE, tidy, tokens
 from lm_eval_tts.grading.trees import (
+    ALL_REALS,
     Node,
     added,
+    complement,
     multiplied,
     node_of,
     scaled,
 )
 from lm_eval_tts.grading.units import Mark, are_of_one_dimension, make_mark, size, unit_of
-from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value
+from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
 MAX_PARTS = 100
+REALS = ("\\R", "\\Reals", "\\reals")
+SPOKEN = {"positive": (0, None, "()"), "negative": (None, 0, "()")}
+SPOKEN |= {"nonnegative": (0, None, "[)"), "nonpositive": (None, 0, "(]")}
+SET_WORDS = words_of("set_words")
+EXCEPT = ("except", "but", "than", "to", "for")
 QUALIFIERS = words_of("qualifiers")
 JOINTS = frozenset(["or", "and", "to", "x"])
 _SIDE_ENDS = words_of("side_ends")
 _OF_DATES = ("of", "the", ",", "st", "nd", "rd", "th")
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
-_SCRIPTS = {"²": 2, "³": 3, "⁻¹": -1, "⁻²": -2}
 
 
-class NotationReader(SetReader):
+class NotationReader(BinderReader):
     """Reads what is more than a formula; None where it is not there."""
 
     def quantity(self) -> Node:
@@ -125,9 +132,7 @@ class NotationReader(SetReader):
         return ((unit_of(self.peek(-1).text) or "dollar", 1),)
 
     def _unit_power(self) -> int:
-        if self.take("SUPER"):
-            return _SCRIPTS.get(self.peek(-1).text, 1)
-        if self.take("^"):
+        if self.peek().kind in ("SUPER", "^"):
             constant = self.exponent().constant
             if constant is None or constant.denominator != 1 or abs(constant) > 20:
                 raise NotAFormula("power of a unit")
@@ -136,6 +141,55 @@ class NotationReader(SetReader):
             self.at += 1
             return int(self.peek(-1).text)
         return 1
+
+    def number_set(self) -> Node | None:
+        """Read ℝ or another set of numbers, with what is taken out of it."""
+        if self.peek().kind not in (*REALS, "\\mathbb"):
+            return None
+        self.at += 1
+        name = self.peek(-1).text[1:2]
+        if self.peek(-1).kind not in REALS:
+            braced = self.take("{")
+            name, self.at = self.peek().text, self.at + 1
+            if braced:
+                self.expect("}")
+        if name.upper() != "R" or self.peek().kind == "^":
+            return Node("opaque", f"\\mathbb{name}")
+        return complement(self.points()) if self.take("\\setminus", "-") else ALL_REALS
+
+    def spoken_set(self) -> Node | None:
+        """All (positive, nonnegative ...) real numbers (and zero), except some."""
+        words: list[str] = []
+        while self.peek(len(words)).kind == "WORD":
+            word = self.peek(len(words)).text.lower().replace("-", "")
+            if word not in SET_WORDS:
+                break
+            words.append(word)
+        if not {"numbers", "number", "reals"} & set(words):
+            return None
+        self.at += len(words)
+        with_zero = (words[-1] == "and" or bool(self.take(","))) and self.peek().text == "0"
+        self.at += with_zero
+        if words[-1] in EXCEPT and self.peek().kind != "END":
+            return complement(self.points())
+        low, high, mark = next((SPOKEN[w] for w in words if w in SPOKEN), (None, None, "()"))
+        if with_zero:
+            mark = mark.replace("(", "[") if low == 0 else mark.replace(")", "]")
+        ends = [
+            whole if end is None else node_of(end)
+            for whole, end in zip(ALL_REALS.parts, (low, high), strict=True)
+        ]
+        return Node("tuple", mark, tuple(ends))
+
+    def points(self) -> list[Node]:
+        """Read the numbers that are taken out of a set."""
+        braced = self.take("{{")
+        points = [node_of(self.sum())]
+        while self.take("and", "or", ","):
+            points.append(node_of(self.sum()))
+        if braced:
+            self.expect("}}")
+        return points
 
     def time(self) -> Node | None:
         """A time of day, as hours, minutes and seconds of 24 hours."""
@@ -198,10 +252,9 @@ class NotationReader(SetReader):
             return matrix(self.peek(-2).text)
         total = None
         while self.peek().kind not in ("END", ")", "]", *_SIDE_ENDS):
-            minus = self.take("-", "+") == "-"
-            factor = values.rational(-1 if minus else 1)
+            factor = values.rational(-1 if self.take("-", "+") == "-" else 1)
             if self.peek().kind != "MATRIX":
-                factor *= self._factors()
+                factor *= self.product()
             self.take("*")
             self.expect("MATRIX")
             term = scaled(matrix(self.peek(-1).text), factor)
@@ -211,34 +264,20 @@ class NotationReader(SetReader):
             total = term if total is None else added(total, term)
         return total
 
-    def _factors(self) -> Value:
-        """What stands before a matrix."""
-        value = self.power()
-        while "MATRIX" not in (
-            self.peek().kind,
-            self.peek(1).kind if self.peek().kind == "*" else "",
-        ):
-            if self.take("/"):
-                value /= self.power()
-            else:
-                self.take("*")
-                value *= self.power()
-        return value
-
     def bind_integers(self) -> None:
         """In "kπ, k ∈ ℤ" and "for any integer k" the name of k says nothing."""
         for at, token in enumerate(self.tokens):
             is_set = token.kind == "\\mathbb" or token.text in ("Z", "ℤ", "\\Z", "N")
             if is_set and at > 1 and self.tokens[at - 1].kind == "\\in":
-                self._bind(at - 2)
-            elif token.text in ("integer", "integers") and at < len(self.tokens) - 2:
-                self._bind(*(k for k in range(max(at - 3, 0), at) if at > 1))
+                self._bind(at - 2, any_length=True)
+            elif token.text in ("integer", "integers") and 1 < at < len(self.tokens) - 2:
+                for place in range(max(at - 3, 0), at):
+                    self._bind(place)
 
-    def _bind(self, *places: int) -> None:
-        names = [spelled_name(t) for t in map(self.tokens.__getitem__, places) if t.kind == "WORD"]
-        names = [name for name in names if name != "a" and (len(name) == 1 or len(places) == 1)]
-        if names:
-            self.known[names[-1]] = values.free("any integer")
+    def _bind(self, place: int, any_length: bool = False) -> None:
+        name = spelled_name(self.tokens[place])
+        if self.tokens[place].kind == "WORD" and name != "a" and (any_length or len(name) == 1):
+            self.known[name] = values.free("any integer")
 
 
 def matrix(text: str) -> Node:

@@ -2,22 +2,19 @@ r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a
 
 `tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
 left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is not a token. `fold` makes one number of "two hundred and five" and of
-"three quarters" (English only). Knows notation only, not what a formula means.
+sizes, fonts, delimiters) is not a token. Knows notation only, not what a formula means.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from lm_eval_tts.grading.lexicon import NOTATION, end_of, words_of
 
 MAX_LENGTH = 2_000
-NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN")
+NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN", "MIXED", "SCALED")
 PLAIN = str.maketrans(NOTATION["plain"]["from"], NOTATION["plain"]["to"])
 SIGNS = {word: sign for sign, words in NOTATION["signs"].items() for word in words.split()}
 GREEK = dict(zip(NOTATION["greek"]["letters"], NOTATION["greek"]["names"].split(), strict=True))
@@ -46,16 +43,6 @@ _BRACKET_SIZES = re.compile(
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
-
-_SMALL: dict[str, int] = NOTATION["numbers"]
-_SCALES: dict[str, int] = NOTATION["scales"]
-_PARTS = {
-    word + ending: number
-    for number, words in NOTATION["parts"].items()
-    for word in words.split()
-    for ending in ("", "s")
-}
-NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
 
 
 class Token(NamedTuple):
@@ -191,100 +178,3 @@ def _is_formula(inside: str) -> bool:
         return False
     words = re.findall("[A-Za-z]+", _COMMAND.sub(" ", inside))
     return not any(len(word) > 3 or word in _PROSE for word in words)
-
-
-def spelled(words: Sequence[str]) -> Fraction | None:
-    """Return the number that these words are, all of them; None if they are none."""
-    words = [word.lower() for word in words]
-    if words[:1] == ["a"] and len(words) > 1:
-        words = ["one", *words[1:]]
-    elif words[:1] in (["hundred"], ["thousand"], ["million"]):
-        words = ["one", *words]
-    if not words or words[-1] not in _PARTS:
-        number = _cardinal(words)
-        return None if number is None else Fraction(number)
-    if "and" in words:  # two and two thirds, one and a half
-        split = len(words) - words[::-1].index("and")
-        whole, part = _cardinal(words[: split - 1]), spelled(words[split:])
-        return None if whole is None or part is None else whole + part
-    top = _cardinal(words[:-1]) if len(words) > 1 else 1
-    return Fraction(top, _PARTS[words[-1]]) if top else None
-
-
-def _cardinal(words: Sequence[str]) -> int | None:
-    """A whole number: groups of up to 999, each with its scale, from large to small."""
-    total, group, least = 0, 0, 10**15
-    for last, word in zip(["", *words], words, strict=False):
-        if word == "and" and last in (*_SCALES, "hundred"):
-            continue
-        if word in _SMALL:
-            if last in _SMALL and not (_SMALL[last] >= 20 and 0 < _SMALL[word] < 10):
-                return None
-            group += _SMALL[word]
-        elif word == "hundred" and 0 < group < 100 and last in _SMALL:
-            group *= 100
-        elif word == "dozen" and word is words[-1]:
-            group = 12 * max(group, 1)
-        elif _SCALES.get(word, least) < least and group > 0:
-            least = _SCALES[word]
-            total, group = total + group * least, 0
-        else:
-            return None
-    return total + group if words and words[-1] != "and" else None
-
-
-def fold(found: Sequence[Token]) -> list[Token]:
-    """Return tokens with each longest run of number words as one NUMBER."""
-    if not any(_belongs(token, inside=False) for token in found):
-        return list(found)
-    found = _scaled(found)
-    folded: list[Token] = []
-    at = 0
-    while at < len(found):
-        end, number = _run(found, at)
-        if number is None:
-            folded += found[at:end]
-        else:
-            folded.append(
-                found[at]._replace(kind="NUMBER", text=str(number), end=found[end - 1].end)
-            )
-        at = end
-    return folded
-
-
-def _scaled(found: Sequence[Token]) -> list[Token]:
-    """1.5 million is one number."""
-    joined: list[Token] = []
-    for token in found:
-        last, scale = (joined or [token])[-1], _SCALES.get(token.text.lower())
-        if scale and last.kind == "NUMBER" and last.text.replace(".", "", 1).isdecimal():
-            number = Fraction(last.text) * scale
-            joined[-1] = last._replace(text=str(number), end=token.end)
-        else:
-            joined.append(token)
-    return joined
-
-
-def _run(found: Sequence[Token], at: int) -> tuple[int, Fraction | None]:
-    """Where a run of number words ends, and its number; never a part of one."""
-    aside = at and found[at - 1].kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
-    following = found[at + 1].text.lower() if at + 1 < len(found) else ""
-    is_article = found[at].text in ("a", "A") and following in (*_SCALES, "hundred", "dozen")
-    end = at + is_article
-    while not aside and end < len(found) and _belongs(found[end], inside=end > at):  # 12 (twelve)
-        end += 1
-    while end > at:
-        number = spelled([word for token in found[at:end] for word in token.text.split("-")])
-        if number is not None:
-            return end, number
-        if found[end - 1].text.lower() not in ("and", "a"):
-            break
-        end -= 1
-    return max(end, at + 1), None
-
-
-def _belongs(token: Token, inside: bool) -> bool:
-    words = token.text.lower().split("-")
-    if token.kind != "WORD":
-        return False
-    return all(w in NUMBER_WORDS for w in words) or (inside and words[0] in ("and", "a"))

@@ -166,10 +166,7 @@ def multiplied(a: Node, b: Node) -> Node:
 
 
 def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
-    total = values.rational(0)
-    for x, y in zip(row, column, strict=True):
-        total += x * y
-    return total
+    return sum((x * y for x, y in zip(row, column, strict=True)), values.rational(0))
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
