@@ -5,9 +5,9 @@
 
 Six layers, each knows only those before it; tests/grading/test_layers.py has them:
 
-    notation     lexicon, tokens, units; values, functions
-    formulas     cursor, formulas: from tokens to exact values
-    answers      trees, sets, notations, grammar: lists, intervals, equations, words
+    notation     lexicon, tokens, numerals, units; values, functions
+    formulas     cursor, formulas, binders: from tokens to exact values
+    answers      trees, notations, grammar: lists, intervals, equations, words
     equality     canonical, readings, equality, tolerance; algebra: what only sympy works out
     reading      expressions, sentence, claims, boxes, extraction, choices: what a text commits to
     verdicts     verdicts, pool: one response, many, votes

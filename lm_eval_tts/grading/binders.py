@@ -19,7 +19,9 @@ class BinderReader(FormulaReader):
         if token.kind not in BINDERS:
             return super().name(token)
         self.at += 1
-        name, lower, upper, variable = BINDERS[token.kind], None, None, ""
+        name, variable = BINDERS[token.kind], ""
+        lower: Value | None = None
+        upper: Value | None = None
         side, self.side = self.side, "" if name == "lim" else None
         for _ in range(2):
             if self.take("_"):

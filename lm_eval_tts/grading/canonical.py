@@ -72,8 +72,11 @@ def names_value(left: Node, right: Node) -> bool:
         return False
     if left.value.is_open or left.value.op in FUNCTIONS:
         return left.value.is_open or not right.has_variables
-    terms = [term.monomial or (0, {}) for term in left.value.terms]
-    is_sum = all(abs(factor) == 1 and {*powers.values()} == {1} for factor, powers in terms)
+    terms = [term.monomial for term in left.value.terms]
+    is_sum = all(
+        term and abs(term[0]) == 1 and term[1] and all(rate == 1 for rate in term[1].values())
+        for term in terms
+    )
     return is_sum and not right.has_variables and left.value.names == left.value.variables
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lm_eval_tts.grading.cursor import END, FIRST_IDEOGRAM, FUNCTION_NAMES
+from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.grammar import NO_SCRIPTS, is_substance
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, fold
@@ -21,6 +21,7 @@ POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 ARTICLES = frozenset(["a", "A", "I"])
 FUNCTION_WORDS = frozenset(FUNCTION_NAMES) - {"arg", "Re", "Im"}
+NO_OPERANDS = ("\\to", "\\", "\\n", "\\cup", "\\in")
 MAX_SCRIPT = 16  # of a script, or of the formula of a substance
 _CONSTANTS = ("π", "pi", "infinity")
 _LIST_WORDS = words_of("list_words")
@@ -59,17 +60,11 @@ def runs(text: str) -> list[Expression]:
     return result
 
 
-class _Tokens:
+class _Tokens(Cursor):
     """Places in tokens; each method returns where something ends, or its start if there is none."""
 
-    def __init__(self, found: Sequence[Token]) -> None:
-        self.tokens = list(found)
-
-    def token(self, at: int) -> Token:
-        return self.tokens[at] if 0 <= at < len(self.tokens) else END
-
     def kind(self, at: int) -> str:
-        return self.token(at).kind
+        return self.peek(at).kind
 
     def run_end(self, at: int) -> int:
         if self.kind(at) in NUMBERS and self.is_glued(at):
@@ -80,18 +75,18 @@ class _Tokens:
         return end
 
     def is_glued(self, at: int) -> bool:
-        before = self.token(at - 1)
+        before = self.peek(at - 1)
         is_word = (
-            before.kind == "WORD" and before.text.isascii() and before.end == self.token(at).start
+            before.kind == "WORD" and before.text.isascii() and before.end == self.peek(at).start
         )
         return is_word and not before.formula
 
     def substance_end(self, at: int) -> int:
         """After the formula of a substance, as H2SO4 and Ca(OH)_2."""
-        if self.kind(at) != "WORD" or not self.token(at).text[0].isupper():
+        if self.kind(at) != "WORD" or not self.peek(at).text[0].isupper():
             return at
         end = at + 1
-        while end < at + MAX_SCRIPT and self.token(end - 1).end == self.token(end).start:
+        while end < at + MAX_SCRIPT and self.peek(end - 1).end == self.peek(end).start:
             end += 1
         for last in range(end, at + 1, -1):
             word = "".join(token.text for token in self.tokens[at:last])
@@ -103,12 +98,12 @@ class _Tokens:
         """After a sign, a currency and one operand, or a bracket."""
         start = at
         while self.kind(at) in ("+", "-", "\\pm", "\\mp", "~", "MONEY") and at - start < 3:
-            is_spaced = self.token(at + 1).spaced and not self.token(at).formula and at > 0
+            is_spaced = self.peek(at + 1).spaced and not self.peek(at).formula and at > 0
             if self.kind(at + 1) == "END" or (is_spaced and self.kind(at) in ("+", "-")):
                 return start
             at += 1
-        at += self.token(at).text in ("minus", "negative") and self.kind(at + 1) in NUMBERS
-        if self.kind(at) in PAIRS and not self.token(at).formula:
+        at += self.peek(at).text in ("minus", "negative") and self.kind(at + 1) in NUMBERS
+        if self.kind(at) in PAIRS and not self.peek(at).formula:
             closed = self.bracket_end(at)
             return closed if closed > at else start
         return at + 1 if self.is_operand(at) else start
@@ -116,12 +111,10 @@ class _Tokens:
     def bracket_end(self, at: int, follows: bool = False) -> int:
         """After a bracket that holds nothing but expressions; (A) is a label unless it follows."""
         closing, inner = PAIRS[self.kind(at)], at + 1
-        if self.kind(at) == "<" and self.kind(at + 1) not in NUMBERS:
-            return at
         while inner < len(self.tokens):
-            token = self.token(inner)
+            token = self.peek(inner)
             if token.kind in closing and inner > at + 1:
-                single = self.token(at + 1)
+                single = self.peek(at + 1)
                 is_letter = single.kind == "WORD" and len(single.text) == 1 and not single.formula
                 is_letter = is_letter and token.kind != "|"
                 return at if is_letter and inner == at + 2 and not follows else inner + 1
@@ -133,7 +126,7 @@ class _Tokens:
         return at
 
     def is_operand(self, at: int) -> bool:
-        token, following = self.token(at), self.token(at + 1)
+        token, following = self.peek(at), self.peek(at + 1)
         if token.formula or token.kind in (*NUMBERS, "TIME", "MATRIX"):
             return True
         if token.text == "s" and self.kind(at - 1) == "'" and not token.spaced:
@@ -141,15 +134,9 @@ class _Tokens:
         if token.mode == "text" and following.kind in ("_", "("):
             return True  # \text{mod}_5(6)
         if token.kind == "DOTS":
-            return 0 < at < len(self.tokens) - 1 and self.kind(at - 1) in BINARY
+            return following.kind != "END" and self.kind(at - 1) in BINARY
         if token.kind != "WORD":
-            return token.kind[:1] == "\\" and token.kind not in (
-                "\\to",
-                "\\",
-                "\\n",
-                "\\cup",
-                "\\in",
-            )
+            return token.kind[:1] == "\\" and token.kind not in NO_OPERANDS
         if token.text in GREEK or token.text in _CONSTANTS:
             return True
         if token.text in FUNCTION_WORDS:
@@ -166,7 +153,7 @@ class _Tokens:
 
     def extended(self, end: int) -> int:
         """Where the expression extends to with one more piece; here if it ends."""
-        token, before, after = self.token(end), self.token(end - 1), self.token(end + 1)
+        token, before, after = self.peek(end), self.peek(end - 1), self.peek(end + 1)
         if token.kind == "END":
             return end
         if token.formula and before.formula:
@@ -190,8 +177,8 @@ class _Tokens:
 
     def next_part(self, at: int) -> int:
         """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
-        joint = int(self.token(at).text == "and")
-        unit, smaller = (unit_of(self.token(k).text) for k in (at - 1, at + joint + 1))
+        joint = int(self.peek(at).text == "and")
+        unit, smaller = (unit_of(self.peek(k).text) for k in (at - 1, at + joint + 1))
         if self.kind(at + joint) not in NUMBERS or not unit or not smaller or unit == smaller:
             return at
         return at + joint + 2 if are_of_one_dimension(unit, smaller) else at
@@ -204,8 +191,6 @@ class _Tokens:
                 if not depth:
                     return inner + 1
             return at
-        if self.kind(at + 1) in ("-", "+"):
-            return at + 3 if self.is_operand(at + 2) else at
         return self.after(at)
 
     def after(self, at: int) -> int:
@@ -214,30 +199,25 @@ class _Tokens:
         return following if following > at + 1 else at
 
     def after_operator(self, at: int) -> int:
-        token, following = self.token(at), self.token(at + 1)
+        token = self.peek(at)
         if token.kind == "|" and not token.formula:
             return at
         if token.kind == "/" and (unit := self.unit_end(at + 1)) > at + 1:
             return unit
-        is_dash = token.kind == "-" and token.spaced and not following.spaced
-        if is_dash and self.kind(at - 1) in NUMBERS and following.kind == "WORD":
-            return at
         return self.after(at)
 
     def unit_end(self, at: int) -> int:
         """After a unit of measure that follows a number."""
-        before, start = self.token(at - 1), at
+        before, start = self.peek(at - 1), at
         follows = (*NUMBERS, "WORD", "/", "}", ")", "SUPER", "*", "°")
         if before.kind not in follows and not before.formula:
             return at
-        while self.token(at).text.lower() in _SIZES:
+        while self.peek(at).text.lower() in _SIZES:
             at += 1
-        word = self.token(at)
+        word = self.peek(at)
         if word.kind != "WORD" or word.text in ARTICLES or unit_of(word.text) is None:
             return start
-        if len(word.text) == 1 and self.kind(at + 1) in ("=", "+"):
-            return start
-        return at + 2 if self.kind(at + 1) == "SUPER" else at + 1
+        return at + 1
 
     def before_scripts(self, at: int) -> int:
         """The place of what the scripts before here belong to: of log in log_2 and log_{2}."""
@@ -254,7 +234,7 @@ class _Tokens:
                 return at
 
     def juxtaposed(self, at: int) -> int:
-        token, before = self.token(at), self.token(at - 1)
+        token, before = self.peek(at), self.peek(at - 1)
         if token.kind in ("(", "[", "{") and (not token.spaced or token.formula):
             return self.bracket_end(at, follows=True)
         if not self.is_operand(at):
@@ -263,7 +243,7 @@ class _Tokens:
         is_glued = not token.spaced and not (
             token.kind in NUMBERS and after_number and token.text.isascii()
         )
-        name = self.token(self.before_scripts(at))
+        name = self.peek(self.before_scripts(at))
         is_argument = name.text.lstrip("\\") in FUNCTION_WORDS or before.kind.startswith("\\")
         is_function = token.text in FUNCTION_WORDS and unit_of(token.text) is None  # 5 sqrt(2)
         is_letter = token.kind == "WORD" and len(token.text) == 1 and token.text not in ARTICLES

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
@@ -84,10 +83,13 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
 
 def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
     """A decimal number times one letter that is a unit: 0.64 N, but not 5/7 g."""
-    factor, powers = (node.value and not node.unit and node.value.monomial) or (Fraction(1), {})
+    found = node.value.monomial if node.value and not node.unit else None
+    if not found or not found[1]:
+        return None
+    factor, powers = found
     is_decimal = 10**40 % factor.denominator == 0 and abs(factor) != 1
     are_units = all(name in UNIT_LETTERS and r.denominator == 1 for name, r in powers.items())
-    if not powers or not are_units or not is_decimal:
+    if not are_units or not is_decimal:
         return None
     mark = make_mark((str(unit_of(name)), int(rate)) for name, rate in powers.items())
     return values.rational(factor), mark

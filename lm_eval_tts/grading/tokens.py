@@ -30,16 +30,10 @@ TABLE = re.compile(
     ),
     re.S,
 )
-_KINDS = {
-    "cycle": "REPEATING",
-    "FRACTION": "NUMBER",
-    "GREEK": "WORD",
-    "OTHERWORD": "WORD",
-    "gap": "GROUPED",
-}
-_BRACKET_SIZES = re.compile(
-    r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+"
-)  # of brackets, no space
+_KINDS = {"cycle": "REPEATING", "gap": "GROUPED"}  # of patterns with a group of their own
+_KINDS |= {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD"}
+_INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
+_BRACKET_SIZES = re.compile(r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+")  # no space
 _DIGITS = re.compile(r"\d+(?:\.\d+)?")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
@@ -80,14 +74,7 @@ def tidy(text: str) -> str:
 def _tidy_one(character: str) -> str:
     if character.isascii() or character in SIGNS or character in SCRIPTS:
         return character if character.isprintable() or character in "\t\n" else " "
-    if character.isspace() or unicodedata.category(character) in (
-        "Cf",
-        "Cc",
-        "Cs",
-        "Co",
-        "Cn",
-        "Mn",
-    ):
+    if character.isspace() or unicodedata.category(character) in _INVISIBLE:
         return " "
     plain = unicodedata.normalize("NFKC", character)
     return plain if len(plain) == 1 else character

@@ -55,11 +55,11 @@ EMPTY = Node("text", "∅")
 
 def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
-    factor, powers = (node.value and not node.unit and node.value.monomial) or (0, {})
-    names = {*powers} - {"i"}
-    return (
-        factor == 1 and {*powers.values()} in ({1}, {-1}, {1, -1}) and names <= node.exact.variables
-    )
+    found = node.value.monomial if node.value and not node.unit else None
+    if not node.value or not found or found[0] != 1 or not found[1]:
+        return False
+    are_names = {*found[1]} - {"i"} <= node.value.variables
+    return are_names and all(abs(rate) == 1 for rate in found[1].values())
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:

@@ -25,13 +25,13 @@ CTX.dps = 100
 KEPT_BITS = 96
 NOISE = CTX.mpf(2) ** -290  # of the size of the terms; a sum below it is zero
 MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
-MAX_PARTS = 2_000
+MAX_SIZE = 2_000
 MAX_BITS = 4_000
 MAX_EXPONENT = 10**6
 
 Number = tuple[Any, Any]  # at the two points
-_CONSTANTS = frozenset("πe°∞i")
-_OPEN = "open"  # the name of what a value holds that only computer algebra can work out
+_NAMED = frozenset("πe°∞i")
+_OPEN = "∫"  # the name of what a value holds that only computer algebra can work out
 
 
 class Unreadable(ValueError):
@@ -62,9 +62,14 @@ class Value:
     size: int = 1
 
     @property
+    def unknowns(self) -> frozenset[str]:
+        """The names of the variables, also of those that a sum or an integral binds."""
+        return self.names - _NAMED - {_OPEN}
+
+    @property
     def variables(self) -> set[str]:
-        """The names of the variables, without those that a sum or an integral binds."""
-        return {n for n in self.names - _CONSTANTS if n != _OPEN and not n.startswith("bound ")}
+        """The names of the variables that nothing binds."""
+        return {name for name in self.unknowns if not name.startswith("bound ")}
 
     @property
     def is_open(self) -> bool:
@@ -124,7 +129,7 @@ class Value:
         (a, b), (c, d) = found
         if self.op == "+":
             return a + c, b + d
-        return (a * d + b * c, b * d) if 0 in (a.constant, c.constant) else None
+        return (a * d + b * c, b * d) if a.constant == 0 or c.constant == 0 else None
 
     def __add__(self, other: Value) -> Value:
         a, b = self.constant, other.constant
@@ -169,9 +174,9 @@ def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
     if any(not CTX.isfinite(n) or (n and abs(CTX.mag(n)) > MAX_BITS) for n in numbers):
         raise TooLarge(op)
     size = 1 + sum(part.size for part in parts)
-    if size > MAX_PARTS:
+    if size > MAX_SIZE:
         raise TooLarge("parts")
-    names = frozenset().union(*(part.names for part in parts))
+    names: frozenset[str] = frozenset().union(*(part.names for part in parts))
     return Value(op, parts, (numbers[0], numbers[1]), names, size=size)
 
 

@@ -6,9 +6,9 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "units", "values", "functions"},
-    {"cursor", "arithmetic", "formulas"},
-    {"trees", "sets", "notations", "grammar"},
+    {"lexicon", "tokens", "numerals", "units", "values", "functions"},
+    {"cursor", "formulas", "binders"},
+    {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance", "algebra"},
     {
         "expressions",
