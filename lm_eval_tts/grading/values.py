@@ -171,7 +171,8 @@ def rational(value: Fraction | int) -> Value:
 
 def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
     """Return a value that is made of others, with its two numbers."""
-    if any(not CTX.isfinite(n) or (n and abs(CTX.mag(n)) > MAX_BITS) for n in numbers):
+    is_kept = (not n or abs(CTX.mag(n)) <= MAX_BITS for n in numbers)  # not of inf, nor of nan
+    if not all(is_kept):
         raise TooLarge(op)
     size = 1 + sum(part.size for part in parts)
     if size > MAX_SIZE:
