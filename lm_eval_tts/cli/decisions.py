@@ -7,10 +7,10 @@ import typer
 
 from lm_eval_tts.cli.app import OUTPUT, MetricName, Results, app
 from lm_eval_tts.cli.output import opened, report
-from lm_eval_tts.core.difficulty import ESTIMATES
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.results.runs import load_runs, require_runs
+from lm_eval_tts.strategies.parts.table import ESTIMATES
 
 _MARGINS = " ".join(f"{name}={metric.margin:g}" for name, metric in GATED.items())
 

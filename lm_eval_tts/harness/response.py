@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.metrics import METRICS
-from lm_eval_tts.core.phases import answer_in
+from lm_eval_tts.core.texts import answer_in
 
 
 @dataclass(frozen=True, slots=True)

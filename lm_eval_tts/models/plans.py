@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.identity import problem_of, seed_key
-from lm_eval_tts.core.phases import answer_in, opening_of
 from lm_eval_tts.core.scheduler import derive_seed
+from lm_eval_tts.core.texts import answer_in, opening_of
 from lm_eval_tts.core.trace import Request
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import response_classes

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lm_eval_tts.core.difficulty import BINS, agreement, bin_of, mean_reward
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.documents import own_rows
 from lm_eval_tts.results.files import SampleRow, UnreadFile
 from lm_eval_tts.results.runs import Run
+from lm_eval_tts.strategies.parts.table import BINS, agreement, bin_of, mean_reward
 from lm_eval_tts.strategies.registry import names_within_n
 
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.

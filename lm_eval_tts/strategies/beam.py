@@ -5,10 +5,7 @@ and in compute-optimal-tts (Liu et al. 2025, arXiv:2502.06703): of `n` paths the
 beam_width are kept, and each is expanded `beam_width` times. What becomes of complete paths is a
 setting: compute-optimal-tts keeps them as we do and chooses among those that were kept,
 search-and-learn makes them leave and chooses among the first n. Paths under way at the last
-iteration are written to their end.
-"""
-
-from __future__ import annotations
+iteration are written to their end."""
 
 from dataclasses import dataclass
 
