@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
+from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.fields import at_least, setting
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, Sampling, gather
@@ -115,7 +116,9 @@ class ComputeOptimal(BeamSettings):
         if self.difficulty_by != "oracle":
             probes = yield from gather(self._probe(request) for _ in range(self.probes))
             rate = self._estimate(request, probes)
-        elif (rate := self.rates_by_problem.get(request.problem, -1.0)) < 0:
+        elif request.problem in self.rates_by_problem:
+            rate = self.rates_by_problem[request.problem]
+        else:
             raise RequestError(f"problem {request.problem!r} is not in {self.oracle_file}")
         strategy = self._strategy_for(size, bin_of(rate))
         found = yield from strategy.propose(request, num_known=len(probes))
@@ -138,8 +141,12 @@ class ComputeOptimal(BeamSettings):
         self, strategy: SampleStrategy, request: Request, probe: Candidate
     ) -> Program[Candidate]:
         """Rate a probe as the strategy that follows does, asking nothing twice."""
-        asked = isinstance(strategy, RatedStrategy) and strategy.needs_reward_model and probe.scores
-        if asked and strategy.step_delimiter == self.step_delimiter:
+        if (
+            isinstance(strategy, RatedStrategy)
+            and strategy.needs_reward_model
+            and strategy.step_delimiter == self.step_delimiter
+            and probe.scores
+        ):
             return strategy.rated(probe.trace, probe.step_scores)
         return (yield from strategy.rate(request, probe.trace))
 
@@ -184,13 +191,11 @@ def _kind(name: str) -> type[SampleStrategy]:
 
 def pass_rates(path: str) -> dict[str, float]:
     """Return pass@1 of each problem in a samples file of lm-eval. Raises SettingsError."""
-    rates: dict[str, float] = {}
     try:
         with Path(path).expanduser().open(encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            rows = map(json.loads, lines)
+            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
+    except (OSError, *MALFORMED) as error:
         raise SettingsError(
             f"oracle_file={path!r} is not a samples file of our tasks: {error!r}"
         ) from error
-    return rates
