@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from lm_eval_tts.core.fields import at_least, setting
@@ -208,16 +208,3 @@ def _tried(path: Path, places: Mapping[int, int]) -> TreeStep:
     before = path.parent.text if path.parent else ""
     begins = shared_length(before, path.text)  # not all of it where that ended within a character
     return TreeStep(places.get(id(path.parent), -1), path.text[begins:], path.score)
-
-
-def best_paths(paths: Sequence[Path], count: int) -> list[Path]:
-    """Return the best-rated paths as they come: of equal scores by the last step's, then the first.
-    A path's minimum or mean score ties with its siblings' more often than the last one."""
-    ranked = sorted(paths, key=lambda path: (-path.rank, -(path.step_scores or (0.0,))[-1]))
-    best = set(map(id, ranked[:count]))
-    return [path for path in paths if id(path) in best]
-
-
-def distinct_paths(paths: Sequence[Path]) -> list[Path]:
-    """Return the paths without those that say the same as an earlier one."""
-    return list({path.trace.response_ids: path for path in reversed(paths)}.values())[::-1]
