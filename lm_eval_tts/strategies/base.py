@@ -40,9 +40,10 @@ class Strategy(ABC):
     """Answers one request. A subclass is a frozen dataclass whose fields are its settings.
 
     Only `run` must be written. Fields are of type bool, int, float or str, tuples of one of these,
-    or one of these or None, and have defaults; `__post_init__` raises SettingsError for values out
-    of range. What it needs of a model is declared by the properties, as a property or as a plain
-    class attribute, `needs_continuation = False`."""
+    or one of these or None, and have defaults; SettingsError is raised for values out of range, by
+    what `core.fields.setting` says of one, by `__post_init__` where several must agree. What it
+    needs of a model is declared by the properties, as a property or as a plain class attribute,
+    `needs_continuation = False`."""
 
     # Whether a table of compute_optimal may choose it: a `SampleStrategy` whose `propose` keeps to
     # the budget of `n` samples and whose `select` takes samples that were drawn before.
