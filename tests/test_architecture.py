@@ -40,7 +40,7 @@ HEAVY = {
     "transformers": {"engines", "models", *SCORERS, *LOADING},
     "vllm": {"engines", "models", "reward_models/vllm.py"},
     "aiohttp": {"engines"},
-    "lm_eval": {"models", "tasks", "cli", "harness/autoload.py"},
+    "lm_eval": {"models", "tasks", "cli", "harness/extensions.py"},
 }
 FILES = sorted(PACKAGE.glob("**/*.py"))
 

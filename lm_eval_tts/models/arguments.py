@@ -8,7 +8,7 @@ from typing import Any
 
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, did_you_mean, unknown_name
-from lm_eval_tts.harness.credentials import refuse_secrets
+from lm_eval_tts.harness.preflight import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
 from lm_eval_tts.settings import setting_names, take_settings

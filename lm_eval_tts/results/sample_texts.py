@@ -39,7 +39,7 @@ class SampleTexts(NamedTuple):
     score: float | None  # the mean over the responses
     figures: dict[str, float]  # the other numbers of the row
     points: list[dict[str, Any]]  # label, text, answer, score and tokens of each, of one response
-    candidates: list[dict[str, Any]]  # as in `tasks.candidates`, of one response
+    candidates: list[dict[str, Any]]  # as in `tasks.measures`, of one response
     tree: list[TriedStep]  # each after its parent, of one response
 
 
