@@ -34,8 +34,7 @@ from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repea
 from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
 from lm_eval_tts.models.plans import Plan, make_plan
 from lm_eval_tts.models.responses import as_padding, failed, in_all_modes, respond
-from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
-from lm_eval_tts.reward_models.journaled import JournaledRewardModel
+from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
 
