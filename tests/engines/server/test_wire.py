@@ -5,9 +5,8 @@ import pytest
 from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.requests import BatchRow, Requests
 from lm_eval_tts.engines.scripted import EOS
-from lm_eval_tts.engines.server.answers import Fault, Piece, read_event
 from lm_eval_tts.engines.server.dialects import CHAT, STRICT, STRICT_CHAT, TEXT
-from lm_eval_tts.engines.server.wire import Wire
+from lm_eval_tts.engines.server.wire import Fault, Piece, Wire, read_event
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError
 
