@@ -38,8 +38,12 @@ try:
     from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
-    from lm_eval_tts.engines.vllm.parallel import DataParallelLLM
+    from lm_eval_tts.engines.vllm.engine import (
+        CPU_BLOCK_SIZE,
+        DataParallelLLM,
+        VLLMEngine,
+        end_calls_when_dead,
+    )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"

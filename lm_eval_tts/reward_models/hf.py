@@ -172,7 +172,7 @@ class SlotReader:
 
     def _read_chunk(self) -> None:
         """Feed a chunk, and note the scores that are in it."""
-        feeds = self._table.feed(*self._table.next_chunk(keep=0, most=READ_TOKENS))
+        feeds = self._table.feed(self._table.next_chunk(keep=0, most=READ_TOKENS))
         hidden = self._model.forward(feeds).last_hidden_state
         for states, feed in zip(hidden, feeds, strict=True):
             row, end = self._table.slots[feed.slot].row, feed.start + len(feed.token_ids)

@@ -14,8 +14,8 @@ from lm_eval_tts.engines.hf import memory
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.requests import uniform
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies import Budget, Progressive
 
@@ -266,7 +266,7 @@ def test_the_cache_stays_within_the_memory_that_is_free(tiny_model, tiny_tokeniz
 
     def reserve_and_note(cache, length, needed):
         num_slots = reserve(cache, length, needed)
-        sizes.append(sum(cache._bytes_by_device().values()))
+        sizes.append(sum(buffer.nbytes for buffer in cache._buffers()))
         return num_slots
 
     monkeypatch.setattr(SlotCache, "reserve", reserve_and_note)
@@ -314,10 +314,10 @@ def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_to
     fed = 0
     feed = engine._table.feed
 
-    def counting(indices, counts):
+    def counting(counts):
         nonlocal fed
-        fed += sum(counts)
-        return feed(indices, counts)
+        fed += sum(counts.values())
+        return feed(counts)
 
     engine._table.feed = counting
     prompt = tokenizer.encode(QUESTIONS[0] * 3)
