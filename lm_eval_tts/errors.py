@@ -3,8 +3,7 @@
 LmEvalTTSError
 ├── SettingsError    a wrong argument of the user's: says what was given and what is allowed
 ├── DataError        benchmark data that is missing or malformed
-└── RequestError     one request that cannot be served; recorded as a failure, the run goes on
-"""
+└── RequestError     one request that cannot be served; recorded as a failure, the run goes on"""
 
 import difflib
 from collections.abc import Iterable
@@ -36,9 +35,7 @@ def unknown_name(
     kind: str, given: str, allowed: Iterable[str], nearest: str | None = None
 ) -> SettingsError:
     """Return the error for a name that is not among the allowed ones, with the nearest of them.
-
-    nearest: what is surely meant, where that is known.
-    """
+    nearest: what is surely meant, where that is known."""
     names = sorted(allowed)
     hint = f"did you mean {nearest!r}? " if nearest else did_you_mean(given, names)
     return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")

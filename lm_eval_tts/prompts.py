@@ -1,8 +1,7 @@
 """Prompt styles and delimiters, read from YAML, and the chat messages made of them.
 
 The texts are data (`prompts.yaml`, and a user's own file of the same form). This module knows
-nothing of tokens, models or benchmarks.
-"""
+nothing of tokens, models or benchmarks."""
 
 from __future__ import annotations
 
@@ -104,9 +103,7 @@ class Prompts:
 @cache
 def load_prompts(prompt_file: str | None = None) -> Prompts:
     """Return the package's prompts, with those of a user's YAML file over them.
-
-    Raises SettingsError if the file cannot be read or has an unknown section or field.
-    """
+    Raises SettingsError if the file cannot be read or has an unknown section or field."""
     built_in = _read(Path(__file__).with_name("prompts.yaml"))
     own = _read(Path(prompt_file).expanduser()) if prompt_file else Prompts({}, {})
     return Prompts(
@@ -155,9 +152,7 @@ def _make(kind: type[T], name: str, values: Any, path: Path) -> T:
 
 def worded_for(style: PromptStyle, marks: Delimiters, thinks_by_itself: bool) -> PromptStyle:
     """Return the style with the instruction that names no tags, where it has one and needs it.
-
-    A model that thinks by itself knows its tags, and not every model has all that a style names.
-    """
+    A model that thinks by itself knows its tags, and not every model has all that a style names."""
     lacks = any(
         f"{{{name}}}" in style.instruction for name, text in asdict(marks).items() if not text
     )
@@ -170,9 +165,7 @@ def fill_instruction(
     style: PromptStyle, delimiters: Delimiters, values: Mapping[str, object]
 ) -> str:
     """Return a style's instruction with its placeholders filled; other braces stay as they are.
-
-    Raises SettingsError for a placeholder whose setting was not given.
-    """
+    Raises SettingsError for a placeholder whose setting was not given."""
     marks = {name: text.strip() for name, text in asdict(delimiters).items()}
     known = marks | {name: values.get(name) for name in PLACEHOLDERS}
 
@@ -191,10 +184,8 @@ def build_messages(
     history: Sequence[Message], style: PromptStyle, instruction: str, role: str
 ) -> list[Message]:
     """Put a style around a chat history whose last user turn is the question.
-
     role: "system" or "user", where the instruction goes. A system message that is already there
-    is kept, in front; so is the beginning of an answer (`gen_prefix`) at the end.
-    """
+    is kept, in front; so is the beginning of an answer (`gen_prefix`) at the end."""
     messages = [dict(message) for message in history]
     last = question_turn(messages)
     last["content"] = style.question.replace("{question}", last["content"])

@@ -1,8 +1,7 @@
 """What users type, checked: generation_kwargs, --gen_kwargs and --model_args to typed settings.
 
 lm-eval lays --gen_kwargs over a task's generation_kwargs; both lie over the model's own defaults
-(--model_args). Names are lm-eval's and transformers' where they have one.
-"""
+(--model_args). Names are lm-eval's and transformers' where they have one."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
-from lm_eval_tts.core.coercion import coerce
+from lm_eval_tts.core.fields import coerce
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
@@ -120,10 +119,8 @@ def setting_names(strategy: Any = "single") -> frozenset[str]:
 
 def take_settings(kwargs: dict[str, Any], known: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Take the strategy settings out of model arguments and check them.
-
     known: the model's own arguments. Raises SettingsError for a name that is nearly, but not
-    quite, one of ours or of these: the loader would only say that its keyword is unexpected.
-    """
+    quite, one of ours or of these: the loader would only say that its keyword is unexpected."""
     names = setting_names(kwargs.get("strategy", "single"))
     taken = {name: kwargs.pop(name) for name in list(kwargs) if name in names}
     for name in kwargs.keys() - known:
@@ -141,14 +138,12 @@ def parse_settings(
     recommended: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Check what the user gave and return the settings.
-
     family: the preset of a model with its own way of thinking. recommended: the sampling that
     its generation config has, if it is known by now.
     A setting of another strategy has no effect, with a warning: --gen_kwargs and --model_args
     are given to all tasks of a run. Raises SettingsError for anything else that is wrong, naming
-    what was given and what is allowed.
-    """
-    given = _with_preset(_without_beams(_one_max_tokens(given)))
+    what was given and what is allowed."""
+    given = _with_preset(_in_our_names(given))
     if given.get("sampling") == "model":
         given = {**given, **(recommended or {"temperature": 1.0}), "do_sample": True}
     name = str(given.get("strategy", "single"))
@@ -183,46 +178,16 @@ def _with_preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**given, **wanted}
 
 
-def _one_max_tokens(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Read lm-eval's aliases of max_gen_toks, in its order of precedence."""
-    rest = {k: v for k, v in given.items() if k not in MAX_TOKENS_ALIASES}
-    values = [given[alias] for alias in MAX_TOKENS_ALIASES if given.get(alias) is not None]
-    return rest | ({"max_gen_toks": values[0]} if values else {})
-
-
-def _without_beams(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop lm-eval's num_beams, which some of its tasks set."""
+def _in_our_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read lm-eval's aliases of max_gen_toks, in its order of precedence, and drop its num_beams,
+    which some of its tasks set."""
     if str(given.get("num_beams", 1)) != "1":
         logger.warning(
             "num_beams=%s has no effect: there is no beam search of tokens", given["num_beams"]
         )
-    return {name: value for name, value in given.items() if name != "num_beams"}
-
-
-def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:
-    _check_common(common)
-    prompts = load_prompts(common.prompt_file)
-    style = prompts.style(common.prompt_style) if common.prompt_style else None
-    named = common.delimiters or family or (style.delimiters if style else "none")
-    preset = prompts.preset(named)
-    marks = [field.name for field in fields(Delimiters)]
-    given = {m: getattr(common, m) for m in marks if getattr(common, m) is not None}
-    delimiters = replace(preset, **given)
-    if style:
-        style = worded_for(style, delimiters, bool(family) and not common.delimiters)
-    values = {name: getattr(common, name) for name in PLACEHOLDERS}
-    return Settings(
-        strategy=strategy,
-        style=style,
-        instruction=fill_instruction(style, delimiters, values) if style else "",
-        instruction_role=common.instruction_role,
-        delimiters=delimiters,
-        sampling=_sampling(common),
-        modes=_modes(common),
-        until=tuple(text for text in common.until if text),
-        max_gen_toks=common.max_gen_toks,
-        seed=common.seed,
-    )
+    rest = {k: v for k, v in given.items() if k not in (*MAX_TOKENS_ALIASES, "num_beams")}
+    values = [given[alias] for alias in MAX_TOKENS_ALIASES if given.get(alias) is not None]
+    return rest | ({"max_gen_toks": values[0]} if values else {})
 
 
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -245,19 +210,37 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _check_common(common: Common) -> None:
+def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:
     for name, (is_good, what) in ALLOWED.items():
         value = getattr(common, name)
         if value is not None and not is_good(value):
             raise SettingsError(f"{name}={value!r}: allowed {what}")
     if common.do_sample and common.temperature == 0:
         raise SettingsError("do_sample=True with temperature=0: set temperature > 0")
-
-
-def _sampling(common: Common) -> Sampling:
-    """Return the sampling; as in lm-eval, do_sample=False is greedy whatever the temperature."""
     sampling = Sampling(**{field.name: getattr(common, field.name) for field in fields(Sampling)})
-    return replace(sampling, temperature=0.0) if common.do_sample is False else sampling
+    if common.do_sample is False:  # as in lm-eval, greedy whatever the temperature
+        sampling = replace(sampling, temperature=0.0)
+    prompts = load_prompts(common.prompt_file)
+    style = prompts.style(common.prompt_style) if common.prompt_style else None
+    named = common.delimiters or family or (style.delimiters if style else "none")
+    marks = {field.name: getattr(common, field.name) for field in fields(Delimiters)}
+    given = {name: text for name, text in marks.items() if text is not None}
+    delimiters = replace(prompts.preset(named), **given)
+    if style:
+        style = worded_for(style, delimiters, bool(family) and not common.delimiters)
+    values = {name: getattr(common, name) for name in PLACEHOLDERS}
+    return Settings(
+        strategy=strategy,
+        style=style,
+        instruction=fill_instruction(style, delimiters, values) if style else "",
+        instruction_role=common.instruction_role,
+        delimiters=delimiters,
+        sampling=sampling,
+        modes=_modes(common),
+        until=tuple(text for text in common.until if text),
+        max_gen_toks=common.max_gen_toks,
+        seed=common.seed,
+    )
 
 
 def _modes(common: Common) -> dict[str, dict[str, Any]]:

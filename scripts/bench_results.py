@@ -47,8 +47,8 @@ def peak_megabytes() -> float:
 def measure(stage: str, folder: Path) -> dict[str, float]:
     """Run one stage in this process."""
     from lm_eval_tts.results import leaderboard, leaderboard_html
-    from lm_eval_tts.results.documents import read_outcomes
     from lm_eval_tts.results.runs import load_runs
+    from lm_eval_tts.results.samples import read_outcomes
 
     before, started = peak_megabytes(), time.perf_counter()
     runs = load_runs([folder]).runs
@@ -59,7 +59,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
         board = leaderboard.build_leaderboard(runs)
         if stage == "html":
             with open(os.devnull, "w", encoding="utf-8") as out:
-                leaderboard_html.write_html(board, out)
+                out.writelines(leaderboard_html.page_parts(board))
     peak = peak_megabytes()
     return {"seconds": time.perf_counter() - started, "added_mb": peak - before, "peak_mb": peak}
 

@@ -79,12 +79,12 @@ def count(what: int, number: int) -> None:
 
 def count_work() -> None:
     """Have forked processes count the tokens they sample and the scores they ask for."""
-    from lm_eval_tts.engines.requests import Requests
+    from lm_eval_tts.engines.requests import RowEngine
     from lm_eval_tts.reward_models.hf import HFRewardModel
 
-    sample, rate = Requests.sampled, HFRewardModel.score
+    sample, rate = RowEngine.sampled, HFRewardModel.score
 
-    def sampled(self: Requests, *args: object) -> None:
+    def sampled(self: RowEngine, *args: object) -> None:
         count(0, 1)
         sample(self, *args)
 
@@ -92,7 +92,7 @@ def count_work() -> None:
         count(1, len(items))
         return rate(self, items)
 
-    Requests.sampled, HFRewardModel.score = sampled, score
+    RowEngine.sampled, HFRewardModel.score = sampled, score
 
 
 def index_tasks_once() -> None:

@@ -18,10 +18,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForTokenClassification, LlamaConfig
 
-from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.hf import PaddedReader, fit_reader
+from lm_eval_tts.reward_models.hf import PaddedReader, Scorer, SlotReader, fit_reader
 from lm_eval_tts.reward_models.inputs import Input
-from lm_eval_tts.reward_models.prefixes import SlotReader
 
 VOCABULARY, MAX_LENGTH = 512, 2048
 

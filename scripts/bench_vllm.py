@@ -27,51 +27,38 @@ from bench_hf import DELIMITERS, QUESTIONS
 from transformers import AutoTokenizer
 
 from lm_eval_tts.core.engine import Engine, Output, PromptTokens
-from lm_eval_tts.core.program import Generate
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Request
-from lm_eval_tts.engines.requests import Requests, take
+from lm_eval_tts.engines.requests import RowEngine, SampledTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.strategies import Budget
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
 
 
-class Rounds:
+class Rounds(RowEngine):
     """An engine whose step answers everything that waits by one LLM.generate."""
 
     def __init__(self, llm: Any, codec: HFTokenizer, eos: list[int], max_num_seqs: int) -> None:
-        self.max_length = llm.llm_engine.model_config.max_model_len
-        self.max_num_seqs = max_num_seqs
+        max_length = llm.llm_engine.model_config.max_model_len
+        limits = {"max_length": max_length, "max_num_seqs": max_num_seqs}
+        super().__init__(codec, eos_token_ids=eos, **limits)
         self._llm = llm
-        self._requests = Requests(codec, eos_token_ids=eos, max_length=self.max_length)
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned."""
-        return self._requests.num_unfinished
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op."""
-        self._requests.add(request_id, op, seed)
-
-    def abort(self, request_id: int) -> None:
-        """Drop a request."""
-        self._requests.abort(request_id)
 
     def step(self) -> list[Output]:
         """Answer all that waits, and wait for all of it."""
         from lm_eval_tts.engines.vllm.engine import sampling_params
 
-        rows = take(self._requests.queue, len(self._requests.queue))
+        rows = self.take(len(self.queue))
         outputs = self._llm.generate(
             [{"prompt_token_ids": list(row.op.token_ids)} for row in rows],
-            [sampling_params(row, self._requests.eos_token_ids) for row in rows],
+            [sampling_params(row, self.eos_token_ids) for row in rows],
             use_tqdm=False,
         )
         for row, output in zip(rows, outputs, strict=True):
-            self._requests.finished(row, output.outputs[0].token_ids)
-        return self._requests.pop_finished()
+            self.take_part(row, SampledTokens(tuple(output.outputs[0].token_ids)))
+            self.finished(row)
+        return self.pop_finished()
 
 
 class Bench:

@@ -38,11 +38,12 @@ def token_run(rng: np.random.Generator, size: int, churn: float, rise: float):
     return before, before * (1 + rise) * rng.lognormal(-(SIGMA**2) / 2, SIGMA, size)
 
 
-def rates(decide, make, rule: Metric, size: int, churn: float, loss: float, num_runs: int):
+def rates(make, rule: Metric, size: int, churn: float, loss: float, num_runs: int):
     """Return the share of each status."""
     rng = np.random.default_rng([size, int(1000 * churn), int(1000 * loss)])
     found: Counter[str] = Counter(
-        decide("check", *make(rng, size, churn, loss), rule, gate.ALPHA)[0] for _ in range(num_runs)
+        gate.decide("check", *make(rng, size, churn, loss), rule, gate.ALPHA)[0]
+        for _ in range(num_runs)
     )
     return {status: found[status] / num_runs for status in gate.EXIT_CODES}
 
@@ -54,14 +55,14 @@ def main() -> None:
     parser.add_argument("--tokens", action="store_true", help="simulate tokens instead (slow)")
     parser.add_argument("--json", type=Path, help="file to write the rates to")
     args = parser.parse_args()
-    ratios, shares = (gate.decide_ratio, token_run), (gate.decide_share, accuracy_run)
-    name, made, losses = ("tokens", ratios, RISES) if args.tokens else ("accuracy", shares, LOSSES)
-    cases = [(name, *made, size, loss) for size in SIZES for loss in losses]
+    kinds = (("accuracy", accuracy_run, LOSSES), ("tokens", token_run, RISES))
+    name, make, losses = kinds[args.tokens]
+    cases = [(size, loss) for size in SIZES for loss in losses]
     print("| check | problems | true loss | passed | undecided | regressed |")
     print("|---|---|---|---|---|---|")
     rows = []
-    for name, decide, make, size, loss in cases:
-        found = rates(decide, make, GATED[name], size, args.churn, loss, args.runs)
+    for size, loss in cases:
+        found = rates(make, GATED[name], size, args.churn, loss, args.runs)
         rows.append({"check": name, "problems": size, "loss": loss, **found})
         shown = " | ".join(f"{found[s]:.1%}" for s in ("passed", "undecided", "regressed"))
         print(f"| {name} | {size} | {loss:.1%} | {shown} |", flush=True)

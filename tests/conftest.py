@@ -31,8 +31,9 @@ CHAT_TEMPLATE = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have this process and all that tests start take signals, and index lm_eval's tasks once. No
-    garbage is looked for until all is imported: that took two fifths of the time."""
+    """Have this process and all that tests start take signals, and find once what each would find
+    anew (startup/sitecustomize.py). No garbage is looked for until all is imported: that took two
+    fifths of the time."""
     gc.disable()
     for number in (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)):
         if signal.getsignal(number) is signal.SIG_IGN:  # of a job in the background
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         folder = tempfile.mkdtemp()
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ["LM_EVAL_TTS_TEST_TASKS"] = f"{folder}/index"
+        os.environ["LM_EVAL_TTS_TEST_FOUND"] = folder
         paths = [str(STARTUP), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     runpy.run_path(str(STARTUP / "sitecustomize.py"))
@@ -151,7 +152,7 @@ def vllm_url(wide_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory):
     """The base URL of a `vllm serve` of the wide checkpoint on loopback."""
     from vllm_helpers import serve
 
-    with serve(wide_checkpoint, "wide", tmp_path_factory.mktemp("server") / "log") as url:
+    with serve(wide_checkpoint, "wide", tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

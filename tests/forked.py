@@ -30,12 +30,16 @@ def start(
 
 
 def run(
-    program: str | Path, *arguments: object, cwd: Path | None = None, **env: str
+    program: str | Path,
+    *arguments: object,
+    cwd: Path | None = None,
+    seconds: float = 900,
+    **env: str,
 ) -> subprocess.CompletedProcess:
     """Run to the end, as `subprocess.run` with captured text."""
     with tempfile.TemporaryDirectory() as folder:
         process = start(program, *arguments, folder=Path(folder), cwd=cwd, **env)
-        process.join(900)
+        process.join(seconds)
         process.kill()
         process.join()
         out, err = ((Path(folder) / name).read_text("utf-8") for name in ("stdout", "stderr"))

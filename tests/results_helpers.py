@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import write_html
+from lm_eval_tts.results.leaderboard_html import page_parts
 from lm_eval_tts.results.runs import load_runs
 
 DATE = "2026-01-{:02}T00-00-00.000000"
@@ -135,5 +135,5 @@ def page_of(results: Path, to: Path) -> Path:
     """The leaderboard page of the runs in a folder."""
     loaded = load_runs([results])
     with to.open("w", encoding="utf-8") as out:
-        write_html(build_leaderboard(loaded.runs, loaded.unread), out)
+        out.writelines(page_parts(build_leaderboard(loaded.runs, loaded.unread)))
     return to

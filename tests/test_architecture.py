@@ -25,8 +25,8 @@ LAYERS = [
     {"__main__"},
 ]
 LAYER_OF = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-SCORERS = {f"reward_models/{name}.py" for name in ("hf", "prefixes", "qwen2", "vllm")}
-LOADING = {"reward_models/heads.py", "reward_models/loading.py"}  # within their functions
+SCORERS = {f"reward_models/{name}.py" for name in ("hf", "qwen2", "vllm")}
+LOADING = {"reward_models/families.py", "reward_models/loading.py"}  # within their functions
 # Who may import what is slow to import, by part or by file.
 HEAVY = {
     "torch": {
@@ -40,7 +40,7 @@ HEAVY = {
     "transformers": {"engines", "models", *SCORERS, *LOADING},
     "vllm": {"engines", "models", "reward_models/vllm.py"},
     "aiohttp": {"engines"},
-    "lm_eval": {"models", "tasks", "cli", "harness/autoload.py"},
+    "lm_eval": {"models", "tasks", "cli", "harness/extensions.py"},
 }
 FILES = sorted(PACKAGE.glob("**/*.py"))
 

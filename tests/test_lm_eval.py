@@ -69,7 +69,7 @@ LM_EVAL = [sys.executable, "-m", "lm_eval"]
 
 
 def test_tasks_are_listed_and_valid(data):
-    assert "tts_budget" in command(*LM_EVAL, "ls", "tags", data=data).stdout
+    assert "tts_budget" in forked.run("lm_eval", "ls", "tags", LM_EVAL_TTS_DATA=str(data)).stdout
     names = "aime24_budget,math500_progressive,tts_gpqa_main"
     valid = forked.run("lm_eval", "validate", "--tasks", names, LM_EVAL_TTS_DATA=str(data))
     assert "All tasks found and valid" in valid.stdout

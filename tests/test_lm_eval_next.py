@@ -57,11 +57,15 @@ def write(text, seed):
     return ("" if "<think>" in text else "<think>") + "I see.</think>\\n<answer>five</answer>"
 
 manager = TaskManager(include_path=sys.argv[1], include_defaults=False)
-settings = json.loads(sys.argv[2])
-found = simple_evaluate(
-    ScriptedLM(write), tasks=["said"], task_manager=manager, gen_kwargs=settings, bootstrap_iters=0
-)
-print(json.dumps([found["results"]["said"], found["samples"]["said"]]))
+for settings in json.loads(sys.argv[2]):
+    found = simple_evaluate(
+        ScriptedLM(write),
+        tasks=["said"],
+        task_manager=manager,
+        gen_kwargs=settings,
+        bootstrap_iters=0,
+    )
+    print(json.dumps([found["results"]["said"], found["samples"]["said"]]))
 """
 
 
@@ -69,20 +73,17 @@ DRAWN = {"strategy": "self_consistency", "n": 4, "do_sample": True, "temperature
 BUDGETS = {"strategy": "budget", "max_thinking_tokens": [2, 40], "prompt_style": "r1"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        (BUDGETS, {"exact_match@2": 0, "exact_match@40": 0.5}),
-        (DRAWN, {"maj@4": 0.5, "pass@4": 0.5, "avg@4": 0.5}),
-    ],
-)
-def test_a_tasks_metric_is_told_at_points_and_of_samples(tmp_path, settings, told):
+def test_a_tasks_metric_is_told_at_points_and_of_samples(tmp_path):
     rows = [{"q": "Say it.", "a": "five"}, {"q": "Say six.", "a": "seven"}]
     how = {"delimiters": "think", "until": []}
     write_stock_task(tmp_path, "said", rows, doc_to_text="{{q}}", generation_kwargs=how)
-    said = of_next("-c", SCRIPTED, tmp_path, json.dumps(settings)).splitlines()[-1]
-    results, samples = json.loads(said)
-    assert results["exact_match,none"] == 0.5
-    assert {name: results[f"{name},none"] for name in told} == told
-    assert [sample["answered"]["answer"] for sample in samples] == ["five", "five"]
-    assert results["failed,none"] == 0
+    said = of_next("-c", SCRIPTED, tmp_path, json.dumps([BUDGETS, DRAWN])).splitlines()
+    lines = [line for line in said if line.startswith("[{")]
+    at_points = {"exact_match@2": 0, "exact_match@40": 0.5}
+    of_samples = {"maj@4": 0.5, "pass@4": 0.5, "avg@4": 0.5}
+    for line, told in zip(lines, (at_points, of_samples), strict=True):
+        results, samples = json.loads(line)
+        assert results["exact_match,none"] == 0.5
+        assert {name: results[f"{name},none"] for name in told} == told
+        assert [sample["answered"]["answer"] for sample in samples] == ["five", "five"]
+        assert results["failed,none"] == 0

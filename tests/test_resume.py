@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from reward_checkpoints import token_classification
 
@@ -21,20 +20,9 @@ def test_killed_runs_end_with_the_samples_of_runs_that_were_left_alone(tiny_chec
     (tmp_path / "prm").mkdir()
     reward_model = token_classification(tmp_path / "prm").path
     figures = tmp_path / "figures.json"
-    command = [
-        sys.executable,
-        SCRIPT,
-        tiny_checkpoint,
-        "--reward-model",
-        reward_model,
-        "--kills",
-        str(NUM_KILLS),
-        "--modes",
-        *MODES,
-        "--json",
-        figures,
-    ]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=3000)
+    words = [tiny_checkpoint, "--reward-model", reward_model, "--kills", NUM_KILLS]
+    words += ["--modes", *MODES, "--json", figures]
+    result = forked.run(SCRIPT, *words, seconds=3000)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     modes = json.loads(figures.read_text())
     assert set(modes) == {f"{m}, ranks: {r}" for m in MODES for r in (1, 2)}

@@ -10,7 +10,7 @@ import pytest
 import lm_eval_tts
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness import names
-from lm_eval_tts.harness.credentials import refuse_credentials, refuse_secrets
+from lm_eval_tts.harness.preflight import refuse_secrets
 
 PACKAGE = Path(lm_eval_tts.__file__).parent
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
@@ -101,7 +101,7 @@ def test_the_hooks_line_names_our_module_and_nothing_else():
 @pytest.mark.parametrize("name", ["token", "api_key", "hf_token", "password", "Authorization"])
 def test_a_secret_among_the_arguments_is_refused(name):
     with pytest.raises(SettingsError, match="set it in the environment"):
-        refuse_credentials(["pretrained", name])
+        refuse_secrets({"pretrained": "x", name: "s3cret"})
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,4 @@ def test_urls_and_settings_without_secrets_are_taken():
 
 @pytest.mark.parametrize("name", ["tokenizer", "add_bos_token", "think_end_token", "max_tokens"])
 def test_arguments_about_tokens_are_no_secrets(name):
-    refuse_credentials([name])
+    refuse_secrets({name: "x"})

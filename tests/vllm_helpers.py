@@ -1,19 +1,27 @@
 """vLLM on a CPU: small and exact settings, a server on loopback, a random adapter."""
 
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from urllib.error import URLError
+
+import forked
+import psutil
+import spawned
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # a core may be busy with other work
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # log-probabilities would wait for a compiler
+
+multiprocessing.set_forkserver_preload(["imported_vllm"])
+spawned.by_the_server()
 
 VLLM_ARGUMENTS = {
     "dtype": "float32",
@@ -54,52 +62,49 @@ def loaded(checkpoint: Path, **arguments: int) -> Iterator:
 
 
 @contextmanager
-def serve(checkpoint: Path, model: str, log: Path, *options: str) -> Iterator[str]:
-    """Run `vllm serve` until the end of the block, then stop it and all it has started."""
+def serve(checkpoint: Path, model: str, folder: Path, *options: str) -> Iterator[str]:
+    """Run `vllm serve` until the end of the block, then stop it and all it has started; `folder`
+    takes what it prints."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", model]
-    command += ["--block-size", "32", "--enable-prompt-tokens-details", *options]
+    words = ["serve", checkpoint, "--host", "127.0.0.1", "--port", port, "--served-model-name"]
+    words += [model, "--block-size", "32", "--enable-prompt-tokens-details", *options]
     for name, value in VLLM_ARGUMENTS.items():
         flag = "--" + name.replace("_", "-")
-        command += [flag] if value is True else [flag, str(value)]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        words += [flag] if value is True else [flag, value]
+    before = descendants()
+    process = forked.start("vllm.entrypoints.cli.main", *words, folder=folder)
     url = f"http://127.0.0.1:{port}/v1"
+    started: set[psutil.Process] = set()
     try:
-        _wait(process, url, log)
+        _wait(process, url, folder)
+        started = descendants() - before
         yield url
     finally:
-        stop_all(process)
+        process.terminate()
+        stop_all(started or descendants() - before)
 
 
-def stop_all(process: subprocess.Popen) -> None:
-    """Stop a process and its descendants by their ids: vLLM's outlive a parent that is killed."""
-    import psutil
+def descendants() -> set[psutil.Process]:
+    """What this process has started, and what that has; the server that forks is always there."""
+    forkserver.ensure_running()
+    return set(psutil.Process().children(recursive=True))
 
-    started = psutil.Process(process.pid).children(recursive=True) if _runs(process) else []
-    process.terminate()
-    _, alive = psutil.wait_procs(started, timeout=20)
+
+def stop_all(processes: set[psutil.Process]) -> None:
+    """Wait for processes to stop, and kill others: vLLM's outlive a parent that is killed."""
+    _, alive = psutil.wait_procs(processes, timeout=20)
     for one in alive:
         one.kill()
-    process.kill()
-    process.wait()
 
 
-def _runs(process: subprocess.Popen) -> bool:
-    return process.poll() is None
-
-
-def _wait(process: subprocess.Popen, url: str, log: Path) -> None:
+def _wait(process: BaseProcess, url: str, folder: Path) -> None:
     limit = time.monotonic() + SERVER_START
-    while time.monotonic() < limit:
-        if process.poll() is not None:
-            raise RuntimeError(f"vllm serve ended: {log.read_text()[-2000:]}")
+    while time.monotonic() < limit and process.is_alive():
         try:
             urllib.request.urlopen(url + "/models", timeout=2)
             return
         except (URLError, OSError):
             time.sleep(0.5)
-    raise RuntimeError(f"vllm serve did not answer: {log.read_text()[-2000:]}")
+    raise RuntimeError(f"vllm serve did not answer: {(folder / 'stderr').read_text()[-2000:]}")

@@ -1,16 +1,17 @@
-"""The command itself, `run` and `doctor`."""
+"""The command itself, `run` and `doctor`; where commands write, and what they say about it."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from lm_eval_tts import __version__
-from lm_eval_tts.cli.output import BAD_INPUT
-from lm_eval_tts.errors import LmEvalTTSError
+from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness import autoload, doctor
 from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.results.formats import printable
@@ -30,7 +31,7 @@ MetricName = Annotated[
     str | None,
     typer.Option(help="what counts as accuracy, as name or name,filter (exact_match)"),
 ]
-OUTPUT = ("-o", "--output")
+BAD_INPUT = 2  # exit code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,3 +97,37 @@ def run_lm_eval(
 
 
 app.command("doctor", epilog="Example: lm-eval-tts doctor")(doctor.run_doctor)
+
+
+def ending_of(path: Path | None, allowed: Sequence[str], default: str) -> str:
+    """Return the format that a file's ending asks for. Raises SettingsError for another."""
+    if path is None:
+        return default
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in allowed:
+        raise unknown_name(f"ending of {path}", ending, allowed)
+    return ending
+
+
+def write(content: str | bytes | Iterable[str], path: Path | None) -> None:
+    """Write to a file, its folders made, or to standard output. Raises SettingsError."""
+    try:
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        out = path.open("w", encoding="utf-8", errors="backslashreplace") if path else sys.stdout
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}") from error
+    with out if path else nullcontext():  # standard output stays open
+        if isinstance(content, bytes):
+            out.buffer.write(content)
+        else:
+            out.writelines([content] if isinstance(content, str) else content)
+
+
+def report(notes: Sequence[object], written: Path | None, num_bad: int) -> int:
+    """Say on standard error what was noted and written; return the exit code."""
+    for note in notes:
+        print(printable(f"note: {note}"), file=sys.stderr)
+    if written:
+        print(f"wrote {written}", file=sys.stderr)
+    return BAD_INPUT if num_bad else 0

@@ -12,8 +12,8 @@ from typing import Any
 BLOCK = 1 << 22  # words of 8 bytes that are summed up at once
 _MULTIPLIER = 0x1E3779B97F4A7C15  # spreads the weights of words over all 64 bits
 # Of configs: says where a model came from, not what it computes.
-_OF_PLACES = ("name_or_path", "base_model_name_or_path", "revision")
-_PLACES = frozenset((*_OF_PLACES, "transformers_version", "inference_mode"))
+_PLACES = ("name_or_path", "base_model_name_or_path", "revision")
+_LEFT_OUT = frozenset((*_PLACES, "transformers_version", "inference_mode"))
 
 
 def digest(*texts: str) -> str:
@@ -57,7 +57,7 @@ def config_digest(model: Any) -> str:
     is left out."""
     adapters = getattr(model, "peft_config", None) or {}
     configs = [model.config.to_dict(), *(adapters[name].to_dict() for name in sorted(adapters))]
-    kept = [{k: v for k, v in c.items() if k not in _PLACES and k[0] != "_"} for c in configs]
+    kept = [{k: v for k, v in c.items() if k not in _LEFT_OUT and k[0] != "_"} for c in configs]
     active = model.active_adapters if adapters else []
     return digest(json.dumps([kept, active, _code_of(model)], sort_keys=True, default=_plain))
 
@@ -85,15 +85,15 @@ def tokenizer_digest(tokenizer: Any) -> str:
 def files_digest(folder: str | Path) -> str:
     """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere. A
     file that was read before and still has the same size, time and inode is not read again."""
-    known = _read_known()
-    found = {}
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(base) / "lm_eval_tts" / "hashes.json"
+    known, found = _read_known(cache), {}
     for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p.suffix != ".md"):
         stat = path.stat()
         key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
         found[path.name] = (key, known.get(key) or _file_hash(path))
-    new = {key: value for key, value in found.values() if key not in known}
-    if new:
-        _write_known({**known, **new})
+    if new := {key: value for key, value in found.values() if key not in known}:
+        _write_known(cache, {**known, **new})
     return digest(repr([(name, value) for name, (_, value) in found.items()]))
 
 
@@ -111,21 +111,15 @@ def _file_hash(path: Path) -> str:
     return state.hexdigest()
 
 
-def _known_file() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "lm_eval_tts" / "hashes.json"
-
-
-def _read_known() -> dict[str, str]:
+def _read_known(path: Path) -> dict[str, str]:
     try:
-        known = json.loads(_known_file().read_text(encoding="utf-8"))
+        known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def _write_known(known: dict[str, str]) -> None:
-    path = _known_file()
+def _write_known(path: Path, known: dict[str, str]) -> None:
     part = path.with_suffix(f".{os.getpid()}")
     with suppress(OSError):  # it only saves time
         path.parent.mkdir(parents=True, exist_ok=True)

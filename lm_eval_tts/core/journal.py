@@ -9,8 +9,6 @@ last second. A record that is torn or damaged is dropped with a note, and so is 
 record is. Every rank reads all files, so a run may continue with another number of ranks. Links are
 not followed to write. Knows nothing of engines or of what is stored."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -22,7 +20,7 @@ from typing import Any
 
 from lm_eval_tts.core import records
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
-from lm_eval_tts.core.records import BROKEN, content_of, is_whole, make_record, record_key
+from lm_eval_tts.core.records import BROKEN, content_of, make_record, record_key
 from lm_eval_tts.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ Facts = Mapping[str, str]
 _Place = tuple[int, int, int]
 
 
-class Journal:
+class Journal(contextlib.AbstractContextManager["Journal"]):
     """Results by key. Close it, or use it in a `with`, to free the lock with all on disk."""
 
     def __init__(self, folder: str | Path, run: Facts, rank: int = 0) -> None:
@@ -71,9 +69,6 @@ class Journal:
         if rank == 0:
             count = len(self._places)
             logger.info("journal %s: %d finished results taken over", self.folder, count)
-
-    def __enter__(self) -> Journal:
-        return self
 
     def __exit__(self, *unused: object) -> None:
         self.close()
@@ -139,7 +134,6 @@ class Journal:
                 logger.warning("%d results are not in the journal", len(self._unwritten))
             with contextlib.suppress(OSError):  # a disk that is full was told of
                 self._sync()
-            self._check_there()
             for file in (self._file, *self._readers.values()):
                 file.close()
         self._lock.release()
@@ -168,7 +162,7 @@ class Journal:
         with path.open("rb") as file:
             first = file.readline()
         try:
-            run = content_of(first) if is_whole(first) and record_key(first) == RUN else None
+            run = content_of(first) if record_key(first) == RUN else None
         except BROKEN:
             run = None
         if isinstance(run, dict) and run != self._run:
@@ -177,11 +171,10 @@ class Journal:
 
     def _read(self, path: Path) -> None:
         """Take in a file: compare its run, note where its results are, cut a torn end off."""
-        if not path.is_file():  # to open a named pipe would wait for who writes it
-            logger.warning("%s is left out: it is not a file", path)
-            return
         try:
-            if self._has_head(path):
+            if not path.is_file():  # to open a named pipe would wait for who writes it
+                logger.warning("%s is left out: it is not a file", path)
+            elif self._has_head(path):
                 self._take_all(path)
             else:
                 logger.warning("%s: its head is damaged, it is left out", path)
@@ -192,10 +185,10 @@ class Journal:
         self._files.append(path)
         end, damaged, torn = 0, 0, 0
         for offset, line in records.lines_of(path):
-            if not self._take(offset, line):
+            if self._take(offset, line):
+                end, damaged, torn = offset + len(line), damaged + torn, 0
+            else:
                 torn += 1
-                continue
-            end, damaged, torn = offset + len(line), damaged + torn, 0
         if damaged:
             logger.warning("%s: %d damaged records are computed again", path, damaged)
         if torn and path == self._path:
@@ -204,8 +197,6 @@ class Journal:
 
     def _take(self, offset: int, line: bytes) -> bool:
         """Note a record of the last file; False if it is damaged."""
-        if not is_whole(line):
-            return False
         try:
             key = record_key(line)
             if key == TASK:
@@ -235,7 +226,6 @@ class Journal:
                 del self._unwritten[key]
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 self._sync()
-                self._check_there()
         except OSError as error:
             if not self._told:
                 logger.warning(
@@ -260,15 +250,13 @@ class Journal:
         return place
 
     def _sync(self) -> None:
-        os.fsync(self._file.fileno())
-        self._synced = time.monotonic()
-
-    def _check_there(self) -> None:
-        """Notice that the file was removed, or its disk is gone, while we write to it."""
-        try:
+        """Bring the file to the disk. Raises OSError. Notices that it was removed, or its disk is
+        gone, while we write to it."""
+        there = False
+        with contextlib.suppress(OSError):
             there = os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
-        except OSError:
-            there = False
         if not there and self.lost is None:
             self.lost = f"journal {self.folder} was removed or can no longer be reached"
             logger.error("%s: what is finished is not kept there", self.lost)
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()

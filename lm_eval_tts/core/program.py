@@ -6,8 +6,7 @@ reference answer, and imports nothing of this package.
 A strategy's program is a generator. It yields an op, the scheduler sends back its result:
 
     completion = yield from generate(prompt, max_tokens=100, stop=("</think>",))
-    traces = yield from gather([branch(prompt, i) for i in range(4)])
-"""
+    traces = yield from gather([branch(prompt, i) for i in range(4)])"""
 
 from __future__ import annotations
 

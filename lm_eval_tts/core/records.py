@@ -29,8 +29,7 @@ def make_record(key: str, content: Any) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body), body)
 
 
-def is_whole(line: bytes) -> bool:
-    """Whether a line is as it was written."""
+def _is_whole(line: bytes) -> bool:
     return line.endswith(b"\n") and b"%08x" % zlib.crc32(line[9:-1]) == line[:8]
 
 
@@ -51,7 +50,9 @@ def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def record_key(line: bytes) -> str:
-    """Return the key of a whole record. Raises UnicodeDecodeError, a ValueError."""
+    """Return the key of a record. Raises ValueError where a line is not as it was written."""
+    if not _is_whole(line):
+        raise ValueError("the checksum is not that of the record")
     return line[9:].split(b" ", 1)[0].decode()
 
 
@@ -59,4 +60,6 @@ def looks_damaged(path: Path) -> bool:
     """Whether a file that does not begin as ours do may once have been ours. Raises OSError."""
     with path.open("rb") as file:
         start = file.read(9)
-    return not start or bool(_BEGINNING.match(start)) or any(is_whole(x) for _, x in lines_of(path))
+    return (
+        not start or bool(_BEGINNING.match(start)) or any(_is_whole(x) for _, x in lines_of(path))
+    )

@@ -96,10 +96,19 @@ class _Scheduler:
         self.unscored: list[tuple[_Frame, Score]] = []  # what waits for the reward model
         self._ready: deque[tuple[_Frame, Any]] = deque()  # and what each is resumed with
         self._next_id = 0
+        self.finished: deque[Result[Any]] = deque()
+        self.num_running = 0
 
-    def start(self, frame: _Frame) -> None:
-        self._resume_later(frame, None)
+    def start(self, number: int, job: Job[Any]) -> None:
+        self.num_running += 1
+        cost = Cost()
+        frame = _Frame(job.program, job.seed, cost, partial(self._finish, number, cost))
+        self._ready.append((frame, None))
         self._drain()
+
+    def _finish(self, number: int, cost: Cost, value: Any) -> None:
+        self.num_running -= 1
+        self.finished.append(Result(number, value, cost))
 
     def step(self) -> None:
         for request_id, result in self._engine.step():
@@ -107,7 +116,7 @@ class _Scheduler:
             frame.request_id = None
             if not isinstance(result, RequestError):
                 frame.cost.num_sampled_tokens += sum(c.num_sampled for c in result)
-            self._resume_later(frame, result)
+            self._ready.append((frame, result))
         self._drain()
 
     def score(self) -> None:
@@ -119,35 +128,31 @@ class _Scheduler:
         results = map(settled, self._reward_model.score([op for _, op in asked]))
         for (frame, _), result in zip(asked, results, strict=True):
             frame.cost.count_rating(result)
-            self._resume_later(frame, result)
+            self._ready.append((frame, result))
         self._drain()
 
     def _drain(self) -> None:
         """Run what is ready in a loop, not by recursion: programs may nest deeply."""
         while self._ready:
-            self._resume(*self._ready.popleft())
-
-    def _resume_later(self, frame: _Frame, value: Any) -> None:
-        self._ready.append((frame, value))
+            frame, value = self._ready.popleft()
+            if not frame.cancelled:
+                self._resume(frame, value)
 
     def _resume(self, frame: _Frame, value: Any) -> None:
-        if frame.cancelled:
-            return
         try:
             failed = isinstance(value, RequestError)
             op = frame.program.throw(value) if failed else frame.program.send(value)
         except StopIteration as stop:
-            self._end(frame, stop.value)
+            ended = stop.value
         except SettingsError:  # of no document, but of all
             raise
         except Exception as error:  # whatever a strategy's code raises
-            self._end(frame, failure_of("the strategy", error))
+            ended = failure_of("the strategy", error)
         else:
             self._dispatch(frame, op)
-
-    def _end(self, frame: _Frame, value: Any) -> None:
+            return
         self._cancel_children(frame)
-        frame.deliver(value)
+        frame.deliver(ended)
 
     def _dispatch(self, frame: _Frame, op: Op) -> None:
         seed = derive_seed(frame.seed, frame.num_ops)
@@ -172,7 +177,7 @@ class _Scheduler:
         try:
             self._engine.add_request(request_id, op, seed)
         except RequestError as error:
-            self._resume_later(frame, error)
+            self._ready.append((frame, error))
             return
         frame.cost.num_engine_calls += 1
         frame.cost.num_prompt_tokens += len(op.token_ids)
@@ -186,8 +191,8 @@ class _Scheduler:
             deliver = partial(self._deliver, frame, number)
             child_seed = derive_seed(seed, number - frame.siblings_from)
             frame.children[number] = _Frame(program, child_seed, frame.cost, deliver)
-            self._resume_later(frame.children[number], None)
-        self._resume_later(frame, list(map(Task, numbers)))
+            self._ready.append((frame.children[number], None))
+        self._ready.append((frame, list(map(Task, numbers))))
 
     def _deliver(self, frame: _Frame, number: int, value: Any) -> None:
         """Keep what a child has returned for the join that asks for it."""
@@ -206,7 +211,7 @@ class _Scheduler:
         elif len(ended) < len(frame.joining):
             return
         frame.joining = None
-        self._resume_later(frame, ended if failed is None else failed)
+        self._ready.append((frame, ended if failed is None else failed))
 
     def _cancel_children(self, frame: _Frame) -> None:
         for child in frame.children.values():
@@ -229,28 +234,19 @@ def run(
     is its result and the others go on. Whatever else a program raises ends it alike, but a
     SettingsError, which is raised here."""
     scheduler = _Scheduler(engine, reward_model)
-    finished: deque[Result[T]] = deque()
     waiting = enumerate(jobs)
-    num_running = 0
     while True:
         while engine.num_unfinished < engine.max_num_seqs:
             if scheduler.unscored:
                 scheduler.score()
             elif (numbered := next(waiting, None)) is not None:
-                scheduler.start(_root(*numbered, finished))
-                num_running += 1
+                scheduler.start(*numbered)
             else:
                 break
-        while finished:
-            num_running -= 1
-            yield finished.popleft()
+        while scheduler.finished:
+            yield scheduler.finished.popleft()
         if not engine.num_unfinished:
-            assert not num_running, "a program waits, but the engine has nothing under way"
+            what = "a program waits, but the engine has nothing under way"
+            assert not scheduler.num_running, what
             return
         scheduler.step()
-
-
-def _root(number: int, job: Job[T], finished: deque[Result[T]]) -> _Frame:
-    cost = Cost()
-    end = partial(Result, number, cost=cost)
-    return _Frame(job.program, job.seed, cost, lambda value: finished.append(end(value)))

@@ -8,14 +8,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Output
-from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, SampledTokens, take
+from lm_eval_tts.engines.requests import BatchRow, Limits, RowEngine, SampledTokens
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -53,41 +52,39 @@ class AsyncEngine(RowEngine):
         super().__init__(tokenizer, **limits)
         self._sample = sample
         self._background = background
-        self._live: dict[BatchRow, Future[None]] = {}
-        self._done: SimpleQueue[BatchRow] = SimpleQueue()
+        self._live: dict[Future[None], BatchRow] = {}
+        self._done: SimpleQueue[Future[None]] = SimpleQueue()
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        for row in self._requests.abort(request_id):
-            if (future := self._live.pop(row, None)) is not None:
-                future.cancel()
+        rows = self._rows.get(request_id, [])
+        super().abort(request_id)
+        for future in [future for future, row in self._live.items() if row in rows]:
+            del self._live[future]
+            future.cancel()
 
     def step(self) -> list[Output]:
         """Wait until a row is done, and return the requests that finished with it."""
-        for row in take(self._requests.queue, self.max_num_seqs - len(self._live)):
-            self._live[row] = self._background.start(self._sample_parts(row))
-            self._live[row].add_done_callback(partial(self._report, row))
+        for row in self.take(self.max_num_seqs - len(self._live)):
+            future = self._background.start(self._sample_parts(row))
+            self._live[future] = row
+            future.add_done_callback(self._done.put)
         if self._live:
-            self._take(self._done.get())
+            self._finish(self._done.get())
             while not self._done.empty():
-                self._take(self._done.get())
-        return self._requests.pop_finished()
+                self._finish(self._done.get())
+        return self.pop_finished()
 
     async def _sample_parts(self, row: BatchRow) -> None:
         whole = False
         while not whole:
-            sampled = await self._sample(self._requests.next_part(row))
-            whole = self._requests.take_part(row, sampled)
+            whole = self.take_part(row, await self._sample(self.next_part(row)))
 
-    def _report(self, row: BatchRow, future: Future[None]) -> None:
-        self._done.put(row)  # in the loop's thread
-
-    def _take(self, row: BatchRow) -> None:
-        if (future := self._live.pop(row, None)) is None:
+    def _finish(self, future: Future[None]) -> None:
+        if (row := self._live.pop(future, None)) is None:
             return  # aborted
         try:
             future.result()
-            told = row.logprobs, row.num_thinking, row.counts
-            self._requests.finished(row, row.sampled, *told)
+            self.finished(row)
         except RequestError as error:
-            self._requests.fail(row, error)
+            self.fail(row, error)

@@ -1,5 +1,7 @@
 """What an engine has under way: requests, their rows, when a row is done, and what is returned."""
 
+import hashlib
+import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,13 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
 MAX_SEED = 2**63 - 1  # that vLLM and servers take; ours have 64 bits
+
+
+def uniform(seed: int, step: int) -> float:
+    """Return the number in [0, 1) that decides token `step` of the sample with this seed. One for
+    each token, so a request samples the same whatever runs alongside."""
+    digest = hashlib.blake2b(struct.pack("<qq", seed, step), digest_size=8).digest()
+    return float(int.from_bytes(digest, "big") >> 11) / float(1 << 53)
 
 
 class SampledTokens(NamedTuple):
@@ -35,8 +44,9 @@ class BatchRow:
     ids: list[int]  # the prompt and all that was sampled
     sampled: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    num_thinking: int = 0  # sampled tokens, from the left, in which no stop string is sought
+    num_thinking: int = 0  # as in `SampledTokens`
     counts: SampledCounts | None = None  # as in `SampledTokens`, of the last part
+    banned: tuple[int, ...] = ()  # tokens that were drawn as its next one, and are masked
     done: bool = False
 
     @property
@@ -57,38 +67,45 @@ class Limits(TypedDict):
     max_num_seqs: int  # sequences under way at once
 
 
-class Requests:
-    """Every request that was added and not yet returned or aborted, and the queue of new rows.
-    eos_token_ids, max_length: as in `Limits`."""
+class RowEngine:
+    """An engine but for its `step`: every request that was added and not yet returned or aborted,
+    as rows, one for each sample, and the `queue` of new rows."""
 
-    def __init__(self, tokenizer: Tokenizer, eos_token_ids: Sequence[int], max_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
+        self.tokenizer = tokenizer
+        self.eos_token_ids = frozenset(limits["eos_token_ids"])
+        self.max_length = limits["max_length"]
+        self.max_num_seqs = limits["max_num_seqs"]
         self.queue: deque[BatchRow] = deque()
         self._rows: dict[int, list[BatchRow]] = {}
         self._errors: dict[int, RequestError] = {}
-        self.eos_token_ids = frozenset(eos_token_ids)
-        self._tokenizer = tokenizer
-        self._max_length = max_length
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
         return sum(len(rows) for rows in self._rows.values())
 
-    def add(self, request_id: int, op: Generate, seed: int) -> list[BatchRow]:
-        """Queue a row for each sample. Raises RequestError if its prompt leaves no room."""
-        check_fits(op, self._max_length)
-        limit = min(op.max_tokens, self._max_length - len(op.token_ids))
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        check_fits(op, self.max_length)
+        limit = min(op.max_tokens, self.max_length - len(op.token_ids))
         rows = [BatchRow(op, seed + k, limit, list(op.token_ids)) for k in range(op.n)]
         self._rows[request_id] = rows
         self.queue.extend(rows)
-        return rows
 
-    def abort(self, request_id: int) -> list[BatchRow]:
-        """Drop a request and return its rows; unknown ids are ignored."""
-        rows = self._rows.pop(request_id, [])
-        for row in rows:
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        for row in self._rows.pop(request_id, []):
             row.done = True
-        return rows
+
+    def take(self, most: int) -> list[BatchRow]:
+        """Take up to `most` rows from the front of the queue; aborted ones are dropped."""
+        taken: list[BatchRow] = []
+        while self.queue and len(taken) < most:
+            row = self.queue.popleft()
+            if not row.done:
+                taken.append(row)
+        return taken
 
     def fail(self, row: BatchRow, error: RequestError) -> None:
         """End the request of a row that cannot be served."""
@@ -106,8 +123,8 @@ class Requests:
         if token in self.eos_token_ids:
             return place < least
         first = max(0, min(least, place) - window(stops))
-        match = find_stop(self._tokenizer.decode([*row.sampled[first:], token]), stops)
-        before = self._tokenizer.decode(row.sampled[first:least])
+        match = find_stop(self.tokenizer.decode([*row.sampled[first:], token]), stops)
+        before = self.tokenizer.decode(row.sampled[first:least])
         return match is not None and (place < least or match.start < len(before))
 
     def next_part(self, row: BatchRow) -> BatchRow:
@@ -119,19 +136,19 @@ class Requests:
             return row
         least, left = (0, row.max_tokens - len(done)) if done else (op.min_tokens, row.max_tokens)
         if least:
-            longest = max((len(self._tokenizer.encode(stop)) for stop in op.stop), default=1)
+            longest = max((len(self.tokenizer.encode(stop)) for stop in op.stop), default=1)
             left = min(left, least + longest - 1)
         part = replace(op, token_ids=op.token_ids + done, max_tokens=left, min_tokens=least)
         return BatchRow(part, row.seed + len(done), left, list(part.token_ids))
 
-    def take_part(self, row: BatchRow, sampled: SampledTokens) -> bool:
+    def take_part(self, row: BatchRow, part: SampledTokens) -> bool:
         """Keep what a part has sampled, and say whether the row is whole."""
         is_first = not row.sampled
-        row.sampled += sampled.token_ids
-        row.logprobs += sampled.logprobs
-        row.num_thinking = sampled.num_thinking
-        row.counts = None if row.op.min_tokens else sampled.counts  # of all parts or of none
-        ended = not sampled.token_ids or sampled.token_ids[-1] in self.eos_token_ids
+        row.sampled += part.token_ids
+        row.logprobs += part.logprobs
+        row.num_thinking = part.num_thinking
+        row.counts = None if row.op.min_tokens else part.counts  # of all parts or of none
+        ended = not part.token_ids or part.token_ids[-1] in self.eos_token_ids
         over = ended or len(row.sampled) >= row.max_tokens
         return over or not (is_first and row.op.min_tokens)
 
@@ -144,77 +161,41 @@ class Requests:
         row.done = (
             token in self.eos_token_ids
             or len(row.sampled) >= row.max_tokens
-            or ends_with_stop(row.sampled, row.op.stop, self._tokenizer)
+            or ends_with_stop(row.sampled, row.op.stop, self.tokenizer)
         )
 
-    def finished(
-        self,
-        row: BatchRow,
-        sampled: Sequence[int],
-        logprobs: Sequence[TokenLogprob] = (),
-        num_thinking: int = 0,
-        counts: SampledCounts | None = None,
-    ) -> None:
-        """Take all that a row has sampled at once; what comes after its ending is dropped.
-        num_thinking, counts: as in `BatchRow`."""
+    def finished(self, row: BatchRow) -> None:
+        """Note that a row has all its parts; what it sampled after its ending is dropped."""
         # A server counts as it tokenizes; what it tells is within its limit.
-        most = len(sampled) if counts else row.max_tokens + num_thinking
-        rest, stops = sampled[num_thinking:most], row.op.stop
-        answer = up_to_ending(rest, stops, self.eos_token_ids, self._tokenizer)
-        row.num_thinking, row.sampled = num_thinking, [*sampled[:num_thinking], *answer]
-        row.logprobs, row.counts = list(logprobs[: len(row.sampled)]), counts
+        thought = row.num_thinking
+        most = len(row.sampled) if row.counts else row.max_tokens + thought
+        rest = row.sampled[thought:most]
+        answer = up_to_ending(rest, row.op.stop, self.eos_token_ids, self.tokenizer)
+        del row.sampled[thought + len(answer) :], row.logprobs[thought + len(answer) :]
         row.done = True
 
     def fail_all(self, error: RequestError) -> None:
         """Note that nothing under way can be served."""
-        for rows in list(self._rows.values()):
+        for rows in self._rows.values():
             self.fail(rows[0], error)
 
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
-        done = [i for i, rows in self._rows.items() if all(row.done for row in rows)]
-        return [self._output(request_id, self._rows.pop(request_id)) for request_id in done]
-
-    def _output(self, request_id: int, rows: list[BatchRow]) -> Output:
-        error = self._errors.pop(request_id, None)
-        return Output(request_id, error or tuple(map(self._complete, rows)))
+        done = {i: rows for i, rows in self._rows.items() if all(row.done for row in rows)}
+        outputs = []
+        for request_id, rows in done.items():
+            del self._rows[request_id]
+            error = self._errors.pop(request_id, None)
+            outputs.append(Output(request_id, error or tuple(map(self._complete, rows))))
+        return outputs
 
     def _complete(self, row: BatchRow) -> Completion:
-        sampled, logprobs = tuple(row.sampled), tuple(row.logprobs)
-        thought, rest = sampled[: row.num_thinking], sampled[row.num_thinking :]
-        answer = complete(rest, row.op.stop, self.eos_token_ids, self._tokenizer, logprobs)
-        ids = thought + answer.token_ids
-        return replace(answer, token_ids=ids, sampled_ids=sampled, counts=row.counts)
-
-
-class RowEngine:
-    """What engines over `Requests` have in common; each has its own `step`."""
-
-    def __init__(self, tokenizer: Tokenizer, **limits: Unpack[Limits]) -> None:
-        self.max_length = limits["max_length"]
-        self.max_num_seqs = limits["max_num_seqs"]
-        ends, length = limits["eos_token_ids"], self.max_length
-        self._requests = Requests(tokenizer, eos_token_ids=ends, max_length=length)
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._requests.num_unfinished
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        self._requests.add(request_id, op, seed)
-
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        self._requests.abort(request_id)
-
-
-def take(queue: deque[BatchRow], most: int) -> list[BatchRow]:
-    """Take up to `most` rows from the front of a queue; those that were aborted are dropped."""
-    taken: list[BatchRow] = []
-    while queue and len(taken) < most:
-        row = queue.popleft()
-        if not row.done:
-            taken.append(row)
-    return taken
+        sampled, rest = tuple(row.sampled), tuple(row.sampled[row.num_thinking :])
+        answer = complete(rest, row.op.stop, self.eos_token_ids, self.tokenizer)
+        return replace(
+            answer,
+            token_ids=sampled[: row.num_thinking] + answer.token_ids,
+            sampled_ids=sampled,
+            logprobs=tuple(row.logprobs),
+            counts=row.counts,
+        )

@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 from lm_eval_tts.core.engine import Output
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
-from lm_eval_tts.engines.requests import BatchRow, RowEngine
+from lm_eval_tts.engines.requests import BatchRow, RowEngine, uniform
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, Tokenizer
-from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 
 EOS = 256  # one more than the last byte
@@ -55,9 +54,8 @@ class ScriptedEngine(RowEngine):
         eos: bool = True,
         eos_token_id: int = EOS,
     ) -> None:
-        self.tokenizer = tokenizer or ByteTokenizer()
         limits = {"max_length": max_length, "max_num_seqs": max_num_seqs}
-        super().__init__(self.tokenizer, eos_token_ids=[eos_token_id], **limits)
+        super().__init__(tokenizer or ByteTokenizer(), eos_token_ids=[eos_token_id], **limits)
         self.num_steps = 0
         self._write = write
         self._eos, self._eos_token_id = eos, eos_token_id
@@ -65,12 +63,12 @@ class ScriptedEngine(RowEngine):
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        for row in self._requests.add(request_id, op, seed):
-            try:
-                self._scripts[row] = self._script(row)
-            except RequestError:
-                self.abort(request_id)
-                raise
+        super().add_request(request_id, op, seed)
+        try:
+            self._scripts |= {row: self._script(row) for row in self._rows[request_id]}
+        except RequestError:
+            self.abort(request_id)
+            raise
 
     def _script(self, row: BatchRow) -> TokenIds:
         """Return what follows the ids of a row."""
@@ -89,18 +87,16 @@ class ScriptedEngine(RowEngine):
         self._scripts = {row: script for row, script in self._scripts.items() if not row.done}
         for row, script in list(self._scripts.items())[: self.max_num_seqs]:
             token = script[0]
-            if masked := self._requests.ends_early(row, token):
+            if masked := self.ends_early(row, token):
                 (token,) = self.tokenizer.encode(SECOND_CHOICE)
-            logprob = None if row.op.logprobs is None else _logprob(row, token)
-            self._requests.sampled(row, token, logprob)
+            logprob = None
+            if (top := row.op.logprobs) is not None:
+                # Made up, of the text before a token and of itself.
+                sure = uniform(hash_text(repr(row.ids)), token)
+                logprob = TokenLogprob(-sure, tuple(-sure - k for k in range(top)), -9.0 - sure)
+            self.sampled(row, token, logprob)
             self._scripts[row] = self._script(row) if masked else script[1:]
-        return self._requests.pop_finished()
-
-
-def _logprob(row: BatchRow, token: int) -> TokenLogprob:
-    """Return made-up log-probabilities that depend on the text before a token and on itself."""
-    sure = uniform(hash_text(repr(row.ids)), token)
-    return TokenLogprob(-sure, tuple(-sure - k for k in range(row.op.logprobs or 0)), -9.0 - sure)
+        return self.pop_finished()
 
 
 def failing(message: str) -> Writer:

@@ -7,7 +7,7 @@ the remainder of a token that runs into the stop string is encoded anew."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lm_eval_tts.core.program import Completion, FinishReason, TokenIds, TokenLogprob
+from lm_eval_tts.core.program import Completion, TokenIds
 from lm_eval_tts.engines.tokenizer import Tokenizer
 
 
@@ -87,17 +87,14 @@ def complete(
     stops: Sequence[str],
     eos_token_ids: frozenset[int],
     tokenizer: Tokenizer,
-    logprobs: tuple[TokenLogprob, ...] = (),
 ) -> Completion:
     """Make the completion of what was sampled, ending included. A stop string wins over an end of
     turn after it. Tokens sampled after the one that completed the stop string are not part of the
     completion and must not be passed in."""
     ended = bool(sampled_ids) and sampled_ids[-1] in eos_token_ids
     body = sampled_ids[:-1] if ended else sampled_ids
-    if stops:
-        text = tokenizer.decode(body)
-        if match := find_stop(text, stops):
-            kept = cut_before(body, text, match.start, tokenizer)
-            return Completion(kept, sampled_ids, "stop", match.stop, logprobs)
-    reason: FinishReason = "eos" if ended else "length"
-    return Completion(body, sampled_ids, reason, logprobs=logprobs)
+    text = tokenizer.decode(body) if stops else ""
+    if match := find_stop(text, stops):
+        kept = cut_before(body, text, match.start, tokenizer)
+        return Completion(kept, sampled_ids, "stop", match.stop)
+    return Completion(body, sampled_ids, "eos" if ended else "length")

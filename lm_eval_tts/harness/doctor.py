@@ -21,8 +21,12 @@ from lm_eval_tts.harness.names import DATA_VARIABLE, MODELS, task_configs
 
 Severity = Literal["ok", "note", "fix"]
 HUB_SECONDS = 5
-_MODELS = {"vllm": "tts-vllm", "gguf": "GGUF files", "peft": "adapters"}
-OPTIONAL = {**_MODELS, "trl": "the training recipes"}
+OPTIONAL = {
+    "vllm": "tts-vllm",
+    "gguf": "GGUF files",
+    "peft": "adapters",
+    "trl": "the training recipes",
+}
 FIND = """
 from lm_eval.api.registry import model_registry
 import lm_eval.models
@@ -53,14 +57,13 @@ def run_doctor(
         "Hub": check_hub,
         "disk": lambda: check_disk(output_path),
     }
-    findings = []
+    to_fix = 0
     for name, check in checks.items():
         for finding in _all(check):
             print(f"{finding.severity:<5} {name:<10} {finding.text}", flush=True)
-            findings.append(finding)
-    to_fix = sum(finding.severity == "fix" for finding in findings)
+            to_fix += finding.severity == "fix"
     print(f"{to_fix} to fix" if to_fix else "nothing to fix")
-    return 1 if to_fix else 0
+    return int(to_fix > 0)
 
 
 def _all(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -79,13 +82,10 @@ def check_versions() -> Iterator[Finding]:
         wanted = Requirement(text)
         if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
             continue
-        have = _version(wanted.name)
-        if have is None:
-            yield Finding("fix", f"{wanted.name} is missing: pip install '{wanted}'")
-        elif not wanted.specifier.contains(have, prereleases=True):
-            yield Finding("fix", f"{wanted.name} is {have}: pip install '{wanted}'")
-        else:
+        if (have := _version(wanted.name)) and wanted.specifier.contains(have, prereleases=True):
             yield Finding("ok", f"{wanted.name} {have}")
+        else:
+            yield Finding("fix", f"{wanted.name} is {have or 'missing'}: pip install '{wanted}'")
     for name, use in OPTIONAL.items():
         have = _version(name)
         yield Finding("ok" if have else "note", f"{name} {have or 'is not installed'} ({use})")
@@ -109,16 +109,16 @@ def check_discovery() -> Iterator[Finding]:
         found = subprocess.run(
             [sys.executable, "-c", FIND], capture_output=True, text=True, cwd=elsewhere, check=False
         )
-    models, _, tasks = found.stdout.strip().rpartition("\n")
-    missing = MODELS.keys() - set(models.rpartition("\n")[2].split(","))
+    models, tasks = ["", "", *found.stdout.splitlines()][-2:]
     if found.returncode:
         yield Finding("fix", f"lm_eval cannot be imported: {found.stderr.strip().splitlines()[-1]}")
-    elif missing:
-        names = ", ".join(sorted(missing))
-        cause = f"lm_eval does not know {names}: Python reads no .pth files here"
+    elif missing := MODELS.keys() - models.split(","):
+        cause = (
+            f"lm_eval does not know {', '.join(sorted(missing))}: Python reads no .pth files here"
+        )
         yield Finding("fix", f"{cause}, use `lm-eval-tts run` instead of `lm_eval`")
     else:
-        yield Finding("ok", f"lm_eval knows {models.rpartition(chr(10))[2]} and {tasks} groups")
+        yield Finding("ok", f"lm_eval knows {models} and {tasks} groups")
 
 
 def check_devices() -> Iterator[Finding]:
@@ -127,15 +127,14 @@ def check_devices() -> Iterator[Finding]:
 
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
-        name = torch.cuda.get_device_name(index)
         memory = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-        yield Finding("ok", f"cuda:{index} {name}, {memory}")
+        yield Finding("ok", f"cuda:{index} {torch.cuda.get_device_name(index)}, {memory}")
     if torch.backends.mps.is_available():
         yield Finding("ok", "mps")
     yield Finding("ok", f"cpu, {torch.get_num_threads()} threads")
     if not torch.cuda.is_available() and torch.version.cuda:
-        built = f"torch is built for CUDA {torch.version.cuda}"
-        yield Finding("fix", f"{built} but sees no GPU: driver?")
+        cuda = torch.version.cuda
+        yield Finding("fix", f"torch is built for CUDA {cuda} but sees no GPU: driver?")
 
 
 def check_data(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -162,16 +161,15 @@ def check_hub(environment: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         yield Finding("note", "offline by HF_HUB_OFFLINE: only cached files are available")
         return
     try:
-        with urlopen(f"{constants.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS):
-            pass
+        urlopen(f"{constants.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS).close()
     except OSError as error:
         missed = f"{constants.ENDPOINT} is not reached ({type(error).__name__})"
         remedy = f"name local checkpoints and a data folder by {DATA_VARIABLE}"
         yield Finding("note", f"{missed}: {remedy}; HF_HUB_OFFLINE=1 saves the wait")
-        return
-    yield Finding("ok", f"{constants.ENDPOINT} answers")
-    if get_token() is None:
-        yield Finding("note", "not logged in: GPQA and gated models need `hf auth login`")
+    else:
+        yield Finding("ok", f"{constants.ENDPOINT} answers")
+        if get_token() is None:
+            yield Finding("note", "not logged in: GPQA and gated models need `hf auth login`")
 
 
 def check_disk(output_path: str) -> Iterator[Finding]:

@@ -31,12 +31,11 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.credentials import refuse_secrets
 from lm_eval_tts.harness.imports import without_collections
 from lm_eval_tts.harness.names import MODELS, own_tasks
-from lm_eval_tts.harness.preflight import check_packages, check_settings
+from lm_eval_tts.harness.preflight import check_packages, check_settings, refuse_secrets
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
-from lm_eval_tts.harness.signals import SharedStop, Stopped, exit_code, signal_of, stoppable
+from lm_eval_tts.harness.signals import SharedStop, Stopped, signal_of, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
@@ -73,7 +72,11 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         with filtering([WRITER], note), watched(_journals(args)) as states:
             _run(execute, args, states)
         if states and unsaved:
-            _leave(FAILED, _not_written(unsaved, states[-1].journal))
+            rest = "with journal=<folder> in --model_args nothing would be computed again"
+            if journal := states[-1].journal:
+                again = "make room and give the same command again"
+                rest = f"{again}: it takes everything from {journal=!s}"
+            _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
         for state in states:
@@ -113,8 +116,8 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
-        shared.tell(signal_of(interrupt))
-        _leave(exit_code(interrupt), _how_to_resume(states))
+        shared.tell(sent := signal_of(interrupt))
+        _leave(128 + sent, _how_to_resume(states))  # as shells say it
     except Exception as error:
         if (number := shared.told()) is not None:  # the rank that it waited for was stopped
             _leave(128 + number, _how_to_resume(states))
@@ -158,7 +161,11 @@ def _how_to_resume(states: Sequence[RunState]) -> str:
 
 def _check(args: Any) -> None:
     """Raise SettingsError for what lm_eval would log or find out too late."""
-    _check_name(str(getattr(args, "model", None)))
+    model = str(getattr(args, "model", None))
+    registry = importlib.import_module("lm_eval.api.registry").model_registry
+    if "tts" in model.lower() and model not in MODELS and model not in registry:  # as tts_hf
+        near = difflib.get_close_matches(model.lower().replace("_", "-"), MODELS, n=1, cutoff=0.5)
+        raise unknown_name("model", model, MODELS, next(iter(near), None))
     if not _is_ours(args):
         given = [getattr(args, name, None) for name in ("model", "model_args", "config")]
         if given in ([None, None, None], ["hf", None, None]) and not stock_tasks.get():
@@ -167,8 +174,7 @@ def _check(args: Any) -> None:
             )
         return
     check_packages(args.model)
-    named = (getattr(args, name, None) for name in ("limit", "samples", "num_fewshot"))
-    _check_documents(*named)
+    _check_documents(*(getattr(args, name, None) for name in ("limit", "samples", "num_fewshot")))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is not a folder: name one with task YAMLs")
@@ -180,14 +186,6 @@ def _check(args: Any) -> None:
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)
-
-
-def _check_name(model: str) -> None:
-    """Raise SettingsError for a name that is nearly one of ours, as tts_hf."""
-    registry = importlib.import_module("lm_eval.api.registry").model_registry
-    if "tts" in model.lower() and model not in MODELS and model not in registry:
-        near = difflib.get_close_matches(model.lower().replace("_", "-"), MODELS, n=1, cutoff=0.5)
-        raise unknown_name("model", model, MODELS, next(iter(near), None))
 
 
 def _tasks(args: Any) -> list[str]:
@@ -214,18 +212,15 @@ def _check_documents(limit: float | None, samples: Any, num_fewshot: int | None)
             samples = json.loads(Path(samples).read_text())
         except (OSError, ValueError) as error:
             reason = f" ({error})"
-    if isinstance(samples, dict) and all(map(_are_numbers, samples.values())):
-        return
-    if samples is not None:
+    is_read = isinstance(samples, dict) and all(
+        isinstance(numbers, list) and numbers and all(type(n) is int and n >= 0 for n in numbers)
+        for numbers in samples.values()
+    )
+    if samples is not None and not is_read:
         raise SettingsError(
             f"--samples {samples} cannot be read{reason}: allowed is a JSON object of document "
             'numbers by task, {"arith_cot": [0, 5]}, or a file with one'
         )
-
-
-def _are_numbers(found: Any) -> bool:
-    """Whether these are numbers of documents, at least one."""
-    return isinstance(found, list) and bool(found) and all(type(n) is int and n >= 0 for n in found)
 
 
 def _is_the_users(error: Exception) -> bool:
@@ -243,13 +238,6 @@ def _nearest_tasks(message: str) -> str:
     known = importlib.import_module("lm_eval.tasks").TaskManager().all_tasks
     found = [n for task in missing.split(", ") for n in difflib.get_close_matches(task, known)]
     return f": did you mean {' or '.join(found)}?" if found else ""
-
-
-def _not_written(messages: list[str], journal: str | None) -> str:
-    rest = "with journal=<folder> in --model_args nothing would be computed again"
-    if journal:
-        rest = f"make room and give the same command again: it takes everything from {journal=!s}"
-    return f"{'; '.join(dict.fromkeys(messages))}: {rest}"
 
 
 def _leave(code: int, message: str) -> NoReturn:

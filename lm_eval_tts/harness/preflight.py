@@ -1,8 +1,11 @@
 """What can be found wrong with a run before its model is loaded, which may take minutes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.settings import parse_settings, setting_names
@@ -13,6 +16,17 @@ _PACKAGES = {
     "tts-openai": (("aiohttp", "tenacity"), "pip install 'lm-eval[api]'"),
     "tts-vllm": (("vllm",), "pip install vllm"),
 }
+# Keys and tokens come from the environment, because lm_eval logs and saves arguments.
+SECRET = re.compile(
+    r"(^|[_-])(token|key|secret|passw(or)?d|authorization|credentials?|bearer|sig|signature)$"
+    r"|(api|access|secret|private)key$",
+    re.IGNORECASE,
+)
+# Of lm_eval and of tokenizers, about the vocabulary; and settings that lack their last letter, of
+# which another message says so.
+_SPECIAL = ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix", "think_end", "add_bos")
+_SETTINGS = ("max_thinking", "min_thinking", "thinking", "max_answer")
+NO_SECRETS = frozenset(f"{name}_token" for name in (*_SPECIAL, *_SETTINGS))
 
 
 def check_packages(model: str) -> None:
@@ -62,3 +76,32 @@ def _configs(task: Any, index: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
     parts = (entry.cfg or {}).get("task", sorted(entry.tags))  # a tag has no config
     for part in [entry.cfg] if parts == task else parts:
         yield from _configs(part, index)
+
+
+def refuse_secrets(value: Any, where: str = "model_args") -> None:
+    """Raise SettingsError if there is a secret anywhere in an argument: by a name, or in a URL. It
+    is never shown. where: the option that the argument was given in."""
+    for what in _secrets_in(value):
+        raise SettingsError(
+            f"{what} in {where} would be written to the results: set it in the environment "
+            "(HF_TOKEN for the Hub, OPENAI_API_KEY for a server)"
+        )
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    names: list[str] = []
+    inner: Iterable[Any] = ()
+    password = None
+    if isinstance(value, Mapping):
+        names, inner = list(map(str, value)), value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    elif isinstance(value, str) and ("://" in value or "?" in value):
+        with suppress(ValueError):  # no URL after all
+            password = (url := urlsplit(value)).password
+            names = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
+    yield from (f"{n}=" for n in names if SECRET.search(n) and n not in NO_SECRETS)
+    if password:
+        yield "the password in a URL"
+    for each in inner:
+        yield from _secrets_in(each)

@@ -1,4 +1,4 @@
-"""The text lm-eval sees and logs, with what is known about its making.
+"""The text lm-eval sees and logs, with what is known about its making, and as the grader takes it.
 
 A `Response` is a str, so filters, caches and other tools take it as one; it can be pickled and
 keeps its counts on the way from `generate_until` to the task's metrics."""
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from lm_eval_tts.core.metrics import METRICS
-from lm_eval_tts.core.phases import answer_in
+from lm_eval_tts.core.texts import answer_in
+from lm_eval_tts.grading import DEFAULT_TAGS, Item, Kind, Tolerance
+
+Doc: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +102,16 @@ class Response(str):
 def details_of(response: Any) -> Details:
     """Return what is known about a response: nothing if another model wrote it."""
     return response.details if isinstance(response, Response) else NOTHING_KNOWN
+
+
+def tags_in(response: str) -> tuple[str, str, str, str]:
+    """Return the tags that a response was asked to have; the r1 style's if none were noted."""
+    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
+
+
+def item_of(response: str, doc: Doc) -> Item:
+    """Return what the grader takes for a response to a document of our tasks."""
+    options = doc.get("options")
+    kind: Kind = "choice" if options else "math"
+    question, tolerance = str(doc.get("question", "")), Tolerance.of(doc.get("tolerance"))
+    return Item(str(response), doc["answer"], kind, options, tags_in(response), question, tolerance)

@@ -45,7 +45,7 @@ class RunState:
     lost: str | None = None  # why not all could be had: an engine or a metric that broke
 
     def __post_init__(self) -> None:
-        if (states := _watched.get()) is not None:
+        if (states := _watched.get()[0]) is not None:
             states.append(self)
 
     def forget_journal(self) -> None:
@@ -83,29 +83,28 @@ class RunState:
 
 def note_failed_document() -> None:
     """Count a document that was answered and then could not be graded, if a run is watched."""
-    if states := _watched.get():
+    if states := _watched.get()[0]:
         states[-1].tally = states[-1].tally.plus(Tally(0, 1))
 
 
 def note_lost(reason: str) -> bool:
     """Note what was lost for good; False where no run is watched."""
-    states = _watched.get()
-    if states:
+    if states := _watched.get()[0]:
         states[-1].lost = reason
     return bool(states)
 
 
 def journals_of_this_run() -> str | None:
     """Return how the paths of journals without a name begin in this `watched` block."""
-    return _journals.get()
+    return _watched.get()[1]
 
 
 output_path: ContextVar[str | None] = ContextVar("output_path", default=None)
 """Where the command writes its results."""
 stock_tasks: ContextVar[bool] = ContextVar("stock_tasks", default=True)
 """Whether the command may ask for a task that lm_eval brings."""
-_watched: ContextVar[list[RunState] | None] = ContextVar("watched", default=None)
-_journals: ContextVar[str | None] = ContextVar("journals", default=None)
+_watched: ContextVar[tuple[list[RunState] | None, str | None]]
+_watched = ContextVar("watched", default=(None, None))
 
 
 @contextmanager
@@ -113,9 +112,8 @@ def watched(journals: str | None = None) -> Iterator[list[RunState]]:
     """Collect the states of the models that are made in this block, in their order.
     journals: how the path of a journal begins that has no name of its own; None: there is none."""
     states: list[RunState] = []
-    tokens = _watched.set(states), _journals.set(journals)
+    token = _watched.set((states, journals))
     try:
         yield states
     finally:
-        _watched.reset(tokens[0])
-        _journals.reset(tokens[1])
+        _watched.reset(token)

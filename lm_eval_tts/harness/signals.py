@@ -16,21 +16,12 @@ GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes m
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal came that is to end the run."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit code that shells give a process which ends by this signal."""
-    return 128 + signal_of(interrupt)
+    """A signal came that is to end the run; its number is the argument."""
 
 
 def signal_of(interrupt: KeyboardInterrupt) -> int:
     """Return the signal that a process was stopped by."""
-    return interrupt.number if isinstance(interrupt, Stopped) else int(signal.SIGINT)
+    return int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
 
 
 @contextmanager
@@ -53,9 +44,7 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
         if os.getpid() != owner:  # a forked worker is to end as ever
             os.kill(os.getpid(), number)
             return
-        timers.append(timer := threading.Timer(GRACE_SECONDS, _end, (number, last_words)))
-        timer.daemon = True
-        timer.start()
+        timers.append(_later(_end, number, last_words))
         raise Stopped(number)
 
     for each in ours:
@@ -101,25 +90,31 @@ class SharedStop:
         with suppress(OSError):
             self._path.unlink()
         over = threading.Event()
-        threading.Thread(target=self._watch, args=(over,), daemon=True).start()
+
+        def watch() -> None:
+            while (number := self.told()) is None:
+                if over.wait(POLL_SECONDS):
+                    return
+            os.kill(os.getpid(), number)
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             yield
         finally:
             over.set()
 
-    def _watch(self, over: threading.Event) -> None:
-        while not over.wait(POLL_SECONDS):
-            if (number := self.told()) is not None:
-                os.kill(os.getpid(), number)
-                return
-
 
 def _end(number: int, last_words: Callable[[int], None]) -> None:
     """End the process, also where its last words fail, or find no reader: a pipe may be full."""
-    silent = threading.Timer(GRACE_SECONDS, os._exit, (128 + number,))
-    silent.daemon = True
-    silent.start()
+    _later(os._exit, 128 + number)
     try:
         last_words(number)
     finally:
         os._exit(128 + number)
+
+
+def _later(function: Callable[..., Any], *given: Any) -> threading.Timer:
+    timer = threading.Timer(GRACE_SECONDS, function, given)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval_tts.core.metrics import METRIC
-from lm_eval_tts.results.files import ResultsFile
+from lm_eval_tts.results.curve import is_choice
 from lm_eval_tts.results.formats import figure_text
-from lm_eval_tts.results.points import is_choice
 from lm_eval_tts.results.runs import Run, runs_in
 from lm_eval_tts.results.statistics import count_interval
 
@@ -24,7 +23,7 @@ _NOISE = {
 def summary(content: Mapping[str, Any], output_path: str | None) -> str:
     """Return the lines of each task, where the files are and what can be typed next.
     content: what lm_eval has for a results file. output_path: as it was given."""
-    runs = runs_in(ResultsFile(Path(), content))
+    runs = runs_in(Path(), content)
     return "\n".join([*(line for run in runs for line in _lines(run)), *_files(output_path), ""])
 
 

@@ -1,24 +1,37 @@
-"""Model arguments: what this package reads of them, and checks before a checkpoint is loaded."""
+"""Model arguments: what this package reads of them, and checks before a checkpoint is loaded or a
+server is asked."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, did_you_mean, unknown_name
-from lm_eval_tts.harness.credentials import refuse_secrets
+from lm_eval_tts.harness.preflight import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
 from lm_eval_tts.settings import setting_names, take_settings
 
-KEEPING = frozenset({"journal", "max_failures"})
-OWN = KEEPING | {field.name for field in fields(RewardModelSettings)}
+OWN = frozenset({"journal", "max_failures", *(f.name for f in fields(RewardModelSettings))})
 PASSED_BY_LM_EVAL = frozenset({"batch_size", "max_batch_size", "device"})  # with every model
 DTYPES = ("auto", "float32", "float", "bfloat16", "float16", "half", "float64", "double")
-# As torch.device takes them; it is not asked, since a model without torch has this argument too.
-_DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?")
+_COUNT = r"0*[1-9]\d*"
+# What lm_eval's classes take as it is: a pattern of the text, and what is allowed. Devices are as
+# torch.device takes them; it is not asked, since a model without torch has this argument too.
+_LOADING = {
+    "batch_size": (rf"(auto:)?(auto|{_COUNT})", "is a number >= 1, or auto"),
+    "max_length": (_COUNT, "is a number of tokens >= 1"),
+    "max_batch_size": (_COUNT, "is a number of tokens >= 1"),
+    "device": (
+        r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?",
+        "are cpu, cuda, cuda:0, mps ...",
+    ),
+}
+KEY_NAMES = {"authorization", "api-key", "x-api-key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +70,12 @@ def take_arguments(
     defaults = take_settings(kwargs, known)
     journal, share = kwargs.pop("journal", None), kwargs.pop("max_failures", MAX_FAILURES)
     _check_loading(kwargs)
-    max_failures = check_share("max_failures", share)
+    try:
+        max_failures = -1.0 if isinstance(share, bool) else float(share)
+    except (TypeError, ValueError):
+        max_failures = -1.0
+    if not 0 <= max_failures <= 1:
+        raise SettingsError(f"max_failures={share!r}: allowed is a share from 0 to 1")
     word = str(journal).lower()
     folder = None if word in ("none", "true", "false") else str(journal)
     if folder is not None:
@@ -67,38 +85,14 @@ def take_arguments(
 
 def _check_loading(kwargs: Mapping[str, Any]) -> None:
     """Check the arguments that lm_eval's classes take as they are. Raises SettingsError."""
-    given = {name: value for name, value in kwargs.items() if value is not None}
-    if "batch_size" in given and not _is_batch_size(str(given["batch_size"])):
-        size = given["batch_size"]
-        raise SettingsError(f"batch_size={size!r}: allowed is a number >= 1, or auto")
-    for name in ("max_length", "max_batch_size"):
-        if name in given and not (str(given[name]).isdecimal() and int(given[name]) > 0):
-            raise SettingsError(f"{name}={given[name]!r}: allowed is a number of tokens >= 1")
-    dtype = str(given.get("dtype", "auto"))
+    for name, (pattern, allowed) in _LOADING.items():
+        value = kwargs.get(name)
+        if value is not None and not re.fullmatch(pattern, str(value)):
+            raise SettingsError(f"{name}={value!r}: allowed {allowed}")
+    dtype = "auto" if kwargs.get("dtype") is None else str(kwargs["dtype"])
     if dtype.removeprefix("torch.") not in DTYPES:
         hint = did_you_mean(dtype, DTYPES)
         raise SettingsError(f"dtype={dtype!r}: {hint}allowed: {', '.join(DTYPES)}")
-    if "device" in given and not _DEVICE.fullmatch(str(given["device"])):
-        raise SettingsError(f"device={given['device']!r}: allowed are cpu, cuda, cuda:0, mps ...")
-
-
-def _is_batch_size(text: str) -> bool:
-    number = text.removeprefix("auto:") if text.startswith("auto:") else text
-    return number == "auto" or (number.isdecimal() and int(number) > 0)
-
-
-def check_share(name: str, value: Any) -> float:
-    """Return a share in [0, 1]. Raises SettingsError for anything else."""
-    try:
-        share = float(value)
-    except (TypeError, ValueError):
-        share = -1.0
-    if isinstance(value, bool) or not 0 <= share <= 1:
-        raise SettingsError(f"{name}={value!r}: allowed is a share from 0 to 1")
-    return share
-
-
-BY_LM_EVAL = ("batch_size", "max_batch_size", "device")  # it gives them with every model
 
 
 @contextmanager
@@ -110,11 +104,52 @@ def loading(arguments: Mapping[str, Any]) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        shown = {
-            name: value
+        given = ", ".join(
+            f"{name}={value!r}"
             for name, value in arguments.items()
             if isinstance(value, str | int | float) and value != ""
-            if name not in BY_LM_EVAL or str(value) in reason
-        }
-        given = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+            if name not in PASSED_BY_LM_EVAL or str(value) in reason
+        )
         raise SettingsError(f"the model cannot be loaded with {given}: {reason}") from error
+
+
+def headers_of(
+    base_url: str | None, header: Mapping[str, str] | None, counts: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the headers for a server, the environment's key among them. Raises SettingsError where
+    no server is named, a header holds a key, or one of `counts` is not a whole number of calls,
+    tries or seconds above 0."""
+    if not base_url:
+        raise SettingsError("tts-openai needs a server: base_url=http://<host>:<port>/v1")
+    if not _is_address(base_url):
+        raise SettingsError(f"base_url={base_url!r}: allowed is http://<host>:<port>/v1, or https")
+    if KEY_NAMES & {name.lower() for name in header or {}}:
+        raise SettingsError(
+            "a key in --model_args would be written to the results: "
+            "set the environment variable OPENAI_API_KEY instead"
+        )
+    for name, value in counts.items():
+        try:
+            whole = float(value) == int(value)
+        except (TypeError, ValueError, OverflowError):
+            whole = False
+        if not whole or int(value) < 1:
+            raise SettingsError(f"{name}={value!r}: allowed is a whole number >= 1")
+    key = os.environ.get("OPENAI_API_KEY")
+    return {**(header or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
+def usable_length(given: int | None, told: int | None) -> int:
+    """Return the context in tokens: what the user gives, within what the server reports."""
+    lengths = [int(length) for length in (given, told) if length]
+    if not lengths:
+        raise SettingsError("the server does not report its context length: give max_length=")
+    return min(lengths)

@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lm_eval.api.instance import Instance
+
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
-from lm_eval_tts.models.instances import Instance
-from lm_eval_tts.models.session import Session, World
+from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
 logger = logging.getLogger(__name__)
@@ -58,8 +59,8 @@ class StrategyLM:
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
         """Answer each request by the strategy that its generation kwargs name."""
-        world = World(self.rank, self.world_size)
-        responses = self.session.answer(requests, world, show_progress=not disable_tqdm)
+        ranks, shown = (self.rank, self.world_size), not disable_tqdm
+        responses = self.session.answer(requests, *ranks, show_progress=shown)
         for instance, response in zip(requests, responses, strict=True):
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
@@ -99,21 +100,18 @@ def fill_gaps(gathered: list[Any]) -> list[Any]:
     """Give each rank's lists of metrics the names that another has; anything else is left alone.
     gathered: for each rank {task: {(metric, filter): values}}. A rank on which all documents of a
     task failed has a NaN for each metric, which is dropped where another rank has values."""
-    if not all(_is_metrics(rank) for rank in gathered):
+    metrics = [task for rank in gathered if isinstance(rank, dict) for task in rank.values()]
+    if not all(isinstance(each, dict) for each in (*gathered, *metrics)):
         return gathered
     for task in gathered[0]:
         for name in {name for rank in gathered for name in rank[task]}:
             lists = [rank[task].setdefault(name, []) for rank in gathered]
-            known = [any(map(_is_value, values)) for values in lists]
+            known = [not all(map(_is_nan, values)) for values in lists]
             for values, has_some in zip(lists, known, strict=True):
                 if any(known) and not has_some:
                     values.clear()
     return gathered
 
 
-def _is_metrics(rank: Any) -> bool:
-    return isinstance(rank, dict) and all(isinstance(value, dict) for value in rank.values())
-
-
-def _is_value(value: Any) -> bool:
-    return not (isinstance(value, float) and math.isnan(value))
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

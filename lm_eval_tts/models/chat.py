@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import jinja2
@@ -15,15 +16,12 @@ from lm_eval_tts.prompts import Message, plain_prompt, without_system
 
 class ChatPrompt(str):
     """A rendered chat prompt that still has its messages.
-
     With --apply_chat_template lm_eval asks the model for this string. Log-likelihood tasks use it
     as it is; `generate_until` puts the prompt style around the messages and renders them anew, so
-    that nothing is templated twice and no system message is lost.
-    """
+    that nothing is templated twice and no system message is lost."""
 
     messages: list[Message]
-    failure: str | None
-    """Why the template could not render them; the text is then a plain one, for the record."""
+    failure: str | None  # why the template could not render them; the text is then a plain one
 
     def __new__(
         cls, text: str, messages: Sequence[Message], failure: str | None = None
@@ -45,14 +43,6 @@ def check_rendered(context: str) -> None:
         raise RequestError(context.failure)
 
 
-class Rendered(NamedTuple):
-    """The text of a prompt."""
-
-    text: str
-    templated: bool
-    """A chat template made it, and has written its special tokens itself."""
-
-
 def history_of(context: str) -> list[Message]:
     """Return the chat history of a request: lm_eval's own, or the context as one user turn."""
     if isinstance(context, ChatPrompt):
@@ -60,11 +50,19 @@ def history_of(context: str) -> list[Message]:
     return [{"role": "user", "content": context}]
 
 
+class Rendered(NamedTuple):
+    """The text of a prompt."""
+
+    text: str
+    templated: bool  # a chat template made it, and has written its special tokens itself
+
+
 class Chat(Protocol):
     """How a model takes a conversation."""
 
-    can_continue: bool
-    """It can go on with a response that it has begun."""
+    @property
+    def can_continue(self) -> bool:
+        """It can go on with a response that it has begun."""
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat."""
@@ -73,24 +71,16 @@ class Chat(Protocol):
         """Return the ids of a whole prompt."""
 
 
+@dataclass(frozen=True)
 class TemplateChat:
-    """The chat template of a transformers tokenizer.
+    """The chat template of a transformers tokenizer."""
 
-    template_args: given to the template, for example enable_thinking. encode_text: a text, and
-    whether to add special tokens (None is what the model does by itself), to ids.
-    """
-
+    tokenizer: Any
+    template_args: Mapping[str, Any]  # given to the template, for example enable_thinking
+    # As lm_eval's `tok_encode`, which adds special tokens as the model wants them where it is told
+    # None; without it the tokenizer encodes, and adds them unless a template has written them.
+    encode_text: Callable[..., Sequence[int]] | None = None
     can_continue = True
-
-    def __init__(
-        self,
-        tokenizer: Any,
-        template_args: Mapping[str, Any],
-        encode_text: Callable[[str, bool | None], Sequence[int]],
-    ) -> None:
-        self.tokenizer = tokenizer
-        self._template_args = template_args
-        self._encode_text = encode_text
 
     def apply(
         self,
@@ -99,9 +89,7 @@ class TemplateChat:
         ends_turn: bool = False,
     ) -> str:
         """Render a chat; where the template refuses a system message, it goes to the user turn.
-
-        ends_turn: the last message is whole, and what the template ends a turn with follows it.
-        """
+        ends_turn: the last message is whole, and what the template ends a turn with follows it."""
 
         def render(history: Sequence[Message]) -> str:
             text: str = self.tokenizer.apply_chat_template(
@@ -109,7 +97,7 @@ class TemplateChat:
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt and not ends_turn,
                 continue_final_message=not (add_generation_prompt or ends_turn),
-                **self._template_args,
+                **self.template_args,
             )
             return text
 
@@ -122,10 +110,6 @@ class TemplateChat:
         """Say whether the template reads an argument of this name."""
         return re.search(rf"\b{name}\b", str(self.tokenizer.chat_template or "")) is not None
 
-    def told(self, args: Mapping[str, Any]) -> TemplateChat:
-        """Return the same chat with more arguments of the template."""
-        return TemplateChat(self.tokenizer, {**self._template_args, **args}, self._encode_text)
-
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Return the prompt text of a chat; a plain one where there is no template."""
         if self.tokenizer.chat_template is None:
@@ -135,15 +119,18 @@ class TemplateChat:
 
     def encode(self, prompt: Rendered) -> TokenIds:
         """Return the ids of a whole prompt."""
-        return tuple(self._encode_text(prompt.text, False if prompt.templated else None))
+        if self.encode_text is None:
+            ids = self.tokenizer.encode(prompt.text, add_special_tokens=not prompt.templated)
+        else:
+            special = False if prompt.templated else None
+            ids = self.encode_text(prompt.text, add_special_tokens=special)
+        return tuple(ids)
 
 
 def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
     """Return a chat and a context as they are in a reasoning mode.
-
     mode: what the chat template is given. styled: a prompt style will render the context anew.
-    Raises SettingsError where the mode would change nothing.
-    """
+    Raises SettingsError where the mode would change nothing."""
     if not mode:
         return chat, context
     names = " and ".join(f"{name}=" for name in mode)
@@ -153,7 +140,7 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
     if not all(map(chat.reads, mode)):
         why = "the chat template does not read that"
         raise SettingsError(f"{names} cannot be switched: {why}")
-    chat = chat.told(mode)
+    chat = replace(chat, template_args={**chat.template_args, **mode})
     if isinstance(context, ChatPrompt):
         return chat, ChatPrompt(chat.render(context.messages).text, context.messages)
     if not styled:

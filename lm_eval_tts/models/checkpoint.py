@@ -1,12 +1,28 @@
-"""A loaded checkpoint, as far as strategies, journals and results have to know it."""
+"""A loaded checkpoint, as far as strategies, journals and results have to know it.
 
-from collections.abc import Callable, Mapping
+How a model thinks is seen in its own chat template: render a prompt, then look. Which delimiters it
+was made for (`families` in prompts.yaml), whether the template opens or closes the thinking, what
+ends a turn, and whether an instruction arrives as it was written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lm_eval_tts.core.digests import tokenizer_digest
-from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.core.trace import Delimiters
+from lm_eval_tts.engines.tokenizer import HFTokenizer, Tokenizer
+from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.models.chat import Rendered, TemplateChat
+from lm_eval_tts.prompts import Message, load_prompts
+from lm_eval_tts.settings import Settings
+from lm_eval_tts.strategies import Abilities
 
+QUESTION: list[Message] = [{"role": "user", "content": "What is two plus two?"}]
+REPLY: Message = {"role": "assistant", "content": "It is four, as all agree."}
+ABOUT_THINKING = re.compile("think|thought|reason|inner_", re.IGNORECASE)
 _RECOMMENDED = ("temperature", "top_p", "top_k", "min_p")
 
 
@@ -60,3 +76,115 @@ def run_seed() -> int:
     import torch
 
     return int(torch.initial_seed())
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFamily:
+    """What is known of a model's own way of thinking; the defaults are those of a plain model."""
+
+    delimiters: str | None = None  # a preset; None leaves it to the prompt style
+    question: str = ""  # why it cannot be known whether and how it thinks
+    turn_end: int | None = None  # the id that the template ends a turn with
+    thinking: str = "absent"  # in a prompt: "opened", "closed" or "absent"
+    dated: bool = False  # the template writes today's date
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What results say about it."""
+        return {"model_delimiters": self.delimiters, "template_thinking": self.thinking}
+
+    def line(self, tokenizer: Any) -> str:
+        """Say in one line what was found."""
+        parts = [f"delimiters: {self.delimiters or 'those of the prompt style'}"]
+        if self.delimiters:
+            marks = load_prompts().preset(self.delimiters)
+            tags = (marks.thinking_start.strip(), marks.thinking_end.strip())
+            single = all(tag in tokenizer.get_vocab() for tag in tags)
+            parts.append(f"{tags[0]!r} to {tags[1]!r}, {'single' if single else 'several'} tokens")
+        parts.append(f"thinking in the prompt: {self.thinking}")
+        if self.turn_end is not None:
+            parts.append(f"a turn ends with {tokenizer.decode([self.turn_end])!r}")
+        if self.dated:
+            parts.append("the template writes today's date: prompts change from day to day")
+        return "chat template: " + "; ".join(parts)
+
+
+def find_family(chat: TemplateChat) -> ModelFamily:
+    """Return what a chat template and its tokenizer show; a plain model where there is none."""
+    tokenizer, template = chat.tokenizer, str(chat.tokenizer.chat_template or "")
+    if not template:
+        return ModelFamily()
+    prompt, tokens = chat.apply(QUESTION), tokenizer.get_added_vocab()
+    vocabulary = tokenizer.get_vocab()
+    prompts = load_prompts()
+    rule = next((r for r in prompts.families if r.fits(template, prompt, vocabulary)), None)
+    name = rule.delimiters if rule and rule.delimiters != "none" else None
+    known = " ".join(f"{m.thinking_start}{m.thinking_end}" for m in prompts.delimiters.values())
+    tags = (token for token in tokens if " " not in token)  # others are texts, such as instructions
+    strange = sorted(tag for tag in tags if ABOUT_THINKING.search(tag) and tag not in known)
+    unknown = f"its tokens {', '.join(strange)} are in no preset" if strange else ""
+    return ModelFamily(
+        name,
+        rule.question if rule else unknown,
+        _turn_end(chat, prompts.preset(name or "none"), tokens),
+        thinking_in(prompt, QUESTION[-1]["content"], prompts.preset(name or "qwen3")),
+        "strftime_now" in template,
+    )
+
+
+def thinking_in(prompt: str, question: str, marks: Delimiters) -> str:
+    """Say whether a prompt has "opened" or "closed" the thinking after its question, or neither."""
+    start, *others = (
+        text.strip() for text in (marks.thinking_start, marks.thinking_end, marks.answer_start)
+    )
+    if start and prompt.rstrip().endswith(start):
+        return "opened"
+    _, found, after = prompt.rpartition(question.strip())
+    return "closed" if found and any(t and t in after for t in (start, *others)) else "absent"
+
+
+def _turn_end(chat: TemplateChat, marks: Delimiters, tokens: dict[str, int]) -> int | None:
+    """Return the added token that the template writes after a reply, if it is none of the marks."""
+    try:
+        text = chat.apply([*QUESTION, REPLY], ends_turn=True)
+    except Exception:  # whatever a template raises: some want no reply at the end
+        return None
+    after = text.rpartition(REPLY["content"])[2].lstrip()
+    found = [token for token in tokens if token and after.startswith(token)]
+    token = max(found, key=len, default="")
+    inside = f"{marks.thinking_end}{marks.answer_end}"
+    return tokens[token] if token and token not in inside else None
+
+
+def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bool) -> bool:
+    """Say whether a prompt has the instruction verbatim, and the template's own on thinking.
+    forced: the user has said in which role it goes, whatever of the template's that replaces."""
+    own = chat.apply(QUESTION).partition(QUESTION[-1]["content"])[0] if rendered.templated else ""
+    kept = [line for line in own.splitlines() if ABOUT_THINKING.search(line)]
+    return instruction in rendered.text and (forced or all(line in rendered.text for line in kept))
+
+
+def check_thinking_end(
+    settings: Settings,
+    given: Container[str],
+    family: ModelFamily,
+    model: Abilities,
+    tokenizer: Tokenizer,
+) -> None:
+    """Raise SettingsError where the end of a thought is needed and not known, or to be masked and
+    cannot be. given: the names of the settings that were given."""
+    strategy, end = settings.strategy, settings.delimiters.ending
+    named = any(name in given for name in ("delimiters", "thinking_start", "thinking_end"))
+    if family.question and strategy.needs_thinking_end and not named:
+        raise SettingsError(
+            f"how does this model think? That is not known, since {family.question}: set "
+            "delimiters= to its preset, or thinking_start= and thinking_end=, or "
+            "delimiters=think if it does not think by itself"
+        )
+    size = len(tokenizer.encode(end))
+    if strategy.masks_thinking_end and size > 1 and not model.masks_strings:
+        raise SettingsError(
+            f"the end of the thinking, {end!r}, is {size} tokens, and {model.name} can mask one: "
+            "leave out min_tokens=, min_thinking_by=masking and an empty wait_text=, or use "
+            "tts-hf or tts-vllm"
+        )

@@ -48,9 +48,7 @@ logger = logging.getLogger(__name__)
 
 class TTSHF(StrategyLM, HFLM):
     """A transformers checkpoint, with `peft=`, `gguf_file=`, quantization ... as in HFLM.
-
-    `pretrained` and `peft` may also name a checkpoint that comes with the package.
-    """
+    `pretrained` and `peft` may also name a checkpoint that comes with the package."""
 
     _model: Any
     peft: str | None
@@ -64,13 +62,11 @@ class TTSHF(StrategyLM, HFLM):
         **kwargs: Any,
     ) -> None:
         """Load the checkpoint; without `pretrained`, the packaged tiny reasoner.
-
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster. enforce_eager:
         capture no CUDA graphs, as in vLLM. journal, max_failures: see `OwnArguments`.
         reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
-        loaded.
-        """
+        loaded."""
         if pretrained is None:
             kwargs = _with_defaults(kwargs)
             pretrained = kwargs.pop("pretrained")
@@ -82,7 +78,8 @@ class TTSHF(StrategyLM, HFLM):
         kwargs["chat_template_args"] = args
         if kwargs.get("tp_plan"):
             self.session.state.journals = None
-        name, adapter = name_of(pretrained), kwargs.get("peft")
+        name = pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
+        adapter = kwargs.get("peft")
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         _check_device(str(kwargs["device"]))
         with loading({"pretrained": pretrained, **kwargs}):
@@ -98,15 +95,8 @@ class TTSHF(StrategyLM, HFLM):
                 HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
             self._model = self._model.merge_and_unload()
-        stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)
-        if (stored, self.model.dtype) == (torch.bfloat16, torch.float16):
-            logger.warning(
-                "this checkpoint was trained in bfloat16, and float16 has no room for its largest "
-                "numbers: use dtype=bfloat16 or float32"
-            )
         # Stock lm-eval asks for think_end_token with it; here delimiters say where thinking ends.
         self.enable_thinking = args.get("enable_thinking")
-        self._join_ranks()
         names = {"pretrained": name, "peft": adapter or adapter_of(pretrained)}
         self._enforce_eager = enforce_eager
         self._serve({**names, "merge_peft": merge_peft})
@@ -121,36 +111,37 @@ class TTSHF(StrategyLM, HFLM):
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
+        stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)
+        if (stored, self.model.dtype) == (torch.bfloat16, torch.float16):
+            logger.warning(
+                "this checkpoint was trained in bfloat16, and float16 has no room for its largest "
+                "numbers: use dtype=bfloat16 or float32"
+            )
+        if accelerator := getattr(self, "accelerator", None):
+            # Documents are shared among `accelerate launch` processes on CPUs too, not GPUs only.
+            self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
         self.end_thinking_at(self.think_end_token)
-        self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
+        self.template = TemplateChat(self.tokenizer, self.chat_template_args, self.tok_encode)
         checkpoint = Checkpoint(
             self.tokenizer,
             names,
             generation_config=getattr(self.model, "generation_config", None),
-            own_facts=self._facts,
+            own_facts=lambda: {
+                "weights": weights_digest(self.model),
+                "config": config_digest(self.model),
+                "torch": version("torch"),
+                "transformers": version("transformers"),
+                "dtype": self.model.dtype,
+                "autocast": self.mixed_precision_dtype,
+            },
             policy_size=self.model.num_parameters() / 1e9,
             vocabulary_size=self.model.get_input_embeddings().num_embeddings,
         )
         self.session.serve(checkpoint, self.template, self._make_engine)
 
-    def _encode(self, text: str, add_special_tokens: bool | None) -> Any:
-        return self.tok_encode(text, add_special_tokens=add_special_tokens)
-
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "weights": weights_digest(self.model),
-            "config": config_digest(self.model),
-            "torch": version("torch"),
-            "transformers": version("transformers"),
-            "dtype": self.model.dtype,
-            "autocast": self.mixed_precision_dtype,
-        }
-
     def use_adapter(self, peft: str | None) -> None:
         """Put another adapter, or none, on the loaded model, whose own weights stay in place.
-
-        peft: a folder or Hub name as `peft=` takes it. Raises SettingsError on merged weights.
-        """
+        peft: a folder or Hub name as `peft=` takes it. Raises SettingsError on merged weights."""
         from peft import PeftModel  # seconds to import, and most runs have no adapter
 
         names = self.session.checkpoint.names
@@ -166,12 +157,6 @@ class TTSHF(StrategyLM, HFLM):
     def get_model_info(self) -> dict[str, Any]:
         """Add to HFLM's entries in the results what distinguishes checkpoints."""
         return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
-
-    def _join_ranks(self) -> None:
-        """Share documents among `accelerate launch` processes on CPUs too, not on GPUs only."""
-        if accelerator := getattr(self, "accelerator", None):
-            self._rank = accelerator.process_index
-            self._world_size = accelerator.num_processes
 
     def _make_engine(self) -> Engine:
         """Return the engine; `--batch_size` is its number of sequences, `auto` what fits."""
@@ -226,16 +211,9 @@ def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
-def name_of(pretrained: Any) -> str:
-    """Return the name of a checkpoint in results; HFLM takes loaded models too."""
-    return pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
-
-
 def adapter_of(pretrained: Any) -> str | None:
     """Return the name in results of a loaded PeftModel's adapter, None without one.
-
-    It does not say where an adapter is from, so one without a name of its own has its hash.
-    """
+    It does not say where an adapter is from, so one without a name of its own has its hash."""
     names = getattr(pretrained, "active_adapters", None)
     if not isinstance(names, list) or not hasattr(pretrained, "peft_config"):
         return None

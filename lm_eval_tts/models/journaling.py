@@ -1,55 +1,29 @@
 """The journal of a run: where it is, and whether its tasks ask what they asked before."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.instance import Instance
 
 from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.journal import Facts, Journal
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.run_state import RunState
-from lm_eval_tts.models.instances import Instance
 from lm_eval_tts.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-ReadSettings = Callable[[Mapping[str, Any]], Settings]
+ReadSettings = Callable[[Mapping[str, Any]], Settings]  # generation kwargs to settings
 
 
-class AskedFor(NamedTuple):
-    """What a run asks for."""
-
-    instances: Sequence[Instance]
-    read: ReadSettings  # generation kwargs to settings
-    defaults: Mapping[str, Any]  # settings of all tasks that do not say otherwise
-
-
-@contextmanager
 def open_journal(
-    state: RunState, facts: Callable[[], Facts], asked: AskedFor, rank: int
-) -> Iterator[Journal | None]:
-    """Give the journal, if the run keeps one, after a look at what its tasks asked before.
-    facts: what makes the results of two runs differ; asked for where there is a journal."""
-    journal = _open(state, facts, asked.defaults, rank)
-    if journal is None:
-        yield None
-        return
-    with journal:
-        if not state.journals:  # one beside the results has this in its name
-            _check_tasks(journal, asked)
-        try:
-            yield journal
-        finally:
-            state.num_journaled = len(journal)
-    state.journal_lost = journal.lost
-
-
-def _open(
     state: RunState, facts_of: Callable[[], Facts], defaults: Mapping[str, Any], rank: int
 ) -> Journal | None:
-    """Open the journal that was named, or one next to the results, where possible."""
+    """Open the journal that was named, or one next to the results, where possible; None without.
+    facts_of: what makes the results of two runs differ; asked for where there is a journal.
+    defaults: settings of all tasks that do not say otherwise."""
     if state.journals is None:
         return Journal(state.journal, facts_of(), rank) if state.journal else None
     facts = facts_of()
@@ -64,12 +38,14 @@ def _open(
     return journal
 
 
-def _check_tasks(journal: Journal, asked: AskedFor) -> None:
+def check_tasks(
+    journal: Journal, instances: Sequence[Instance], read: ReadSettings, defaults: Mapping[str, Any]
+) -> None:
     """Note in the journal what each task asks for, or find that it asked for something else."""
-    for task in dict.fromkeys(instance.task_name for instance in asked.instances):
-        own = [instance for instance in asked.instances if instance.task_name == task]
+    for task in dict.fromkeys(instance.task_name for instance in instances):
+        own = [instance for instance in instances if instance.task_name == task]
         kwargs = own[0].args[1]
-        settings, given = asked.read(kwargs), {**asked.defaults, **kwargs}
+        settings, given = read(kwargs), {**defaults, **kwargs}
         texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
         facts = {name: repr(value) for name, value in sorted(given.items()) if name not in ADDING}
         prompts = {str(instance.doc_id): digest(str(instance.args[0])) for instance in own}

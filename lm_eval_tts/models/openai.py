@@ -3,8 +3,7 @@
     lm_eval --model tts-openai --model_args base_url=http://localhost:8000/v1,tokenizer=<name>
 
 Arguments are those of lm-eval's `local-completions`, whose log-likelihood tasks run unchanged. The
-key comes from the environment variable OPENAI_API_KEY alone.
-"""
+key comes from the environment variable OPENAI_API_KEY alone."""
 
 from __future__ import annotations
 
@@ -29,18 +28,10 @@ from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import take_arguments
+from lm_eval_tts.models.arguments import headers_of, take_arguments, usable_length
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
-from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.families import find_family
-from lm_eval_tts.models.server_arguments import (
-    authorization,
-    check_calls,
-    check_server,
-    root_of,
-    usable_length,
-)
+from lm_eval_tts.models.checkpoint import Checkpoint, find_family
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
 from lm_eval_tts.settings import parse_settings
@@ -51,15 +42,13 @@ logger = logging.getLogger(__name__)
 
 class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     """A model behind `/v1/completions`, or `/v1/chat/completions` for what needs no more.
-
     base_url: up to /v1; /completions or /chat/completions after it chooses one of them. model: as
     the server names it; not needed where it serves one. num_concurrent: calls at once. max_retries:
     tries for each call. timeout: seconds for an answer. max_length: the context in tokens, where
     the server does not say. think_end_token: as in lm-eval's `hf`, the default of thinking_end.
     session_header: see `Server`. chat_template_args, enable_thinking, reasoning_effort: of the chat
     template, ours or, where it takes messages only, the server's. journal, max_failures: see
-    `OwnArguments`. reward_model ...: see `RewardModelSettings`.
-    """
+    `OwnArguments`. reward_model ...: see `RewardModelSettings`."""
 
     tokenizer: Any
 
@@ -79,17 +68,18 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
-        own = take_arguments(kwargs, "tts-openai", known_arguments(), strict=True)
-        check_server(base_url, header)
-        check_calls(num_concurrent=num_concurrent, max_retries=max_retries, timeout=timeout)
+        own = take_arguments(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
+        calls = {"num_concurrent": num_concurrent, "max_retries": max_retries, "timeout": timeout}
+        headers = headers_of(base_url, header, calls)
         self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
         self._background = Background()
         self._server = Server(
-            root_of(str(base_url)),
+            # Up to /v1, whatever the user has written after it.
+            str(base_url).removesuffix("/").removesuffix("/completions").removesuffix("/chat"),
             Wire(model or "", ByteTokenizer(), frozenset()),  # until both are known
-            headers={**(header or {}), **authorization()},
+            headers=headers,
             timeout=float(timeout),
             max_retries=int(max_retries),
             session_header=session_header,
@@ -110,53 +100,63 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
                 **kwargs,
             )
         self.header = self._server.headers
-        self.max_length = usable_length(max_length, served.max_length)
         self.end_thinking_at(think_end_token)
+        self.max_length = usable_length(max_length, served.max_length)
         args = self.session.template_args(chat_template_args)
         self._serve(args, str(base_url).endswith("/chat/completions"))
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
         """Learn what the server understands, and hand both to the session."""
-        self.template = TemplateChat(self.tokenizer, chat_template_args, self._encode)
+        self.template, wire = TemplateChat(self.tokenizer, chat_template_args), self._server.wire
+        try:
+            generation_config = GenerationConfig.from_pretrained(self.tokenizer.name_or_path)
+        except OSError:  # it is not at hand
+            generation_config = None
         checkpoint = Checkpoint(
             self.tokenizer,
-            {"served_model": self._server.wire.model},
-            generation_config=generation_config(self.tokenizer.name_or_path),
-            own_facts=self._facts,
+            {"served_model": wire.model},
+            generation_config=generation_config,
+            own_facts=lambda: {
+                "model": wire.model,
+                "dialect": wire.dialect,
+                "template": wire.template_args,
+            },
             vocabulary_size=len(self.tokenizer),
         )
-        self._server.wire.template_args = chat_template_args
+        wire.template_args = chat_template_args
         self._learn_dialect(checkpoint, chat_only)
         if self._chat_only:
             self._name_thinking()
         chat = MessagesChat(checkpoint.text) if self._chat_only else self.template
-        self.session.serve(checkpoint, chat, self._make_engine, self._abilities())
+        abilities = Abilities(
+            name=self._server.url,
+            continues=not self._chat_only,
+            masks_strings=False,
+            # They come with token ids.
+            logprobs=LogprobKind.TOP if wire.dialect.returns_ids else LogprobKind.NONE,
+            check_sampling=wire.sampling,
+        )
+        self.session.serve(checkpoint, chat, self._make_engine, abilities)
         if self._chat_only and "strategy" in self.session.defaults:
             self.session.settings_reader()({})
 
-    def _facts(self) -> dict[str, Any]:
-        wire = self._server.wire
-        return {"model": wire.model, "dialect": wire.dialect, "template": wire.template_args}
-
     def _learn_dialect(self, checkpoint: Checkpoint, chat_only: bool) -> None:
         """Ask in which form the server takes prompts, and say once what follows."""
-        server, tokenizer = self._server, checkpoint.text
-        server.wire.tokenizer = tokenizer
-        server.wire.eos_token_ids = frozenset(checkpoint.eos_token_ids)
-        server.wire.bos = self.tokenizer.bos_token or ""
-        server.wire.vocabulary_size = checkpoint.vocabulary_size
+        server, wire, tokenizer = self._server, self._server.wire, checkpoint.text
+        wire.tokenizer, wire.eos_token_ids = tokenizer, frozenset(checkpoint.eos_token_ids)
+        wire.bos, wire.vocabulary_size = self.tokenizer.bos_token or "", checkpoint.vocabulary_size
+        wire.max_length = self.max_length
         hello = tokenizer.encode("Hello")
         messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
         prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
-        server.wire.max_length = self.max_length
-        server.wire.dialect = self._background.run(find_dialect(server, prompts, self._kind))
+        wire.dialect = self._background.run(find_dialect(server, prompts, self._kind))
         if self._chat_only:
             logger.warning(
                 "%s has chat completions only: strategies that continue a response cannot run, "
                 "and tokens are counted by our tokenizer from the text",
                 server.url,
             )
-        elif not server.wire.dialect.returns_ids:
+        elif not wire.dialect.returns_ids:
             logger.warning(
                 "%s returns no token ids: responses are exact in their text, and their tokens "
                 "are what our tokenizer makes of it",
@@ -176,12 +176,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     def _chat_only(self) -> bool:
         return self._server.wire.dialect.prompt == "messages"
 
-    def _encode(self, text: str, add_special_tokens: bool | None) -> Sequence[int]:
-        ids: list[int] = self.tokenizer.encode(
-            text, add_special_tokens=add_special_tokens is not False
-        )
-        return ids
-
     def _make_engine(self) -> Engine:
         """Return the engine; `num_concurrent` is its number of sequences."""
         return AsyncEngine(
@@ -191,17 +185,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             eos_token_ids=sorted(self._server.wire.eos_token_ids),
             max_length=self.max_length,
             max_num_seqs=self._concurrent,
-        )
-
-    def _abilities(self) -> Abilities:
-        """Return what the server can do for a strategy."""
-        reports = self._server.wire.dialect.returns_ids  # log-probabilities come with token ids
-        return Abilities(
-            name=self._server.url,
-            continues=not self._chat_only,
-            masks_strings=False,
-            logprobs=LogprobKind.TOP if reports else LogprobKind.NONE,
-            check_sampling=self._server.wire.sampling,
         )
 
     def get_model_info(self) -> dict[str, Any]:
@@ -216,6 +199,13 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             "prompt_tokens_cached": tokens.cached,
             "retries": self._server.num_retries,
         }
+
+
+_TAKERS = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
+OPENAI_ARGUMENTS = frozenset(
+    {name for kind in _TAKERS for name in inspect.signature(kind.__init__).parameters}
+    - {"self", "kwargs", "auth_token"}
+)
 
 
 class MessagesChat:
@@ -235,21 +225,6 @@ class MessagesChat:
         text = prompt.text
         messages = text if text.startswith("[{") else chat_text(history_of(text))
         return self._tokenizer.encode(messages)
-
-
-def generation_config(name: str) -> GenerationConfig | None:
-    """Return a checkpoint's generation config where it is at hand."""
-    try:
-        return GenerationConfig.from_pretrained(name)
-    except OSError:
-        return None
-
-
-def known_arguments() -> frozenset[str]:
-    """Return the names that this model takes in addition to ours."""
-    kinds = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
-    names = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
-    return frozenset(names - {"self", "kwargs", "auth_token"})
 
 
 def chat_text(messages: Sequence[Message]) -> str:

@@ -10,11 +10,10 @@ from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, did_you_mean
 from lm_eval_tts.harness.names import own_tasks, task_configs
 from lm_eval_tts.harness.summary import quiet
+from lm_eval_tts.models.answering import make_plan
 from lm_eval_tts.models.arguments import loading
 from lm_eval_tts.models.chat import TemplateChat
-from lm_eval_tts.models.checkpoint import Checkpoint
-from lm_eval_tts.models.families import find_family
-from lm_eval_tts.models.plans import make_plan
+from lm_eval_tts.models.checkpoint import Checkpoint, find_family
 from lm_eval_tts.settings import parse_settings
 
 NO_LIMIT = 1 << 30  # tokens of a context that is not known
@@ -56,14 +55,9 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
     name = find_checkpoint(pretrained or DEFAULTS["pretrained"])
     with loading({"pretrained": name}):
         checkpoint = Checkpoint(AutoTokenizer.from_pretrained(name), {})
-
-    def encode(text: str, special: bool | None) -> list[int]:
-        ids: list[int] = checkpoint.tokenizer.encode(text, add_special_tokens=special is not False)
-        return ids
-
-    chat = TemplateChat(checkpoint.tokenizer, {}, encode)
+    chat = TemplateChat(checkpoint.tokenizer, {})
     given = {**instance.args[1], **simple_parse_args_string(gen_kwargs)}
     settings = parse_settings(given, find_family(chat).delimiters)
     plan = make_plan(instance, instance.args[0], 0, settings, chat, checkpoint, NO_LIMIT)
     reference = str(loaded.doc_to_target(instance.doc))
-    return Preview(plan.prompt, len(plan.request.prompt), given, settings.delimiters, reference)
+    return Preview(plan.prompt.text, plan.prompt.num_tokens, given, settings.delimiters, reference)

@@ -3,27 +3,26 @@
     lm_eval --model tts-replay --model_args path=samples.jsonl --tasks math500_cot
 
 Old logs are graded by today's rules, without a GPU. A response belongs to a document by the text
-of its question (or its id), not by its place in the file.
-"""
+of its question (or its id), not by its place in the file."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from lm_eval_tts.core.identity import mapping_in, recording_keys
+from lm_eval_tts.core.identity import recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.instances import Instance, number_repeats
-from lm_eval_tts.models.session import Session
+from lm_eval_tts.models.session import Session, keys_of
 from lm_eval_tts.results.files import point_texts
 from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
 from lm_eval_tts.settings import parse_settings
@@ -37,11 +36,9 @@ Library = dict[str, list[Recording]]
 
 class TTSReplay(StrategyLM, LM):
     """Serves the responses of a file or folder; repeats are served in the file's order.
-
     path: a samples file of lm-eval, a JSONL or CSV file with a response column, or a folder of
     them. response_column: its name. tokenizer: a Hub name or folder, to count tokens where the
-    recording has no counts.
-    """
+    recording has no counts."""
 
     def __init__(
         self,
@@ -51,9 +48,7 @@ class TTSReplay(StrategyLM, LM):
         **kwargs: Any,
     ) -> None:
         """Note where the recordings are; they are read when a task asks for them.
-
-        max_failures: see `OwnArguments`. Raises SettingsError and DataError for wrong arguments.
-        """
+        max_failures: see `OwnArguments`. Raises SettingsError and DataError for wrong arguments."""
         super().__init__()
         own = frozenset({"max_failures"})
         self.session = Session(
@@ -65,14 +60,19 @@ class TTSReplay(StrategyLM, LM):
             raise DataError(f"path={path!r}: there is no such file or folder")
         self._path = path
         self._response_column = response_column
-        self._count_tokens = token_counter(tokenizer) if tokenizer else None
+        self._tokenizer = None
+        if tokenizer:
+            from transformers import AutoTokenizer
+
+            self._tokenizer = AutoTokenizer.from_pretrained(tokenizer)
         self._library: dict[str | None, Library] = {}
 
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
         """Return the recorded response of each request; a missing one is a failure."""
-        responses = [self._respond(i, key.repeat) for key, i in number_repeats(requests)]
+        repeats = [repeat for _, repeat in keys_of(requests)]
+        responses = list(map(self._respond, requests, repeats))
         missing = [response for response in responses if response.details.failure]
         if missing:
             logger.warning(
@@ -86,14 +86,13 @@ class TTSReplay(StrategyLM, LM):
 
     def _respond(self, instance: Instance, repeat: int) -> Response:
         tags = parse_settings({**self.session.defaults, **instance.args[1]}).delimiters.tags
-        found = self._recordings_of(instance)
+        recording = next(iter(self._recordings_of(instance)[repeat:]), None)
         options = instance.doc.get("options")
-        if repeat >= len(found):
+        if recording is None:
             what = f"repeat {repeat + 1} of " if repeat else ""
             name = instance.doc.get("id", instance.args[0][:60])
             failure = f"{what}{name!r} is not recorded in {self._path}"
             return Response("", Details(tags=tags, failure=failure))
-        recording = found[repeat]
         if options and recording.options and dict(recording.options) != dict(options):
             failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
             return Response("", Details(tags=tags, failure=failure))
@@ -124,9 +123,9 @@ class TTSReplay(StrategyLM, LM):
         counts = {field: row[name] for field, name in USAGE_METRICS.items() if name in row}
         if "total" in counts:
             return Usage(**counts)
-        if self._count_tokens is None:
+        if self._tokenizer is None:
             return None
-        total = self._count_tokens(recording.response)
+        total = len(self._tokenizer.encode(recording.response, add_special_tokens=False))
         return Usage(answer=total, total=total, sampled=total, engine_calls=1)
 
     def loglikelihood(self, requests: Any, **unused: Any) -> Any:
@@ -138,13 +137,12 @@ class TTSReplay(StrategyLM, LM):
 
 def points_of(recording: Recording, tags: tuple[str, str, str, str]) -> dict[str, Response]:
     """Return the intermediate answers that one of our samples files has for a response."""
-    row = recording.metrics
-    counts = {
-        label: {field: row.get(f"{field}_tokens@{label}", 0) for field in ("thinking", "sampled")}
-        for label in mapping_in(recording.answered, "point_texts")
-    }
-    texts = point_texts(recording.answered, recording.response).items()
-    return {label: Response(text, Details(Usage(**counts[label]), tags)) for label, text in texts}
+    row, texts = recording.metrics, point_texts(recording.answered, recording.response)
+    points = {}
+    for label, text in texts.items():
+        counts = {name: row.get(f"{name}_tokens@{label}", 0) for name in ("thinking", "sampled")}
+        points[label] = Response(text, Details(Usage(**counts), tags))
+    return points
 
 
 def candidates_of(
@@ -176,11 +174,3 @@ def index(recordings: Iterable[Recording]) -> Library:
         for key in recording_keys(recording.question, recording.doc_id):
             library[key].append(recording)
     return dict(library)
-
-
-def token_counter(tokenizer: str) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a text."""
-    from transformers import AutoTokenizer
-
-    encode = AutoTokenizer.from_pretrained(tokenizer).encode
-    return lambda text: len(encode(text, add_special_tokens=False))

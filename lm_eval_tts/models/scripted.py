@@ -5,6 +5,7 @@
 
 For tests of tasks and strategies, and for people who write them."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from lm_eval.api.model import LM
@@ -38,20 +39,6 @@ class PlainChat:
         return ByteTokenizer().encode(prompt.text)
 
 
-class ByteCheckpoint:
-    """A checkpoint of which nothing is loaded; its tokens are bytes."""
-
-    def __init__(self) -> None:
-        self.text = ByteTokenizer()
-        self.names: dict[str, Any] = {"pretrained": "scripted"}
-        self.generation_config = self.policy_size = None
-        self.vocabulary_size = 257
-
-    def facts(self, max_length: int) -> dict[str, str]:
-        """Return what journals know it by."""
-        return {"pretrained": "scripted", "max_length": str(max_length)}
-
-
 class ScriptedLM(StrategyLM, LM):
     """Answers by `write(text so far, seed)`; see `ScriptedEngine`."""
 
@@ -61,7 +48,14 @@ class ScriptedLM(StrategyLM, LM):
         own = take_arguments(settings, "ScriptedLM", frozenset(), strict=True)
         self.session = Session(own)
         chat: Any = PlainChat()
-        checkpoint: Any = ByteCheckpoint()
+        checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
+            text=ByteTokenizer(),
+            names={"pretrained": "scripted"},
+            generation_config=None,
+            policy_size=None,
+            vocabulary_size=257,
+            facts=lambda max_length: {"pretrained": "scripted", "max_length": str(max_length)},
+        )
         self.template = chat
         engine = ScriptedEngine(write, max_length=max_length, max_num_seqs=64)
         self.session.serve(checkpoint, chat, lambda: engine)

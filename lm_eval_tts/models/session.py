@@ -6,11 +6,14 @@ Engine and reward model are isolated from single faults and journaled; failures 
 model has its own session, and no two of them share anything."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from lm_eval.api.instance import Instance
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
@@ -26,29 +29,27 @@ from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
+from lm_eval_tts.models.answering import Plan, failed, in_all_modes, make_plan, respond
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import Chat, TemplateChat, in_mode
-from lm_eval_tts.models.checkpoint import Checkpoint, recommended_sampling
-from lm_eval_tts.models.families import ModelFamily, check_thinking_end, find_family
-from lm_eval_tts.models.instances import Instance, evens_out_ranks, number_repeats
-from lm_eval_tts.models.journaling import AskedFor, ReadSettings, open_journal
-from lm_eval_tts.models.plans import Plan, make_plan
-from lm_eval_tts.models.responses import as_padding, failed, in_all_modes, respond
-from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
-from lm_eval_tts.reward_models.journaled import JournaledRewardModel
+from lm_eval_tts.models.checkpoint import (
+    Checkpoint,
+    ModelFamily,
+    check_thinking_end,
+    find_family,
+    recommended_sampling,
+)
+from lm_eval_tts.models.journaling import ReadSettings, check_tasks, open_journal
+from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
 
 logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
-
-
-class World(NamedTuple):
-    """Which of the processes that share a run this is."""
-
-    rank: int = 0
-    world_size: int = 1
+Key = tuple[int, int]  # of an answer: its instance by id, and which of its repeats it is, from 0
+Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
+Report = tuple[Tally, Spent]  # what a rank has to say of itself when results are gathered
 
 
 class Wanted(NamedTuple):
@@ -60,8 +61,14 @@ class Wanted(NamedTuple):
     mode: Mapping[str, Any]  # what the chat template is told beside what it always is
 
 
-Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
-Report = tuple[Tally, Spent]  # what a rank has to say of itself when results are gathered
+def keys_of(requests: Sequence[Instance]) -> list[Key]:
+    """Return what tells answers apart: lm_eval passes an instance once for each of its repeats."""
+    seen: Counter[int] = Counter()
+    keys = []
+    for one in map(id, requests):
+        keys.append((one, seen[one]))
+        seen[one] += 1
+    return keys
 
 
 class Session:
@@ -118,33 +125,34 @@ class Session:
         self.__dict__.pop("engine", None)
 
     def answer(
-        self, requests: Sequence[Instance], world: World, *, show_progress: bool
+        self, requests: Sequence[Instance], rank: int, world_size: int, *, show_progress: bool
     ) -> list[Response]:
         """Answer each request by its strategy; a request that cannot be served is a failure.
-        lm_eval passes an instance once for each repeat, and once more where it evens out ranks:
-        those extra ones get a copy that is marked as padding."""
-        numbered = number_repeats(requests)
-        unique = {key: instance for key, instance in numbered if not evens_out_ranks(key, instance)}
+        Where lm_eval evens out ranks, it passes an instance more often than it has repeats: those
+        extra ones get a copy that is marked as padding."""
+        keys = list(zip(keys_of(requests), requests, strict=True))
+        unique = {key: instance for key, instance in keys if key[1] < (instance.repeats or 1)}
         instances, read = list(unique.values()), self.settings_reader()
         settings = {key: read(instance.args[1]) for key, instance in unique.items()}
         self._warn_of_greed(settings.values())
         asked = [
-            Wanted(instance, key.repeat, settings[key], mode)
+            Wanted(instance, key[1], settings[key], mode)
             for key, instance in unique.items()
             for mode in settings[key].modes.values() or [{}]
         ]
-        disable = not show_progress or world.rank != 0
+        disable = not show_progress or rank != 0
         with (
-            self._answering(instances, read, world.rank) as answering,
-            Progress(len(asked), disable=disable, world_size=world.world_size) as progress,
+            self._answering(instances, read, rank) as answering,
+            Progress(len(asked), disable=disable, world_size=world_size) as progress,
         ):
             made = iter(self._run(asked, answering, progress))
         responses = {key: in_all_modes(settings[key].modes, made) for key in unique}
         self.count(list(responses.values()))
-        return [
-            responses[key] if key in responses else as_padding(responses[key.original(instance)])
-            for key, instance in numbered
-        ]
+        for key, instance in keys:
+            if key not in responses:
+                first = responses[key[0], key[1] % (instance.repeats or 1)]
+                responses[key] = Response(str(first), replace(first.details, padding=True))
+        return [responses[key] for key, _ in keys]
 
     def settings_reader(self) -> ReadSettings:
         """Return a function that reads generation kwargs, once for equal ones."""
@@ -227,12 +235,15 @@ class Session:
     def _answering(
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
-        """Give the engine, isolated from single faults, and the reward model, both journaled."""
+        """Give the engine, isolated from single faults, and the reward model, both journaled, after
+        a look at what the journal's tasks asked before."""
         engine: Engine = (isolated := IsolatedEngine(self.engine))
-        asked = AskedFor(instances, read, self.defaults)
-        with open_journal(self.state, self.facts, asked, rank) as journal:
-            known: RewardModel | None = self.reward_model
-            if journal is not None:  # an empty one is false
+        known: RewardModel | None = self.reward_model
+        journal = open_journal(self.state, self.facts, self.defaults, rank)
+        with nullcontext() if journal is None else journal:  # an empty one is false
+            if journal is not None:
+                if not self.state.journals:  # one beside the results has this in its name
+                    check_tasks(journal, instances, read, self.defaults)
                 engine = JournaledEngine(isolated, journal)
                 known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
             rating = None if known is None else IsolatedRewardModel(known)
@@ -240,13 +251,17 @@ class Session:
                 yield engine, rating
             finally:
                 self.state.lost = isolated.lost
+                if journal is not None:
+                    self.state.num_journaled = len(journal)
                 if rating is not None:
                     rating.warn()
+        if journal is not None:
+            self.state.journal_lost = journal.lost
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
         loaded = self.checkpoint.facts(self.engine.max_length)
-        rating = {} if self.reward_model is None else self.reward_model.facts()
+        rating = self.reward_model.facts() if self.reward_model else {}
         return {"lm_eval_tts": __version__, **loaded, **rating}
 
     def info(self) -> dict[str, Any]:

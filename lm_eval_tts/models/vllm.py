@@ -2,8 +2,7 @@
 
 Every argument of `--model vllm` works as it does there, and log-likelihood tasks run unchanged.
 `data_parallel_size` uses vLLM's own replicas, loaded once, where lm-eval reloads the model for
-every call.
-"""
+every call."""
 
 from __future__ import annotations
 
@@ -39,8 +38,12 @@ try:
     from vllm.lora.request import LoRARequest
     from vllm.platforms import current_platform
 
-    from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, VLLMEngine, end_calls_when_dead
-    from lm_eval_tts.engines.vllm.parallel import DataParallelLLM
+    from lm_eval_tts.engines.vllm.engine import (
+        CPU_BLOCK_SIZE,
+        DataParallelLLM,
+        VLLMEngine,
+        end_calls_when_dead,
+    )
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
@@ -70,14 +73,12 @@ class TTSVLLM(StrategyLM, VLLM):
         **kwargs: Any,
     ) -> None:
         """Load the checkpoint.
-
         data_parallel_size: replicas, each with tensor_parallel_size devices. batch_invariant: see
         `switch_batch_invariance`. enable_lora: `use_adapter` may come later. reward_model ...: see
         `RewardModelSettings`; it runs next to vLLM, which must leave it memory
         (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
         Raises SettingsError for wrong arguments, before loading, and if the checkpoint or the
-        adapter cannot be loaded.
-        """
+        adapter cannot be loaded."""
         own = take_arguments(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         if pretrained is None:
             raise SettingsError(
@@ -117,7 +118,7 @@ class TTSVLLM(StrategyLM, VLLM):
         deciding: arguments besides the names that change what is answered."""
         self.tokenizer.chat_template = self.hf_chat_template
         self.end_thinking_at(self.think_end_token)
-        self.template = TemplateChat(self.tokenizer, self.chat_template_args, self._encode)
+        self.template = TemplateChat(self.tokenizer, self.chat_template_args, self.tok_encode)
         config = self.model.llm_engine.model_config
         checkpoint = Checkpoint(
             self.tokenizer,
@@ -135,15 +136,10 @@ class TTSVLLM(StrategyLM, VLLM):
         abilities = Abilities(name="tts-vllm", logprobs=LogprobKind.TOP)  # no mean of them all
         self.session.serve(checkpoint, self.template, self._make_engine, abilities)
 
-    def _encode(self, text: str, add_special_tokens: bool | None) -> Any:
-        return self.tok_encode(text, add_special_tokens=add_special_tokens)
-
     def use_adapter(self, lora_local_path: str | None) -> None:
         """Answer with another adapter, or none; the checkpoint stays loaded.
-
         lora_local_path: a folder or Hub name. Raises SettingsError if the model was made without
-        adapters, or vLLM cannot load this one; then the previous one stays in use.
-        """
+        adapters, or vLLM cannot load this one; then the previous one stays in use."""
         request = None
         if lora_local_path:
             if not self.model_args["enable_lora"]:
@@ -201,11 +197,9 @@ class TTSVLLM(StrategyLM, VLLM):
 
 def switch_batch_invariance(wanted: bool | None) -> bool:
     """Switch on, or off, what vLLM has for the same numbers in any batch; say whether it is on.
-
     It is an environment variable, so it holds for all that this process loads from now on. None: as
     the environment has it. Raises SettingsError where vLLM has no such kernels: it would silently
-    round as usual.
-    """
+    round as usual."""
     given = os.environ.get(BATCH_INVARIANT, "0") if wanted is None else str(wanted)
     if given.lower() not in ("0", "1", "false", "true"):
         raise SettingsError(f"batch_invariant={given!r}: allowed are true and false")

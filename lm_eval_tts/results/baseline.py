@@ -3,7 +3,7 @@
 One line per document, so that a diff of two baselines can be read."""
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from lm_eval_tts.core.faults import MALFORMED
+from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.documents import Outcomes
+from lm_eval_tts.results.files import UnreadFile
 from lm_eval_tts.results.formats import nulled
-from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.runs import Run, one_of_each_task
+from lm_eval_tts.results.samples import Outcomes, read_all
 
 FORMAT = 1
 
@@ -24,78 +26,75 @@ FORMAT = 1
 class RecordedRun:
     """What a run of one task was and did."""
 
-    task: str
-    fingerprint: Mapping[str, Any]  # what decides its outcomes, by name
-    outcomes: Outcomes  # of each document
+    fingerprint: Mapping[str, Any]  # what decides its outcomes, by name, as far as its file says
+    outcomes: Outcomes  # of each document, the metrics of GATED alone
 
 
-def record_run(run: Run, outcomes: Outcomes, metrics: Sequence[str]) -> RecordedRun:
-    """Return what a baseline keeps of a run; the accuracy metric is kept as `accuracy`."""
-    found = {**outcomes.metrics, "accuracy": outcomes.metrics[run.metric]}
-    kept = {name: found[name] for name in metrics if name in found}
-    return RecordedRun(run.task, fingerprint(run, outcomes), replace(outcomes, metrics=kept))
+def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[UnreadFile]]:
+    """Return what runs did, by task, and what was wrong with their samples. Raises DataError where
+    no run has samples."""
+    found: dict[str, RecordedRun] = {}
+    read, unread = read_all(one_of_each_task("the results", runs).values())
+    for run, outcomes in read:
+        if outcomes is None:
+            reason = f"{run.task} has no samples to pair: run lm_eval with --log_samples"
+            unread.append(UnreadFile(run.results_path, reason))
+            continue
+        setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
+        documents = {"documents": outcomes.fingerprint, "repeats": outcomes.repeats}
+        said = {**run.measure, **documents, **setup, "settings": dict(run.setup.settings)}
+        metrics = {**outcomes.metrics, "accuracy": outcomes.metrics[run.metric]}
+        kept = {m.name: metrics[m.name] for m in GATED.values() if m.name in metrics}
+        found[run.task] = RecordedRun(said, replace(outcomes, metrics=kept))
+    if not found:
+        raise DataError("; ".join(map(str, unread)))
+    return found, unread
 
 
-def fingerprint(run: Run, outcomes: Outcomes) -> dict[str, Any]:
-    """Return everything that decides a run's outcomes, as far as its results file says."""
-    setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
-    documents = {"documents": outcomes.fingerprint, "repeats": outcomes.repeats}
-    return {**run.measure, **documents, **setup, "settings": dict(run.setup.settings)}
-
-
-def write_baseline(path: Path, tasks: Sequence[RecordedRun]) -> None:
-    """Write a baseline. Raises DataError if the file cannot be written."""
-    blocks = ",\n".join(f"  {json.dumps(task.task)}: {_block(task)}" for task in tasks)
-    text = f'{{\n "format": {FORMAT},\n "tasks": {{\n{blocks}\n }}\n}}\n'
+def write_baseline(path: Path, tasks: Mapping[str, RecordedRun]) -> None:
+    """Write a baseline, its runs by task. Raises DataError if the file cannot be written."""
+    content = {"format": FORMAT, "tasks": {task: _block(run) for task, run in tasks.items()}}
+    text = json.dumps(nulled(content), indent=1, ensure_ascii=False)
+    # A line for each document: what is five deep follows on what it is in.
+    text = re.sub(r",\n {5}", ", ", re.sub(r"(?<=[\[{])\n {5}|\n {4}(?=[\]}])", "", text))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be written: {error.strerror}") from error
 
 
-def _block(task: RecordedRun) -> str:
-    outcomes = task.outcomes
-    said = json.dumps(nulled(task.fingerprint), indent=2, ensure_ascii=False).replace("\n", "\n   ")
-    columns = ["document", "label", *outcomes.metrics]
-    values = zip(*outcomes.metrics.values(), strict=True)
-    rows = ",\n".join(
-        "    " + json.dumps([key, label, *map(_short, some)], ensure_ascii=False)
-        for key, label, some in zip(outcomes.documents, outcomes.labels, values, strict=True)
-    )
-    return (
-        f'{{\n   "fingerprint": {said},\n   "columns": {json.dumps(columns)},\n'
-        f'   "documents": [\n{rows}\n   ]\n  }}'
-    )
+def _block(run: RecordedRun) -> dict[str, Any]:
+    values = zip(*(some.tolist() for some in run.outcomes.metrics.values()), strict=True)
+    rows = zip(run.outcomes.documents, run.outcomes.labels, values, strict=True)
+    return {
+        "fingerprint": run.fingerprint,
+        "columns": ["document", "label", *run.outcomes.metrics],
+        "documents": [[key, label, *map(_short, some)] for key, label, some in rows],
+    }
 
 
-def _short(value: float) -> float | int | None:
-    """Return a value of few digits, as an integer where it is one; None for NaN."""
-    if math.isnan(value):
-        return None
-    return int(value) if value == int(value) else round(float(value), 6)
+def _short(value: float) -> float:
+    """Return a value of few digits, as an integer where it is one."""
+    return int(value) if value.is_integer() else round(value, 6)
 
 
 def read_baseline(path: Path) -> dict[str, RecordedRun]:
     """Return a baseline's tasks by name. Raises DataError if it is not one."""
+    anew = "write it anew with --update"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise DataError(
-                f"the baseline {path} has format {content['format']!r}, this version reads "
-                f"{FORMAT}: write it anew with --update"
-            )
-        return {name: _task(name, block) for name, block in content["tasks"].items()}
+        if (found := content["format"]) == FORMAT:
+            return {name: _task(name, block) for name, block in content["tasks"].items()}
     except FileNotFoundError as error:
         raise DataError(f"there is no baseline {path}: write it with --update") from error
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be read: {error.strerror}") from error
-    except DataError:
-        raise
     except MALFORMED as error:
-        raise DataError(
-            f"{path} is not a baseline of this command ({error}): write it anew with --update"
-        ) from error
+        raise DataError(f"{path} is not a baseline of this command ({error}): {anew}") from error
+    raise DataError(
+        f"the baseline {path} has format {found!r}, this version reads {FORMAT}: {anew}"
+    )
 
 
 def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
@@ -110,4 +109,4 @@ def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
     arrays = (np.array(some, dtype=float) for some in values)
     metrics = dict(zip(columns[2:], arrays, strict=True))
     outcomes = Outcomes(documents, documents, tuple(map(str, labels)), metrics, said["repeats"])
-    return RecordedRun(name, said, outcomes)
+    return RecordedRun(said, outcomes)

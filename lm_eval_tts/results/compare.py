@@ -3,26 +3,24 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from lm_eval_tts.core.metrics import COSTS, METRIC, Metric
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.documents import Outcomes, common_documents, paired, read_outcomes
 from lm_eval_tts.results.formats import figure_text, inline, json_text, markdown_table
 from lm_eval_tts.results.runs import Run, one_of_each_task
+from lm_eval_tts.results.samples import Outcomes, common_documents, paired, read_outcomes
 from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
 
-ACCURACY = METRIC["accuracy"]
-# What is compared beside accuracy: the costs first.
-_ORDER = [METRIC[name] for name in dict.fromkeys((*COSTS, *METRIC)) if name != "accuracy"]
+# Accuracy first, whatever metric it is of a run, then the costs.
+_ORDER = [METRIC[name] for name in dict.fromkeys(("accuracy", *COSTS, *METRIC))]
 COMPARED = tuple(metric for metric in _ORDER if metric.compared)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A metric of both runs, and its difference B - A."""
 
     metric: Metric
@@ -38,14 +36,18 @@ class Comparison:
     a: Run
     b: Run
     num_docs: int  # that both have
-    accuracy: Difference
-    p_value: float  # two-sided, see `paired_p_value`
+    figures: tuple[Difference, ...]  # of COMPARED
+    p_value: float  # of the accuracy, two-sided, see `paired_p_value`
     exact: bool  # whether it is McNemar's
     gained: tuple[str, ...]  # labels of the documents that B has better
     lost: tuple[str, ...]  # labels of the documents that B has worse
-    figures: tuple[Difference, ...]  # of COMPARED
     only_a: int  # documents that only A has
     only_b: int  # documents that only B has
+
+    @property
+    def accuracy(self) -> Difference:
+        """The first figure."""
+        return self.figures[0]
 
     @property
     def significant(self) -> bool:
@@ -83,8 +85,8 @@ def match_runs(runs_a: Sequence[Run], runs_b: Sequence[Run]) -> list[tuple[Run, 
 
 def compare(a: Run, b: Run) -> Comparison:
     """Compare two runs. Raises DataError if one has no samples, or they share no document."""
-    outcomes_a, outcomes_b = _outcomes(a), _outcomes(b)
-    places_a, places_b = common_documents(outcomes_a, outcomes_b)
+    both = outcomes_a, outcomes_b = _outcomes(a), _outcomes(b)
+    places_a, places_b = common_documents(*both)
     if not len(places_a):
         raise DataError(
             f"{a.samples_path} and {b.samples_path} have no document in common: other data, or "
@@ -92,21 +94,22 @@ def compare(a: Run, b: Run) -> Comparison:
         )
     changes = outcomes_b.metrics[b.metric][places_b] - outcomes_a.metrics[a.metric][places_a]
     labels = [(outcomes_a.labels[p], change) for p, change in zip(places_a, changes, strict=True)]
-    scores = paired(outcomes_a, outcomes_b, a.metric, b.metric)
+    names = {m: (a.metric, b.metric) if m.name == "accuracy" else (m.name,) * 2 for m in COMPARED}
+    values = {
+        m: paired(*both, x, y)
+        for m, (x, y) in names.items()
+        if x in outcomes_a.metrics and y in outcomes_b.metrics
+    }
+    scores = values[COMPARED[0]]
     return Comparison(
         a=a,
         b=b,
         num_docs=len(labels),
-        accuracy=_difference(ACCURACY, *scores),
+        figures=tuple(_difference(metric, *some) for metric, some in values.items()),
         p_value=statistics.paired_p_value(*scores),
         exact=all(map(statistics.is_binary, scores)),
         gained=tuple(label for label, change in labels if change > 0),
         lost=tuple(label for label, change in labels if change < 0),
-        figures=tuple(
-            _difference(m, *paired(outcomes_a, outcomes_b, m.name, m.name))
-            for m in COMPARED
-            if m.name in outcomes_a.metrics and m.name in outcomes_b.metrics
-        ),
         only_a=len(outcomes_a.documents) - len(labels),
         only_b=len(outcomes_b.documents) - len(labels),
     )
@@ -131,17 +134,22 @@ def _difference(metric: Metric, a: Array, b: Array) -> Difference:
 
 def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
     """Return the comparison as text that reads well on a terminal and in Markdown."""
-    a, b = comparison.a, comparison.b
+    a, b, setups = comparison.a, comparison.b, []
+    for run in (a, b):
+        said = (run.setup.prompt_style, run.setup.method, run.setup.settings_text)
+        setups.append(f"{run.setup.weights()} ({', '.join(filter(None, said))})")
+    flips = []
+    for heading, labels in (("B gains", comparison.gained), ("B loses", comparison.lost)):
+        listed = inline(", ".join(labels[:num_listed]))
+        more = f" and {len(labels) - num_listed} more" if len(labels) > num_listed else ""
+        flips.append(f"{heading} {len(labels)} problems{': ' if labels else ''}{listed}{more}.\n")
     test = "exact McNemar" if comparison.exact else "paired t-test over problems"
-    figures = (comparison.accuracy, *comparison.figures)
-    table = [["", "A", "B", "B − A (95 % interval)"], *map(_line, figures)]
     parts = [
         f"## {inline(a.benchmark)}: {comparison.num_docs} problems\n",
-        f"- A: {inline(_named(a))}\n- B: {inline(_named(b))}\n",
-        markdown_table(table),
+        f"- A: {inline(setups[0])}\n- B: {inline(setups[1])}\n",
+        markdown_table([["", "A", "B", "B − A (95 % interval)"], *map(_line, comparison.figures)]),
         f"{comparison.verdict} ({test}; intervals: paired bootstrap over problems.)\n",
-        _flips("B gains", comparison.gained, num_listed)
-        + _flips("B loses", comparison.lost, num_listed),
+        "".join(flips),
     ]
     if comparison.only_a or comparison.only_b:
         only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
@@ -152,12 +160,6 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
     return "\n".join(parts)
 
 
-def _named(run: Run) -> str:
-    setup = run.setup
-    said = (setup.prompt_style, setup.method, setup.settings_text)
-    return f"{setup.weights()} ({', '.join(text for text in said if text)})"
-
-
 def _line(figure: Difference) -> list[str]:
     unit = figure.metric.unit
     scale, points = (100, " points") if unit == "share" else (1, "")
@@ -166,34 +168,26 @@ def _line(figure: Difference) -> list[str]:
     change += f" ({scale * low:+.1f} to {scale * high:+.1f})"
     if unit != "share" and figure.a:
         change += f", {100 * (figure.b / figure.a - 1):+.0f}%"
-    sides = figure_text(figure.a, unit), figure_text(figure.b, unit)
-    return [figure.metric.compared, *sides, change]
-
-
-def _flips(heading: str, labels: Sequence[str], num_listed: int) -> str:
-    listed = inline(", ".join(labels[:num_listed]))
-    more = f" and {len(labels) - num_listed} more" if len(labels) > num_listed else ""
-    return f"{heading} {len(labels)} problems{': ' if labels else ''}{listed}{more}.\n"
+    return [figure.metric.compared, *(figure_text(x, unit) for x in (figure.a, figure.b)), change]
 
 
 def comparisons_json(comparisons: Sequence[Comparison]) -> str:
     """Return comparisons as JSON, all flipped problems named; undefined figures are null."""
-    return json_text([_record(comparison) for comparison in comparisons])
-
-
-def _record(comparison: Comparison) -> dict[str, Any]:
-    return {
-        "benchmark": comparison.a.benchmark,
-        "a": str(comparison.a.results_path),
-        "b": str(comparison.b.results_path),
-        "n": comparison.num_docs,
-        "figures": {
-            figure.metric.compared: {"a": figure.a, "b": figure.b, **figure.interval._asdict()}
-            for figure in (comparison.accuracy, *comparison.figures)
-        },
-        "p_value": comparison.p_value,
-        "test": "McNemar, exact" if comparison.exact else "paired t",
-        "verdict": comparison.verdict,
-        "gained": comparison.gained,
-        "lost": comparison.lost,
-    }
+    records = [
+        {
+            "benchmark": c.a.benchmark,
+            "a": str(c.a.results_path),
+            "b": str(c.b.results_path),
+            "n": c.num_docs,
+            "figures": {
+                f.metric.compared: {"a": f.a, "b": f.b, **f.interval._asdict()} for f in c.figures
+            },
+            "p_value": c.p_value,
+            "test": "McNemar, exact" if c.exact else "paired t",
+            "verdict": c.verdict,
+            "gained": c.gained,
+            "lost": c.lost,
+        }
+        for c in comparisons
+    ]
+    return json_text(records)

@@ -1,31 +1,135 @@
 """Test-time scaling: accuracy against tokens, with the three figures of the s1 paper.
 
+A run is one point, or one for each budget that it answered at, or for each number of its samples.
 Muennighoff et al. (2025), "s1: Simple test-time scaling", arXiv:2501.19393, section 3.2: control,
 scaling, performance. The paper's published scaling values come out only with x = log2(tokens), so
-scaling is per doubling and per 1,000 tokens. Accuracy is in per cent throughout."""
+scaling is per doubling and per 1,000 tokens. The accuracy of a curve is in per cent."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain, count
 
 import numpy as np
 
+from lm_eval_tts.core.metrics import METRIC, Metric
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.documents import read_outcomes
-from lm_eval_tts.results.files import UnreadFile, first_of_each_file
-from lm_eval_tts.results.points import (
-    SAMPLED,
-    CurvePoint,
-    anytime_points,
-    points_by_samples,
-    single_point,
-)
 from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.samples import Outcomes, read_all
 from lm_eval_tts.results.setups import short_names
-from lm_eval_tts.results.statistics import Array, ConfidenceInterval
+from lm_eval_tts.results.statistics import Array, ConfidenceInterval, known_mean
 
 _NUM_RESAMPLES = 2_000
+THINKING, TOTAL, SAMPLED = (METRIC[f"{what}_tokens"] for what in ("thinking", "total", "sampled"))
+TOKENS_A_STEP = 100  # of step control: the limit is 100 tokens a step, as in the s1 paper
+# Settings that limit thinking, or ask for a length, and the tokens that each unit of them is.
+_LIMITS = {"max_thinking_tokens": 1, "thinking_tokens": 1, "thinking_steps": TOKENS_A_STEP}
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What a run scored at one budget."""
+
+    label: str
+    unit: str  # what the tokens are
+    tokens: Array  # of each document, shape (documents,), or their mean alone
+    scores: Array  # of each document, in [0, 1], or their mean alone
+    limit: float | None = None  # most tokens that were allowed; None where no limit was set
+    documents: tuple[str, ...] = ()  # none where only means are known
+    repeats: int = 1  # samples that a score is the mean of
+    cost: float = math.nan  # mean sampled tokens of a document, of this point alone
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean tokens of a document."""
+        return known_mean(self.tokens)
+
+    @property
+    def score(self) -> float:
+        """The mean score, in [0, 1]."""
+        return known_mean(self.scores)
+
+    @property
+    def interval(self) -> ConfidenceInterval:
+        """The 95 % interval of the score; undefined for a mean alone."""
+        scores = self.scores if self.documents else self.scores[:0]
+        return statistics.proportion_interval(scores, self.repeats)
+
+    @property
+    def share_within(self) -> float:
+        """Share of documents within the limit; NaN without a limit or documents."""
+        if self.limit is None or not self.documents:
+            return math.nan
+        return known_mean(np.where(np.isnan(self.tokens), np.nan, self.tokens <= self.limit))
+
+
+def _point(
+    outcomes: Outcomes, label: str, cost: Metric, score: str, limit: float | None, at: str = ""
+) -> CurvePoint:
+    """Return a point by the names of its figures. at: the end of their names, such as `@256`."""
+    metrics = outcomes.metrics
+    sampled = known_mean(metrics.get(SAMPLED.name + at, np.array([np.nan])))
+    figures = metrics[cost.name + at], metrics[score + at], limit
+    return CurvePoint(label, cost.words, *figures, outcomes.documents, outcomes.repeats, sampled)
+
+
+def anytime_points(run: Run, outcomes: Outcomes) -> list[CurvePoint]:
+    """Return the points of an anytime run, by tokens: `exact_match@256`, `exact_match@wait1` ..."""
+    found = []
+    for name in outcomes.metrics:
+        metric, _, label = name.partition("@")
+        if metric == run.metric and f"{THINKING.name}@{label}" in outcomes.metrics and label:
+            limit = _number(label) or _limit(run)
+            found.append(_point(outcomes, label, THINKING, metric, limit, f"@{label}"))
+    return sorted(found, key=lambda point: point.mean_tokens)
+
+
+def is_choice(metric: str) -> bool:
+    """Whether a metric says what a rule of choice scores with k samples: maj@4, weighted_bon@8."""
+    rule, _, k = metric.partition("@")
+    return k.isdecimal() and (rule in ("pass", "maj") or "bon" in rule.split("_"))
+
+
+def _points_by_samples(outcomes: Outcomes) -> dict[str, list[CurvePoint]]:
+    """Return the points at k = 1, 2, 4 ... of n samples for each rule of choice: `maj@4` ... k
+    samples cost their share of all n, which are what the run has sampled."""
+    found: dict[str, list[CurvePoint]] = {}
+    chosen = [(name, *name.split("@")) for name in outcomes.metrics if is_choice(name)]
+    most = max((int(k) for _, rule, k in chosen if rule == "pass"), default=0)
+    if not most or SAMPLED.name not in outcomes.metrics:
+        return {}
+    cost = outcomes.metrics[SAMPLED.name] * outcomes.repeats  # all, where repeats are the samples
+    for name, rule, k in chosen:
+        tokens, scores = cost * int(k) / most, outcomes.metrics[name]
+        mean, documents = known_mean(tokens), outcomes.documents
+        point = CurvePoint(k, SAMPLED.words, tokens, scores, documents=documents, cost=mean)
+        found.setdefault(rule, []).append(point)
+    return found
+
+
+def _single_point(run: Run, outcomes: Outcomes | None) -> list[CurvePoint]:
+    """Return the one point of a run, none without token counts. Where nothing was thought, all
+    tokens count; where a response was chosen among candidates, what was sampled for them all."""
+    chosen = outcomes is not None and "coverage" in outcomes.metrics
+    means = {name: np.array([mean]) for name, mean in run.metrics.items()}
+    known = outcomes or Outcomes((), (), (), means)
+    limit, waits = _limit(run), dict(run.setup.settings).get("num_waits")
+    said = [f"{limit:.0f}" if limit else "", f"{waits} waits" if waits else ""]
+    label = ", ".join(filter(None, said)) or run.setup.checkpoint.rpartition("/")[2]
+    costs = (SAMPLED,) if chosen else (THINKING, TOTAL)
+    counted = [cost for cost in costs if np.nansum(known.metrics.get(cost.name, 0))]
+    return [_point(known, label, cost, run.metric, limit) for cost in counted[:1]]
+
+
+def _limit(run: Run) -> float | None:
+    """Return the limit on thinking tokens that the settings set or the prompt asked for."""
+    settings = dict(run.setup.settings)
+    found = (tokens * (_number(settings.get(name, "")) or 0) for name, tokens in _LIMITS.items())
+    return next(filter(None, found), None)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +169,28 @@ class Curve:
     def figures(self) -> CurveFigures:
         """Return the figures of the s1 paper."""
         tokens = np.array([point.mean_tokens for point in self.points])
-        accuracy = np.array([point.accuracy for point in self.points])
-        within = [p.share_within for p in self.points if not math.isnan(p.share_within)]
-        samples = 100 * float(np.mean(within)) if within else math.nan
-        points = control(tokens, [point.limit for point in self.points])
+        accuracy = 100 * np.array([point.score for point in self.points])
         doubling, thousand = map(float, _scalings(tokens, accuracy))
-        best = float(accuracy.max())
-        return CurveFigures(points, samples, doubling, thousand, best, *self._intervals())
+        return CurveFigures(
+            control(tokens, [point.limit for point in self.points]),
+            100 * known_mean(np.array([point.share_within for point in self.points])),
+            doubling,
+            thousand,
+            float(accuracy.max()),
+            *map(_percentiles, _scalings(*self._resampled())),
+        )
 
-    def _intervals(self) -> tuple[ConfidenceInterval, ConfidenceInterval]:
-        """Return intervals of both scalings; the same documents are drawn for all points."""
+    def _resampled(self) -> tuple[Array, Array]:
+        """Return tokens and accuracy in resamples, of shape (points, resamples). The same documents
+        are drawn for all points; there are no resamples where these have different ones."""
         first = self.points[0].documents
         if len(self.points) < 2 or not first or any(p.documents != first for p in self.points):
-            return statistics.UNDEFINED, statistics.UNDEFINED
+            return (np.empty((len(self.points), 0)),) * 2
         rng = np.random.default_rng(0)
         weights = rng.multinomial(len(first), np.full(len(first), 1 / len(first)), _NUM_RESAMPLES)
         shares = weights / len(first)
         tokens = np.stack([shares @ np.nan_to_num(p.tokens) for p in self.points])
-        accuracy = 100 * np.stack([shares @ np.nan_to_num(p.scores) for p in self.points])
-        doubling, thousand = _scalings(tokens, accuracy)
-        return _percentiles(doubling), _percentiles(thousand)
+        return tokens, 100 * np.stack([shares @ np.nan_to_num(p.scores) for p in self.points])
 
 
 def _scalings(tokens: Array, accuracy: Array) -> tuple[Array, Array]:
@@ -96,8 +202,7 @@ def _percentiles(values: Array) -> ConfidenceInterval:
     if np.isnan(values).all():
         return statistics.UNDEFINED
     tail = 50 * (1 - statistics.CONFIDENCE)
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
-    return ConfidenceInterval(float(low), float(high))
+    return ConfidenceInterval(*map(float, np.nanpercentile(values, [tail, 100 - tail])))
 
 
 def control(tokens: Array, limits: Sequence[float | None]) -> float:
@@ -119,31 +224,29 @@ def scaling(x: Array, y: Array) -> Array:
     return np.asarray(np.where(known > 0, total / np.maximum(known, 1), np.nan))
 
 
-class Curves(NamedTuple):
-    """Curves, and what was left out of them."""
-
-    curves: list[Curve]
-    notes: list[str]
-
-
-def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
-    """Return a curve for each anytime run, and one for all other runs of a setup and benchmark.
-    Runs of one checkpoint, prompt style and strategy differ in their budgets. join: take all runs
-    of a benchmark for one curve, whatever their setup."""
+def build_curves(runs: Sequence[Run], *, join: bool = False) -> tuple[list[Curve], list[str]]:
+    """Return a curve for each anytime run, and one for all other runs of a setup and benchmark; and
+    what was left out of them. Runs of one checkpoint, prompt style and strategy differ in their
+    budgets. join: take all runs of a benchmark for one curve, whatever their setup."""
     names = short_names(run.setup.checkpoint for run in runs)
-    notes: list[str] = []
-    unread: list[UnreadFile] = []
+    read, unread = read_all(runs)
+    notes = list(map(str, unread))
     found: dict[tuple[str, str], list[CurvePoint]] = {}
-    for run in runs:
-        outcomes, some = read_outcomes(run)
-        unread += some
+
+    def add(benchmark: str, name: str, points: list[CurvePoint]) -> None:
+        """Add a curve, with a number where another one has its name: these are not mixed."""
+        numbered = (f"{name} ({number})" for number in count(2))
+        free = (one for one in chain([name], numbered) if (benchmark, one) not in found)
+        found[benchmark, next(free)] = points
+
+    for run, outcomes in read:
         weights = run.setup.weights(names[run.setup.checkpoint])
         name = " ".join(filter(None, (weights, run.setup.prompt_style, run.setup.method)))
-        for rule, fewer in (points_by_samples(outcomes) if outcomes else {}).items():
-            found[_unused((run.benchmark, f"{name}, {rule}"), found)] = fewer
+        for rule, fewer in (_points_by_samples(outcomes) if outcomes else {}).items():
+            add(run.benchmark, f"{name}, {rule}", fewer)
         if outcomes and (points := anytime_points(run, outcomes)):
-            found[_unused((run.benchmark, name), found)] = points
-        elif points := single_point(run, outcomes):
+            add(run.benchmark, name, points)
+        elif points := _single_point(run, outcomes):
             found.setdefault((run.benchmark, "all runs" if join else name), []).extend(points)
         else:
             notes.append(f"{run.results_path}: {run.task} has no token counts, so no point")
@@ -151,13 +254,4 @@ def build_curves(runs: Sequence[Run], *, join: bool = False) -> Curves:
         Curve(name, benchmark, tuple(sorted(points, key=lambda point: point.mean_tokens)))
         for (benchmark, name), points in found.items()
     ]
-    return Curves(curves, [*map(str, first_of_each_file(unread)), *notes])
-
-
-def _unused(key: tuple[str, str], taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """Return the key with a number where another curve has it: anytime runs are not mixed."""
-    number, free = 1, key
-    while free in taken:
-        number += 1
-        free = (key[0], f"{key[1]} ({number})")
-    return free
+    return curves, notes

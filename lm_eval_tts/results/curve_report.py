@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.results import formats
@@ -23,14 +24,36 @@ _LEGEND = (
 )
 
 
-def curve_tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
+def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
+    """Return the curves as md, csv, json or html text, or as a plot in svg or png. Raises
+    SettingsError where a plot needs matplotlib and there is none."""
+    match form:
+        case "md":  # two tables for each curve, and what the figures mean
+            parts = []
+            for curve in curves:
+                parts.append(f"## {formats.inline(f'{curve.benchmark}: {curve.name}')}\n")
+                parts += map(formats.markdown_table, _tables(curve))
+            return "\n".join([*parts, f"{_LEGEND}\n"])
+        case "csv":  # one line for each point
+            return formats.csv_text([_names(c) | point for c in curves for point in _points(c)])
+        case "json":
+            return formats.json_text(
+                [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
+            )
+        case "html":
+            return _page(curves)
+        case _:
+            return _draw(curves, form)
+
+
+def _tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
     """Return the points and the figures of a curve, each with a line of headings."""
     points = [["point", "sampled", curve.unit, "limit", "within", "accuracy %"]]
     for point in curve.points:
         sampled, tokens = formats.figure_text(point.cost, "count"), f"{point.mean_tokens:.0f}"
         limit = formats.MISSING if point.limit is None else f"{point.limit:.0f}"
-        within = _percent(100 * point.share_within)
-        accuracy = _with_interval(point.accuracy, point.interval, "")
+        within = formats.figure_text(point.share_within, "share")
+        accuracy = _with_interval(100 * point.score, point.interval.in_percent, "")
         points.append([point.label, sampled, tokens, limit, within, accuracy])
     found = curve.figures()
     slopes = found.scaling_per_doubling, found.scaling_per_1000_tokens
@@ -58,27 +81,6 @@ def _with_interval(value: float, interval: ConfidenceInterval, sign: str = "+") 
     return f"{value:{sign}.1f}{said}"
 
 
-def curves_markdown(curves: Sequence[Curve]) -> str:
-    """Return two tables for each curve, and what the figures mean."""
-    parts = []
-    for curve in curves:
-        parts.append(f"## {formats.inline(f'{curve.benchmark}: {curve.name}')}\n")
-        parts += map(formats.markdown_table, curve_tables(curve))
-    return "\n".join([*parts, f"{_LEGEND}\n"])
-
-
-def curves_csv(curves: Sequence[Curve]) -> str:
-    """Return one line for each point."""
-    return formats.csv_text([_names(curve) | point for curve in curves for point in _points(curve)])
-
-
-def curves_json(curves: Sequence[Curve]) -> str:
-    """Return the curves with their figures; undefined ones are null."""
-    return formats.json_text(
-        [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
-    )
-
-
 def _names(curve: Curve) -> dict[str, Any]:
     return {"benchmark": curve.benchmark, "name": curve.name, "unit": curve.unit}
 
@@ -91,24 +93,24 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
             "sampled_tokens": point.cost,
             "limit": point.limit,
             "share_within": point.share_within,
-            "accuracy": point.accuracy,
-            **point.interval._asdict(),
+            "accuracy": 100 * point.score,
+            **point.interval.in_percent._asdict(),
             "n": len(point.documents) or None,
         }
         for point in curve.points
     ]
 
 
-def curves_html(curves: Sequence[Curve]) -> str:
+def _page(curves: Sequence[Curve]) -> str:
     """Return one page with the plot and the tables; it needs no network and no script."""
-    svg = draw_curves(curves, "svg").decode("utf-8")
+    svg = _draw(curves, "svg").decode("utf-8")
     page = Path(__file__).parent / "page" / "curve.html"
     template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
     svg = svg[svg.index("<svg") :]
-    return str(template.render(svg=svg, curves=curves, tables=curve_tables, legend=_LEGEND)) + "\n"
+    return str(template.render(svg=svg, curves=curves, tables=_tables, legend=_LEGEND)) + "\n"
 
 
-def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
+def _draw(curves: Sequence[Curve], form: str) -> bytes:
     """Return the plot of accuracy against tokens as "png" or "svg". Raises SettingsError where
     matplotlib is not installed."""
     try:
@@ -137,11 +139,9 @@ def draw_curves(curves: Sequence[Curve], form: str) -> bytes:
 
 def _draw_curve(axes: Any, curve: Curve) -> None:
     x = [max(cost, 1) for cost in curve.costs[1]]
-    y = [point.accuracy for point in curve.points]
-    bars = [
-        [0 if math.isnan(end) else abs(value - end) for value, end in zip(y, ends, strict=True)]
-        for ends in zip(*(point.interval for point in curve.points), strict=True)
-    ]
+    y = [100 * point.score for point in curve.points]
+    ends = [point.interval.in_percent for point in curve.points]
+    bars = abs(np.nan_to_num(np.array(ends) - np.array(y)[:, None])).T
     axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=_plain(curve.name))
     last = 0.0
     for point, at_x, at_y in zip(curve.points, x, y, strict=True):
@@ -153,11 +153,3 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
 def _plain(text: str) -> str:
     """Return text that matplotlib does not read as mathematics."""
     return text.replace("$", r"\$")
-
-
-def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
-    """Return the curves as md, csv, json or html text, or as a plot in svg or png."""
-    if form in ("png", "svg"):
-        return draw_curves(curves, form)
-    forms = {"md": curves_markdown, "csv": curves_csv, "json": curves_json, "html": curves_html}
-    return forms[form](curves)

@@ -13,6 +13,7 @@ from lm_eval_tts.core.identity import mapping_in
 
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
+Content = Mapping[str, Any]  # of a results file, or of a part of it
 SampleRow = Mapping[str, Any]
 
 
@@ -26,50 +27,33 @@ class UnreadFile(NamedTuple):
         return f"{self.path}: {self.reason}"
 
 
-class ResultsFile(NamedTuple):
-    """A results file and its content."""
-
-    path: Path
-    content: Mapping[str, Any]
-
-
-def read_results(paths: Iterable[str | Path]) -> tuple[list[ResultsFile], list[UnreadFile]]:
-    """Return the results of all files and folders named, oldest first, each file once."""
-    found: list[ResultsFile] = []
+def read_results(paths: Iterable[str | Path]) -> tuple[dict[Path, Content], list[UnreadFile]]:
+    """Return the results of all files and folders named by their files, oldest first."""
+    named: list[Path] = []
+    for given in (Path(path).expanduser() for path in paths):
+        inside = given.glob("**/*.json") if given.is_dir() else ()
+        named += sorted(p for p in inside if _RESULTS.fullmatch(p.name)) or [given]
+    found: dict[Path, Content] = {}
     unread: list[UnreadFile] = []
-    for path in dict.fromkeys(file for given in paths for file in _candidates(Path(given))):
-        content = _read_json(path)
-        if isinstance(content, str):
-            unread.append(UnreadFile(path, content))
+    for path in dict.fromkeys(named):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            unread.append(UnreadFile(path, _why(error)))
+            continue
+        if isinstance(content, dict) and isinstance(content.get("results"), dict):
+            found[path] = content
         else:
-            found.append(ResultsFile(path, content))
-    return sorted(found, key=lambda file: finite(file.content.get("date")) or 0.0), unread
-
-
-def _candidates(given: Path) -> list[Path]:
-    given = given.expanduser()
-    if not given.is_dir():
-        return [given]
-    found = sorted(p for p in given.glob("**/*.json") if _RESULTS.fullmatch(p.name))
-    return found or [given]
-
-
-def _read_json(path: Path) -> Mapping[str, Any] | str:
-    """Return the content of a results file, or why it is not one."""
-    if path.is_dir():
-        return "no results_*.json in this folder"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        return _why(error)
-    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
-        return "not a results file of lm-eval: it has no `results`"
-    return content
+            unread.append(UnreadFile(path, "not a results file of lm-eval: it has no `results`"))
+    by_date = sorted(found.items(), key=lambda item: finite(item[1].get("date")) or 0.0)
+    return dict(by_date), unread
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder"
+    if isinstance(error, IsADirectoryError):
+        return "no results_*.json in this folder"
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     return f"not JSON in UTF-8: {error}"

@@ -7,20 +7,19 @@ strategy by its own result (Snell et al. 2024, arXiv:2408.03314, do so with two 
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import yaml
 
-from lm_eval_tts.core.difficulty import BINS, agreement, bin_of, mean_reward
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results.documents import own_rows
 from lm_eval_tts.results.files import SampleRow, UnreadFile
 from lm_eval_tts.results.runs import Run
+from lm_eval_tts.results.samples import own_rows
+from lm_eval_tts.strategies.parts.table import BINS, agreement, bin_of, mean_reward
 from lm_eval_tts.strategies.registry import names_within_n
 
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.
@@ -48,8 +47,6 @@ class StrategyRun:
 
 
 Runs = Sequence[StrategyRun]
-Assignment = Mapping[str, StrategyRun]  # problem to the run that answers it
-Fit = Callable[[Problems], Assignment]  # by the problems that it may see
 
 
 class Estimate(NamedTuple):
@@ -98,30 +95,26 @@ def _strategy_run(run: Run) -> StrategyRun:
 
 
 def read_bins(baseline: Run, by: str) -> dict[str, str]:
-    """Return the bin of each problem by the baseline's samples. by: see RATES. Raises DataError."""
+    """Return the bin of each problem by the baseline's samples. by: one of ESTIMATES. Raises
+    DataError."""
     rows = read_rows(baseline)
     try:
-        return {problem: bin_of(RATES[by](row)) for problem, row in rows.items()}
+        return {problem: bin_of(_rate(row, by)) for problem, row in rows.items()}
     except (KeyError, ValueError, TypeError) as error:
         reason = f"no samples to estimate the difficulty by {by}: {error}"
         raise DataError(f"{baseline.samples_path} has {reason}") from error
 
 
-def _agreement(row: SampleRow) -> float:
-    return agreement([candidate["class"] for candidate in row["answered"]["candidates"]])
-
-
-def _reward(row: SampleRow) -> float:
-    return mean_reward([each["scores"]["reward"] for each in row["answered"]["candidates"]])
-
-
-# As `difficulty_by` of compute_optimal.
-RATES: dict[str, Callable[[SampleRow], float]] = {
-    "agreement": _agreement,
-    "reward": _reward,
-    "both": lambda row: (_agreement(row) + _reward(row)) / 2,
-    "oracle": lambda row: float(row["pass@1"]),
-}
+def _rate(row: SampleRow, by: str) -> float:
+    """Return an estimate of a problem's pass@1, as `difficulty_by` of compute_optimal."""
+    if by == "oracle":
+        return float(row["pass@1"])
+    candidates, rates = row["answered"]["candidates"], []
+    if by in ("agreement", "both"):
+        rates.append(agreement([one["class"] for one in candidates]))
+    if by in ("reward", "both"):
+        rates.append(mean_reward([one["scores"]["reward"] for one in candidates]))
+    return fmean(rates)
 
 
 def common_problems(runs: Runs, bins: Bins) -> list[str]:
@@ -152,36 +145,27 @@ def best_of_bins(runs: Runs, bins: Bins, problems: Problems) -> dict[str, Strate
     return {name: best_run(runs, some) for name, some in members.items()}
 
 
-def by_difficulty(runs: Runs, bins: Bins, seen: Problems) -> Assignment:
-    """Answer each problem by the run that is best on the seen ones of its bin."""
-    chosen = best_of_bins(runs, bins, seen)
-    return {problem: chosen[name] for problem, name in bins.items()}
-
-
-def one_strategy(runs: Runs, bins: Bins, seen: Problems) -> Assignment:
-    """Answer every problem by the run that is best on the seen ones."""
-    return dict.fromkeys(bins, best_run(runs, seen))
-
-
-def estimate(problems: Problems, answering: Assignment) -> Estimate:
-    """Return what these problems would have, each answered by its run."""
-    right = [answering[p].accuracy[p] for p in problems]
+def estimate(answering: Mapping[str, StrategyRun]) -> Estimate:
+    """Return what problems would have, each answered by its run."""
+    right = [run.accuracy[p] for p, run in answering.items()]
     stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    return Estimate(fmean(right), stderr, fmean(answering[p].tokens[p] for p in problems))
+    return Estimate(fmean(right), stderr, fmean(run.tokens[p] for p, run in answering.items()))
 
 
-def cross_validated(problems: Problems, folds: int, fit: Fit) -> Estimate:
-    """Return what a fit is worth on problems that it has not seen."""
+def cross_validated(runs: Runs, bins: Bins, problems: Problems, folds: int) -> Estimate:
+    """Return what a choice of runs by bins is worth on problems that it has not seen."""
     answering: dict[str, StrategyRun] = {}
     for fold in range(folds):
-        fitted = fit([p for i, p in enumerate(problems) if i % folds != fold])
-        answering |= {p: fitted[p] for p in problems[fold::folds]}
-    return estimate(problems, answering)
+        seen = [p for i, p in enumerate(problems) if i % folds != fold]
+        best = best_of_bins(runs, bins, seen)
+        answering |= {p: best[bins[p]] for p in problems[fold::folds]}
+    return estimate(answering)
 
 
-def budgets(runs: Runs) -> list[int]:
-    """Return the budgets of samples that were run, largest first."""
-    return sorted({run.n for run in runs}, reverse=True)
+def _by_budget(runs: Runs) -> dict[int, Runs]:
+    """Return the runs within each budget of samples that was run, largest first."""
+    budgets = sorted({run.n for run in runs}, reverse=True)
+    return {budget: [run for run in runs if run.n <= budget] for budget in budgets}
 
 
 def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[str]:
@@ -191,31 +175,27 @@ def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[s
         f"{len(problems)} problems ({counts}), {len(runs)} runs, {folds} folds",
         "accuracy (standard error) and sampled tokens a problem, on problems not fitted to:",
     ]
-    for budget in budgets(runs):
-        within = [run for run in runs if run.n <= budget]
-        for name, fit in (("by difficulty", by_difficulty), ("one strategy", one_strategy)):
-            found = cross_validated(problems, folds, partial(fit, within, bins))
+    alike = dict.fromkeys(bins, next(iter(BINS)))
+    for budget, within in _by_budget(runs).items():
+        for name, by in (("by difficulty", bins), ("one strategy", alike)):
+            found = cross_validated(within, by, problems, folds)
             figures = f"{found.accuracy:.3f} ({found.stderr:.3f}), {found.tokens:.0f} tokens"
             lines.append(f"n <= {budget}, {name}: {figures}")
     return lines
 
 
-def table_rules(runs: Runs, bins: Bins, problems: Problems) -> list[dict[str, Any]]:
-    """Return the rules fitted to all problems; bins with the same choice share a rule."""
-    rules: list[dict[str, Any]] = []
-    for budget in budgets(runs):
+def table_yaml(runs: Runs, bins: Bins, problems: Problems) -> str:
+    """Return the YAML of the table fitted to all problems, one rule a line; bins with the same
+    choice share a rule."""
+    text = "rules:\n"
+    for budget, within in _by_budget(runs).items():
         shared: dict[str, list[str]] = {}
-        chosen = best_of_bins([run for run in runs if run.n <= budget], bins, problems)
+        chosen = best_of_bins(within, bins, problems)
         for name, run in chosen.items():
             shared.setdefault(run.name, []).append(name)
         for names in shared.values():
             run = chosen[names[0]]
-            rule = {"min_n": budget, "difficulty": names, "strategy": run.strategy}
-            rules.append({**rule, **run.settings})
-    return rules
-
-
-def table_yaml(rules: Iterable[Mapping[str, Any]]) -> str:
-    """Return the YAML of a table, one rule a line."""
-    flow = partial(yaml.safe_dump, default_flow_style=True, sort_keys=False, width=999)
-    return "rules:\n" + "".join(f"  - {flow(dict(rule))}" for rule in rules)
+            rule = {"min_n": budget, "difficulty": names, "strategy": run.strategy, **run.settings}
+            flow = yaml.safe_dump(rule, default_flow_style=True, sort_keys=False, width=999)
+            text += f"  - {flow}"
+    return text

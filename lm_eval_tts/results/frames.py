@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results.formats import csv_text, encodable
 from lm_eval_tts.results.leaderboard import build_leaderboard
 from lm_eval_tts.results.leaderboard_text import board_records
-from lm_eval_tts.results.runs import Run, load_runs, require_runs
-from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
+from lm_eval_tts.results.runs import Run, load_runs
+from lm_eval_tts.results.samples import read_sample_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,16 +40,14 @@ def samples_df(paths: Paths, metric: str | None = None) -> pd.DataFrame:
 
 
 def _runs(paths: Paths, metric: str | None) -> list[Run]:
-    given = [paths] if isinstance(paths, str | Path) else paths
-    return require_runs(load_runs(given, metric))
+    return load_runs([paths] if isinstance(paths, str | Path) else paths, metric).runs
 
 
-def write_table(records: Iterable[TableRow], form: str, out: TextIO) -> None:
-    """Write rows as "csv" or "parquet"."""
+def table_of(records: Iterable[TableRow], form: str) -> str | bytes:
+    """Return rows as "csv" or "parquet"."""
     if form == "csv":
-        out.write(csv_text(list(records)))
-    else:
-        _frame(map(encodable, records)).to_parquet(out.buffer)
+        return csv_text(list(records))
+    return bytes(_frame(map(encodable, records)).to_parquet())
 
 
 def _frame(records: Iterable[TableRow]) -> pd.DataFrame:
@@ -77,19 +75,12 @@ def sample_records(runs: list[Run]) -> Iterator[TableRow]:
     for run in runs:
         setup = {"benchmark": run.benchmark, "task": run.task, **run.setup.record()}
         for sample in read_sample_texts(run):
-            for record in _of_sample(sample):
-                yield {**setup, **record, "file": str(run.samples_path)}
-
-
-def _of_sample(sample: SampleTexts) -> Iterator[TableRow]:
-    same = {"document": sample.label, "problem": sample.problem, "prompt": sample.prompt}
-    same["reference"] = sample.reference
-    figures = {name: value for name, value in sample.figures.items() if "@" not in name}
-    texts = ["".join(parts) for parts in sample.responses]
-    for repeat, (text, answer) in enumerate(zip_longest(texts, sample.extracted)):
-        yield {**same, "repeat": repeat, "point": "", "response": text, "answer": answer} | {
-            "score": sample.score,
-            **figures,
-        }
-    for point in sample.points:
-        yield {**same, "repeat": 0, **point}
+            same = {**setup, "document": sample.label, "problem": sample.problem}
+            same |= {"prompt": sample.prompt, "reference": sample.reference}
+            figures = {name: value for name, value in sample.figures.items() if "@" not in name}
+            rows = [
+                {"point": "", "response": text, "answer": answer, "score": sample.score, **figures}
+                for text, answer in zip_longest(sample.texts, sample.extracted)
+            ]
+            for repeat, row in [*enumerate(rows), *((0, point) for point in sample.points)]:
+                yield {**same, "repeat": repeat, **row, "file": str(run.samples_path)}

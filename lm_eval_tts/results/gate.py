@@ -11,19 +11,21 @@ Three answers, so that noise is neither an alarm nor a pass. A check
 Passing all checks needs no correction: each must pass (an intersection-union test, Berger 1982)."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 
 from lm_eval_tts.core.metrics import GATED, Metric
 from lm_eval_tts.errors import DataError, SettingsError, unknown_name
 from lm_eval_tts.results import statistics
-from lm_eval_tts.results.baseline import RecordedRun, record_run
-from lm_eval_tts.results.documents import paired, read_outcomes
-from lm_eval_tts.results.files import UnreadFile, first_of_each_file
-from lm_eval_tts.results.runs import Run, one_of_each_task
+from lm_eval_tts.results.baseline import RecordedRun
+from lm_eval_tts.results.formats import inline, markdown_table, printable
+from lm_eval_tts.results.samples import paired
 from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
@@ -34,6 +36,14 @@ EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
 # What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
 # they may be what is being tested.
 MUST_MATCH = ("task version", "grader version", "metric", "few-shot examples")
+SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+_HEADLINES = {
+    "passed": "Passed: no check found a loss beyond its margin.",
+    "regressed": "Regressed.",
+    "undecided": "Undecided: the data can neither rule out a loss nor show one.",
+}
+# In JUnit a regression is a failure, an undecided check an error.
+_JUNIT: dict[Status, str] = {"regressed": "failure", "undecided": "error"}
 
 
 class GateCheck(NamedTuple):
@@ -45,8 +55,7 @@ class GateCheck(NamedTuple):
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class GateVerdict:
+class GateVerdict(NamedTuple):
     """All checks of a run, and what changed besides the outcomes."""
 
     checks: tuple[GateCheck, ...]
@@ -73,156 +82,159 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
             rules.pop(name, None)
             continue
         try:
-            rules[name] = replace(GATED[name], margin=float(value))
+            margin = float(value)
         except ValueError:
-            rules[name] = replace(GATED[name], margin=math.nan)
-        if not 0 <= rules[name].margin < 100:
+            margin = math.nan
+        if not 0 <= margin < 100:
             raise SettingsError(
                 f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
                 f"or {name}=off"
             )
+        rules[name] = replace(GATED[name], margin=margin)
     return rules
-
-
-def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[UnreadFile]]:
-    """Return what runs did, by task, and what was wrong with their samples. Raises DataError where
-    no run has samples."""
-    found: dict[str, RecordedRun] = {}
-    unread: list[UnreadFile] = []
-    metrics = [metric.name for metric in GATED.values()]
-    for task, run in one_of_each_task("the results", runs).items():
-        outcomes, some = read_outcomes(run)
-        unread += some
-        if outcomes is None:
-            reason = f"{task} has no samples to pair: run lm_eval with --log_samples"
-            unread.append(UnreadFile(run.results_path, reason))
-        else:
-            found[task] = record_run(run, outcomes, metrics)
-    unread = first_of_each_file(unread)
-    if not found:
-        raise DataError("; ".join(map(str, unread)))
-    return found, unread
 
 
 def judge(baseline: Recorded, now: Recorded, rules: Rules) -> GateVerdict:
     """Check each task of a baseline."""
+    applied = {
+        task: {n: rule for n, rule in rules.items() if rule.name in before.outcomes.metrics}
+        for task, before in baseline.items()
+    }
+    alpha = ALPHA / max(sum(map(len, applied.values())), 1)
     checks: list[GateCheck] = []
-    new = [task for task in now if task not in baseline]
-    changes = [f"{task} is not in the baseline: not checked" for task in new]
-    num_checks = sum(len(_applied(before, rules)) for before in baseline.values())
+    changes = [
+        f"{task} is not in the baseline: not checked" for task in now if task not in baseline
+    ]
     for task, before in baseline.items():
-        if task not in now:
+        if task in now:
+            changes += [f"{task}: {change}" for change in _changed(before, now[task])]
+            checks += _check_task(task, before, now[task], applied[task], alpha)
+        else:
             checks.append(GateCheck(task, "task", "undecided", "it is not among the results"))
-            continue
-        changes += [f"{task}: {change}" for change in changed(before, now[task])]
-        checks += _check_task(before, now[task], rules, max(num_checks, 1))
     return GateVerdict(tuple(checks), tuple(changes))
 
 
-def _applied(before: RecordedRun, rules: Rules) -> dict[str, Metric]:
-    return {n: rule for n, rule in rules.items() if rule.name in before.outcomes.metrics}
-
-
-def changed(before: RecordedRun, now: RecordedRun) -> list[str]:
-    """Name what differs between the two configurations."""
-    names = [n for n in before.fingerprint if n != "settings"]
-    pairs = [(n, before.fingerprint[n], now.fingerprint.get(n)) for n in names]
-    old, new = before.fingerprint.get("settings", {}), now.fingerprint.get("settings", {})
-    pairs += [(n, old.get(n), new.get(n)) for n in sorted({*old, *new})]
-    return [f"{n} changed from {_said(a)} to {_said(b)}" for n, a, b in pairs if a != b]
-
-
-def _said(value: Any) -> str:
-    return "none" if value is None else str(value)
+def _changed(before: RecordedRun, now: RecordedRun, names: Sequence[str] = ()) -> list[str]:
+    """Say what differs between two configurations. names: of what; by default of everything."""
+    (old, of_old), (new, of_new) = (
+        (run.fingerprint, run.fingerprint.get("settings", {})) for run in (before, now)
+    )
+    pairs = [(n, old.get(n), new.get(n)) for n in names or old if n != "settings"]
+    if not names:
+        pairs += [(n, of_old.get(n), of_new.get(n)) for n in sorted({*of_old, *of_new})]
+    return [
+        f"{n} changed from {'none' if a is None else a} to {'none' if b is None else b}"
+        for n, a, b in pairs
+        if a != b
+    ]
 
 
 def _check_task(
-    before: RecordedRun, now: RecordedRun, rules: Rules, num_checks: int
-) -> list[GateCheck]:
-    if reason := _incomparable(before, now):
-        return [GateCheck(before.task, "comparable", "undecided", reason)]
-    checks = []
-    for name, rule in _applied(before, rules).items():
+    task: str, before: RecordedRun, now: RecordedRun, rules: Rules, alpha: float
+) -> Iterator[GateCheck]:
+    documents = before.outcomes.documents
+    if changed := _changed(before, now, MUST_MATCH):
+        reason = (
+            f"{changed[0]}: the outcomes cannot be compared; write a new baseline with --update"
+        )
+        yield GateCheck(task, "comparable", "undecided", reason)
+        return
+    if missing := len(set(documents) - set(now.outcomes.documents)):
+        reason = (
+            f"{missing} of the baseline's {len(documents)} problems are not in this run: other "
+            "data, another order of options, or another --limit"
+        )
+        yield GateCheck(task, "comparable", "undecided", reason)
+        return
+    for name, rule in rules.items():
         if rule.name not in now.outcomes.metrics:
             sentence = f"{rule.name} is in the baseline, but not in this run"
-            checks.append(GateCheck(before.task, name, "undecided", sentence))
+            yield GateCheck(task, name, "undecided", sentence)
             continue
         a, b = paired(before.outcomes, now.outcomes, rule.name, rule.name)
         if len(a):
-            decide = decide_ratio if rule.unit == "count" else decide_share
-            status, sentence = decide(name, a, b, rule, ALPHA / num_checks)
-            checks.append(GateCheck(before.task, name, status, sentence))
-    return checks
+            yield GateCheck(task, name, *decide(name, a, b, rule, alpha))
 
 
-def _incomparable(before: RecordedRun, now: RecordedRun) -> str | None:
-    """Return why outcomes cannot be compared, or None."""
-    for name in MUST_MATCH:
-        a, b = before.fingerprint.get(name), now.fingerprint.get(name)
-        if a != b:
-            return (
-                f"{name} changed from {_said(a)} to {_said(b)}: the outcomes cannot be compared; "
-                "write a new baseline with --update"
-            )
-    if missing := len(set(before.outcomes.documents) - set(now.outcomes.documents)):
-        return (
-            f"{missing} of the baseline's {len(before.outcomes.documents)} problems are not in "
-            "this run: other data, another order of options, or another --limit"
-        )
-    return None
-
-
-def decide_share(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
-    """Decide on a metric in [0, 1] by its paired difference; see the module for the rule.
+def decide(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
+    """Decide on a metric, of a share by its paired difference, of a count by the ratio of its means
+    (less being better); see the module for the rule.
     a, b: of shape (documents,), before and now. alpha: the chance of a false alarm."""
-    loss = rule.sign * (a - b)
-    said = f"{name} {100 * a.mean():.1f} % → {100 * b.mean():.1f} %"
-    if not np.any(loss):
-        return "passed", f"{said}: the same on all {len(a)} problems."
-    mean, bound = float(loss.mean()), statistics.matched_interval(loss, 1 - 2 * ALPHA).high
-    if bound <= rule.margin:
-        return "passed", (
-            f"{said}: a loss of more than {100 * rule.margin:.1f} points is ruled out "
-            f"(95 % bound: {100 * bound:.1f})."
-        )
-    p_value = statistics.paired_p_value(a, b) / 2
-    if mean > 0 and p_value <= alpha:
-        return "regressed", (
-            f"{said}: worse by {100 * mean:.1f} points, more than chance explains "
-            f"(p = {p_value:.2g}, {len(a)} problems)."
-        )
-    return "undecided", (
-        f"{said}: {len(a)} problems are too few to tell; the loss may be {100 * bound:.1f} points, "
-        f"the margin is {100 * rule.margin:.1f}.{_needed(len(a), mean, bound, rule.margin)}"
-    )
-
-
-def decide_ratio(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
-    """Decide on a mean by its ratio to the baseline's, less being better."""
-    said = f"{name} {a.mean():.0f} → {b.mean():.0f} a problem"
+    size, margin, is_count = len(a), rule.margin, rule.unit == "count"
+    before, now = float(a.mean()), float(b.mean())
+    share = f"{100 * before:.1f} % → {100 * now:.1f} %"
+    said = f"{name} {f'{before:.0f} → {now:.0f} a problem' if is_count else share}"
     if np.array_equal(a, b):
-        return "passed", f"{said}: the same on all {len(a)} problems."
-    bound = statistics.ratio_interval(a, b, 1 - 2 * ALPHA).high - 1
-    if bound <= rule.margin:
-        return "passed", (
-            f"{said}: a rise of more than {100 * rule.margin:.0f} % is ruled out "
-            f"(95 % bound: {100 * bound:+.1f} %)."
-        )
-    ratio = float(b.mean() / a.mean()) if a.any() else float("inf")
-    if statistics.ratio_interval(a, b, 1 - 2 * alpha).low > 1:
-        return "regressed", (
-            f"{said}: {100 * (ratio - 1):+.1f} %, more than chance explains "
-            f"({len(a)} problems, margin {100 * rule.margin:.0f} %)."
-        )
-    return "undecided", (
-        f"{said}: {len(a)} problems are too few to tell; the rise may be {100 * bound:.0f} %, the "
-        f"margin is {100 * rule.margin:.0f} %.{_needed(len(a), ratio - 1, bound, rule.margin)}"
+        return "passed", f"{said}: the same on all {size} problems."
+    if is_count:
+        unit, word, test = " %", "rise", ""
+        loss = now / before - 1 if before else math.inf
+        bound = statistics.ratio_interval(a, b, 1 - 2 * ALPHA).high - 1
+        worse = statistics.ratio_interval(a, b, 1 - 2 * alpha).low > 1
+    else:
+        losses, p_value = rule.sign * (a - b), statistics.paired_p_value(a, b) / 2
+        unit, word, test = " points", "loss", f"p = {p_value:.2g}, "
+        loss, bound = losses.mean(), statistics.matched_interval(losses, 1 - 2 * ALPHA).high
+        worse = loss > 0 and p_value <= alpha
+    if bound <= margin:
+        sentence = f"a {word} of more than {100 * margin:.1f}{unit} is ruled out"
+        return "passed", f"{said}: {sentence} (95 % bound: {100 * bound:.1f}{unit})."
+    if worse:
+        sentence = f"worse by {100 * loss:.1f}{unit}, more than chance explains"
+        return "regressed", f"{said}: {sentence} ({test}{size} problems)."
+    sentence = (
+        f"{size} problems are too few to tell; the {word} may be {100 * bound:.1f}{unit}, the "
+        f"margin is {100 * margin:.1f}{unit}."
+    )
+    if loss < margin and np.isfinite(bound):  # the loss may stay what it is
+        needed = size * ((bound - loss) / (margin - loss)) ** 2
+        sentence += f" About {needed:.0f} problems would decide at this difference."
+    return "undecided", f"{said}: {sentence}"
+
+
+def verdict_text(verdict: GateVerdict) -> str:
+    """Return one line per check, then what changed, then the verdict."""
+    width = max((len(check.status) for check in verdict.checks), default=0)
+    lines = [f"{c.status:{width}}  {c.task}: {c.sentence}" for c in verdict.checks]
+    lines += [f"note: {change}" for change in verdict.changes]
+    lines.append(_HEADLINES[verdict.status])
+    # A line end in a name would begin a line of its own, which GitHub may take for a command.
+    return "".join(printable(" ".join(line.splitlines())) + "\n" for line in lines)
+
+
+def verdict_markdown(verdict: GateVerdict) -> str:
+    """Return the verdict as a GitHub step summary."""
+    rows = [[c.status, c.task, c.name, c.sentence] for c in verdict.checks]
+    notes = "".join(f"- {inline(change)}\n" for change in verdict.changes)
+    return (
+        f"## Regression gate: {verdict.status}\n\n{_HEADLINES[verdict.status]}\n\n"
+        f"{markdown_table([['', 'task', 'check', ''], *rows])}\n{notes}"
     )
 
 
-def _needed(size: int, mean: float, bound: float, margin: float) -> str:
-    """Say how many problems would decide, if the loss stayed what it is; "" if that is no help."""
-    if mean >= margin or not np.isfinite(bound):
-        return ""
-    needed = size * ((bound - mean) / (margin - mean)) ** 2
-    return f" About {needed:.0f} problems would decide at this difference."
+def verdict_junit(verdict: GateVerdict) -> str:
+    """Return the checks as JUnit XML."""
+    statuses = [check.status for check in verdict.checks]
+    counts = {f"{kind}s": str(statuses.count(status)) for status, kind in _JUNIT.items()}
+    named = {"name": "lm-eval-tts gate", "tests": str(len(statuses)), **counts}
+    suite = ElementTree.Element("testsuite", named)
+    for check in verdict.checks:
+        case = ElementTree.SubElement(suite, "testcase", classname=check.task, name=check.name)
+        if kind := _JUNIT.get(check.status):
+            ElementTree.SubElement(case, kind, message=check.sentence)
+        ElementTree.SubElement(case, "system-out").text = check.sentence
+    if verdict.changes:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(verdict.changes)
+    ElementTree.indent(suite)
+    return printable(ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"
+
+
+def append_summary(verdict: GateVerdict) -> None:
+    """Append to the step summary of a GitHub job, if this is one."""
+    if not (path := os.environ.get(SUMMARY_VARIABLE)):
+        return
+    try:
+        with Path(path).open("a", encoding="utf-8") as summary:
+            summary.write(verdict_markdown(verdict))
+    except OSError as error:
+        raise DataError(f"{SUMMARY_VARIABLE}={path} cannot be written: {error.strerror}") from error

@@ -10,18 +10,18 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any
 
 from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.leaderboard import COLUMNS, Leaderboard, LeaderboardRow
-from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record, ranked_rows
+from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record
 from lm_eval_tts.results.runs import Run
-from lm_eval_tts.results.sample_texts import SampleTexts, read_sample_texts
+from lm_eval_tts.results.samples import SampleTexts, read_sample_texts
 from lm_eval_tts.results.setups import short_names
 
 SAMPLES_A_CHUNK = 50  # that are unpacked at once
@@ -55,33 +55,29 @@ _IS_TYPESET = re.compile(_TYPESET, re.DOTALL)
 _IS_LATEX = re.compile(r"\\[A-Za-z]")  # an answer may be a formula without delimiters
 
 
-def write_html(
-    board: Leaderboard, out: TextIO, title: str = "Leaderboard", samples: bool = True
-) -> None:
-    """Write the page; samples are read and written one chunk at a time."""
-    cells = [row.cells[name] for name in board.benchmarks for row in ranked_rows(board, name)]
-    readable = [c.run for c in cells if samples and c.outcomes]
+def page_parts(
+    board: Leaderboard, title: str = "Leaderboard", samples: bool = True
+) -> Iterator[str]:
+    """Yield the page in parts; samples are read one chunk at a time."""
+    cells = [cell for name in board.benchmarks for cell in board.ranked(name)]
+    readable = [cell.run for cell in cells if samples and cell.outcomes]
     js, katex = "".join(map(_page_file, _PAGE_SCRIPTS)), _page_file("katex.min.js")
+    hashes = (hashlib.sha256(script.encode()).digest() for script in (js, katex))
     parts: dict[str, Iterable[str]] = {
         "title": [html.escape(title)],
         "css": [_page_file("leaderboard.css")],
-        "hashes": [" ".join(map(_hash, (js, katex)))],
+        # What lets a script run under the page's Content-Security-Policy.
+        "hashes": [" ".join(f"'sha256-{base64.b64encode(some).decode()}'" for some in hashes)],
         "js": [js],
         "board": [in_script(_content(board, readable, title))],
         "samples": _sample_scripts(readable, katex),
     }
-    template = _page_file("leaderboard.html")
-    for place, piece in enumerate(re.split(r"\{\{(\w+)\}\}", template)):
-        out.writelines(parts[piece] if place % 2 else [piece])
+    for place, piece in enumerate(re.split(r"\{\{(\w+)\}\}", _page_file("leaderboard.html"))):
+        yield from parts[piece] if place % 2 else [piece]
 
 
 def _page_file(name: str) -> str:
     return (files("lm_eval_tts.results") / "page" / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    """Return what lets a script run under the page's Content-Security-Policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def in_script(content: Any) -> str:
@@ -93,7 +89,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
     names = short_names(row.setup.checkpoint for row in board.rows)
     numbers = {id(run): number for number, run in enumerate(readable)}
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    seeds = {row.setup.seed for row in board.rows}
+    show_seed = len({row.setup.seed for row in board.rows}) > 1
     rows = f"{len(board.rows)} rows" if len(board.rows) != 1 else "1 row"
     return {
         "title": title,
@@ -109,23 +105,29 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "formula": _TYPESET,
         "latex": _IS_LATEX.pattern,
         "rows": [
-            {"id": number, "show_seed": len(seeds) > 1, **_row(row, names, numbers)}
+            {
+                "id": number,
+                "show_seed": show_seed,
+                **_row(row, names[row.setup.checkpoint], numbers),
+            }
             for number, row in enumerate(board.rows)
         ],
     }
 
 
-def _row(row: LeaderboardRow, names: Mapping[str, str], numbers: dict[int, int]) -> dict[str, Any]:
-    setup, name = row.setup, names[row.setup.checkpoint]
-    shown = setup.record() | {"strategy": setup.strategy or ""}
+def _row(row: LeaderboardRow, name: str, numbers: dict[int, int]) -> dict[str, Any]:
+    shown = row.setup.record() | {"strategy": row.setup.strategy or ""}
+    made = next(iter(row.cells.values())).run.made
+    size = f"{made['num_parameters'] / 1e6:.3g} M parameters" if made["num_parameters"] else ""
+    said = (made["date"], made["weights_dtype"], size, made["versions"])
     return {
         "name": name,
         "words": " ".join(str(word).lower() for word in (name, *shown.values()) if word),
         **shown,
-        "made": str(made := next(iter(row.cells.values())).run.made),
-        **made._asdict(),
+        "made": ", ".join(filter(None, said)),
+        **made,
         "cells": {
-            benchmark: cell_record(setup, cell) | {"samples": numbers.get(id(cell.run))}
+            benchmark: cell_record(cell) | {"samples": numbers.get(id(cell.run))}
             for benchmark, cell in row.cells.items()
         },
     }
@@ -137,10 +139,15 @@ def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
     has_formulas = False
     for number, run in enumerate(readable):
         index: list[list[Any]] = []
-        for part, chunk in enumerate(_chunks(read_sample_texts(run))):
-            index += [_index_entry(sample) for sample in chunk]
+        samples = read_sample_texts(run)
+        chunks = iter(lambda: list(islice(samples, SAMPLES_A_CHUNK)), [])  # noqa: B023
+        for part, chunk in enumerate(chunks):
+            index += map(_index_entry, chunk)
             has_formulas = has_formulas or any(map(_has_formula, chunk))
-            yield _packed(f"s{number}-{part}", list(map(_sample_record, chunk)))
+            # Of points all but the texts.
+            changed = [{"points": one.answers_at_points, "settings": None} for one in chunk]
+            records = [one._asdict() | new for one, new in zip(chunk, changed, strict=True)]
+            yield _packed(f"s{number}-{part}", records)
         yield _packed(f"i{number}", index)
     if has_formulas:
         yield f"<script>{katex}</script>\n"
@@ -151,18 +158,6 @@ def _has_formula(sample: SampleTexts) -> bool:
     texts = [sample.problem, *answers, *(text for parts in sample.responses for text in parts)]
     found = (_IS_TYPESET.search(text) for text in texts if "$" in text or "\\" in text)
     return any(found) or any(map(_IS_LATEX.search, answers))
-
-
-def _sample_record(sample: SampleTexts) -> dict[str, Any]:
-    """Return what the page shows of a sample: of its points all but the texts."""
-    points = [{n: v for n, v in point.items() if n != "response"} for point in sample.points]
-    return {**sample._asdict(), "points": points, "settings": None}
-
-
-def _chunks(samples: Iterable[SampleTexts]) -> Iterator[list[SampleTexts]]:
-    rest = iter(samples)
-    while chunk := list(islice(rest, SAMPLES_A_CHUNK)):
-        yield chunk
 
 
 def _index_entry(sample: SampleTexts) -> list[Any]:

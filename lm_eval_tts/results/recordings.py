@@ -4,8 +4,9 @@ Rows are read as they come; nothing is known here about tasks, grading or models
 
 import csv
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from lm_eval_tts.core.identity import id_of, mapping_in, question_of
@@ -69,36 +70,29 @@ def _rows(path: Path) -> Iterator[SampleRow]:
             if path.suffix == ".csv":
                 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
                 yield from csv.DictReader(lines)
-            else:
-                numbered = ((n, line) for n, line in enumerate(lines, 1) if line.strip())
-                yield from (_object(line, path, n) for n, line in numbered)
+                return
+            for number, line in enumerate(lines, 1):
+                try:
+                    if line.strip():
+                        yield parse_row(line)
+                except ValueError as error:
+                    raise DataError(f"{path}, line {number}: {error}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _object(line: str, path: Path, number: int) -> SampleRow:
-    try:
-        return parse_row(line)
-    except ValueError as error:
-        raise DataError(f"{path}, line {number}: {error}") from error
-
-
 def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
-    doc = mapping_in(row, "doc") or row
-    options = mapping_in(doc, "options") or None
-    records = records_of(row)
-    for number, response in enumerate(_responses(row, response_column, place)):
-        record = records[number] if number < len(records) else {}
-        yield Recording(response, question_of(doc), id_of(doc), options, row, record)
-
-
-def _responses(row: SampleRow, response_column: str, place: str) -> Sequence[str]:
-    """Return the responses of a row: lm-eval's `resps`, or the one in the response column."""
+    """Yield the responses of a row: lm-eval's `resps`, or the one in the response column."""
     if row.get(response_column) is not None:
-        return [str(row[response_column])]
-    if isinstance(row.get("resps"), list):
-        return texts_in(row["resps"])
-    raise DataError(
-        f"{place}: no column {response_column!r}; name it by response_column=, "
-        f"the row has {', '.join(map(str, row))}"
-    )
+        responses = [str(row[response_column])]
+    elif isinstance(row.get("resps"), list):
+        responses = texts_in(row["resps"])
+    else:
+        raise DataError(
+            f"{place}: no column {response_column!r}; name it by response_column=, "
+            f"the row has {', '.join(map(str, row))}"
+        )
+    doc = mapping_in(row, "doc") or row
+    known = question_of(doc), id_of(doc), mapping_in(doc, "options") or None, row
+    for response, record in zip_longest(responses, records_of(row)[: len(responses)]):
+        yield Recording(response, *known, record or {})

@@ -3,9 +3,9 @@
 Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -13,31 +13,13 @@ from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.results import files
-from lm_eval_tts.results.files import ResultsFile, UnreadFile, finite
+from lm_eval_tts.results.files import Content, UnreadFile, finite, read_results, samples_file
 from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 _FAR = 4e9  # seconds since 1970; a file's date may be anything
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
-
-
-class Made(NamedTuple):
-    """When and by what a run was made, as far as its file says."""
-
-    date: str = ""
-    weights_dtype: str = ""
-    num_parameters: int | None = None
-    versions: str = ""
-    family: str | None = None  # the preset of its delimiters, of a model with its own
-
-    def __str__(self) -> str:
-        size = f"{self.num_parameters / 1e6:.3g} M parameters" if self.num_parameters else ""
-        return ", ".join(filter(None, (self.date, self.weights_dtype, size, self.versions)))
-
-
-_NOT_SAID = Made()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +31,14 @@ class Run:
     task: str
     benchmark: str
     setup: Setup
-    metrics: Mapping[str, float]  # means over the documents, by name, of the filter `filter`
+    metrics: Mapping[str, float]  # means over the documents, by name, of `filter`; seconds
     metric: str  # what counts as accuracy
     filter: str
-    num_docs: int | None = None  # documents that were run
-    num_fewshot: int | None = None
-    task_version: str | None = None
-    grader: str | None = None  # version of this package's grading
-    seconds: float | None = None  # of the whole command
-    num_tasks: int = 1  # that the command ran
-    made: Made = _NOT_SAID
+    num_docs: int | None  # documents that were run
+    num_fewshot: int | None
+    task_version: str | None
+    grader: str | None  # version of this package's grading
+    made: Mapping[str, Any]  # when and by what, as far as the file says
 
     @property
     def num_graded(self) -> int:
@@ -96,29 +76,31 @@ class Loaded(NamedTuple):
 def load_runs(paths: Iterable[str | Path], metric: str | None = None) -> Loaded:
     """Return all runs in results files and folders of them, oldest first.
     metric: what counts as accuracy, as `name` or `name,filter`; by default the first of ACCURACIES
-    that a task has, else its first metric."""
-    read, unread = files.read_results(paths)
+    that a task has, else its first metric. Raises DataError where there is no run."""
+    read, unread = read_results(paths)
     runs: list[Run] = []
-    for file in read:
+    for path, content in read.items():
         try:
-            found = list(runs_in(file, metric))
+            found = list(runs_in(path, content, metric))
         except MALFORMED as error:
-            unread.append(UnreadFile(file.path, f"not as lm-eval writes it: {error}"))
+            unread.append(UnreadFile(path, f"not as lm-eval writes it: {error}"))
             continue
         if not found:
             what = f"metric {metric!r}" if metric else "metrics"
-            there = ", ".join(sorted(set(_gains(file)))) or "no other"
-            unread.append(UnreadFile(file.path, f"no task in it has {what}; it has {there}"))
+            there = ", ".join(sorted(_gains(content))) or "no other"
+            unread.append(UnreadFile(path, f"no task in it has {what}; it has {there}"))
         runs += found
+    if not runs:
+        reasons = "; ".join(map(str, unread)) or "no results were named"
+        raise DataError(f"no results to read: {reasons}")
     return Loaded(runs, unread)
 
 
-def require_runs(loaded: Loaded) -> list[Run]:
-    """Return the runs. Raises DataError where there is none, with what was wrong."""
-    if not loaded.runs:
-        reasons = "; ".join(map(str, loaded.unread)) or "no results were named"
-        raise DataError(f"no results to read: {reasons}")
-    return loaded.runs
+def _gains(content: Content) -> set[str]:
+    """Return the metrics of a file, without points and those of which less is better."""
+    tasks = map(_by_filter, content["results"].values())
+    names = {name for by_filter in tasks for found in by_filter.values() for name in found}
+    return {n for n in names if "@" not in n and (n not in METRIC or METRIC[n].higher_is_better)}
 
 
 def keep_largest(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
@@ -152,60 +134,16 @@ def one_of_each_task(name: str, runs: Iterable[Run]) -> dict[str, Run]:
     return found
 
 
-def runs_in(file: ResultsFile, metric: str | None = None) -> Iterator[Run]:
+def runs_in(path: Path, content: Content, metric: str | None = None) -> Iterator[Run]:
     """Yield the runs of a results file, without groups. metric: as in `load_runs`."""
-    content = file.content
     groups = {name for name, some in mapping_in(content, "group_subtasks").items() if some}
     tasks = [task for task in content["results"] if task not in groups]
     for task in tasks:
         values = _by_filter(content["results"][task])
         if chosen := _choose(values, metric):
-            yield _run(file, task, len(tasks), values, *chosen)
-
-
-def _gains(file: ResultsFile) -> Iterator[str]:
-    """Yield the metrics of a file, without points and those of which less is better."""
-    for entry in file.content["results"].values():
-        for name in chain.from_iterable(_by_filter(entry).values()):
-            if "@" not in name and (name not in METRIC or METRIC[name].higher_is_better):
-                yield name
-
-
-def _run(file: ResultsFile, task: str, num_tasks: int, values: Any, filter: str, name: str) -> Run:
-    content = file.content
-    config = mapping_in(mapping_in(content, "configs"), task)
-    counts = mapping_in(mapping_in(content, "n-samples"), task)
-    num_fewshot = _int(mapping_in(content, "n-shot").get(task))
-    return Run(
-        results_path=file.path,
-        samples_path=files.samples_file(file.path, task),
-        task=task,
-        benchmark=_benchmark(task, config),
-        setup=setup_of(content, config, num_fewshot),
-        metrics=values[filter],
-        metric=name,
-        filter=filter,
-        num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
-        num_fewshot=num_fewshot,
-        task_version=as_text(mapping_in(content, "versions").get(task)),
-        grader=as_text(mapping_in(config, "metadata").get("grader")),
-        seconds=_float(content.get("total_evaluation_time_seconds")),
-        num_tasks=num_tasks,
-        made=_made(content),
-    )
-
-
-def _made(content: Mapping[str, Any]) -> Made:
-    config, date = mapping_in(content, "config"), finite(content.get("date")) or 0
-    names = ("lm_eval", "transformers")
-    versions = [f"{n} {content[k]}" for n in names if content.get(k := f"{n}_version")]
-    return Made(
-        f"{datetime.fromtimestamp(date, timezone.utc):%Y-%m-%d}" if 0 < date < _FAR else "",
-        (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
-        _int(config.get("model_num_parameters")),
-        ", ".join(versions),
-        as_text(config.get("model_delimiters")),
-    )
+            if len(tasks) == 1:
+                values[chosen[0]] |= _seconds(content)
+            yield _run(path, content, task, values[chosen[0]], *chosen)
 
 
 def _by_filter(entry: Any) -> _ByFilter:
@@ -228,23 +166,59 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
     return next(((f, m) for m in wanted for f in filters if m in values.get(f, ())), None)
 
 
-def _benchmark(task: str, config: Mapping[str, Any]) -> str:
+def _seconds(content: Content) -> dict[str, float]:
+    """Return what the whole command took, which is of one task where it ran no other."""
+    with suppress(KeyError, TypeError, ValueError, OverflowError):
+        seconds = finite(float(content["total_evaluation_time_seconds"]))  # a text
+        return {} if seconds is None else {"seconds": seconds}
+    return {}
+
+
+def _run(
+    path: Path, content: Content, task: str, metrics: dict[str, float], filter: str, metric: str
+) -> Run:
+    config = mapping_in(mapping_in(content, "configs"), task)
+    counts = mapping_in(mapping_in(content, "n-samples"), task)
+    num_fewshot = _int(mapping_in(content, "n-shot").get(task))
+    return Run(
+        results_path=path,
+        samples_path=samples_file(path, task),
+        task=task,
+        benchmark=_benchmark(task, config),
+        setup=setup_of(content, config, num_fewshot),
+        metrics=metrics,
+        metric=metric,
+        filter=filter,
+        num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
+        num_fewshot=num_fewshot,
+        task_version=as_text(mapping_in(content, "versions").get(task)),
+        grader=as_text(mapping_in(config, "metadata").get("grader")),
+        made=_made(content),
+    )
+
+
+def _benchmark(task: str, config: Content) -> str:
     """Return what the variants of a benchmark share; any other task is its own benchmark. A variant
     without a benchmark among its arguments comes from a folder of our task_configs."""
     if named := mapping_in(config, "dataset_kwargs").get("benchmark"):
         return str(named)
-    source = PurePath(str(mapping_in(config, "metadata").get("config_source")))
-    root, folder = source.parent.parent.name, source.parent.name
-    return folder if root == "task_configs" else task
+    source = PurePath(str(mapping_in(config, "metadata").get("config_source"))).parent
+    return source.name if source.parent.name == "task_configs" else task
+
+
+def _made(content: Content) -> dict[str, Any]:
+    config, date = mapping_in(content, "config"), finite(content.get("date")) or 0
+    names = ("lm_eval", "transformers")
+    versions = [f"{n} {content[k]}" for n in names if content.get(k := f"{n}_version")]
+    return {
+        "date": f"{datetime.fromtimestamp(date, timezone.utc):%Y-%m-%d}" if 0 < date < _FAR else "",
+        "weights_dtype": (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
+        "num_parameters": _int(config.get("model_num_parameters")),
+        "versions": ", ".join(versions),
+        "family": as_text(config.get("model_delimiters")),  # the preset of a model with its own
+    }
 
 
 def _int(value: Any) -> int | None:
     number = finite(value)
     return None if number is None else int(number)
-
-
-def _float(value: Any) -> float | None:
-    try:
-        return finite(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return None

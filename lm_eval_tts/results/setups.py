@@ -1,15 +1,15 @@
 """What answered a run, as its results file says: equal for runs that only repeat each other."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from lm_eval_tts.core.arguments import decides
 from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.results.files import Content
 
-Content = Mapping[str, Any]
 # What a setup has a field for; `until` is the task's, and says nothing of who answers.
 _CHECKPOINT = ("pretrained", "path", "model", "peft", "lora_local_path", "revision")
 _FIELDS = frozenset((*_CHECKPOINT, "prompt_style", "strategy", "seed", "until"))
@@ -55,40 +55,33 @@ def setup_of(content: Content, config: Content, num_fewshot: int | None) -> Setu
     """Return the setup of a task. content: of the results file. config: of the task in it."""
     run = mapping_in(content, "config")
     model = str(run.get("model") or content.get("model_source") or "unknown")
-    ours, recorded = model.startswith("tts-"), model == "tts-replay"
     arguments = _arguments(run.get("model_args"))
+    ours, recorded = model.startswith("tts-"), model == "tts-replay"
     given = {k: v for k, v in arguments.items() if decides(k)}
     given |= mapping_in(config, "generation_kwargs")
     settings = {k: given[k] for k in given.keys() - _FIELDS if given[k] not in _DEFAULTS.get(k, ())}
-    settings |= _of_prompt(content, num_fewshot, ours)
+    of_prompt = {  # what the command line made of the prompts; ours apply the template anyway
+        "num_fewshot": num_fewshot,
+        "chat_template": "applied" if content.get("chat_template_sha") and not ours else None,
+        "system_instruction_sha": content.get("system_instruction_sha"),
+    }
+    settings |= {name: value for name, value in of_prompt.items() if value}
     if recorded:  # what was set then is not known
         given, settings = {"strategy": "recorded"}, {}
-    peft = run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")
+    # A recording names no checkpoint, so its file (path) stands for it.
+    named = run.get("pretrained"), *map(arguments.get, ("pretrained", "path", "model"))
     return Setup(
         model=model,
-        checkpoint=_checkpoint(content, run, arguments),
-        adapter=as_text(peft),
+        checkpoint=str(next(filter(None, (*named, content.get("model_name"), "unknown")))),
+        adapter=as_text(
+            run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")
+        ),
         revision=as_text(arguments.get("revision") or as_text(run.get("model_sha"))),
         prompt_style=as_text(given.get("prompt_style")) if ours else None,
         strategy=as_text(given.get("strategy", "single")) if ours else None,
         settings=tuple(sorted((name, _plain(value)) for name, value in settings.items())),
         seed=as_text(given.get("seed", run.get("torch_seed"))),
     )
-
-
-def _of_prompt(content: Content, num_fewshot: int | None, ours: bool) -> dict[str, Any]:
-    """Return what the command line made of the prompts; ours apply the chat template anyway."""
-    templated = "applied" if content.get("chat_template_sha") and not ours else None
-    found = {"num_fewshot": num_fewshot, "chat_template": templated}
-    found["system_instruction_sha"] = content.get("system_instruction_sha")
-    return {name: value for name, value in found.items() if value}
-
-
-def _checkpoint(content: Content, run: Content, arguments: Content) -> str:
-    """Return the checkpoint; a recording names none, so its file stands for it."""
-    names = (run.get("pretrained"), arguments.get("pretrained"), arguments.get("path"))
-    named = (*names, arguments.get("model"), content.get("model_name"))
-    return next((str(name) for name in named if name), "unknown")
 
 
 def _arguments(given: Any) -> dict[str, Any]:

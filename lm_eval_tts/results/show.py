@@ -15,7 +15,7 @@ from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.results.formats import MISSING, printable
 from lm_eval_tts.results.runs import Run
-from lm_eval_tts.results.sample_texts import SampleTexts
+from lm_eval_tts.results.samples import SampleTexts
 
 # Of the pieces that a response consists of; `forced` and `wait` are what the strategy put in.
 STYLES = {"thinking": "cyan", "answer": "bold", "tag": "dim", "wait": "bold magenta"}
@@ -40,32 +40,28 @@ def prompt_report(
 
 def sample_report(run: Run, sample: SampleTexts, marks: Delimiters | None = None) -> RenderableType:
     """Return all that is known about a document of a run: prompt, responses, choices, cost."""
+    # Figures that are not 0 and of no point; a stock model has none.
+    cost = [f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n]
     return Group(
         Rule(printable(f"{run.name}: {sample.label}"), characters="="),
         prompt_report(sample.prompt, sample.settings, sample.reference, marks),
         *_responses(sample),
-        *_table("answers at budgets", _points(sample)),
+        *_table("answers at budgets", sample.answers_at_points),
         *_table("candidates", _candidates(sample)),
         *_search(sample),
-        *_cost(sample),
+        *((Rule("cost", align="left"), Text(", ".join(cost))) if cost else ()),
     )
-
-
-def _cost(sample: SampleTexts) -> Iterator[RenderableType]:
-    """Yield the figures that are not 0 and of no point; a stock model has none."""
-    if found := [f"{n} {v:g}" for n, v in sample.figures.items() if v and "@" not in n]:
-        yield from (Rule("cost", align="left"), Text(", ".join(found)))
 
 
 def _responses(sample: SampleTexts) -> Iterator[RenderableType]:
     legend = Text.assemble(*((f" {kind} ", style) for kind, style in STYLES.items()))
+    score = MISSING if sample.score is None else f"{sample.score:g}"
+    pieces, extracted = dict(enumerate(sample.pieces)), dict(enumerate(sample.extracted))
     for number, (thinking, answer) in enumerate(sample.responses):
         yield Rule(Text.assemble("response", legend), align="left")
-        pieces = sample.pieces[number] if number < len(sample.pieces) else []
-        yield coloured(thinking, answer, pieces)
-        graded = sample.extracted[number] if number < len(sample.extracted) else MISSING
-        score = MISSING if sample.score is None else f"{sample.score:g}"
-        yield Text(printable(f"graded: {graded} (score {score})"), style="bold")
+        yield coloured(thinking, answer, pieces.get(number, []))
+        graded = f"graded: {extracted.get(number, MISSING)} (score {score})"
+        yield Text(printable(graded), style="bold")
 
 
 def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> Text:
@@ -80,16 +76,11 @@ def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> T
     return shown.append(printable(text[done:]))
 
 
-def _points(sample: SampleTexts) -> list[dict[str, Any]]:
-    return [{n: v for n, v in point.items() if n != "response"} for point in sample.points]
-
-
 def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
     votes = Counter(str(candidate.get("class")) for candidate in sample.candidates)
-    chosen = ["".join(parts) for parts in sample.responses]
     return [
         {
-            "chosen": "*" if candidate.get("text") in chosen else "",
+            "chosen": "*" if candidate.get("text") in sample.texts else "",
             "answer": candidate.get("answer"),
             "votes": votes[str(candidate.get("class"))],
             "right": candidate.get("correct"),

@@ -28,8 +28,18 @@ class ConfidenceInterval(NamedTuple):
     low: float
     high: float
 
+    @property
+    def in_percent(self) -> "ConfidenceInterval":
+        """The interval of a share, in per cent."""
+        return ConfidenceInterval(100 * self.low, 100 * self.high)
+
 
 UNDEFINED = ConfidenceInterval(math.nan, math.nan)
+
+
+def known_mean(values: Array) -> float:
+    """Return the mean of the values that are not NaN; NaN where there is none."""
+    return math.nan if np.isnan(values).all() else float(np.nanmean(values))
 
 
 def proportion_interval(

@@ -2,11 +2,14 @@
 
 Nothing is cut off: what does not fit the model's context is an error that says so. A step without
 text is not shown to the model; it says nothing, so it has the score of the step before it (at the
-start: of the step after it)."""
+start: of the step after it). Scores that were read are kept: a prefix that a cache holds is not
+read again for them."""
 
+import hashlib
 import math
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -16,6 +19,8 @@ from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
+
+MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read from their start
 
 
 class _Asked(NamedTuple):
@@ -46,8 +51,7 @@ class CheckpointModel:
         self._words = words
         self._special = special_tokens(words.tokenizer)
         self._max_length = max_length
-        self._weights = weights
-        self._dtype = dtype
+        self._identity = {"reward_model_weights": weights, "reward_model_dtype": dtype}
         self.spent = Spent()
 
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
@@ -63,8 +67,7 @@ class CheckpointModel:
     def facts(self) -> dict[str, str]:
         """Return by name what makes its scores differ from those of another of the same name."""
         return {
-            "reward_model_weights": self._weights,
-            "reward_model_dtype": self._dtype,
+            **self._identity,
             "reward_model_format": self._family.write.__name__,
             "reward_model_head": repr(self._family.head),
             "reward_model_separator": repr(self._words.separator),
@@ -79,8 +82,8 @@ class CheckpointModel:
     def _ask(self, item: Score) -> _Asked | RequestError:
         """Return what the model should read for an item."""
         question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
-        if self._family.outcome:
-            steps = [_response(steps)]
+        if self._family.outcome:  # steps that do not end in white space get a blank line
+            steps = ["".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)]
         shown = [step.strip() for step in steps if step.strip()]
         if not shown:
             return RequestError("no step has text, so there is nothing to score")
@@ -97,6 +100,35 @@ class CheckpointModel:
         return _Asked(written, tuple(max(0, count - 1) for count in before))
 
 
-def _response(steps: Sequence[str]) -> str:
-    """Return the whole response; steps that do not end in white space get a blank line."""
-    return "".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)
+class KnownScores:
+    """Scores by all that they depend on: the tokens up to their position, and `long`.
+    long: the input is one whose keys are rotated by the long factors of "longrope"."""
+
+    def __init__(self) -> None:
+        self._scores: dict[bytes, float] = {}
+
+    def make_room(self) -> None:
+        """Forget all of them if they are too many; not between reading and `of`."""
+        if len(self._scores) > MOST_KNOWN:
+            self._scores.clear()
+
+    def missing(self, item: Input, long: bool = False) -> list[int]:
+        """Return the positions of an input whose scores are not known."""
+        return [p for p, key in _keys(item, long) if key not in self._scores]
+
+    def note(self, item: Input, scores: Mapping[int, float], long: bool = False) -> None:
+        """Keep some scores of an input, by their positions."""
+        self._scores.update({key: scores[p] for p, key in _keys(item, long) if p in scores})
+
+    def of(self, item: Input, long: bool = False) -> tuple[float, ...]:
+        """Return the scores of an input, none of which may be missing."""
+        return tuple(self._scores[key] for _, key in _keys(item, long))
+
+
+def _keys(item: Input, long: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield each position (in ascending order) and a digest of the tokens up to it."""
+    state, start = hashlib.blake2b(bytes([long]), digest_size=16), 0
+    for position in item.positions:
+        state.update(array("q", item.token_ids[start : position + 1]).tobytes())
+        start = position + 1
+        yield position, state.digest()

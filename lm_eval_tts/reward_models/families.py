@@ -1,19 +1,153 @@
-"""The families of reward models as data: input format, head, and how a checkpoint is recognized."""
+"""The families of reward models as data: input format, head, and how a checkpoint is recognized.
 
-from collections.abc import Mapping
+A head turns the hidden state at a position into a score; there is one small class for each kind.
+Imports nothing heavy before something is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.reward_models import inputs
-from lm_eval_tts.reward_models.heads import ClassifierHead, Head, Qwen2Head, SignHead
 
-TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
-SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
-SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
-QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
-SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Layer = Callable[["Tensor"], "Tensor"]  # hidden states [n, size] to logits [n, labels]
 SEPARATOR_KEY = "step_separator"  # in the config.json of what scripts/train_prm.py has trained
+
+
+class Head:
+    """What every head says about itself."""
+
+    # The classes that vLLM reads as this head, by their endings; None: it has no such class.
+    vllm_class: str | None = None
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return a checkpoint's model and, of it, the layer; kwargs go to `from_pretrained`. Raises
+        SettingsError if it cannot be loaded or has no trained head of this kind."""
+        raise NotImplementedError
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return P(the last label) of two, or the sigmoid of one: [n, labels] to [n], float64."""
+        logits = logits.double()
+        return logits[:, 0].sigmoid() if logits.shape[1] == 1 else logits.softmax(-1)[:, -1]
+
+    def check_labels(self, name: str, config: Any) -> None:
+        """Raise SettingsError for a classifier whose labels are not a score."""
+
+    def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
+        """Return what makes vLLM turn the checkpoint into a classifier, where it is not one."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SignHead(Head):
+    """The language head of a causal model: P("+") against P("-")."""
+
+    vllm_class = "ForCausalLM"
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model and the two rows of its head; other tokens are not computed."""
+        from transformers import AutoModelForCausalLM
+
+        model = _load(AutoModelForCausalLM, name, **kwargs)
+        weight = model.get_output_embeddings().weight[self._ids(name, tokenizer)].detach()
+        return model, lambda hidden: hidden.to(weight) @ weight.T
+
+    def vllm_arguments(self, name: str, tokenizer: Any) -> dict[str, Any]:
+        """Make vLLM keep the rows of "-" and "+" as a classifier of two labels."""
+        tokens = tokenizer.convert_ids_to_tokens(self._ids(name, tokenizer))
+        overrides = {"classifier_from_token": tokens, "method": "no_post_processing"}
+        return {"convert": "classify", "hf_overrides": overrides}
+
+    def _ids(self, name: str, tokenizer: Any) -> list[int]:
+        minus, plus = (tokenizer.encode(sign)[-1] for sign in "-+")
+        if plus == minus:
+            raise SettingsError(f"the tokenizer of reward model {name} has no tokens + and -")
+        return [minus, plus]
+
+
+@dataclass(frozen=True)
+class ClassifierHead(Head):
+    """The layer on top of one of transformers' classifiers."""
+
+    vllm_class = "Classification"
+
+    model_class: str  # of transformers
+    layers: tuple[str, ...]  # attributes that the layer may be
+    raw: bool = False  # the score is the logit
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model and its layer; an encoder's pooled output is not a token's state."""
+        import transformers
+        from torch.nn import Module
+
+        model = _load(getattr(transformers, self.model_class), name, **kwargs)
+        found = (getattr(model, layer, None) for layer in self.layers)
+        layer = next((layer for layer in found if isinstance(layer, Module)), None)
+        if layer is None:
+            raise SettingsError(
+                f"reward model {name} is a {type(model).__name__}, whose head is not on a token: "
+                "outcome reward models need a decoder with a `score` layer"
+            )
+        self.check_labels(name, model.config)
+        return model, layer
+
+    def scores(self, logits: Tensor) -> Tensor:
+        """Return the logits as they are if they are asked for."""
+        return logits[:, 0].double() if self.raw else super().scores(logits)
+
+    def check_labels(self, name: str, config: Any) -> None:
+        """Raise SettingsError unless there are one or two; a raw logit is one."""
+        if config.num_labels > (1 if self.raw else 2):
+            many = f"{config.num_labels} labels, which is not one score"
+            raise SettingsError(f"reward model {name} has {many}")
+
+
+@dataclass(frozen=True)
+class Qwen2Head(Head):
+    """One of our classes for a plain Qwen2 decoder with a small head (`qwen2`)."""
+
+    model_class: str
+    vllm_class: str | None = None
+
+    def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
+        """Return the model by its published weights, without the code in its repository."""
+        from transformers import Qwen2Config
+
+        from lm_eval_tts.reward_models import qwen2
+
+        kwargs.pop("trust_remote_code")
+        config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
+        model = _load(getattr(qwen2, self.model_class), name, config=config, **kwargs)
+        return model, model.logits
+
+
+def _load(kind: Any, name: str, **kwargs: Any) -> Any:
+    with loading_reward_model(name):
+        model, info = kind.from_pretrained(name, output_loading_info=True, **kwargs)
+    if missing := sorted(info["missing_keys"]):
+        raise SettingsError(
+            f"{name} lacks weights of a {type(model).__name__} ({', '.join(missing[:3])}): it is "
+            "not a reward model of this type; reward_model_type= names another"
+        )
+    return model.eval()
+
+
+@contextmanager
+def loading_reward_model(
+    name: str, kinds: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
+) -> Iterator[None]:
+    """Turn what a loader raises into one line of a SettingsError. kinds: of transformers'."""
+    try:
+        yield
+    except kinds as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SettingsError(f"reward model {name} cannot be loaded: {reason}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +162,11 @@ class Family:
     open_separator: bool = False  # what separates steps is up to the checkpoint
 
 
+TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
+SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
+SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
+QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
+SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
 FAMILIES: dict[str, Family] = {
     "math-shepherd": Family(inputs.write_math_shepherd, SignHead(), names=("math-shepherd",)),
     "rlhflow": Family(inputs.write_rlhflow, SignHead(), names=("llama3.1-8b-prm",)),
@@ -53,7 +192,7 @@ def detect_family(name: str, config: Mapping[str, Any]) -> str:
         return "token-classification"
     classes = config.get("architectures") or []
     for kind, family in FAMILIES.items():
-        if any(c.endswith(ending) for c in classes for ending in family.architectures):
+        if any(c.endswith(family.architectures) for c in classes):
             return kind
     names = f"{name} {config.get('_name_or_path') or ''}".lower()
     for kind, family in FAMILIES.items():

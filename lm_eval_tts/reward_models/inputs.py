@@ -100,7 +100,7 @@ def write_qwen(words: Words, question: str, steps: Sequence[str]) -> Input:
     question, *steps = (text.replace(tag, " ") for text in (question, *steps))
     turns = {"system": system, "user": question, "assistant": tag.join(steps) + tag}
     chat = [{"role": role, "content": text} for role, text in turns.items()]
-    ids = words.tokenizer.encode(_render(words.tokenizer, chat), add_special_tokens=False)
+    ids = _encode(words.tokenizer, chat)
     wanted = words.tokenizer.convert_tokens_to_ids(tag)
     return _cut(ids, [p for p, token in enumerate(ids) if token == wanted], steps)
 
@@ -131,7 +131,7 @@ def write_outcome(words: Words, question: str, steps: Sequence[str]) -> Input:
     else:
         user = {"role": "user", "content": question}
         chat = [user, {"role": "assistant", "content": response}]
-        ids = tokenizer.encode(_render(tokenizer, chat), add_special_tokens=False)
+        ids = _encode(tokenizer, chat)
     last = max((p for p, token in enumerate(ids) if token != words.pad_token_id), default=0)
     return _cut(ids, [last], steps)
 
@@ -141,8 +141,7 @@ def prompt_ids(tokenizer: Any, question: str) -> list[int]:
     if tokenizer.chat_template is None:
         return list(tokenizer.encode(f"{question}\n\n"))
     chat = [{"role": "user", "content": question}]
-    text = _render(tokenizer, chat, add_generation_prompt=True)
-    return list(tokenizer.encode(text, add_special_tokens=False))
+    return _encode(tokenizer, chat, add_generation_prompt=True)
 
 
 def special_tokens(tokenizer: Any) -> re.Pattern[str]:
@@ -176,3 +175,8 @@ def _cut(ids: Sequence[int], positions: Sequence[int], steps: Sequence[str]) -> 
 
 def _render(tokenizer: Any, chat: list[dict[str, str]], **kwargs: Any) -> str:
     return str(tokenizer.apply_chat_template(chat, tokenize=False, **kwargs))
+
+
+def _encode(tokenizer: Any, chat: list[dict[str, str]], **kwargs: Any) -> list[int]:
+    text = _render(tokenizer, chat, **kwargs)
+    return list(tokenizer.encode(text, add_special_tokens=False))

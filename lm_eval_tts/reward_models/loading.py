@@ -4,14 +4,13 @@
 
 Imports nothing heavy before something is loaded."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lm_eval_tts.core.reward_model import LoadedRewardModel
 from lm_eval_tts.errors import SettingsError, unknown_name
 from lm_eval_tts.reward_models import families
-from lm_eval_tts.reward_models.families import FAMILIES, Family
-from lm_eval_tts.reward_models.heads import cannot_load
+from lm_eval_tts.reward_models.families import FAMILIES, loading_reward_model
 from lm_eval_tts.reward_models.inputs import SEPARATOR, Words
 
 _CHOICES = {
@@ -39,48 +38,56 @@ class RewardModelSettings:
     reward_model_separator: str | None = None
     reward_model_revision: str | None = None  # of a Hub repository
 
-    def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
-        """Load what they name. Raises SettingsError for what does not fit, before weights are
-        loaded where possible."""
-        name, revision = self.reward_model, self.reward_model_revision
-        config = _read_config(name, revision)
-        kind = self.reward_model_type or families.detect_family(name, config)
-        family = FAMILIES[kind]
-        if self.reward_model_separator is not None and not family.open_separator:
-            raise SettingsError("reward_model_separator is set, but this type has its own")
-        if self.reward_model_backend == "vllm":
-            families.check_in_vllm(name, kind, config)
-        separator = self.reward_model_separator or config.get(families.SEPARATOR_KEY) or SEPARATOR
-        code = {"trust_remote_code": trust_remote_code, "revision": revision}
-        words = Words(_load_tokenizer(name, **code), separator)
-        load = _load_vllm if self.reward_model_backend == "vllm" else _load_hf
-        return load(self, family, words, dtype=self.reward_model_dtype or "auto", **code)
-
     def __post_init__(self) -> None:
         """Raise SettingsError for what is wrong whatever the checkpoint is."""
         for name, allowed in _CHOICES.items():
             if (value := getattr(self, name)) not in allowed:
                 raise unknown_name(name, str(value), filter(None, allowed))
-        size = self.reward_model_batch_size
+        size, share = self.reward_model_batch_size, self.reward_model_gpu_memory_utilization
         if not isinstance(size, int):
             raise SettingsError(f"reward_model_batch_size is {size!r}: it must be a whole number")
         if size < 1:
             raise SettingsError(f"reward_model_batch_size is {size}: it must be at least 1")
-        self._check_card()
-
-    def _check_card(self) -> None:
-        in_vllm = self.reward_model_backend == "vllm"
-        share = self.reward_model_gpu_memory_utilization
+        in_vllm, name = self.reward_model_backend == "vllm", "reward_model_gpu_memory_utilization"
         if in_vllm and self.reward_model_device is not None:
             raise SettingsError(
                 "reward_model_device is set, but vLLM takes the devices of CUDA_VISIBLE_DEVICES: "
                 "leave it out with reward_model_backend=vllm"
             )
-        name = "reward_model_gpu_memory_utilization"
         if share is not None and not in_vllm:
             raise SettingsError(f"{name} needs reward_model_backend=vllm")
         if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
             raise SettingsError(f"{name} is {share!r}: it must be a share above 0, at most 1")
+
+    def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
+        """Load what they name. Raises SettingsError for what does not fit, before weights are
+        loaded where possible."""
+        name, revision = self.reward_model, self.reward_model_revision
+        code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
+        config = _read_config(name, revision)
+        kind = self.reward_model_type or families.detect_family(name, config)
+        family = FAMILIES[kind]
+        if self.reward_model_separator is not None and not family.open_separator:
+            raise SettingsError("reward_model_separator is set, but this type has its own")
+        separator = self.reward_model_separator or config.get(families.SEPARATOR_KEY) or SEPARATOR
+        if self.reward_model_backend == "vllm":
+            families.check_in_vllm(name, kind, config)
+        words = Words(_load_tokenizer(name, **code), separator)
+        code["dtype"] = self.reward_model_dtype or "auto"
+        size, device = self.reward_model_batch_size, self.reward_model_device
+        if self.reward_model_backend == "hf":
+            from lm_eval_tts.reward_models.hf import load_hf
+
+            return load_hf(name, family, words, device, size, **code)
+        try:
+            from lm_eval_tts.reward_models.vllm import load_vllm
+        except ModuleNotFoundError as error:
+            raise SettingsError(
+                f"reward_model_backend=vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
+            ) from error
+        share = self.reward_model_gpu_memory_utilization or GPU_MEMORY_UTILIZATION
+        limits = {"max_num_seqs": size, "gpu_memory_utilization": share}
+        return load_vllm(name, family, words, limits, **code)
 
 
 _OPTION_NAMES = [field.name for field in fields(RewardModelSettings)]
@@ -114,10 +121,8 @@ def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
 def _read_config(name: str, revision: str | None) -> dict[str, Any]:
     from transformers import PretrainedConfig
 
-    try:
+    with loading_reward_model(name):
         config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
-    except (OSError, ValueError) as error:
-        raise cannot_load(name, error) from error
     if not config:
         raise SettingsError(f"reward model {name} has no config.json: give a Hub name or a folder")
     return dict(config)
@@ -126,42 +131,8 @@ def _read_config(name: str, revision: str | None) -> dict[str, Any]:
 def _load_tokenizer(name: str, **code: Any) -> Any:
     from transformers import AutoTokenizer
 
-    try:
+    with loading_reward_model(name):
         tokenizer = AutoTokenizer.from_pretrained(name, **code)
-    except (OSError, ValueError) as error:
-        raise cannot_load(name, error) from error
     if not tokenizer.is_fast:
         raise SettingsError(f"reward model {name} has no tokenizer.json, which is needed")
     return tokenizer
-
-
-def _load_hf(
-    settings: RewardModelSettings, family: Family, words: Words, **loading: Any
-) -> LoadedRewardModel:
-    import torch
-
-    from lm_eval_tts.engines.hf.bars import without_bars
-    from lm_eval_tts.reward_models.heads import load_scorer
-    from lm_eval_tts.reward_models.hf import HFRewardModel
-
-    device = settings.reward_model_device or ("cuda" if torch.cuda.is_available() else "cpu")
-    name, size = settings.reward_model, settings.reward_model_batch_size
-    with without_bars(name):
-        scorer = load_scorer(name, family.head, words.tokenizer, device_map=device, **loading)
-    pad = scorer.backbone.config.get_text_config().pad_token_id
-    return HFRewardModel(scorer, family, replace(words, pad_token_id=pad), size)
-
-
-def _load_vllm(
-    settings: RewardModelSettings, family: Family, words: Words, **loading: Any
-) -> LoadedRewardModel:
-    try:
-        from lm_eval_tts.reward_models.vllm import load_vllm
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"reward_model_backend=vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
-        ) from error
-    share = settings.reward_model_gpu_memory_utilization or GPU_MEMORY_UTILIZATION
-    size = settings.reward_model_batch_size
-    limits = {"max_num_seqs": size, "gpu_memory_utilization": share}
-    return load_vllm(settings.reward_model, family, words, limits, **loading)

@@ -22,11 +22,9 @@ from lm_eval_tts.core.digests import files_of
 from lm_eval_tts.engines.vllm import engine
 from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.reward_models.checkpoint import CheckpointModel
-from lm_eval_tts.reward_models.families import Family
-from lm_eval_tts.reward_models.heads import cannot_load
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel, KnownScores
+from lm_eval_tts.reward_models.families import Family, loading_reward_model
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
-from lm_eval_tts.reward_models.known import KnownScores
 
 POOLING_TASK = "token_classify"
 FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
@@ -88,40 +86,27 @@ def load_vllm(
 ) -> VLLMRewardModel:
     """Load a checkpoint as a pooling runner. Raises SettingsError if it is not one of its family.
     limits: arguments of `vllm.LLM`. code: trust_remote_code and revision."""
-    config = _read_config(name, **code)
+    with loading_reward_model(name):
+        config = AutoConfig.from_pretrained(name, **code)
     family.head.check_labels(name, config)
     if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
         dtype = str(config.dtype).removeprefix("torch.")
+    # All tokens are asked for; vLLM before 0.25 takes the task at each call alone.
+    pooler = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
+    known = {field.name for field in fields(PoolerConfig)}
     arguments = {
         "runner": "pooling",
-        "pooler_config": _pooler_config(),
+        "pooler_config": PoolerConfig(**{k: v for k, v in pooler.items() if k in known}),
         "dtype": dtype,
         "enable_prefix_caching": True,
         "enforce_eager": True,  # graphs serve the writing of single tokens
         "tokenizer_revision": code["revision"],
+        **({"block_size": engine.CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
         **limits,
+        **family.head.vllm_arguments(name, words.tokenizer),
     }
-    if current_platform.is_cpu():
-        arguments["block_size"] = engine.CPU_BLOCK_SIZE
-    arguments |= family.head.vllm_arguments(name, words.tokenizer)
-    try:
+    with loading_reward_model(name, FAILURES):
         llm = LLM(name, **arguments, **code)
-    except FAILURES as error:
-        raise cannot_load(name, error) from error
     engine.end_calls_when_dead(llm)
     pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
     return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))
-
-
-def _read_config(name: str, **code: Any) -> Any:
-    try:
-        return AutoConfig.from_pretrained(name, **code)
-    except FAILURES as error:
-        raise cannot_load(name, error) from error
-
-
-def _pooler_config() -> PoolerConfig:
-    """Ask for all tokens; vLLM before 0.25 takes the task at each call alone."""
-    config = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
-    known = {field.name for field in fields(PoolerConfig)}
-    return PoolerConfig(**{name: value for name, value in config.items() if name in known})

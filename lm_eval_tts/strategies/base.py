@@ -1,13 +1,12 @@
 """What every strategy is, and what it may need of a model, declared so that drivers can read it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+from lm_eval_tts.core.fields import check_fields
 from lm_eval_tts.core.program import Program, Sampling
 from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.errors import SettingsError
@@ -17,46 +16,41 @@ class LogprobKind(IntEnum):
     """Which log-probabilities of its tokens a model reports; a kind includes those before it."""
 
     NONE = 0
-    SAMPLED = 1
-    """Of the token that was drawn."""
-    TOP = 2
-    """Of the likeliest tokens in its place."""
-    VOCABULARY = 3
-    """The mean over the whole vocabulary."""
+    SAMPLED = 1  # of the token that was drawn
+    TOP = 2  # of the likeliest tokens in its place
+    VOCABULARY = 3  # the mean over the whole vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
     """What a model can do for a strategy; the defaults are what a local checkpoint can."""
 
-    name: str = "this model"
-    """For messages."""
+    name: str = "this model"  # for messages
+    # It takes a prompt in tokens or text, so that a begun response can be continued.
     continues: bool = True
-    """It takes a prompt in tokens or text, so that a begun response can be continued."""
-    logprobs: LogprobKind = LogprobKind.VOCABULARY
-    """The log-probabilities that it reports."""
-    masks_strings: bool = True
-    """It can mask an ending of several tokens, not of one token alone."""
-    reward_model: bool = False
-    """A reward model is loaded with it."""
-    policy_size: float | None = None
-    """Its parameters in billions, where they are known."""
+    logprobs: LogprobKind = LogprobKind.VOCABULARY  # the log-probabilities that it reports
+    masks_strings: bool = True  # it can mask an ending of several tokens, not of one token alone
+    reward_model: bool = False  # a reward model is loaded with it
+    policy_size: float | None = None  # its parameters in billions, where they are known
+    # Raises RequestError for settings that it does not take.
     check_sampling: Callable[[Sampling], object] = lambda sampling: None
-    """Raises RequestError for settings that it does not take."""
 
 
 class Strategy(ABC):
     """Answers one request. A subclass is a frozen dataclass whose fields are its settings.
 
     Only `run` must be written. Fields are of type bool, int, float or str, tuples of one of these,
-    or one of these or None, and have defaults; `__post_init__` raises SettingsError for values out
-    of range. What it needs of a model is declared by the properties, as a property or as a plain
-    class attribute, `needs_continuation = False`.
-    """
+    or one of these or None, and have defaults; SettingsError is raised for values out of range, by
+    what `core.fields.setting` says of one, by `__post_init__` where several must agree. What it
+    needs of a model is declared by the properties, as a property or as a plain class attribute,
+    `needs_continuation = False`."""
 
+    # Whether a table of compute_optimal may choose it: a `SampleStrategy` whose `propose` keeps to
+    # the budget of `n` samples and whose `select` takes samples that were drawn before.
     answers_within_n: ClassVar[bool] = False
-    """Whether a table of compute_optimal may choose it: a `SampleStrategy` whose `propose` keeps to
-    the budget of `n` samples and whose `select` takes samples that were drawn before."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def run(self, request: Request) -> Program[Trace]:

@@ -5,23 +5,14 @@ and in compute-optimal-tts (Liu et al. 2025, arXiv:2502.06703): of `n` paths the
 beam_width are kept, and each is expanded `beam_width` times. What becomes of complete paths is a
 setting: compute-optimal-tts keeps them as we do and chooses among those that were kept,
 search-and-learn makes them leave and chooses among the first n. Paths under way at the last
-iteration are written to their end.
-"""
+iteration are written to their end."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.strategies.parts.tree import (
-    BeamSettings,
-    Growth,
-    Path,
-    SearchStrategy,
-    best_paths,
-    distinct_paths,
-)
+from lm_eval_tts.strategies.parts.tree import BeamSettings, Growth, Path, SearchStrategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +53,16 @@ class Beam(BeamSettings, SearchStrategy):
 def spread(paths: list[Path], count: int) -> list[Path]:
     """Return `count` parents, the paths in turn, so the first ones may appear once more."""
     return [paths[i % len(paths)] for i in range(count)]
+
+
+def best_paths(paths: Sequence[Path], count: int) -> list[Path]:
+    """Return the best-rated paths as they come: of equal scores by the last step's, then the first.
+    A path's minimum or mean score ties with its siblings' more often than the last one."""
+    ranked = sorted(paths, key=lambda path: (-path.rank, -(path.step_scores or (0.0,))[-1]))
+    best = set(map(id, ranked[:count]))
+    return [path for path in paths if id(path) in best]
+
+
+def distinct_paths(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths without those that say the same as an earlier one."""
+    return list({path.trace.response_ids: path for path in reversed(paths)}.values())[::-1]

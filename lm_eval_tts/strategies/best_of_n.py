@@ -3,21 +3,18 @@
 score_by="reward": a reward model rates them (Cobbe et al. 2021, arXiv:2110.14168); its weighted
 form adds the scores of equal answers up (Li et al. 2022, arXiv:2206.02336). Without a reward model
 the policy's own confidence can: "mean_logprob", or "self_certainty" (Kang et al. 2025,
-arXiv:2502.18581), which needs an engine that reports on the whole vocabulary.
-"""
-
-from __future__ import annotations
+arXiv:2502.18581), which needs an engine that reports on the whole vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lm_eval_tts.core.fields import at_least, setting
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
 from lm_eval_tts.core.voting import borda_weights
 from lm_eval_tts.strategies.base import LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, vote
-from lm_eval_tts.strategies.parts.checks import at_least, one_of
 from lm_eval_tts.strategies.parts.confidence import MEASURES, require_reported
 
 
@@ -25,19 +22,13 @@ from lm_eval_tts.strategies.parts.confidence import MEASURES, require_reported
 class BestOfN(RatedStrategy):
     """Sample `n` responses and choose by a score."""
 
-    score_by: str = "reward"
-    """"reward", or one of MEASURES: "mean_logprob", "self_certainty"."""
-    borda_power: float | None = None
-    """Select by a vote in which rank r of n counts (n - r + 1) ** borda_power, >= 0 (Kang et al.
-    2025, section 4); None selects by the scores themselves."""
+    # "reward", or one of MEASURES: "mean_logprob", "self_certainty".
+    score_by: str = setting("reward", ("reward", *MEASURES))
+    # Select by a vote in which rank r of n counts (n - r + 1) ** borda_power, >= 0 (Kang et al.
+    # 2025, section 4); None selects by the scores themselves.
+    borda_power: float | None = setting(None, at_least(0))
 
     answers_within_n = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of(self, "score_by", ("reward", *MEASURES))
-        if self.borda_power is not None:
-            at_least(self, 0, "borda_power")
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -59,8 +50,7 @@ class BestOfN(RatedStrategy):
 
     def write(self, request: Request) -> Program[Trace]:
         """Return the program of one response, with the log-probabilities that a measure takes."""
-        asked = replace(request, logprobs=0) if self.needs_logprobs else request
-        return super().write(asked)
+        return super().write(replace(request, logprobs=0) if self.needs_logprobs else request)
 
     def rate(self, request: Request, trace: Trace) -> Program[Candidate]:
         """Ask the reward model about a response, or measure how sure the policy was of it."""

@@ -3,10 +3,7 @@
 Snell et al. 2024 (arXiv:2408.03314); Liu et al. 2025 (arXiv:2502.06703). The choice is a table
 (compute_optimal.yaml). The difficulty of a problem is estimated from a few samples, which then
 compete with what the chosen strategy finds; no reference answer is needed. The one exception is
-named `oracle` and takes pass@1 from the samples file of an earlier run.
-"""
-
-from __future__ import annotations
+named `oracle` and takes pass@1 from the samples file of an earlier run."""
 
 import json
 from collections.abc import Sequence
@@ -14,15 +11,23 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
-from lm_eval_tts.core.difficulty import BINS, ESTIMATES, agreement, bin_of, mean_reward
+from lm_eval_tts.core.faults import MALFORMED
+from lm_eval_tts.core.fields import at_least, setting
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, Sampling, gather
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 from lm_eval_tts.strategies.base import Abilities, LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, SampleStrategy, classes_of
-from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.table import TableRule, load_table
+from lm_eval_tts.strategies.parts.table import (
+    BINS,
+    ESTIMATES,
+    TableRule,
+    agreement,
+    bin_of,
+    load_table,
+    mean_reward,
+)
 from lm_eval_tts.strategies.parts.tree import BeamSettings
 from lm_eval_tts.strategies.registry import find_strategy, names_within_n
 
@@ -32,25 +37,20 @@ class ComputeOptimal(BeamSettings):
     """Estimate the difficulty of a problem by probes and run what a table chooses.
 
     The settings of sampling, rating and search apply to the probes, and are passed on to the
-    strategy of the rule, if it has them. `n` is the budget of samples.
-    """
+    strategy of the rule, if it has them. `n` is the budget of samples."""
 
+    # A YAML file like compute_optimal.yaml, or a table in it: "aime24" or "r1-distill"; None: its
+    # first.
     table: str | None = None
-    """A YAML file like compute_optimal.yaml, or a table in it: "aime24" or "r1-distill"; None: its
-    first."""
-    policy_size: float | None = None
-    """In billions of parameters; None is what the model reports."""
-    probes: int = 4
-    """Samples that the difficulty is estimated from, >= 2."""
-    difficulty_by: str = "agreement"
-    """Of the probes' answers, their mean "reward", "both" (the mean of the two), or "oracle"."""
+    policy_size: float | None = None  # In billions of parameters; None is what the model reports.
+    probes: int = setting(4, at_least(2))  # Samples that the difficulty is estimated from, >= 2.
+    # Of the probes' answers, their mean "reward", "both" (the mean of the two), or "oracle".
+    difficulty_by: str = setting("agreement", ESTIMATES)
+    # For the oracle: a samples file of lm-eval, whose pass@1 is the difficulty.
     oracle_file: str | None = None
-    """For the oracle: a samples file of lm-eval, whose pass@1 is the difficulty."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 2, "probes")
-        one_of(self, "difficulty_by", ESTIMATES)
         if (self.difficulty_by == "oracle") != (self.oracle_file is not None):
             raise SettingsError(
                 f"difficulty_by={self.difficulty_by!r}, oracle_file={self.oracle_file!r}: "
@@ -113,11 +113,13 @@ class ComputeOptimal(BeamSettings):
     def run(self, request: Request) -> Program[Trace]:
         """Return the chosen trace; the probes are among its candidates."""
         size, probes = self._size(request.policy_size), list[Candidate]()
-        if self.difficulty_by == "oracle":
-            rate = self._known_rate(request)
-        else:
+        if self.difficulty_by != "oracle":
             probes = yield from gather(self._probe(request) for _ in range(self.probes))
             rate = self._estimate(request, probes)
+        elif request.problem in self.rates_by_problem:
+            rate = self.rates_by_problem[request.problem]
+        else:
+            raise RequestError(f"problem {request.problem!r} is not in {self.oracle_file}")
         strategy = self._strategy_for(size, bin_of(rate))
         found = yield from strategy.propose(request, num_known=len(probes))
         probes = yield from gather(self._rated_by(strategy, request, probe) for probe in probes)
@@ -139,7 +141,12 @@ class ComputeOptimal(BeamSettings):
         self, strategy: SampleStrategy, request: Request, probe: Candidate
     ) -> Program[Candidate]:
         """Rate a probe as the strategy that follows does, asking nothing twice."""
-        if isinstance(strategy, RatedStrategy) and probe.scores and strategy.asks_as(self):
+        if (
+            isinstance(strategy, RatedStrategy)
+            and strategy.needs_reward_model
+            and strategy.step_delimiter == self.step_delimiter
+            and probe.scores
+        ):
             return strategy.rated(probe.trace, probe.step_scores)
         return (yield from strategy.rate(request, probe.trace))
 
@@ -147,15 +154,10 @@ class ComputeOptimal(BeamSettings):
         """Return what pass@1 may be."""
         values = []
         if self.difficulty_by != "reward":
-            values.append(agreement(classes_of(request, [probe.trace for probe in probes])))
+            values.append(agreement(classes_of(request, probes)))
         if self._rates_probes:
             values.append(mean_reward([dict(probe.scores)["reward"] for probe in probes]))
         return sum(values) / len(values)
-
-    def _known_rate(self, request: Request) -> float:
-        if request.problem not in self.rates_by_problem:
-            raise RequestError(f"problem {request.problem!r} is not in {self.oracle_file}")
-        return self.rates_by_problem[request.problem]
 
     def _size(self, reported: float | None) -> float:
         size = reported if self.policy_size is None else self.policy_size
@@ -189,13 +191,11 @@ def _kind(name: str) -> type[SampleStrategy]:
 
 def pass_rates(path: str) -> dict[str, float]:
     """Return pass@1 of each problem in a samples file of lm-eval. Raises SettingsError."""
-    rates: dict[str, float] = {}
     try:
         with Path(path).expanduser().open(encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                rates[problem_of(row["doc"])] = float(row.get("pass@1", row["exact_match"]))
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            rows = map(json.loads, lines)
+            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
+    except (OSError, *MALFORMED) as error:
         raise SettingsError(
             f"oracle_file={path!r} is not a samples file of our tasks: {error!r}"
         ) from error
-    return rates

@@ -5,16 +5,16 @@ weakest, or its last, stretch of tokens. Offline, all are written and the most c
 votes. Online (`warmup` > 0), the first ones set a threshold, below which the others are given up
 while they are written. The paper's early end by consensus is left out: our candidates are written
 side by side, so there is nothing left to save when they agree. Confidences count to `PRECISION`:
-those that are equal at that precision are all in or all out, and ties are drawn by the seed.
-"""
-
-from __future__ import annotations
+those that are equal at that precision are all in or all out, and ties are drawn by the seed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
+from lm_eval_tts.core.fields import Accepted, at_least, setting
 from lm_eval_tts.core.program import Program, gather
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
@@ -22,25 +22,33 @@ from lm_eval_tts.core.voting import pick_voted
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.base import LogprobKind
 from lm_eval_tts.strategies.parts.candidates import SampleStrategy, chosen, classes_of, generator_of
-from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.completion import has_end, write_on
-from lm_eval_tts.strategies.parts.confidence import (
-    bottom_confidence,
-    group_confidences,
-    mean_or_nan,
-    require_reported,
-    tail_confidence,
-    token_confidences,
-)
+from lm_eval_tts.strategies.parts.confidence import CONFIDENCES, require_reported, token_confidences
+from lm_eval_tts.strategies.parts.writing import has_end, write_on
 
 PIECE = 64  # tokens that are written between two looks at the confidence
 
-CONFIDENCES: dict[str, Callable[[Sequence[float], int], float]] = {
-    "mean": lambda confidences, window: mean_or_nan(confidences),
-    "bottom": lambda confidences, window: bottom_confidence(group_confidences(confidences, window)),
-    "lowest": lambda confidences, window: min(group_confidences(confidences, window), default=-1.0),
-    "tail": tail_confidence,
-}
+
+def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
+    """Return what the most confident `keep` share of the warm-up responses reaches: the (1 - keep)
+    quantile of their lowest group confidences."""
+    ranked = sorted(lowest, reverse=True)
+    return ranked[max(1, math.ceil(keep * len(ranked))) - 1]
+
+
+def percentile_threshold(lowest: Sequence[float], keep: float) -> float:
+    """Return the 100 * (1 - keep)th percentile, between two values where it falls there. Rounded,
+    as 1 - 0.7 is a little more than 0.3, and what a value just reaches must not be beyond it."""
+    return round(float(np.quantile(lowest, 1 - keep)), 9)
+
+
+THRESHOLDS = {"rank": confidence_threshold, "percentile": percentile_threshold}
+
+
+def most_confident(scores: Sequence[float], keep: float, threshold: str = "rank") -> list[bool]:
+    """Return whether each response is in the most confident `keep` share, at least one of them."""
+    known = [score for score in scores if not math.isnan(score)]
+    least = THRESHOLDS[threshold](known, keep) if known else math.inf
+    return [score >= least for score in scores]
 
 
 class Watched(NamedTuple):
@@ -55,33 +63,26 @@ class Watched(NamedTuple):
 class DeepConf(SampleStrategy):
     """Sample `n` responses; those in the most confident `keep` share vote by their confidence."""
 
-    n: int = 16
-    """Responses of a problem, >= 1."""
-    confidence: str = "bottom"
-    """"bottom" (the mean of the weakest tenth of groups), "lowest" (the weakest), "tail" (the last)
-    or "mean"."""
-    window: int = 2048
-    """Tokens of a group, >= 1."""
-    top_logprobs: int = 20
-    """Likeliest tokens over which a token's confidence is averaged, >= 1."""
-    keep: float = 0.9
-    """In (0, 1]; 0.1 and 0.9 in the paper."""
-    threshold: str = "rank"
-    """"rank", so that at least the `keep` share votes, or "percentile", numpy's, between two ranks,
-    as in the paper's code: one vote fewer at keep=0.9 and n=4, 8, 16 or 64."""
+    n: int = setting(16, at_least(1))  # Responses of a problem, >= 1.
+    # "bottom" (the mean of the weakest tenth of groups), "lowest" (the weakest), "tail" (the last)
+    # or "mean".
+    confidence: str = setting("bottom", CONFIDENCES)
+    window: int = setting(2048, at_least(1))  # Tokens of a group, >= 1.
+    # Likeliest tokens over which a token's confidence is averaged, >= 1.
+    top_logprobs: int = setting(20, at_least(1))
+    # In (0, 1]; 0.1 and 0.9 in the paper.
+    keep: float = setting(0.9, Accepted(lambda share: 0 < share <= 1, "is a number in (0, 1]"))
+    # "rank", so that at least the `keep` share votes, or "percentile", numpy's, between two ranks,
+    # as in the paper's code: one vote fewer at keep=0.9 and n=4, 8, 16 or 64.
+    threshold: str = setting("rank", THRESHOLDS)
+    # Responses that are written whole and set the threshold for the others; 0 writes all whole.
     warmup: int = 0
-    """Responses that are written whole and set the threshold for the others; 0 writes all whole."""
 
     score_names = ("confidence",)
     needs_logprobs = LogprobKind.TOP
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least(self, 1, "window", "top_logprobs")
-        one_of(self, "confidence", CONFIDENCES)
-        one_of(self, "threshold", THRESHOLDS)
-        if not 0 < self.keep <= 1:
-            raise SettingsError(f"keep={self.keep}: allowed is a number in (0, 1]")
         if not 0 <= self.warmup < self.n:
             raise SettingsError(f"warmup={self.warmup}: allowed is 0 to n - 1 = {self.n - 1}")
         if self.warmup and self.max_thinking_tokens is not None:
@@ -103,8 +104,7 @@ class DeepConf(SampleStrategy):
     def run(self, request: Request) -> Program[Trace]:
         """Return one response of the answer with most confidence, with all as its candidates."""
         request = replace(request, logprobs=self.top_logprobs)
-        first = self.warmup or self.n
-        watched = yield from gather(self._whole(request) for _ in range(first))
+        watched = yield from gather(self._whole(request) for _ in range(self.warmup or self.n))
         least = -math.inf
         if self.warmup:
             least = THRESHOLDS[self.threshold]([self._lowest(w) for w in watched], self.keep)
@@ -114,8 +114,9 @@ class DeepConf(SampleStrategy):
 
     def _vote(self, request: Request, watched: Sequence[Watched], least: float) -> Trace:
         """Return the choice of those that are confident enough; of all that are whole, if none."""
-        candidates = [self._candidate(w) for w in watched]
-        scores = [dict(candidate.scores)["confidence"] for candidate in candidates]
+        scores = [self._measure(w, self.confidence) for w in watched]
+        rated = zip(watched, scores, strict=True)
+        candidates = [Candidate(w.trace, (("confidence", score),)) for w, score in rated]
         if self.warmup:
             votes = [not w.given_up and self._lowest(w) >= least for w in watched]
         else:
@@ -123,8 +124,8 @@ class DeepConf(SampleStrategy):
         weights = [max(s, 0.0) if vote else 0.0 for s, vote in zip(scores, votes, strict=True)]
         if not any(weights):
             weights = [float(not w.given_up) for w in watched]
-        classes = classes_of(request, [w.trace for w in watched])
-        voting = [c if weight else None for c, weight in zip(classes, weights, strict=True)]
+        classes = zip(classes_of(request, candidates), weights, strict=True)
+        voting = [number if weight else None for number, weight in classes]
         random = generator_of(request, "vote")
         return chosen(candidates, pick_voted(voting, weights, scores, random))
 
@@ -156,34 +157,3 @@ class DeepConf(SampleStrategy):
 
     def _measure(self, watched: Watched, how: str) -> float:
         return round(CONFIDENCES[how](watched.confidences, self.window), PRECISION)
-
-    def _candidate(self, watched: Watched) -> Candidate:
-        return Candidate(watched.trace, (("confidence", self._measure(watched, self.confidence)),))
-
-
-def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
-    """Return what the most confident `keep` share of the warm-up responses reaches.
-
-    The (1 - keep) quantile of their lowest group confidences.
-    """
-    ranked = sorted(lowest, reverse=True)
-    return ranked[max(1, math.ceil(keep * len(ranked))) - 1]
-
-
-def percentile_threshold(lowest: Sequence[float], keep: float) -> float:
-    """Return the 100 * (1 - keep)th percentile, between two values where it falls there."""
-    ranked = sorted(lowest)
-    place = round((1 - keep) * (len(ranked) - 1), 9)  # 1 - 0.7 is a little more than 0.3
-    below = math.floor(place)
-    above = min(below + 1, len(ranked) - 1)
-    return ranked[below] + (place - below) * (ranked[above] - ranked[below])
-
-
-THRESHOLDS = {"rank": confidence_threshold, "percentile": percentile_threshold}
-
-
-def most_confident(scores: Sequence[float], keep: float, threshold: str = "rank") -> list[bool]:
-    """Return whether each response is in the most confident `keep` share, at least one of them."""
-    known = [score for score in scores if not math.isnan(score)]
-    least = THRESHOLDS[threshold](known, keep) if known else math.inf
-    return [score >= least for score in scores]

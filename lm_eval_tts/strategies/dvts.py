@@ -1,10 +1,7 @@
 """Diverse verifier tree search: independent beam searches, each greedy in the reward.
 
 Beeching et al. 2024 (huggingface.co/spaces/HuggingFaceH4/blogpost-scaling-test-time-compute):
-n // beam_width trees; in each, every step the best of `beam_width` expansions is kept.
-"""
-
-from __future__ import annotations
+n // beam_width trees; in each, every step the best of `beam_width` expansions is kept."""
 
 from dataclasses import dataclass
 

@@ -2,17 +2,14 @@
 
 Puri et al. 2025 (arXiv:2502.01618): after each step `n` particles are drawn, with
 replacement, from the present ones with weights softmax(logit(score) / weight_temperature).
-Complete particles are drawn too. It explores where a beam search trusts the reward's ranks.
-"""
-
-from __future__ import annotations
+Complete particles are drawn too. It explores where a beam search trusts the reward's ranks."""
 
 import math
 from dataclasses import dataclass
 
+from lm_eval_tts.core.fields import POSITIVE, setting
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.strategies.parts.candidates import generator_of
-from lm_eval_tts.strategies.parts.checks import positive
 from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
 from lm_eval_tts.strategies.rebase import softmax
 
@@ -21,12 +18,7 @@ from lm_eval_tts.strategies.rebase import softmax
 class Particle(SearchStrategy):
     """Keep `n` particles."""
 
-    weight_temperature: float = 1.0
-    """> 0; 1 is the paper's."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "weight_temperature")
+    weight_temperature: float = setting(1.0, POSITIVE)  # > 0; 1 is the paper's.
 
     def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the particles that are left."""

@@ -2,17 +2,14 @@
 
 Wu et al. 2024 (arXiv:2408.00724): no path is pruned by rank; of the expansions that
 are left (n less the complete paths), path i gets the share softmax(score_i / balance_temperature).
-The paper rounds each share; here the largest remainders are rounded up, so the sum is exact.
-"""
-
-from __future__ import annotations
+The paper rounds each share; here the largest remainders are rounded up, so the sum is exact."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lm_eval_tts.core.fields import POSITIVE, setting
 from lm_eval_tts.core.program import Program
-from lm_eval_tts.strategies.parts.checks import positive
 from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
 
 
@@ -20,12 +17,7 @@ from lm_eval_tts.strategies.parts.tree import Growth, Path, SearchStrategy
 class Rebase(SearchStrategy):
     """Share `n` expansions among the paths."""
 
-    balance_temperature: float = 0.1
-    """> 0, less is greedier."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "balance_temperature")
+    balance_temperature: float = setting(0.1, POSITIVE)  # > 0, less is greedier.
 
     def search(self, growth: Growth) -> Program[list[Path]]:
         """Return the complete paths."""

@@ -6,10 +6,7 @@
     strategy=my_file.py:MCTS                a class in a file
 
 A file is looked for in the current folder, then in the folders of --include_path and of the task
-files that are named by their path, then below these. Nothing is imported before it is named.
-"""
-
-from __future__ import annotations
+files that are named by their path, then below these. Nothing is imported before it is named."""
 
 import glob
 import hashlib
@@ -56,13 +53,10 @@ def search_also(paths: Iterable[str | Path]) -> None:
 
 
 def find_strategy(name: str) -> type[Strategy]:
-    """Return a strategy by its name or place.
-
-    Raises SettingsError if there is none, it cannot be imported, or it is not a strategy.
-    """
+    """Return a strategy by its name or place. Raises SettingsError if there is none, it cannot be
+    imported, or it is not a strategy."""
     if name in BUILT_IN:
-        module = import_module(f"{__package__}.{name}")
-        (kind,) = _strategies_in(module).values()
+        (kind,) = _strategies_in(import_module(f"{__package__}.{name}")).values()
         return kind
     if name in installed():
         with _explained(name):
@@ -117,24 +111,20 @@ def _module_at(name: str, place: str) -> ModuleType:
 
 def _find_file(name: str, place: str) -> Path:
     """Return the file of this relative or absolute path. Raises SettingsError unless one fits."""
-    found = _matches(place)
+    folders = [Path.cwd(), *_folders]
+    try:
+        paths = (folder / Path(place).expanduser() for folder in folders)
+        found = [path for path in paths if path.is_file()][:1] or sorted(
+            {path.resolve() for folder in _folders for path in folder.rglob(glob.escape(place))}
+        )
+    except (ValueError, OSError, NotImplementedError, RuntimeError):  # what is no path at all
+        found = []
     if len(found) == 1:
-        return found[0]
-    where = ", ".join(map(str, found or [Path.cwd(), *_folders]))
+        return found[0].resolve()
+    where = ", ".join(map(str, found or folders))
     raise SettingsError(
         f"strategy={name!r}: {'several files fit' if found else 'no such file in'} {where}"
     )
-
-
-def _matches(place: str) -> list[Path]:
-    try:
-        for folder in (Path.cwd(), *_folders):
-            if (path := folder / Path(place).expanduser()).is_file():
-                return [path.resolve()]
-        found = {path.resolve() for f in _folders for path in f.rglob(glob.escape(place))}
-    except (ValueError, OSError, NotImplementedError, RuntimeError):  # what is no path at all
-        return []
-    return sorted(found)
 
 
 @lru_cache(maxsize=64)
@@ -161,10 +151,11 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _strategies_in(module: ModuleType) -> dict[str, type[Strategy]]:
-    """Return the strategies that a module defines, not those that it imports."""
+    """Return the strategies that a module defines, not those that it imports, nor their bases."""
     classes = {name: kind for name, kind in vars(module).items() if isinstance(kind, type)}
     own = {name: kind for name, kind in classes.items() if kind.__module__ == module.__name__}
-    return {name: kind for name, kind in own.items() if issubclass(kind, Strategy)}
+    strategies = {name: kind for name, kind in own.items() if issubclass(kind, Strategy)}
+    return {name: kind for name, kind in strategies.items() if not inspect.isabstract(kind)}
 
 
 def _checked(name: str, kind: Any) -> type[Strategy]:

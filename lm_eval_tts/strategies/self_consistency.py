@@ -1,9 +1,6 @@
 """Self-consistency: sample several responses and give the answer that most of them have.
 
-Wang et al. 2022 (arXiv:2203.11171). Answers are compared by the grader, not as strings.
-"""
-
-from __future__ import annotations
+Wang et al. 2022 (arXiv:2203.11171). Answers are compared by the grader, not as strings."""
 
 from dataclasses import dataclass
 

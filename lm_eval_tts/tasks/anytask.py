@@ -8,50 +8,39 @@ answered, and tasks whose filter is `tts_grade`, are left alone.
 In a task's `metadata`, `whole_response: true` grades the thinking too, and `vote_classes` may
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
-import logging
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from math import isfinite, nan
+from operator import attrgetter
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from lm_eval.api.metrics import mean
 
 from lm_eval_tts.core.faults import failure_of, reason_of
-from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_lost
-from lm_eval_tts.tasks.candidates import candidate_records, sample_metrics, scores_of
+from lm_eval_tts.tasks import measures, views
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
-from lm_eval_tts.tasks.scorers import Metrics, aggregate_also, grading_of, hand_over
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
-from lm_eval_tts.tasks.views import (
-    Pending,
-    answer_of,
-    ensembles_of,
-    has_step,
-    hold,
-    samples_of,
-    whole_response,
-)
+from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
 from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
 
-logger = logging.getLogger(__name__)
-
+T = TypeVar("T")
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
 
 
 def attach(task: Any) -> None:
     """Make a task grade the responses of our models, whose requests have just been built."""
-    if has_step(task, GradeFilter):
+    if views.has_step(task, GradeFilter):
         return
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
-    grading.tell_classes()
+    for instance in task._instances:
+        instance.classify = grading.classes.of(instance)  # which answers to it are equal, for votes
 
 
 class AnyTask:
@@ -60,17 +49,18 @@ class AnyTask:
     def __init__(self, task: Any) -> None:
         self._task = task
         self._apply, self._process = task.apply_filters, task.process_results
-        self._grade, self._filters = grading_of(task), ensembles_of(task)
+        self._grade = views.grading_of(task)
         self._aggregation, self._higher_is_better = task.aggregation, task.higher_is_better
         self._aggregations: dict[str, Callable[..., Any]] = {}
         self._directions: dict[str, bool] = {}
         metadata = getattr(task.config, "metadata", None)
         metadata = metadata if isinstance(metadata, dict) else {}
-        self._part = whole_response if metadata.get("whole_response") else answer_of
+        self._part = str if metadata.get("whole_response") else attrgetter("answer")
         # lm_eval has ended before now unless the user allows such a task to execute code.
-        by_default = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
-        self._classes = VoteClasses(self._filters, metadata.get("vote_classes", by_default))
-        aggregate_also(task, self._aggregations)
+        keys_of = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
+        keys_of = metadata.get("vote_classes", keys_of)
+        self.classes = VoteClasses(views.ensembles_of(task), keys_of)
+        views.aggregate_also(task, self._aggregations)
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
         task.aggregation = lambda: {
@@ -79,18 +69,11 @@ class AnyTask:
         }
         task.higher_is_better = lambda: {**self._directions, **self._higher_is_better()}
 
-    def tell_classes(self) -> None:
-        """Tell each instance which answers to it are equal, for votes."""
-        for instance in self._task._instances:
-            instance.classify = self._classes.of(instance)
-
     def apply_filters(self) -> Any:
         """Filter every part of the responses that is graded; the whole ones stay for the log."""
-        instances = self._task._instances
-        if not any(isinstance(r, Response) for i in instances for r in i.resps):
+        if not any(isinstance(r, Response) for i in self._task._instances for r in i.resps):
             return self._apply()
-        hold(instances, self._filters, self._part)
-        hand_over(self._task)
+        views.hold(self._task, self._part)
         return None
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
@@ -113,29 +96,25 @@ class AnyTask:
             note_ungraded(failure)
             records = [{"answer": None, "failure": failure} for _ in records]
         metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
-        answered = records[0] if len(records) == 1 else {"repeats": records}
-        self._aggregations["answered"], self._directions["answered"] = share_answered, UP
-        return {**metrics, "answered": {**answered, **prompt_record(responses[0])}}
+        found = measures.answered(records, responses[0])
+        return {**metrics, "answered": self._noted("answered", found, UP, share_answered)}
 
     def _graded(
         self, doc: Any, results: Sequence[Pending], served: Sequence[Response], records: Records
     ) -> dict[str, Any]:
-        """Return the task's own metrics, with those of points, samples and responses."""
+        """Return the task's own metrics, with those of points, samples and responses. Raises
+        ValueError for what has no mean, which would cost the figures of all documents."""
         values = [pending.value for pending in results]
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
         metrics = dict(self._grade(results, doc, values))
-        self._check_numbers(metrics)
-        more = self._at_points(doc, results, metrics)
-        more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
-        return metrics | {name: more[name] for name in more if name not in metrics}
-
-    def _check_numbers(self, metrics: Metrics) -> None:
-        """Raise ValueError for what has no mean, which would cost the figures of all documents."""
         aggregations = self._aggregation()
         for name, value in metrics.items():
             if aggregations.get(name, mean) is mean and not _is_number(value):
                 raise ValueError(f"the metric {name} is {value!r}, which is not a number")
+        more = self._at_points(doc, results, metrics)
+        more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
+        return metrics | {name: more[name] for name in more if name not in metrics}
 
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
         metrics = {}
@@ -143,9 +122,8 @@ class AnyTask:
         for label in results[0].points:
             at = self._grade(results, deepcopy(doc), [p.points[label] for p in results])
             for name in (name for name in own if name in at):
-                metrics[f"{name}@{label}"] = at[name]
-                self._aggregations[f"{name}@{label}"] = aggregations.get(name, mean)
-                self._directions[f"{name}@{label}"] = directions.get(name, UP)
+                how = directions.get(name, UP), aggregations.get(name, mean)
+                metrics[f"{name}@{label}"] = self._noted(f"{name}@{label}", at[name], *how)
         return metrics
 
     def _of_samples(
@@ -161,16 +139,24 @@ class AnyTask:
         if not drawn:
             return {}
         graded = [self._grade(results, deepcopy(doc), values) for values in drawn]
-        classes = self._classes.of_values(doc, [values[0] for values in drawn])
+        classes = self.classes.of_values(doc, [values[0] for values in drawn])
+        candidates = samples_of(served)
         independent = served[0].details.independent or not served[0].details.candidates
+        rated = independent and len(candidates) == len(drawn)
+        scores = measures.scores_of(candidates) if rated else {}
         metrics: dict[str, float] = {}
         for place, name in enumerate(self._numeric(own, graded)):
             values = [float(some[name]) for some in graded]
-            of_name = _metrics_of(values, classes, served, independent=independent)
+            of_name = {"coverage": max(values), "candidates": float(len(values))}
+            if independent:
+                of_name = {f"avg@{len(values)}": fmean(values)}
+                of_name |= measures.sample_metrics(values, classes, scores)
             if place == 0 and served[0].details.candidates and len(records) == 1:
                 firsts = zip(classes, (some[0] for some in drawn), strict=True)
                 answers = [None if c is None else str(first) for c, first in firsts]
-                records[0]["candidates"] = candidate_records(served[0], answers, values, classes)
+                records[0]["candidates"] = measures.candidate_records(
+                    served[0], answers, values, classes
+                )
             prefix = f"{name}_" if place else ""
             for suffix, value in of_name.items():
                 metrics[prefix + suffix] = self._noted(prefix + suffix, value, UP)
@@ -185,15 +171,13 @@ class AnyTask:
 
     def _means(self, served: Sequence[Response]) -> dict[str, float]:
         """Return what the responses say about themselves, averaged over repeats."""
-        each = [
-            {"loop": float(has_loop(response)), **usage_metrics(response), **point_tokens(response)}
-            for response in served
-        ]
+        each = [{"loop": float(has_loop(r)), **measures.usage_metrics(r)} for r in served]
         means = {name: fmean(some[name] for some in each) for name in each[0]}
         return {name: self._noted(name, value, DOWN) for name, value in means.items()}
 
-    def _noted(self, name: str, value: float, higher_is_better: bool) -> float:
-        self._aggregations[name], self._directions[name] = mean, higher_is_better
+    def _noted(self, name: str, value: T, direction: bool, aggregate: Any = mean) -> T:
+        """Note how a metric is aggregated, and return its value."""
+        self._aggregations[name], self._directions[name] = aggregate, direction
         return value
 
     def _record(self, response: Response) -> dict[str, Any]:
@@ -202,20 +186,10 @@ class AnyTask:
         record: dict[str, Any] = {"answer": part if part.strip() else None}
         if points := response.details.points:
             record["points"] = {label: self._part(point) for label, point in points.items()}
-        record |= text_record(response)
+        record |= measures.text_record(response)
         if response.details.failure is not None:
             record["failure"] = response.details.failure
         return record
-
-
-def _metrics_of(
-    values: Sequence[float], classes: Classes, served: Sequence[Response], *, independent: bool
-) -> dict[str, float]:
-    if not independent:
-        return {"coverage": max(values), "candidates": float(len(values))}
-    candidates = samples_of(served)
-    scores = scores_of(candidates) if len(candidates) == len(values) else {}
-    return {f"avg@{len(values)}": fmean(values), **sample_metrics(values, classes, scores)}
 
 
 def _is_number(value: Any) -> bool:

@@ -50,7 +50,11 @@ def load_benchmark(
         _check_row(row, (*columns.values(), *wrong_answers), f"{origin}, row {index + 1}")
         own = {field: column for field, column in (more_columns or {}).items() if row.get(column)}
         docs.append(_document(index, row, {**columns, **own}, answer_after, wrong_answers))
-    _check(docs, origin)
+    if not docs:
+        raise DataError(f"{origin} has no rows")
+    (doc_id, count), *_ = Counter(doc["id"] for doc in docs).most_common(1)
+    if count > 1:
+        raise DataError(f"{origin}: the id {doc_id!r} occurs {count} times")
     return {"test": datasets.Dataset.from_list(docs)}
 
 
@@ -76,20 +80,17 @@ def _hub_rows(benchmark: str, hub: Mapping[str, str], folder: str | None) -> Ite
         rows: Iterable[Record] = datasets.load_dataset(**hub)
         return rows
     except Exception as error:  # the Hub's libraries raise many kinds
+        path, said = hub["path"], str(error)
         searched = f" ({folder} has no {benchmark}.jsonl)" if folder else ""
+        reason = said.splitlines()[0] if said else type(error).__name__
+        if "gated" in said.lower() or path == "Idavidrein/gpqa":
+            page = f"https://huggingface.co/datasets/{path}"
+            reason = f"accept its licence at {page} and log in with `hf auth login`"
         raise DataError(
-            f"{hub['path']} cannot be loaded from the Hub{searched}: {_reason(hub['path'], error)} "
+            f"{path} cannot be loaded from the Hub{searched}: {reason}. "
             f"Without a network, name a folder that has {benchmark}.jsonl by {DATA_VARIABLE}=... "
             """or --metadata '{"data_dir": "..."}'."""
         ) from error
-
-
-def _reason(path: str, error: Exception) -> str:
-    """Say what to do; a gated set needs a licence click, other errors speak for themselves."""
-    page = f"https://huggingface.co/datasets/{path}"
-    if "gated" in str(error).lower() or path == "Idavidrein/gpqa":
-        return f"accept its licence at {page} and log in with `hf auth login`."
-    return f"{str(error).splitlines()[0] if str(error) else type(error).__name__}."
 
 
 def _check_row(row: Any, columns: Sequence[str], place: str) -> None:
@@ -105,15 +106,14 @@ def _check_row(row: Any, columns: Sequence[str], place: str) -> None:
 def _document(
     index: int, row: Record, columns: Mapping[str, str], after: str | None, wrong: Sequence[str]
 ) -> dict[str, Any]:
-    doc = {field: row[column] for field, column in columns.items()}
+    doc = {"id": index, **{field: row[column] for field, column in columns.items()}}
     answer = doc["answer"]  # some benchmarks have a list of what is all asked for
     answer = ", ".join(map(str, answer)) if isinstance(answer, list) else str(answer)
-    doc = {"id": index, **doc, "answer": answer}
-    doc["id"] = str(doc["id"])
     if after:
-        doc["answer"] = doc["answer"].rpartition(after)[2].strip().replace(",", "")
+        answer = answer.rpartition(after)[2].strip().replace(",", "")
+    doc |= {"id": str(doc["id"]), "answer": answer}
     if wrong:
-        texts = [doc["answer"], *(str(row[column]) for column in wrong)]
+        texts = [answer, *(str(row[column]) for column in wrong)]
         doc |= choices(doc["id"], [text.strip() for text in texts])
     return doc
 
@@ -126,11 +126,3 @@ def choices(record_id: str, texts: Sequence[str]) -> dict[str, Any]:
     order = sorted(texts, key=lambda text: hashed[text])
     options = dict(zip(LETTERS, order, strict=False))
     return {"options": options, "answer": LETTERS[order.index(texts[0])]}
-
-
-def _check(docs: Sequence[Mapping[str, Any]], origin: str) -> None:
-    if not docs:
-        raise DataError(f"{origin} has no rows")
-    (doc_id, count), *_ = Counter(doc["id"] for doc in docs).most_common(1)
-    if count > 1:
-        raise DataError(f"{origin}: the id {doc_id!r} occurs {count} times")

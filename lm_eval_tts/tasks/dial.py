@@ -10,11 +10,11 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-if TYPE_CHECKING:
-    import datasets
+from lm_eval_tts.tasks.arith import Step
 
 POSITIONS = 100
 STEPS = {1: (1, 1), 2: (2, 2), 3: (3, 4), 4: (5, 8), 5: (9, 16)}  # fewest and most, by level
@@ -23,16 +23,14 @@ SPLITS = ("test", "validation")  # a sixth of all problems each; the others may 
 NUM_DOCS = 500
 
 
-class Turn(NamedTuple):
+class Turn(Step):
     """One step; operator is "+" or "-"."""
 
-    operator: str
-    operand: int
+    __slots__ = ()
 
     def apply(self, value: int) -> int:
         """Return the position after this step."""
-        turned = value + self.operand if self.operator == "+" else value - self.operand
-        return turned % POSITIONS
+        return super().apply(value) % POSITIONS
 
     def __str__(self) -> str:
         return f"{self.operator}{self.operand}"
@@ -48,10 +46,7 @@ class DialProblem:
     @property
     def values(self) -> tuple[int, ...]:
         """The start and the position after each step."""
-        values = [self.start]
-        for turn in self.turns:
-            values.append(turn.apply(values[-1]))
-        return tuple(values)
+        return tuple(accumulate(self.turns, lambda v, turn: turn.apply(v), initial=self.start))
 
     @property
     def question(self) -> str:
@@ -95,7 +90,7 @@ def dial_documents(split: str = "test", num_docs: int = NUM_DOCS) -> Iterator[di
             yield {**head, "answer": answer, "level": level}
 
 
-def load_dial(split: str = "test", **unused: Any) -> "dict[str, datasets.Dataset]":
+def load_dial(split: str = "test", **unused: Any) -> dict[str, Any]:
     """Return the documents of `split` as the split `test`; lm-eval passes all model arguments."""
     import datasets  # seconds to import, and training needs the problems alone
 

@@ -32,8 +32,9 @@ def prepare(
         if has_step(task, GradeFilter):
             _grade_by_target(task)
             _name_split_of_examples(task)
-        if not hasattr(lm, "session") and _asks_for_strategy(task):
-            _leave_out_strategy(task)
+        given = getattr(task.config, "generation_kwargs", None) or {}
+        if not hasattr(lm, "session") and ("strategy" in given or "prompt_style" in given):
+            _leave_out_strategy(task, dict(given))
 
 
 def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -43,11 +44,6 @@ def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _tasks_in(task)
         else:
             yield str(name), task
-
-
-def _asks_for_strategy(task: Any) -> bool:
-    given = getattr(task.config, "generation_kwargs", None) or {}
-    return "strategy" in given or "prompt_style" in given
 
 
 def _grade_by_target(task: Any) -> None:
@@ -71,9 +67,8 @@ def _name_split_of_examples(task: Any) -> None:
         config.split = task.config.test_split
 
 
-def _leave_out_strategy(task: Any) -> None:
+def _leave_out_strategy(task: Any, given: Mapping[str, Any]) -> None:
     """Leave a model that has no strategies what it understands: a plain response, as a baseline."""
-    given = dict(task.config.generation_kwargs)
     ours = setting_names(given.get("strategy", "single")) - COMMON
     kept = {name: value for name, value in given.items() if name not in ours}
     if thinking := given.get("max_thinking_tokens"):

@@ -10,8 +10,8 @@ import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
@@ -19,14 +19,13 @@ from lm_eval.api.registry import register_filter
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
-from lm_eval_tts.harness.items import Doc, item_of, tags_in
-from lm_eval_tts.harness.response import Response, details_of
+from lm_eval_tts.harness.response import Doc, Response, details_of, item_of, tags_in
 from lm_eval_tts.harness.run_state import note_failed_document
-from lm_eval_tts.tasks.candidates import candidate_metrics, candidate_records, sample_metrics
-from lm_eval_tts.tasks.usage import point_tokens, prompt_record, text_record, usage_metrics
+from lm_eval_tts.tasks import measures
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
@@ -54,25 +53,19 @@ class GradeFilter(Filter):
         super().__init__()
         self._target_of = target_of
 
-    def _gradable(self, doc: Doc) -> Doc:
-        if self._target_of is None:
-            return doc
-        target, options = self._target_of(doc), doc.get("options")
-        if options and isinstance(target, int):  # lm_eval's number of the right choice
-            target = list(options)[target]
-        return {**doc, "answer": str(target)}
-
-    def _item_or_failure(self, text: str, doc: Doc) -> Item | RequestError:
-        try:
-            return item_of(text, self._gradable(doc))
-        except Exception as error:  # a document of somebody's own task may be anything
-            return failure_of("grading", error)
+    def _item(self, text: str, doc: Doc) -> Item:
+        if self._target_of is not None:
+            target, options = self._target_of(doc), doc.get("options")
+            if options and isinstance(target, int):  # lm_eval's number of the right choice
+                target = list(options)[target]
+            doc = {**doc, "answer": str(target)}
+        return item_of(text, doc)
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
         per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
         items = [
-            self._item_or_failure(text, doc)
+            _or_failure(self._item, text, doc)  # a document of a user's own task may be anything
             for some, doc in zip(per_doc, docs, strict=True)
             for response in some
             for known in [details_of(response)]
@@ -80,10 +73,17 @@ class GradeFilter(Filter):
         ]
         verdicts = iter(_grade(items))
         graded = [[_take(response, verdicts) for response in some] for some in per_doc]
-        if not any(_served(some) for some in graded):
-            for answer in (answer for some in graded for answer in some):
+        if not any(map(_served, graded)):
+            for answer in chain.from_iterable(graded):
                 answer.none_served = True
         return graded
+
+
+def _or_failure(function: Callable[..., T], *given: Any) -> T | RequestError:
+    try:
+        return function(*given)
+    except Exception as error:
+        return failure_of("grading", error)
 
 
 def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
@@ -92,15 +92,8 @@ def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]
     try:
         verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
     except Exception:
-        verdicts = map(_grade_alone, good)
+        verdicts = (_or_failure(lambda item: grade_many([item])[0], item) for item in good)
     return [next(verdicts) if isinstance(item, Item) else item for item in items]
-
-
-def _grade_alone(item: Item) -> Verdict | RequestError:
-    try:
-        return grade_many([item])[0]
-    except Exception as error:
-        return failure_of("grading", error)
 
 
 def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
@@ -155,14 +148,12 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
     if len(graded) > 1 and served and not served[0].candidates:  # repeats are samples too
         correct = [float(answer.verdict.correct) for answer in served]
         classes = answer_classes([answer.verdict.answer for answer in served])
-        means |= sample_metrics(correct, classes, {})
+        means |= measures.sample_metrics(correct, classes, {})
     if graded[0].none_served:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
     if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
-    records = [_record(answer) for answer in graded]
-    answered = records[0] if len(records) == 1 else {"repeats": records}
-    return {**means, "answered": {**answered, **prompt_record(graded[0].response)}}
+    return {**means, "answered": measures.answered(list(map(_record, graded)), graded[0].response)}
 
 
 def _by_category(doc: Doc, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,11 +184,11 @@ def _metrics(graded: Graded) -> dict[str, float]:
         metrics["format_soft"] = float(adherence.soft)
     if isinstance(graded.response, Response):
         details = graded.response.details
-        metrics |= usage_metrics(graded.response) | point_tokens(graded.response)
+        metrics |= measures.usage_metrics(graded.response)
         for label in details.points:
             metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
         if details.candidates:
-            metrics |= candidate_metrics(graded.response, graded.candidates)
+            metrics |= measures.candidate_metrics(graded.response, graded.candidates)
     return metrics
 
 
@@ -210,13 +201,15 @@ def _record(graded: Graded) -> dict[str, Any]:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
-    record |= text_record(graded.response)
+    record |= measures.text_record(graded.response)
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
     if isinstance(graded.response, Response) and graded.candidates:
         answers = [verdict.answer for verdict in graded.candidates]
         correct, classes = [v.correct for v in graded.candidates], answer_classes(answers)
-        record["candidates"] = candidate_records(graded.response, answers, correct, classes)
+        record["candidates"] = measures.candidate_records(
+            graded.response, answers, correct, classes
+        )
     return record
 
 

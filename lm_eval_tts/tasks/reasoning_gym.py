@@ -9,6 +9,7 @@ worker reads this file too, which therefore imports what is slow only where it i
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
 from importlib.util import find_spec
@@ -42,7 +43,7 @@ def load_problems(name: str, reasoning_gym: Any = None, **unused: Any) -> dict[s
         with worker() as process:
             drawn = process.call(f"{__name__}:draw", source, seconds=DRAW_SECONDS)
     except TimeoutError as error:
-        raise SettingsError(f"reasoning_gym {source} cannot be drawn: {error}") from error
+        drawn = str(error)
     if isinstance(drawn, str):
         raise SettingsError(f"reasoning_gym {source} cannot be drawn: {drawn}")
     if "difficulty" in given and drawn[0]["difficulty"] is None:
@@ -54,11 +55,9 @@ def score_answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, fl
     """Return the score of an answer, in [0, 1]; 0 for one that `score_answer` raises on, or has not
     read in time."""
     asked = doc["source"], doc["index"], results[0].strip()
-    try:
-        with worker() as process:
-            score = process.call(f"{__name__}:rate", *asked, seconds=RATE_SECONDS)
-    except TimeoutError:
-        score = None
+    score = None
+    with suppress(TimeoutError), worker() as process:
+        score = process.call(f"{__name__}:rate", *asked, seconds=RATE_SECONDS)
     return {"score": score or 0.0}
 
 

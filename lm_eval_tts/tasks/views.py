@@ -1,18 +1,21 @@
-"""The parts of responses that a task grades, each through the task's filters.
+"""What of lm_eval's tasks grades responses, in lm_eval 0.4 and in 0.5, whose tasks have scorers: a
+filter, its metrics, and what reduces the scores of repeats to one. The one place that knows both.
 
-A view is what the filters are to see of an instance's responses: the answers, those at a point, or
+A task's filters see one view of the responses after the other: the answers, those at a point, or
 those of the k-th sample."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response, details_of
 
 Part = Callable[[Response], str]
-View = Callable[[Sequence[Any]], list[Any]]
+Metrics = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +27,6 @@ class Pending:
     value: Any
     points: Mapping[str, Any]
     samples: Sequence[Any]
-
-
-def whole_response(response: Response) -> str:
-    """Return the response with its thinking."""
-    return str(response)
-
-
-def answer_of(response: Response) -> str:
-    """Return what follows the thinking."""
-    return response.answer
 
 
 def ensembles_of(task: Any) -> Sequence[Any]:
@@ -52,30 +45,49 @@ def kind_of(step: Any) -> Any:
     return getattr(step, "func", step)
 
 
-def hold(instances: Sequence[Any], ensembles: Sequence[Any], part: Part) -> None:
-    """Filter every view and leave in `filtered_resps` what `process_results` is to find there."""
-    main = filtered(instances, ensembles, _answers(part))
-    responses = [response for instance in instances for response in instance.resps]
-    labels = dict.fromkeys(label for r in responses for label in details_of(r).points)
-    points = {label: filtered(instances, ensembles, _at(label, part)) for label in labels}
-    most = max(len(samples_of(instance.resps)) for instance in instances)
-    samples = [filtered(instances, ensembles, _sample(k, part), optional=True) for k in range(most)]
+def hold(task: Any, part: Part) -> None:
+    """Filter every view and leave in `filtered_resps` what `process_results` is to find there.
+    part: what is graded of a response."""
+    instances, ensembles = task._instances, ensembles_of(task)
+    joined = not hasattr(task, "_filters")  # lm_eval 0.5 joins a list of each instance
+
+    def view(seen: Iterable[Iterable[Any]], *, optional: bool = False) -> list[dict[str, Any]]:
+        whole = ([r for r in some if not details_of(r).padding] for some in seen)
+        parts = [[part(r) if isinstance(r, Response) else r for r in some] for some in whole]
+        return filtered(instances, ensembles, parts, optional=optional)
+
+    resps = [instance.resps for instance in instances]
+    main = view(resps)
+    labels = dict.fromkeys(
+        chain.from_iterable(details_of(r).points for some in resps for r in some)
+    )
+    points = {
+        label: view([details_of(r).points.get(label, r) for r in some] for some in resps)
+        for label in labels
+    }
+    found = [samples_of(some) for some in resps]
+    pools = [samples or some for samples, some in zip(found, resps, strict=True)]
+    samples = [
+        view(([pool[min(k, len(pool) - 1)]] for pool in pools), optional=True)
+        for k in range(max(map(len, found)))
+    ]
     for index, instance in enumerate(instances):
-        count = len(samples_of(instance.resps))
         for name, value in main[index].items():
             at = {label: some[index][name] for label, some in points.items()}
-            drawn = [some[index][name] for some in samples[:count] if name in some[index]]
-            instance.filtered_resps[name] = Pending(instance, name, value, at, drawn)
+            own = samples[: len(found[index])]
+            drawn = [some[index][name] for some in own if name in some[index]]
+            pending = Pending(instance, name, value, at, drawn)
+            instance.filtered_resps[name] = [pending] if joined else pending
 
 
 def filtered(
-    instances: Sequence[Any], ensembles: Sequence[Any], view: View, *, optional: bool = False
+    instances: Sequence[Any], ensembles: Sequence[Any], resps: Sequence[Any], *, optional: bool
 ) -> list[dict[str, Any]]:
     """Return by filter what a task's filters make of a view of each instance.
     optional: a filter that cannot take it, such as one that needs k responses, is left out."""
     seen = [copy(instance) for instance in instances]
-    for instance in seen:
-        instance.resps, instance.filtered_resps = view(instance.resps), {}
+    for instance, some in zip(seen, resps, strict=True):
+        instance.resps, instance.filtered_resps = some, {}
     for ensemble in ensembles:
         try:
             ensemble.apply(seen)
@@ -101,22 +113,42 @@ def samples_of(responses: Sequence[Any]) -> list[Response]:
     return candidates or (known if len(known) > 1 else [])
 
 
-def _answers(part: Part) -> View:
-    return lambda responses: [
-        part(response) if isinstance(response, Response) else response
-        for response in responses
-        if not details_of(response).padding
-    ]
+def grading_of(task: Any) -> Callable[[Sequence[Pending], Any, Sequence[Any]], Metrics]:
+    """Return what makes metrics of what was filtered, a document, and the filtered values."""
+    process = task.process_results
+    if hasattr(task, "_filters"):
+        return lambda pendings, doc, values: process(doc, values)
+    scorers = {scorer.name: scorer for scorer in task._scorers}
+
+    def grade(pendings: Sequence[Pending], doc: Any, values: Sequence[Any]) -> Metrics:
+        scorer, instances = scorers[pendings[0].filter], [copy(p.instance) for p in pendings]
+        for instance, value in zip(instances, values, strict=True):
+            instance.doc, instance.filtered_resps = doc, {scorer.name: value}
+        own = process(doc, list(chain.from_iterable(values)))
+        scored = scorer.score_doc(0, instances) if own is None else _scored(own, instances[0])
+        return scorer.reduce({0: scored})[0]  # type: ignore[no-any-return]  # untyped in lm_eval
+
+    return grade
 
 
-def _at(label: str, part: Part) -> View:
-    answers = _answers(part)
-    return lambda responses: answers([details_of(r).points.get(label, r) for r in responses])
+def _scored(metrics: Metrics, instance: Any) -> Any:
+    from lm_eval.scorers._types import ScoredDoc
+
+    lists = {name: value if isinstance(value, list) else [value] for name, value in metrics.items()}
+    return ScoredDoc(doc_id=0, reference=instance.target, scores=lists)
 
 
-def _sample(number: int, part: Part) -> View:
-    def view(responses: Sequence[Any]) -> list[Any]:
-        samples = samples_of(responses) or responses
-        return _answers(part)([samples[min(number, len(samples) - 1)]])
+def aggregate_also(task: Any, aggregations: Mapping[str, Callable[..., Any]]) -> None:
+    """Make scorers aggregate metrics that are not theirs; 0.4 asks the task itself."""
+    for scorer in getattr(task, "_scorers", None) or ():
+        scorer.aggregate = partial(_aggregated, aggregations, scorer.aggregate)
 
-    return view
+
+def _aggregated(
+    more: Mapping[str, Callable[..., Any]],
+    aggregate: Callable[..., Any],
+    reduced: Any,
+    bootstrap_iters: Any = 100000,
+    aggregation_overrides: Any = None,
+) -> Any:
+    return aggregate(reduced, bootstrap_iters, {**(aggregation_overrides or {}), **more})

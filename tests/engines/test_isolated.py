@@ -19,7 +19,7 @@ class Fragile(ScriptedEngine):
 
     def step(self):
         outputs = super().step()
-        for row in [r for rows in self._requests._rows.values() for r in rows]:
+        for row in [r for rows in self._rows.values() for r in rows]:
             if self._is_poison(text_of(row.op.token_ids)):
                 raise IndexError("index out of range in self\nand a stack")
         return outputs

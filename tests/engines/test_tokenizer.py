@@ -116,7 +116,7 @@ class Writer(ScriptedEngine):
     def __init__(self, tokenizer, *scripts: list[int]) -> None:
         super().__init__(tokenizer=HFTokenizer(tokenizer), max_num_seqs=1)
         self.scripts, self.eos = list(scripts), tokenizer.eos_token_id
-        self._requests.eos_token_ids = frozenset({self.eos})
+        self.eos_token_ids = frozenset({self.eos})
 
     def _script(self, row):
         return (*self.scripts.pop(0), self.eos)

@@ -15,8 +15,18 @@ from lm_eval_tts.harness.names import MODELS
 CHECK = """
 import lm_eval.models, lm_eval.tasks
 from lm_eval.api.registry import model_registry
-manager = lm_eval.tasks.TaskManager({arguments})
-print("tts-hf" in model_registry, "hf" in model_registry, "aime24_budget" in manager.all_tasks)
+
+def tell(**arguments):
+    manager = lm_eval.tasks.TaskManager(**arguments)
+    print("tts-hf" in model_registry, "hf" in model_registry, "aime24_budget" in manager.all_tasks)
+    return manager
+
+tell(include_defaults=False)
+"""
+MORE = """
+tell()
+own = tell(include_path={folder!r})
+print((getattr(own, "task_index", None) or own._task_index)["aime24_budget"].yaml_path.name)
 """
 
 
@@ -27,35 +37,37 @@ def python(code: str, *flags: str, cwd: Path | None = None, **env: str) -> str:
         text=True,
         cwd=cwd,
         env={**os.environ, **env},
-        timeout=300,
+        timeout=900,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a plain Python says of no default tasks, of all, of all and a user's, and of that."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.yaml").write_text("task: aime24_budget\ndataset_path: mine\n")
+    return python(CHECK + MORE.format(folder=str(folder))).splitlines()
+
+
 @pytest.mark.slow
-def test_a_plain_python_finds_models_and_tasks():
-    assert python(CHECK.format(arguments="")) == "True True True"
+def test_a_plain_python_finds_models_and_tasks(plain):
+    assert plain[1] == "True True True"
 
 
 def test_the_hook_is_off_by_its_variable():
-    code = CHECK.format(arguments="include_defaults=False")
-    assert python(code, LM_EVAL_TTS_DISABLE="1") == "False True False"
-
-
-def test_who_asks_for_no_default_tasks_gets_none_of_ours():
-    assert python(CHECK.format(arguments="include_defaults=False")) == "True True False"
+    assert python(CHECK, LM_EVAL_TTS_DISABLE="1") == "False True False"
 
 
 @pytest.mark.slow
-def test_a_users_own_task_of_the_same_name_wins(tmp_path):
-    (tmp_path / "mine.yaml").write_text("task: aime24_budget\ndataset_path: mine\n")
-    code = (
-        "from lm_eval.tasks import TaskManager\n"
-        f"m = TaskManager(include_path={str(tmp_path)!r})\n"
-        "print((getattr(m, 'task_index', None) or m._task_index)['aime24_budget'].yaml_path.name)"
-    )
-    assert python(code) == "mine.yaml"
+def test_who_asks_for_no_default_tasks_gets_none_of_ours(plain):
+    assert plain[0] == "True True False"
+
+
+@pytest.mark.slow
+def test_a_users_own_task_of_the_same_name_wins(plain):
+    assert plain[3] == "mine.yaml"
 
 
 def test_the_entry_points_are_the_models_that_the_hook_registers():

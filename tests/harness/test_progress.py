@@ -4,8 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lm_eval_tts.harness.items import quick_check
-from lm_eval_tts.harness.progress import Progress
+from lm_eval_tts.harness.progress import Progress, quick_check
 
 ARITH = {"id": "a", "question": "2+2?", "answer": "4"}
 

@@ -170,7 +170,7 @@ def session_of(template: str, more: tuple[str, ...] = (), **template_args) -> Se
     chat = TemplateChat(
         tokenizer,
         template_args,
-        lambda text, special: tokenizer.encode(text, add_special_tokens=False),
+        lambda text, add_special_tokens: tokenizer.encode(text, add_special_tokens=False),
     )
     checkpoint = Checkpoint(tokenizer, {})
     session.serve(checkpoint, chat, lambda: SimpleNamespace(max_length=40_000))

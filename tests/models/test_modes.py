@@ -11,9 +11,9 @@ from lm_eval.tasks import TaskManager
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.harness.response import Details, Response, Usage
+from lm_eval_tts.models.answering import in_all_modes
 from lm_eval_tts.models.checkpoint import recommended_sampling
 from lm_eval_tts.models.hf import TTSHF
-from lm_eval_tts.models.responses import in_all_modes
 from lm_eval_tts.models.scripted import ScriptedLM
 from lm_eval_tts.settings import parse_settings
 

@@ -70,7 +70,7 @@ def url(tmp_path_factory):
     """A `vllm serve` of the base with the adapter, each under its name."""
     base, adapter = (Path(find_checkpoint(name)) for name in (REASONER["pretrained"], ADAPTER))
     options = ("--enable-lora", "--lora-modules", f"{ADAPTER}={adapter}")
-    with serve(base, base.name, tmp_path_factory.mktemp("server") / "log", *options) as url:
+    with serve(base, base.name, tmp_path_factory.mktemp("server"), *options) as url:
         yield url
 
 

@@ -68,7 +68,7 @@ def anytime(folder, num_docs=40):
 def test_an_anytime_run_is_a_curve(tmp_path):
     ((curve,), notes) = build_curves(load_runs([anytime(tmp_path)]).runs)
     assert not notes
-    assert [(p.label, p.accuracy, p.limit) for p in curve.points] == [
+    assert [(p.label, 100 * p.score, p.limit) for p in curve.points] == [
         ("16", 0, 16), ("64", 50, 64), ("256", 50, 256),
     ]  # fmt: skip
     figures = curve.figures()
@@ -87,7 +87,7 @@ def test_runs_at_several_budgets_are_a_curve_and_the_unit_is_named(tmp_path):
         write_run(tmp_path, rows, "toy_budget", day=day, kwargs=settings)
     ((curve,), _) = build_curves(load_runs([tmp_path]).runs)
     assert curve.unit == "thinking tokens"
-    assert [(p.label, p.limit, p.accuracy) for p in curve.points] == [
+    assert [(p.label, p.limit, 100 * p.score) for p in curve.points] == [
         ("128", 128, 20), ("512", 512, 60), ("2048", 2048, 80),
     ]  # fmt: skip
     assert curve.figures().control_percent == 100
@@ -105,7 +105,7 @@ def test_runs_of_different_setups_are_joined_only_when_asked(tmp_path):
     for name in "ab":
         write_run(tmp_path / name, scored([1, 0]), model_args={"pretrained": name})
     runs = load_runs([tmp_path]).runs
-    assert len(build_curves(runs).curves) == 2
+    assert len(build_curves(runs)[0]) == 2
     ((curve,), _) = build_curves(runs, join=True)
     assert (len(curve.points), curve.unit) == (2, "total tokens")
 
@@ -119,12 +119,12 @@ def test_a_run_without_tokens_is_noted(tmp_path):
 
 def test_text_and_data_of_a_curve_agree(tmp_path):
     curves, _ = build_curves(load_runs([anytime(tmp_path)]).runs)
-    text = curve_report.curves_markdown(curves)
+    text = curve_report.render_curves(curves, "md")
     assert "| 64 | 70 | 64 | 64 | 100.0% | 50.0 (35.2 to 64.8) |" in text
     assert "scaling, points per doubling" in text
-    (record,) = json.loads(curve_report.curves_json(curves))
+    (record,) = json.loads(curve_report.render_curves(curves, "json"))
     assert record["figures"]["performance_percent"] == 50
-    assert curve_report.curves_csv(curves).count("\n") == 4
+    assert curve_report.render_curves(curves, "csv").count("\n") == 4
 
 
 def test_curves_are_drawn_at_the_tokens_that_were_sampled_where_all_are_known(tmp_path):
@@ -153,7 +153,7 @@ def test_a_missing_matplotlib_is_named_with_its_pip_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     curves, _ = build_curves(load_runs([anytime(tmp_path)]).runs)
     with pytest.raises(SettingsError, match=r"pip install 'lm_eval_tts\[plot\]'"):
-        curve_report.draw_curves(curves, "png")
+        curve_report.render_curves(curves, "png")
 
 
 def test_a_run_of_samples_is_a_curve_for_each_rule_of_choice(tmp_path):
@@ -161,11 +161,11 @@ def test_a_run_of_samples_is_a_curve_for_each_rule_of_choice(tmp_path):
     by_k = {f"{rule}@{k}": k / 4 for rule in ("pass", "maj", "bon") for k in (1, 2, 4)}
     rows = [sample(i, coverage=1.0, sampled_tokens=800.0, **by_k) for i in range(5)]
     path = write_run(tmp_path, rows, kwargs={"strategy": "best_of_n"})
-    curves = {curve.name: curve for curve in build_curves(load_runs([path]).runs).curves}
+    curves = {curve.name: curve for curve in build_curves(load_runs([path]).runs)[0]}
     assert [name.rpartition(", ")[2] for name in curves][:3] == ["pass", "maj", "bon"]
     maj = next(curve for name, curve in curves.items() if name.endswith(", maj"))
     assert maj.unit == "sampled tokens"
-    assert [(p.label, p.mean_tokens, p.accuracy) for p in maj.points] == [
+    assert [(p.label, p.mean_tokens, 100 * p.score) for p in maj.points] == [
         ("1", 200, 25),
         ("2", 400, 50),
         ("4", 800, 100),

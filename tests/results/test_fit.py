@@ -1,17 +1,16 @@
 """A compute-optimal table from runs, and what it is worth on problems it has not seen."""
 
 import json
-from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from lm_eval_tts.cli import main
-from lm_eval_tts.cli.decisions import run_fit as fit_command
+from lm_eval_tts.cli.commands import run_fit as fit_command
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
-from lm_eval_tts.results.runs import load_runs, require_runs
+from lm_eval_tts.results.runs import load_runs
 from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
 from lm_eval_tts.strategies.parts.table import load_table
 
@@ -104,13 +103,13 @@ def test_no_problem_chooses_its_own_strategy(tmp_path):
         )
         for k in range(40)
     ]  # fmt: skip
-    loaded = require_runs(load_runs(paths))
+    loaded = load_runs(paths).runs
     runs = fit.read_strategy_runs(loaded, "arith")
     bins = fit.read_bins(loaded[0], "agreement")
     problems = fit.common_problems(runs, bins)
-    on_itself = fit.estimate(problems, fit.by_difficulty(runs, bins, problems)).accuracy
-    fitted = partial(fit.by_difficulty, runs, bins)
-    unseen = fit.cross_validated(problems, 5, fitted).accuracy
+    best = fit.best_of_bins(runs, bins, problems)
+    on_itself = fit.estimate({problem: best[bins[problem]] for problem in problems}).accuracy
+    unseen = fit.cross_validated(runs, bins, problems, 5).accuracy
     assert on_itself > 0.68
     assert unseen < 0.6
 
@@ -120,7 +119,7 @@ def test_the_cheaper_of_two_equal_runs_is_chosen(tmp_path):
         write_run(tmp_path, f"n{n}", lambda p, b: 1.0, strategy="self_consistency", n=n)
         for n in (8, 2, 4)
     ]
-    runs = fit.read_strategy_runs(require_runs(load_runs(same)), "arith")
+    runs = fit.read_strategy_runs(load_runs(same).runs, "arith")
     assert fit.best_run(runs, [problem for problem, _ in PROBLEMS]).n == 2
 
 

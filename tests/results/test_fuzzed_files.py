@@ -21,8 +21,7 @@ from lm_eval_tts.results.formats import (
     printable,
     strict_json,
 )
-from lm_eval_tts.results.gate import GateCheck, GateVerdict
-from lm_eval_tts.results.gate_report import verdict_text
+from lm_eval_tts.results.gate import GateCheck, GateVerdict, verdict_text
 
 DEEP = "[" * 3000 + "]" * 3000
 # What our own tasks note of a response.

@@ -9,13 +9,13 @@ from results_helpers import sample, scored, write_run
 
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.results import gate, gate_report
-from lm_eval_tts.results.baseline import read_baseline, write_baseline
+from lm_eval_tts.results import gate
+from lm_eval_tts.results.baseline import read_baseline, record_runs, write_baseline
 from lm_eval_tts.results.runs import load_runs
 
 
 def recorded(folder, rows, **changes):
-    return gate.record_runs(load_runs([write_run(folder, rows, **changes)]).runs)[0]
+    return record_runs(load_runs([write_run(folder, rows, **changes)]).runs)[0]
 
 
 def flipped(num_lost: int, num_gained: int, size: int):
@@ -123,7 +123,7 @@ def test_missing_problems_and_tasks_cannot_be_decided(tmp_path):
 def test_a_baseline_is_small_readable_and_comes_back_whole(tmp_path):
     tasks = recorded(tmp_path, scored([1, 0, 0.5], total_tokens=1234.5678))
     path = tmp_path / "baselines" / "toy.json"
-    write_baseline(path, list(tasks.values()))
+    write_baseline(path, tasks)
     lines = path.read_text(encoding="utf-8").splitlines()
     assert sum('"q1"' in line for line in lines) == 1  # one line a document
     assert json.loads(path.read_text())["tasks"]["toy_cot"]["fingerprint"]["seed"] == "1234"
@@ -160,13 +160,13 @@ def test_a_wrong_margin_is_refused(text):
 
 def test_junit_and_the_step_summary_carry_every_check(tmp_path, monkeypatch):
     verdict = verdict_of(tmp_path, *flipped(30, 0, 200))
-    suite = ElementTree.fromstring(gate_report.verdict_junit(verdict))
+    suite = ElementTree.fromstring(gate.verdict_junit(verdict))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
     (failure,) = suite.iter("failure")
     assert "worse by 15.0 points" in failure.get("message")
     summary = tmp_path / "summary.md"
-    monkeypatch.setenv(gate_report.SUMMARY_VARIABLE, str(summary))
-    gate_report.append_summary(verdict)
+    monkeypatch.setenv(gate.SUMMARY_VARIABLE, str(summary))
+    gate.append_summary(verdict)
     assert "## Regression gate: regressed" in summary.read_text()
     assert "| regressed | toy_cot | accuracy |" in summary.read_text()
 
@@ -182,7 +182,7 @@ def test_a_run_without_a_change_seldom_alarms_and_a_large_loss_never_passes():
             noise = rng.random(300)
             after = np.where(noise < 0.05, 1 - before, before)
             after = np.where((before == 1) & (rng.random(300) < 2 * loss), 0.0, after)
-            found[loss].append(gate.decide_share("accuracy", before, after, rule, 0.05)[0])
+            found[loss].append(gate.decide("accuracy", before, after, rule, 0.05)[0])
     assert found[0.0].count("regressed") <= 8
     assert found[0.15].count("regressed") >= 95
     assert found[0.15].count("passed") == 0

@@ -10,9 +10,9 @@ from json_mutations import changed, places
 from results_helpers import scored, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_text import board_csv, board_json, board_markdown
+from lm_eval_tts.results.leaderboard_text import board_text
 from lm_eval_tts.results.runs import load_runs
-from lm_eval_tts.results.sample_texts import read_sample_texts
+from lm_eval_tts.results.samples import read_sample_texts
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +32,8 @@ VALUES = st.recursive(
 def read_everything(folder: Path) -> None:
     loaded = load_runs([folder])
     board = build_leaderboard(loaded.runs, loaded.unread)
-    for form in (board_markdown, board_csv, board_json):
-        form(board)
+    for form in ("md", "csv", "json"):
+        board_text(board, form)
     for run in loaded.runs:
         list(read_sample_texts(run))
 

@@ -9,13 +9,8 @@ from results_helpers import sample, scored, write_run
 from rich.console import Console
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import in_script, write_html
-from lm_eval_tts.results.leaderboard_text import (
-    board_csv,
-    board_json,
-    board_markdown,
-    board_terminal,
-)
+from lm_eval_tts.results.leaderboard_html import in_script, page_parts
+from lm_eval_tts.results.leaderboard_text import board_terminal, board_text
 from lm_eval_tts.results.runs import load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}
@@ -171,9 +166,9 @@ def test_points_of_an_anytime_run_and_pass_at_k_of_repeats_are_kept(tmp_path):
         ("16", 16, 0),
         ("64", 60, 1),
     ]
-    points = json.loads(board_json(board_of(tmp_path)))["rows"][0]["points"]
+    points = json.loads(board_text(board_of(tmp_path), "json"))["rows"][0]["points"]
     assert [(p["sampled_tokens"], p["thinking_tokens"]) for p in points] == [(20, 16), (None, 60)]
-    assert "'" not in board_csv(board_of(tmp_path))  # no Python in it
+    assert "'" not in board_text(board_of(tmp_path), "csv")  # no Python in it
     assert cell.pass_at == pytest.approx({1: 0.25, 2: 0.5, 4: 1.0})  # 1 of 4 right: k / 4
 
 
@@ -191,11 +186,11 @@ def test_markdown_csv_and_json_say_the_same_and_what_is_missing(tmp_path):
     stock = [{**s, "metrics": ["exact_match"]} for s in scored([0, 0])]
     write_run(tmp_path / "b", stock, model="hf", model_args=model("stock"))
     board = board_of(tmp_path)
-    markdown = board_markdown(board)
+    markdown = board_text(board, "md")
     assert "| 1 | a\\|b | cot | single | 50.0 (9.5–90.5) | 100 | 0.0% | 12.5 | 2 |" in markdown
     assert "| 1 | stock | – | hf | 0.0 (0.0–65.8) | – | – | 12.5 | 2 |" in markdown
-    lines = list(csv.DictReader(io.StringIO(board_csv(board))))
-    rows = json.loads(board_json(board))["rows"]
+    lines = list(csv.DictReader(io.StringIO(board_text(board, "csv"))))
+    rows = json.loads(board_text(board, "json"))["rows"]
     assert (
         [line["checkpoint"] for line in lines]
         == [r["checkpoint"] for r in rows]
@@ -215,9 +210,7 @@ def test_a_second_task_of_a_benchmark_with_the_same_setup_gets_a_row(tmp_path):
 def test_data_in_the_page_cannot_end_its_script_element(tmp_path):
     hostile = "</script><script>alert(1)</script><!-- {{samples}} {{js}}"
     write_run(tmp_path, scored([1]), model_args=model(hostile))
-    out = io.StringIO()
-    write_html(board_of(tmp_path), out, title=hostile)
-    page = out.getvalue()
+    page = "".join(page_parts(board_of(tmp_path), title=hostile))
     assert "alert(1)</script>" not in page
     assert page.count("<title>") == 1
     assert "&lt;/script&gt;" in page.split("</title>")[0]

@@ -9,7 +9,7 @@ import pytest
 from results_helpers import page_of, sample, scored, searched, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import write_html
+from lm_eval_tts.results.leaderboard_html import page_parts
 from lm_eval_tts.results.runs import load_runs
 
 pytestmark = pytest.mark.slow
@@ -358,7 +358,7 @@ def test_two_hundred_rows_are_one_file_below_a_megabyte(tmp_path, opened):
     loaded = load_runs([tmp_path])
     path = tmp_path / "board.html"
     with path.open("w", encoding="utf-8") as out:
-        write_html(build_leaderboard(loaded.runs), out, samples=False)
+        out.writelines(page_parts(build_leaderboard(loaded.runs), samples=False))
     assert path.stat().st_size < 1_000_000
     page = opened(path)
     assert len(rows(page)) == 200

@@ -4,8 +4,8 @@ import pytest
 
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.reward_models.isolated import IsolatedRewardModel
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
+from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel
 
 
 def rate(question: str, steps: tuple[str, ...]) -> float:

@@ -10,8 +10,8 @@ from lm_eval_tts.core.scheduler import Job, derive_seed, run
 from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing, hash_text
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.reward_models.journaled import JournaledRewardModel, score_key
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
+from lm_eval_tts.reward_models.wrappers import JournaledRewardModel, score_key
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.particle import Particle

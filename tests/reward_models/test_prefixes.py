@@ -6,11 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoModel, LlamaConfig, MistralConfig, Phi3Config
 
-from lm_eval_tts.reward_models import known
-from lm_eval_tts.reward_models.heads import Scorer
-from lm_eval_tts.reward_models.hf import PaddedReader, fit_reader
+from lm_eval_tts.reward_models import checkpoint
+from lm_eval_tts.reward_models.hf import PaddedReader, Scorer, SlotReader, fit_reader
 from lm_eval_tts.reward_models.inputs import Input
-from lm_eval_tts.reward_models.prefixes import SlotReader
 
 SMALL = {
     "vocab_size": 16,
@@ -126,7 +124,7 @@ def test_scores_outlive_the_slots_that_they_were_read_in():
 
 
 def test_scores_that_were_forgotten_are_read_again(monkeypatch):
-    monkeypatch.setattr(known, "MOST_KNOWN", 1)
+    monkeypatch.setattr(checkpoint, "MOST_KNOWN", 1)
     reader = fit_reader(SCORERS["llama"], 2, 256)
     item = path([1] * 20, [2] * 9)
     with torch.inference_mode():

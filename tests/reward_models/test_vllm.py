@@ -16,7 +16,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.reward_models import known
+from lm_eval_tts.reward_models import checkpoint as checkpoint_model
 from lm_eval_tts.reward_models.inputs import Input, Reading
 from lm_eval_tts.reward_models.loading import load_reward_model
 
@@ -60,7 +60,7 @@ def test_scores_that_were_forgotten_are_read_again(pair, monkeypatch):
     checkpoint, model = pair
     want = checkpoint.reference(QUESTION, STEPS)
     model.score(ITEMS)
-    monkeypatch.setattr(known, "MOST_KNOWN", 0)
+    monkeypatch.setattr(checkpoint_model, "MOST_KNOWN", 0)
     (have,) = model.score([ITEMS[1]])
     assert have.scores == pytest.approx(want, abs=1e-4)
 

@@ -130,6 +130,7 @@ def test_a_process_reward_model_learns_labels_at_the_ends_of_steps(tiny_checkpoi
         *("train_prm", "--model_name_or_path", tiny_checkpoint),
         *("--dataset", rows(tmp_path, STEPS), "--output_dir", tmp_path / "prm"),
         *("--max_steps", 100, "--learning_rate", 3e-3, "--extra_layers", 1, *SHORT),
+        *("--save_steps", 100),
     )
     losses = logged(tmp_path / "prm", "loss")
     assert losses[-1] < losses[0]

@@ -1,14 +1,20 @@
 """What forked.py has in memory: what runs and recipes import, and lm_eval's index of tasks."""
 
-import datasets
-import lm_eval._cli.harness
-import lm_eval.evaluator
-import peft
-from lm_eval.tasks import TaskManager
-from trl import GRPOTrainer, SFTTrainer
+import gc
+from importlib import import_module
 
-import lm_eval_tts.models.hf
-
-USED = (datasets, peft, lm_eval_tts.models.hf, GRPOTrainer, SFTTrainer)
-TaskManager()
-lm_eval.evaluator.add_env_info = lambda results: None  # seconds of pip list
+gc.disable()  # there is no garbage among what stays
+for name in (
+    "datasets",
+    "lm_eval._cli.harness",
+    "lm_eval.evaluator",
+    "lm_eval_tts.models.hf",
+    "peft",
+    "torch.utils.collect_env",
+    "trl.trainer.grpo_trainer",
+    "trl.trainer.sft_trainer",
+):
+    import_module(name)
+import_module("lm_eval.tasks").TaskManager()
+gc.freeze()
+gc.enable()

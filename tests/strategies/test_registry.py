@@ -79,14 +79,14 @@ def test_a_file_beside_a_task_that_is_named_by_its_path_is_found(tmp_path):
 
 
 def test_the_command_looks_for_files_where_its_tasks_are(tmp_path):
-    from lm_eval_tts.harness import autoload, guard
+    from lm_eval_tts.harness import extensions, guard
 
     class TaskManager:
         def __init__(self, verbosity=None, include_path=None, include_defaults=True):
             pass
 
     write(tmp_path / "included" / "echo.py")
-    autoload.add_task_path(SimpleNamespace(TaskManager=TaskManager))
+    extensions.put_around(TaskManager, "__init__", extensions.find_tasks)
     TaskManager(include_path=str(tmp_path / "included"))
     assert find_strategy("echo.py:Echo")
     write(tmp_path / "named" / "other.py")

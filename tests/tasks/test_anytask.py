@@ -288,7 +288,11 @@ metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}
     manager = TaskManager(include_path=folders, include_defaults=False)
     names = ["plain_arith", "arith_budget"]
     found = simple_evaluate(
-        TTSHF(device="cpu"), tasks=names, task_manager=manager, limit=8, bootstrap_iters=0
+        TTSHF(device="cpu", batch_size=8),
+        tasks=names,
+        task_manager=manager,
+        limit=8,
+        bootstrap_iters=0,
     )["results"]
     for name in ("exact_match", *(f"exact_match@{budget}" for budget in budgets)):
         assert found["plain_arith"][f"{name},number"] == found["arith_budget"][f"{name},none"]

@@ -1,7 +1,7 @@
 """Programs are known by what they do on the inputs that their prompt gives."""
 
-from lm_eval_tts.tasks import behaviour
-from lm_eval_tts.tasks.behaviour import behaviour_of, calls_in
+from lm_eval_tts.tasks import votes
+from lm_eval_tts.tasks.votes import behaviour_of, calls_in
 
 DOUBLE = "def f(x):\n    '''Double.\n    >>> f(2)\n    4\n    >>> f([1])\n    [1, 1]\n    '''\n"
 CALLS = ("f(2)", "f([1])")
@@ -33,5 +33,5 @@ def test_what_a_program_prints_is_no_behaviour():
 
 def test_a_program_that_does_not_run_or_not_in_time_has_no_vote(monkeypatch):
     assert behaviour_of("def f(x) return 1", CALLS) is None
-    monkeypatch.setattr(behaviour, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(votes, "CALL_SECONDS", 0.5)
     assert behaviour_of("while True: pass", CALLS) is None

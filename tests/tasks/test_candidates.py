@@ -6,7 +6,7 @@ import pytest
 
 from lm_eval_tts.core.expectations import sample_sizes
 from lm_eval_tts.harness.response import Details, Response, Usage
-from lm_eval_tts.tasks.candidates import sample_metrics
+from lm_eval_tts.tasks.measures import sample_metrics
 from lm_eval_tts.tasks.processing import GradeFilter, process_results
 
 DOC = {"id": "1", "question": "2+2?", "answer": "4"}

@@ -6,7 +6,7 @@ here each row chooses for itself."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import MethodType
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,7 +47,6 @@ class Masks:
             self._rules["sliding_attention"] = _sliding(window)
         if "chunked_attention" in kinds:
             self._rules["chunked_attention"] = _chunked(text.attention_chunk_size)
-        self._by_type = len(self._rules) > 1
         if not kinds and window and getattr(text, "use_sliding_window", True):
             self._rules = {"full_attention": _sliding(window)}  # Mistral, Phi-3: every layer
 
@@ -55,13 +54,11 @@ class Masks:
         """Return additive masks [batch, 1, tokens, width], by layer type if there are several.
         positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets."""
         query, keys = positions[:, None, :, None], torch.arange(width, device=positions.device)
-        seen = {name: allowed(query, keys) for name, allowed in self._rules.items()}
-        least = torch.finfo(dtype).min
-        masks = {
-            name: torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, least)
-            for name, allowed in seen.items()
-        }
-        return masks if self._by_type else masks["full_attention"]
+        least, masks = torch.finfo(dtype).min, {}
+        for name, allowed in self._rules.items():
+            seen = allowed(query, keys)
+            masks[name] = torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, least)
+        return masks if len(masks) > 1 else masks["full_attention"]
 
 
 def grouped_sdpa(
@@ -151,7 +148,7 @@ class LongRope:
                 name = "original_max_position_embeddings"
                 parameters = getattr(module.config, "rope_parameters", None) or {}
                 self.boundary = int(parameters.get(name) or getattr(module.config, name))
-                module.forward = MethodType(self._split(module.forward), module)
+                module.forward = partial(self._rotate, module.forward)
 
     def is_long(self, num_tokens: int) -> bool:
         """Whether a sequence of this length is rotated by the long factors."""
@@ -167,20 +164,17 @@ class LongRope:
         finally:
             self._num_long, self._numbers = 0, None
 
-    def _split(self, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def by_rows(
-            module: Any, x: torch.Tensor, position_ids: torch.Tensor, *args: Any, **kwargs: Any
-        ) -> Any:
-            if not self._num_long or self._numbers is None:
-                return forward(x, position_ids, *args, **kwargs)
-            # One more position, past the boundary, makes the whole call choose the long factors.
-            past = torch.full_like(position_ids[:, :1], self.boundary)
-            far = torch.cat([position_ids, past], dim=1)
-            long = [t[:, :-1] for t in forward(x, far, *args, **kwargs)]
-            if "long" not in self._numbers:
-                return tuple(long)
-            short = forward(x, position_ids.clamp(max=self.boundary - 1), *args, **kwargs)
-            rows = self._numbers.to(x.device)["long"][:, None, None] > 0
-            return tuple(torch.where(rows, a, b) for a, b in zip(long, short, strict=True))
-
-        return by_rows
+    def _rotate(
+        self, forward: Callable[..., Any], x: Any, position_ids: torch.Tensor, *args: Any, **kw: Any
+    ) -> Any:
+        if not self._num_long or self._numbers is None:
+            return forward(x, position_ids, *args, **kw)
+        # One more position, past the boundary, makes the whole call choose the long factors.
+        past = torch.full_like(position_ids[:, :1], self.boundary)
+        far = torch.cat([position_ids, past], dim=1)
+        long = [t[:, :-1] for t in forward(x, far, *args, **kw)]
+        if "long" not in self._numbers:
+            return tuple(long)
+        short = forward(x, position_ids.clamp(max=self.boundary - 1), *args, **kw)
+        rows = self._numbers.to(x.device)["long"][:, None, None] > 0
+        return tuple(torch.where(rows, a, b) for a, b in zip(long, short, strict=True))

@@ -18,8 +18,7 @@ from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
-from lm_eval_tts.engines.hf.history import Draw
-from lm_eval_tts.engines.hf.memory import HalvingEngine, is_out_of_memory, num_seqs_within
+from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine, is_out_of_memory
 from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
 from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler, note_sampled
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
@@ -56,9 +55,7 @@ class HFEngine(HalvingEngine):
         self._bytes_per_token = 0.0
         self._model = SlotModel(model, self._new_cache(), masks)
         self._graphs = StepGraphs(self._model, record)
-        self._sampler = Sampler()
-        self.dtype = self._model.dtype
-        self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
+        self._start_anew()
 
     @property
     def _num_slots(self) -> int:
@@ -70,8 +67,9 @@ class HFEngine(HalvingEngine):
 
     def _start_anew(self) -> None:
         self._graphs.forget()
+        self._sampler = Sampler()
         self._model.cache = self._new_cache()
-        self._table = self._model.new_table(self.max_num_seqs)
+        self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
 
     def probe(self) -> float:
         """Return how far logits of ragged rows are from lone forwards, relative to the largest.
@@ -82,7 +80,7 @@ class HFEngine(HalvingEngine):
         self._bytes_per_token = sum(self._model.cache.bytes_per_token().values())
         self._max_tokens = self._model.max_tokens()
         if self._auto:
-            fit = num_seqs_within(self._max_tokens, self.max_length)
+            fit = max(1, self._max_tokens // min(self.max_length, AUTO_LENGTH))
             self.max_num_seqs = min(self.max_num_seqs, fit)
         self._start_anew()
         return difference
@@ -103,10 +101,10 @@ class HFEngine(HalvingEngine):
         try:
             with torch.inference_mode():
                 self._regain_slots()
-                self._table.admit(self._requests.queue)
+                self._table.admit(self.queue)
                 self._catch_up()
                 self._decode()
-            return self._requests.pop_finished()
+            return self.pop_finished()
         except Exception as error:
             if not is_out_of_memory(error):
                 self._start_anew()  # a forward that broke has not written what the slots say
@@ -114,13 +112,13 @@ class HFEngine(HalvingEngine):
         # Not above, where the traceback still holds tensors; what was sampled so far is kept.
         self._halve([slot.row for slot in self._table.active if slot.row is not None])
         self._start_anew()
-        return self._requests.pop_finished()
+        return self.pop_finished()
 
     def _regain_slots(self) -> None:
         """Restore all slots once the sequences for which some were given up are gone."""
-        queue, cache = self._requests.queue, self._model.cache
-        if cache.num_slots < self._num_slots and len(queue) == self._requests.num_unfinished:
-            longest = max((len(row.ids) for row in queue), default=0)
+        cache = self._model.cache
+        if cache.num_slots < self._num_slots and len(self.queue) == self.num_unfinished:
+            longest = max((len(row.ids) for row in self.queue), default=0)
             if cache.fits(self._num_slots, longest):
                 self._start_anew()
 
@@ -134,7 +132,7 @@ class HFEngine(HalvingEngine):
                 slot.long, slot.cached = long, 0
         while sum(slot.behind - 1 for slot in active) > RIDE_ALONG * len(active):
             chunk = self._table.next_chunk(keep=1, most=FORWARD_TOKENS)
-            self._model.forward(self._table.feed(*chunk), logits_to_keep=1)
+            self._model.forward(self._table.feed(chunk), logits_to_keep=1)
 
     def _decode(self) -> None:
         """Feed one token to every active slot and sample where it has caught up. All that the
@@ -142,14 +140,13 @@ class HFEngine(HalvingEngine):
         active = self._table.active
         if not active:
             return
-        feeds = self._table.feed(range(len(active)), [1] * len(active))
+        feeds = self._table.feed(dict.fromkeys(range(len(active)), 1))
         padding = self._table.padding(self._graphs.num_rows(len(active)))
         step = self._model.prepare([*feeds, *padding])
         ready = [i for i, slot in enumerate(active) if not slot.behind]
         rows = [row for i in ready if (row := active[i].row) is not None]
-        draws = [Draw.of(row) for row in rows]
         step.parcel.put("ready", ready)
-        self._sampler.pack(draws, step.parcel)
+        self._sampler.pack(rows, step.parcel)
         numbers = step.parcel.send(self._model.device)
         logits = self._graphs.run(step, numbers)[: len(active)]
         if not ready:
@@ -157,9 +154,9 @@ class HFEngine(HalvingEngine):
         numbers = numbers.to(logits.device)  # the last one, of a model on several
         if len(ready) < len(active):
             logits = logits[numbers["ready"]]
-        choices = self._sampler.draw(logits, draws, numbers)
-        self._sampler.draw_again(choices, logits, rows, self._requests)
-        note_sampled(rows, choices, self._requests)
+        choices = self._sampler.draw(logits, rows, numbers)
+        self._sampler.draw_again(choices, logits, rows, self)
+        note_sampled(rows, choices, self)
         for index, (token, _) in zip(ready, choices, strict=True):
             if token == NOT_A_NUMBER:
                 active[index].cached = 0
@@ -189,7 +186,7 @@ def fit_engine(
             if not in_force:
                 pad = next(iter(limits["eos_token_ids"]), 0)
                 difference = max(difference, probe_generate(model, pad, limits["max_length"]))
-            if is_exact(difference, engine.dtype):
+            if is_exact(difference, model.dtype):
                 logger.info("%s", engine.memory())
                 return engine
             reasons.append(f"logits differ by {difference:.1%}")

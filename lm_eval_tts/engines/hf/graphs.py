@@ -25,8 +25,6 @@ NARROWEST = 256  # keys of the first bucket of widths
 Replay = Callable[[], None]
 # Records what a function does on a device: returns what does it again, and the result's tensor.
 Recorder = Callable[[Callable[[], torch.Tensor]], tuple[Replay, torch.Tensor]]
-
-
 _Graph = tuple[torch.Tensor, Replay, torch.Tensor]  # what to write before it, what it leaves
 
 

@@ -1,13 +1,16 @@
-"""How much memory keys and values may take on a device, and what running out of it looks like."""
+"""How much memory keys and values may take on a device, what is really free there, in its allocator
+and in the container that a process is in, and what running out of it looks like."""
 
 import logging
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
 
-from lm_eval_tts.engines.hf.free_memory import free_bytes
 from lm_eval_tts.engines.requests import BatchRow, RowEngine
 from lm_eval_tts.errors import RequestError
 
@@ -27,6 +30,13 @@ FULL = (
     "OUT_OF_RESOURCES",  # Level Zero, under XPU
     "OUT_OF_DEVICE_MEMORY",
 )
+CGROUPS = Path("/sys/fs/cgroup")
+OF_THIS_PROCESS = Path("/proc/self/cgroup")
+# The files with limit and use of a group, by its controllers: of version 2, and of version 1.
+_FILES = {
+    "": ("memory.max", "memory.current"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 
 class CacheFull(RuntimeError):
@@ -52,9 +62,50 @@ def cache_limit(device: torch.device) -> int:
     return int(CACHE_SHARE * free_bytes(device))
 
 
-def num_seqs_within(max_tokens: int, max_length: int) -> int:
-    """Return how many sequences of an expected length fit into a cache of `max_tokens` (>= 1)."""
-    return max(1, max_tokens // min(max_length, AUTO_LENGTH))
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that this process may still take on a device."""
+    backend: Any = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...
+    if hasattr(backend, "mem_get_info"):
+        free, _ = backend.mem_get_info(device)
+        # Blocks that the allocator holds for tensors that are gone are free for new ones.
+        held = backend.memory_reserved(device) - backend.memory_allocated(device)
+        return int(free + held)
+    ours = [int(psutil.virtual_memory().available), *cgroup_bytes()]
+    if device.type == "mps":  # it shares the memory of the system, up to a limit
+        limit = torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+        ours.append(int(limit))
+    return max(0, min(ours))
+
+
+def cgroup_bytes() -> Iterator[int]:
+    """Yield what each limit of the container leaves, with what its page cache would give back.
+    Version 2 names one path of the process, version 1 one for its controller "memory"; inside a
+    container the path may be that of the host, so its parents are read as well."""
+    try:
+        lines = OF_THIS_PROCESS.read_text().splitlines()
+    except OSError:
+        return  # no Linux
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if names := _FILES.get(controllers):
+            root = CGROUPS / controllers
+            folder = root / path.lstrip("/")
+            for place in (folder, *folder.parents):
+                if place.is_relative_to(root):
+                    yield from _left(place, *names)
+
+
+def _left(folder: Path, limit_name: str, used_name: str) -> Iterator[int]:
+    """Yield what is left of the limit of one group, if it has one."""
+    try:
+        limit, used = (folder / limit_name).read_text(), (folder / used_name).read_text()
+        lines = (folder / "memory.stat").read_text().splitlines()
+    except OSError:
+        return
+    if limit.strip().isdecimal():  # "max" is none
+        stat = dict(line.split() for line in lines)
+        cached = int(stat.get("total_inactive_file") or stat.get("inactive_file") or 0)
+        yield int(limit) - int(used) + cached
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -64,6 +115,11 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in FULL)
 
 
+def out_of_memory(num_tokens: int) -> RequestError:
+    """Return the failure of a sequence that has no room even alone."""
+    return RequestError(f"a sequence of {num_tokens} tokens does not fit into memory")
+
+
 class HalvingEngine(RowEngine):
     """An engine that continues with half as many sequences at once where memory runs out."""
 
@@ -71,13 +127,8 @@ class HalvingEngine(RowEngine):
         """Let rows that did not fit wait for another turn; one that was alone has failed."""
         if self.max_num_seqs == 1:
             for row in rows:
-                self._requests.fail(row, out_of_memory(len(row.ids)))
+                self.fail(row, out_of_memory(len(row.ids)))
             return
-        self._requests.queue.extendleft(reversed(rows))
+        self.queue.extendleft(reversed(rows))
         self.max_num_seqs //= 2
         logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
-
-
-def out_of_memory(num_tokens: int) -> RequestError:
-    """Return the failure of a sequence that has no room even alone."""
-    return RequestError(f"a sequence of {num_tokens} tokens does not fit into memory")

@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from lm_eval_tts.engines.hf.slot_model import SlotModel, input_device
-from lm_eval_tts.engines.hf.slots import CHUNK_TOKENS, SlotTable
+from lm_eval_tts.engines.hf.slots import CHUNK_TOKENS, Feed
 
 # Of the largest output. Kernels of other shapes round otherwise; a wrong mask is off by more.
 _FLOAT32, _HALF = 1e-3, 0.1
@@ -35,23 +35,27 @@ def probe(
     or cache would change. Overwrites the first slots.
     read: the model's output to [rows, tokens, size], of all tokens or of the last column alone.
     max_length: of sequences, in tokens; kwargs: of the model's forward."""
-    table = _rows(model, max_length)
-    differences: list[float] = []
+    rows = _texts(model.model, max_length)[-model.cache.num_slots :]
+    model.cache.reserve(max(map(len, rows)), len(rows))
+    fed, differences = [0] * len(rows), []
     with torch.inference_mode():
         for unseen in PARTS:
-            while any(slot.behind > unseen for slot in table.slots):
-                left = [max(0, slot.behind - unseen) for slot in table.slots]
-                rows = [row for row, count in enumerate(left) if count]
-                counts = [min(left[row], CHUNK_TOKENS) for row in rows]
-                have = read(model.forward(table.feed(rows, counts), **kwargs))
-                skipped = max(counts) - have.shape[1]  # of each row, if only the last came
-                for n, (row, count) in enumerate(zip(rows, counts, strict=True)):
-                    if count > skipped:
-                        seen = table.slots[row].ids[: table.slots[row].cached]
+            while behind := [i for i, ids in enumerate(rows) if fed[i] < len(ids) - unseen]:
+                feeds = []
+                for i in behind:
+                    part = rows[i][fed[i] : min(fed[i] + CHUNK_TOKENS, len(rows[i]) - unseen)]
+                    feeds.append(Feed(i, fed[i], part, model.rope.is_long(len(rows[i]))))
+                    fed[i] += len(part)
+                have = read(model.forward(feeds, **kwargs))
+                skipped = max(len(feed.token_ids) for feed in feeds) - have.shape[1]
+                for told, feed in zip(have, feeds, strict=True):
+                    count = len(feed.token_ids)
+                    if count > skipped:  # of each row, if only the last column came
+                        seen = rows[feed.slot][: feed.start + count]
                         ids = torch.tensor([seen], device=model.device)
                         want = read(model.model(ids, use_cache=False, **kwargs))[0]
                         want = want[-(count - skipped) :]
-                        differences.append(distance(have[n, : len(want)], want))
+                        differences.append(distance(told[: len(want)], want))
     return max(differences)
 
 
@@ -122,12 +126,3 @@ def _texts(model: Any, max_length: int) -> list[list[int]]:
     lengths = [*short, max(longest, min(beyond, max_length - NEW_TOKENS))]
     vocabulary = model.get_input_embeddings().num_embeddings
     return [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]
-
-
-def _rows(model: SlotModel, max_length: int) -> SlotTable[Any]:
-    """Return a table with such texts, nothing of which is cached."""
-    texts = _texts(model.model, max_length)[-model.cache.num_slots :]
-    table: SlotTable[Any] = SlotTable(len(texts), 0, model.cache, model.rope.is_long)
-    for slot, ids in zip(table.slots, texts, strict=True):
-        slot.ids, slot.long = ids, model.rope.is_long(len(ids))
-    return table

@@ -5,19 +5,22 @@ temperature, top_k, top_p, min_p), which a test compares; frequency and presence
 OpenAI's. All rows of a batch are drawn in one pass whatever their settings, no number is fetched
 from the device on the way, and nothing is float64, which some devices do not have."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from lm_eval_tts.core.program import TokenLogprob
-from lm_eval_tts.engines.hf.history import Draw, History
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
-from lm_eval_tts.engines.requests import BatchRow, Requests
+from lm_eval_tts.engines.requests import BatchRow, RowEngine, uniform
 from lm_eval_tts.errors import RequestError
 
 HEAD = 1024  # likeliest tokens that are sorted for top_p, where these hold it
 Choice = tuple[int, TokenLogprob | None]  # a token for a row, and how sure it was
 NOT_A_NUMBER = -1  # a token for logits that choose none
+BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
+ROOM = 256  # tokens; the memory of a row grows in steps of these
+_PENALTIES = {"repetition_penalty": 1, "frequency_penalty": 0, "presence_penalty": 0}  # where off
 
 
 class Sampler:
@@ -27,12 +30,12 @@ class Sampler:
         self._history = History()
         self._wide = True  # nuclei are sought among all tokens, since one was wider than HEAD
 
-    def pack(self, draws: Sequence[Draw], parcel: Parcel) -> None:
+    def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
         """Put into a step's parcel what `draw` needs of these rows."""
-        settings = [draw.sampling for draw in draws]
+        settings = [row.op.sampling for row in rows]
         hot = [s for s in settings if s.temperature]
         if hot:
-            parcel.put_fractions("uniform", [draw.number for draw in draws])
+            parcel.put_fractions("uniform", map(_number, rows))
             parcel.put_fractions("temperature", [s.temperature or 1.0 for s in settings])
         if len(hot) < len(settings):
             parcel.put("greedy", [s.temperature == 0 for s in settings])
@@ -42,71 +45,76 @@ class Sampler:
             parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
         if any(s.min_p for s in hot):
             parcel.put_fractions("min_p", [s.min_p for s in settings])
-        if banned := [(i, token) for i, draw in enumerate(draws) for token in draw.banned]:
+        if banned := [(i, token) for i, row in enumerate(rows) for token in row.banned]:
             parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
-        self._history.pack(draws, parcel)
+        self._history.pack(rows, parcel)
 
-    def sample(self, logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
+    def sample(self, logits: torch.Tensor, rows: Sequence[BatchRow]) -> list[Choice]:
         """Pack and draw at once."""
         parcel = Parcel()
-        self.pack(draws, parcel)
-        return self.draw(logits, draws, parcel.send(logits.device))
+        self.pack(rows, parcel)
+        return self.draw(logits, rows, parcel.send(logits.device))
 
-    def draw(self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers) -> list[Choice]:
+    def draw(
+        self, logits: torch.Tensor, rows: Sequence[BatchRow], numbers: Numbers
+    ) -> list[Choice]:
         """Return the next token of each row, with its log-probabilities if any row asks for them.
         The token is `NOT_A_NUMBER` where the largest of a row's logits is none or not finite.
         logits: [rows, vocabulary]; numbers: the parcel of `pack`, on their device. All that is
         returned comes from the device in one copy; once more where nuclei become wide."""
-        logits, asked = logits.float(), [d.logprobs for d in draws if d.logprobs is not None]
+        logits = logits.float()
+        asked = [row.op.logprobs for row in rows if row.op.logprobs is not None]
         with self._history.penalizing(logits, numbers):
             allowed = logits
             if "banned" in numbers:
                 never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
                 allowed = logits.index_put(tuple(numbers["banned"].T), never)
-            tokens, is_wide = self._choose(allowed, draws, numbers)
+            tokens, is_wide = self._choose(allowed, rows, numbers)
         tokens = torch.where(logits.amax(dim=-1).isfinite(), tokens, NOT_A_NUMBER)
         columns = [tokens[:, None], is_wide[:, None]]
         if asked:
             columns.append(_logprobs(logits, tokens, max(asked)).view(torch.int32))
-        rows = torch.cat([column.int() for column in columns], dim=1).cpu()
-        was_wide, self._wide = self._wide, bool(rows[:, 1].any())
+        told = torch.cat([column.int() for column in columns], dim=1).cpu()
+        was_wide, self._wide = self._wide, bool(told[:, 1].any())
         if self._wide and not was_wide:
-            return self.draw(logits, draws, numbers)
-        found: list[int] = rows[:, 0].tolist()
+            return self.draw(logits, rows, numbers)
+        found: list[int] = told[:, 0].tolist()
         if not asked:
             return [(token, None) for token in found]
-        told = rows[:, 2:].view(torch.float32).tolist()
-        return [
-            (token, TokenLogprob(own, tuple(top), mean=mean))
-            for token, (own, mean, *top) in zip(found, told, strict=True)
-        ]
+        sure = told[:, 2:].view(torch.float32).tolist()
+        logprobs = [TokenLogprob(own, tuple(top), mean) for own, mean, *top in sure]
+        return list(zip(found, logprobs, strict=True))
 
     def draw_again(
-        self, choices: list[Choice], logits: torch.Tensor, rows: Sequence[BatchRow], known: Requests
+        self,
+        choices: list[Choice],
+        logits: torch.Tensor,
+        rows: Sequence[BatchRow],
+        engine: RowEngine,
     ) -> None:
         """Replace the choices that would end a row among its `min_tokens`. Masking one drawn token
         after the other gives the distribution without all of them."""
-        draws: dict[int, Draw] = {}
         while early := [
             i
             for i, (row, (token, _)) in enumerate(zip(rows, choices, strict=True))
-            if token != NOT_A_NUMBER and known.ends_early(row, token)
+            if token != NOT_A_NUMBER and engine.ends_early(row, token)
         ]:
             for i in early:
-                draw = draws.get(i) or Draw.of(rows[i])
-                draws[i] = draw._replace(banned=(*draw.banned, choices[i][0]))
-            redrawn = self.sample(logits[early], [draws[i] for i in early])
+                rows[i].banned += (choices[i][0],)
+            redrawn = self.sample(logits[early], [rows[i] for i in early])
             for i, choice in zip(early, redrawn, strict=True):
                 choices[i] = choice
+        for row in rows:
+            row.banned = ()
 
     def _choose(
-        self, logits: torch.Tensor, draws: Sequence[Draw], numbers: Numbers
+        self, logits: torch.Tensor, rows: Sequence[BatchRow], numbers: Numbers
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the tokens [rows], and in which rows the nucleus is wider than `HEAD`."""
         if "temperature" not in numbers:
             return logits.argmax(dim=-1), torch.zeros_like(logits[:, 0], dtype=torch.bool)
         probabilities = (logits / numbers["temperature"][:, None]).softmax(dim=-1)
-        sizes = [d.sampling.top_k for d in draws if d.sampling.temperature]
+        sizes = [row.op.sampling.top_k for row in rows if row.op.sampling.temperature]
         if "top_p" in numbers:
             sizes.append(logits.shape[1] if self._wide else HEAD)
         size = min(max(sizes), logits.shape[1])
@@ -118,6 +126,11 @@ class Sampler:
         if "greedy" in numbers:
             drawn = torch.where(numbers["greedy"] > 0, logits.argmax(dim=-1), drawn)
         return drawn, is_wide
+
+
+def _number(row: BatchRow) -> float:
+    """Return the uniform number of a row's next token, another for each that was masked."""
+    return min(uniform(row.seed, len(row.sampled) + (len(row.banned) << 32)), BELOW_ONE)
 
 
 def _filtered(
@@ -157,17 +170,87 @@ def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Ten
     return torch.cat([chosen, mean, largest], dim=1)
 
 
-def sample(logits: torch.Tensor, draws: Sequence[Draw]) -> list[Choice]:
-    """Draw once, as `Sampler.draw` does."""
-    return Sampler().sample(logits, draws)
-
-
-def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], requests: Requests) -> None:
+def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], engine: RowEngine) -> None:
     """Append what was drawn to the rows that are not done. A row whose logits are not numbers
     fails, and the others go on."""
     for row, (token, logprob) in zip(rows, choices, strict=True):
         if not row.done and token != NOT_A_NUMBER:
-            requests.sampled(row, token, logprob)
+            engine.sampled(row, token, logprob)
         elif not row.done:
             reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
-            requests.fail(row, RequestError(reason))
+            engine.fail(row, RequestError(reason))
+
+
+class History:
+    """What penalties need of rows that come and go: the ids that each has, on the device, [rows,
+    length]. A step uploads only what is new, and a penalty changes the logits of the ids that a row
+    has, not those of the whole vocabulary."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[BatchRow, int]] = []  # whose ids are there, and how many of them
+        self._shape = (0, 0)
+        self._tokens = torch.zeros(0, 0, dtype=torch.long)
+
+    def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
+        """Put into a step's parcel what is new of the rows that have penalties."""
+        indices = [
+            i
+            for i, row in enumerate(rows)
+            if any(getattr(row.op.sampling, name) != off for name, off in _PENALTIES.items())
+        ]
+        if not indices:
+            return
+        rows = [rows[i] for i in indices]
+        settings, lengths = [row.op.sampling for row in rows], [len(row.ids) for row in rows]
+        parcel.put("penalized", indices)
+        parcel.put("written", lengths)
+        parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
+        for name in _PENALTIES:
+            parcel.put_fractions(name, [getattr(sampling, name) for sampling in settings])
+        if any(s.frequency_penalty or s.presence_penalty for s in settings):
+            parcel.put("counting", [1])
+        if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
+            self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
+            self._known = []  # all are copied to the larger memory anew
+        starts = [0] * len(rows)
+        for place, (row, count) in enumerate(self._known[: len(rows)]):
+            if row is rows[place]:
+                starts[place] = count
+        self._known[: len(rows)] = zip(rows, lengths, strict=True)
+        at, new = [], []
+        for place, (row, start, end) in enumerate(zip(rows, starts, lengths, strict=True)):
+            at += [place * self._shape[1] + k for k in range(start, end)]
+            new += row.ids[start:]
+        parcel.put("at", at)
+        parcel.put("new", new)
+
+    @contextmanager
+    def penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
+        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
+        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
+        all ids that a row has, frequency and presence are of what was sampled for its request
+        alone, as in servers."""
+        if "penalized" not in numbers:
+            yield
+            return
+        if self._tokens.shape != self._shape:
+            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
+        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
+        ids = self._tokens[: len(numbers["penalized"])]
+        place = torch.arange(ids.shape[1], device=logits.device)
+        written = place < numbers["written"][:, None]
+        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
+        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
+        plain = logits[rows, ids]
+        scores = torch.where(plain < 0, plain * factor, plain / factor)
+        if "counting" in numbers:
+            sampled = (written & (place >= numbers["prompt"][:, None])).float()
+            tally = torch.zeros_like(logits[: len(ids)]).scatter_add_(1, ids, sampled)
+            counts = tally.gather(1, ids)
+            scores = scores - numbers["frequency_penalty"][:, None] * counts
+            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
+        logits[rows, ids] = scores
+        try:
+            yield
+        finally:
+            logits[rows, ids] = plain

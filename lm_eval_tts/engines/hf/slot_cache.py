@@ -8,31 +8,18 @@ slots and positions."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from lm_eval_tts.engines.hf.memory import CacheFull, zeros_like
+from lm_eval_tts.engines.hf.transfer import Numbers
 
 GROWTH = 256  # capacity grows in steps of this many tokens, and at least by half
-
-
-@dataclass(slots=True)
-class SlotWindow:
-    """What one forward reads and writes."""
-
-    rows: slice | torch.Tensor  # the slots of the batch; a slice if they are the first: no copy
-    slots: torch.Tensor  # [batch, 1], where new tokens are written
-    places: torch.Tensor  # [batch, tokens], and at which place in their slot
-    width: int  # keys to read
-
-    def on(self, device: torch.device) -> SlotWindow:
-        """Return the same on another device."""
-        rows = self.rows if isinstance(self.rows, slice) else self.rows.to(device)
-        return SlotWindow(rows, self.slots.to(device), self.places.to(device), self.width)
 
 
 class SlotLayer(CacheLayerMixin):
@@ -47,13 +34,9 @@ class SlotLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Allocate zeros, never empty memory: a masked NaN in a value still gives NaN."""
-        self.keys = self._zeros_like(key_states)
-        self.values = self._zeros_like(value_states)
+        self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        self.resize(self._cache.num_slots, self._cache.capacity)
         self.is_initialized = True
-
-    def _zeros_like(self, states: torch.Tensor) -> torch.Tensor:
-        _, heads, _, size = states.shape
-        return zeros_like(states, self._cache.num_slots, heads, self._cache.capacity, size)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
@@ -61,10 +44,11 @@ class SlotLayer(CacheLayerMixin):
         """Write new keys and values [batch, heads, tokens, size] and return the window."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        window = self._cache.window_on(key_states.device)
-        self.keys[window.slots, :, window.places] = key_states.transpose(1, 2)
-        self.values[window.slots, :, window.places] = value_states.transpose(1, 2)
-        seen = window.rows, slice(None), slice(window.width)
+        numbers = self._cache.numbers.to(key_states.device)
+        slots, places = numbers["slots"], numbers["places"]
+        self.keys[slots, :, places] = key_states.transpose(1, 2)
+        self.values[slots, :, places] = value_states.transpose(1, 2)
+        seen = self._cache.rows or slots[:, 0], slice(None), slice(self._cache.width)
         return self.keys[seen], self.values[seen]
 
     def resize(self, num_slots: int, capacity: int) -> None:
@@ -74,7 +58,7 @@ class SlotLayer(CacheLayerMixin):
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Return width and offset of the keys; the engine brings its own masks."""
-        return self._cache.window.width, 0
+        return self._cache.width, 0
 
     def get_seq_length(self) -> int:
         """Return 0: positions are always given."""
@@ -90,7 +74,7 @@ class SlotLayer(CacheLayerMixin):
 def _resized(buffer: torch.Tensor, num_slots: int, capacity: int) -> torch.Tensor:
     _, heads, length, size = buffer.shape
     resized = zeros_like(buffer, num_slots, heads, capacity, size)
-    resized[:, :, :length] = buffer[:num_slots]
+    resized[: len(buffer), :, :length] = buffer[:num_slots]
     return resized
 
 
@@ -101,21 +85,16 @@ class SlotCache(Cache):
 
     def __init__(self, num_slots: int, max_length: int, max_tokens: int | None = None) -> None:
         self.num_slots = num_slots
-        self._max_tokens = max_tokens
-        places = max_length + 1  # with that of padding
-        self.max_capacity = places if max_tokens is None else min(places, max_tokens)
+        self._max_tokens = sys.maxsize if max_tokens is None else max_tokens
+        self.max_capacity = min(max_length + 1, self._max_tokens)  # with the place of padding
         self.capacity = min(GROWTH, self._most(num_slots))
         super().__init__(layer_class_to_replicate=lambda: SlotLayer(self))
 
-    def show(self, window: SlotWindow) -> None:
-        """Note what the next forward reads and writes."""
-        self.window, self._windows = window, {window.slots.device: window}
-
-    def window_on(self, device: torch.device) -> SlotWindow:
-        """Return the window on the device of a layer, copied there once a forward."""
-        if device not in self._windows:
-            self._windows[device] = self.window.on(device)
-        return self._windows[device]
+    def show(self, numbers: Numbers, rows: slice | None, width: int) -> None:
+        """Note what the next forward reads and writes.
+        numbers: "slots" [batch, 1] and "places" [batch, tokens] in them, where new tokens go; rows:
+        the slots of the batch if they are the first, which need no copy; width: keys to read."""
+        self.numbers, self.rows, self.width = numbers, rows, width
 
     def fits(self, num_slots: int, length: int) -> bool:
         """Whether memory allows this many sequences of this many tokens."""
@@ -123,20 +102,15 @@ class SlotCache(Cache):
 
     def _most(self, num_slots: int) -> int:
         """Return the largest capacity of this many slots."""
-        if self._max_tokens is None:
-            return self.max_capacity
         return max(1, min(self.max_capacity, self._max_tokens // num_slots))
 
     def bytes_per_token(self) -> Mapping[torch.device, float]:
         """Return the memory that a token takes on each device; empty before the first forward."""
-        tokens = self.num_slots * self.capacity
-        return {device: size / tokens for device, size in self._bytes_by_device().items()}
-
-    def _bytes_by_device(self) -> dict[torch.device, int]:
-        sizes: dict[torch.device, int] = {}
+        sizes: Counter[torch.device] = Counter()
         for buffer in self._buffers():
-            sizes[buffer.device] = sizes.get(buffer.device, 0) + buffer.nbytes
-        return sizes
+            sizes[buffer.device] += buffer.nbytes
+        tokens = self.num_slots * self.capacity
+        return {device: size / tokens for device, size in sizes.items()}
 
     def _filled(self) -> list[SlotLayer]:
         return [layer for layer in self.layers if layer.is_initialized]
@@ -153,7 +127,7 @@ class SlotCache(Cache):
             raise CacheFull(f"{needed} sequences of {length} tokens do not fit into memory")
         wanted = -(-max(length + 1, self.capacity * 3 // 2) // GROWTH) * GROWTH
         if not self.fits(self.num_slots, length):
-            self.num_slots = max(needed, (self._max_tokens or 0) // wanted)
+            self.num_slots = max(needed, self._max_tokens // wanted)
         self.capacity = min(wanted, self._most(self.num_slots))
         for layer in self._filled():
             layer.resize(self.num_slots, self.capacity)

@@ -11,7 +11,7 @@ import torch
 
 from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
 from lm_eval_tts.engines.hf.memory import cache_limit
-from lm_eval_tts.engines.hf.slot_cache import SlotCache, SlotWindow
+from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slots import Feed, SlotTable
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
 
@@ -37,7 +37,9 @@ class SlotModel:
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self.device = input_device(model)
         self.masks = masks or Masks(model.config)
-        self._cache_argument = cache_argument(model)
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        renamed = "cache" in signature(inner.forward).parameters  # since transformers 5.24
+        self._cache_argument = "cache" if renamed else "past_key_values"
 
     def prepare(self, feeds: Sequence[Feed]) -> Prepared:
         """Put what a forward of these feeds needs into a parcel, to which others may add. A feed of
@@ -50,7 +52,7 @@ class SlotModel:
             positions += [*range(start, end), *[0] * pad]
             places += [*range(start, end), *[end] * pad]
         slots, num_long = [feed.slot for feed in feeds], sum(feed.long for feed in feeds)
-        first = slots == list(range(len(slots)))
+        rows = slice(0, len(slots)) if slots == list(range(len(slots))) else None
         parcel, shape = Parcel(), (len(feeds), size)
         parcel.put("tokens", tokens, *shape)
         parcel.put("positions", positions, *shape)
@@ -59,7 +61,6 @@ class SlotModel:
         if 0 < num_long < len(feeds):
             parcel.put("long", [feed.long for feed in feeds])
         width = max(feed.start + len(feed.token_ids) for feed in feeds if feed.token_ids)
-        rows = slice(0, len(slots)) if first else None
         return Prepared(parcel, rows, width, num_long, len(parcel))
 
     def forward(self, feeds: Sequence[Feed], **kwargs: Any) -> Any:
@@ -70,9 +71,8 @@ class SlotModel:
 
     def run(self, step: Prepared, numbers: Numbers, **kwargs: Any) -> Any:
         """Run a forward that was prepared, with its parcel on the model's device."""
-        positions, slots = numbers["positions"], numbers["slots"]
-        rows = step.rows or slots[:, 0]
-        self.cache.show(SlotWindow(rows, slots, numbers["places"], step.width))
+        positions = numbers["positions"]
+        self.cache.show(numbers, step.rows, step.width)
         with self.rope.choosing(step.num_long, numbers), grouped_heads(self.model):
             return self.model(
                 input_ids=numbers["tokens"],
@@ -99,9 +99,3 @@ def input_device(model: Any) -> torch.device:
     hook = getattr(embeddings, "_hf_hook", None)  # accelerate's, which brings weights when needed
     execution = getattr(hook, "execution_device", None)
     return torch.device(next(embeddings.parameters()).device if execution is None else execution)
-
-
-def cache_argument(model: Any) -> str:
-    """Return the name that a model's forward has for its cache; transformers 5.24 renamed it."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "cache" if "cache" in signature(inner.forward).parameters else "past_key_values"

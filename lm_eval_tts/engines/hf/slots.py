@@ -5,7 +5,7 @@ common part to another slot, so a prefix survives the sequences that leave it. I
 while there is room, and the least recently used one goes first. Knows ids and places, no model."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -87,23 +87,22 @@ class SlotTable(Generic[_User]):
         """The slots with a row at work."""
         return self.slots[: self.num_active]
 
-    def next_chunk(self, keep: int, most: int) -> tuple[list[int], list[int]]:
+    def next_chunk(self, keep: int, most: int) -> dict[int, int]:
         """Return some active slots that have more than `keep` tokens to feed, and how many of each.
         Those with the fewest left first, whose padding is the least; at most `most` tokens in all,
         padding included, but for a slot alone."""
         left = {i: slot.behind - keep for i, slot in enumerate(self.active) if slot.behind > keep}
-        far = sorted(left, key=lambda i: left[i])
-        counts = [min(left[i], CHUNK_TOKENS) for i in far]
-        size = max(1, sum(count * n <= most for n, count in enumerate(counts, 1)))
-        return far[:size], counts[:size]
+        counts = [(i, min(left[i], CHUNK_TOKENS)) for i in sorted(left, key=lambda i: left[i])]
+        size = max(1, sum(count * n <= most for n, (_, count) in enumerate(counts, 1)))
+        return dict(counts[:size])
 
-    def feed(self, indices: Sequence[int], counts: Sequence[int]) -> list[Feed]:
-        """Return the next `counts` tokens of these slots, which are from now on cached. Where long
-        sequences need it, memory takes the last idle slots away."""
-        ends = [self.slots[i].cached + count for i, count in zip(indices, counts, strict=True)]
-        del self.slots[self._cache.reserve(max(ends), max(self.num_active, max(indices) + 1)) :]
+    def feed(self, counts: Mapping[int, int]) -> list[Feed]:
+        """Return the next tokens of slots, so many of each, which are from now on cached. Where
+        long sequences need it, memory takes the last idle slots away."""
+        longest = max(self.slots[index].cached + count for index, count in counts.items())
+        del self.slots[self._cache.reserve(longest, max(self.num_active, max(counts) + 1)) :]
         feeds = []
-        for index, count in zip(indices, counts, strict=True):
+        for index, count in counts.items():
             slot = self.slots[index]
             ids = slot.ids[slot.cached : slot.cached + count]
             feeds.append(Feed(index, slot.cached, ids, slot.long))

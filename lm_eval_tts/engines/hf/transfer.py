@@ -22,6 +22,7 @@ class Numbers:
         self.raw = raw
         self._whole = raw.long()  # indices must be int64
         self._places = places
+        self._copies: dict[torch.device, Numbers] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
@@ -32,8 +33,12 @@ class Numbers:
         return values[start : start + prod(shape)].view(shape)
 
     def to(self, device: torch.device) -> Numbers:
-        """Return the same on another device."""
-        return self if self.raw.device == device else self.of(self.raw.to(device))
+        """Return the same on another device, copied there once."""
+        if self.raw.device == device:
+            return self
+        if device not in self._copies:
+            self._copies[device] = self.of(self.raw.to(device))
+        return self._copies[device]
 
     def of(self, raw: torch.Tensor) -> Numbers:
         """Return what these names mean in other numbers, of which there may be fewer."""

@@ -8,7 +8,7 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,16 +20,16 @@ from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.answers import (
+from lm_eval_tts.engines.server.dialects import as_openai
+from lm_eval_tts.engines.server.wire import (
     FINISHES,
     WITHHELD,
     Fault,
+    Wire,
     cached_tokens,
     counts_of,
     read_event,
 )
-from lm_eval_tts.engines.server.dialects import as_openai
-from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
 
@@ -89,10 +89,9 @@ class Server:
         """Return the seconds before the next try: doubled each time, or what the server asks."""
         self.num_retries += 1
         fault = state.outcome.exception() if state.outcome else None
-        asked = fault.wait if isinstance(fault, Fault) else 0.0
-        first = self.first_wait
-        doubled = tenacity.wait_exponential_jitter(first, LONGEST_WAIT, jitter=first)(state)
         logger.info("try %d failed (%s)", state.attempt_number, fault)
+        first, asked = self.first_wait, getattr(fault, "wait", 0.0)
+        doubled = tenacity.wait_exponential_jitter(first, LONGEST_WAIT, jitter=first)(state)
         return min(max(doubled, asked), LONGEST_WAIT)
 
     async def _sample(self, row: BatchRow) -> SampledTokens:
@@ -136,10 +135,8 @@ class Server:
             return await response.json(content_type=None)
 
     def _call(self, body: Mapping[str, Any], token_ids: TokenIds) -> Any:
-        headers = {}
-        if self.session_header is not None:
-            headers[self.session_header] = f"{self._run}-{self._sessions.of(token_ids)}"
-        way = self.wire.dialect
+        name, way = self.session_header, self.wire.dialect
+        headers = {name: f"{self._run}-{self._sessions.of(token_ids)}"} if name else {}
         root = self.url.removesuffix("/v1") if way.native else self.url
         return self.client().post(root + way.path, json=body, headers=headers)
 
@@ -150,16 +147,19 @@ class Server:
         for secret in self.headers.values():
             text = text.replace(secret.removeprefix("Bearer "), "***")
         message = f"the server answers {response.status}: {text}"
-        if response.status in RETRIED:
-            raise Fault(message, _seconds(response.headers.get("Retry-After")))
-        raise Refused(message, response.status)
+        if response.status not in RETRIED:
+            raise Refused(message, response.status)
+        wait = 0.0
+        with suppress(ValueError):  # a date counts as none
+            wait = max(0.0, float(response.headers.get("Retry-After", 0)))
+        raise Fault(message, wait)
 
     async def _stream(self, row: BatchRow) -> SampledTokens:
         """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
         are those of the answer, so what comes as reasoning is not searched. What a call has cached
         is reported at its end, so not where we end it."""
         usage: dict[str, Any] = {}
-        reasoning, text, reason = "", "", None
+        reasoning, text, reason, match = "", "", None, None
         async with _faults():
             async for event in self._events(row):
                 usage = event.get("usage") or usage
@@ -177,7 +177,7 @@ class Server:
         self.prompt_tokens.add(len(row.op.token_ids), cached)
         # Some say "stop" as well where a thought has used up everything.
         cut = not text and counts is not None and counts.total >= row.max_tokens
-        ended = FINISHES[reason] and find_stop(text, row.op.stop) is None and not cut
+        ended = FINISHES[reason] and match is None and not cut
         return self.wire.of_text(text, ended, reasoning, counts)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
@@ -196,14 +196,6 @@ class Server:
                     data = data.removeprefix(name).strip()
                 if data.startswith("{"):
                     yield as_openai(way.read, json.loads(data))
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return the seconds of a Retry-After header; a date counts as none."""
-    try:
-        return max(0.0, float(retry_after or 0))
-    except ValueError:
-        return 0.0
 
 
 @asynccontextmanager

@@ -8,21 +8,14 @@ How exact a server is depends on the way it is asked:
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.packaged import read_yaml
+from lm_eval_tts.core.program import Sampling
 
-# What a setting is where it changes nothing.
-OFF = {
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "repetition_penalty": 1.0,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
-}
+OFF = asdict(Sampling(temperature=1.0))  # what a setting is where it changes nothing
 
 
 class Dialect(NamedTuple):
@@ -71,8 +64,8 @@ def server_of(entry: Mapping[str, Any]) -> str:
     owner = entry.get("owned_by")
     if owner and owner == entry.get("id"):
         return "TGI"
-    owners = {name: server["owners"] for name, server in _DIALECTS["servers"].items()}
-    return next((name for name, known in owners.items() if owner in known), "unknown")
+    servers = _DIALECTS["servers"].items()
+    return next((name for name, server in servers if owner in server["owners"]), "unknown")
 
 
 def as_openai(kind: str, answer: Any) -> Any:
@@ -99,15 +92,13 @@ def _of_llamacpp(answer: Any) -> Any:
 def _of_sglang(answer: Any) -> Any:
     """Read what SGLang's /generate returns; `output_ids` has the ending in it."""
     told = answer["meta_info"]
-    tops = told.get("output_top_logprobs") or []
+    own = [own for own, *_ in told.get("output_token_logprobs") or []]
+    tops = [[top for top, *_ in entry or []] for entry in told.get("output_top_logprobs") or []]
     choice = {
         "token_ids": answer["output_ids"],
         "finish_reason": told["finish_reason"]["type"],
         "stop_reason": told["finish_reason"].get("matched"),
-        "logprobs": _told(
-            [own for own, *_ in told.get("output_token_logprobs") or []],
-            [[top for top, *_ in entry or []] for entry in tops],
-        ),
+        "logprobs": _told(own, tops),
     }
     counts = told["prompt_tokens"], told["completion_tokens"], told.get("cached_tokens") or 0
     return _answer(choice, *counts)

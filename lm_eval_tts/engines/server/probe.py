@@ -33,8 +33,7 @@ async def find_model(server: Server, model: str | None) -> Served:
         raise SettingsError(f"{where} {error}") from None
     if model is None and len(entries) != 1:
         raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
-    if model is None:
-        (model,) = entries
+    model = next(iter(entries)) if model is None else model
     if entries and model not in entries:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})

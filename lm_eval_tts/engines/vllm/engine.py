@@ -4,19 +4,24 @@ vLLM's prefix cache finds what is already computed: the same ids and some more a
 the same ids twice a fork. Stop strings are cut by our own rule, from the ids that vLLM sampled.
 Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
+import itertools
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from typing_extensions import Unpack
-from vllm import LLM, SamplingParams, TokensPrompt
+from vllm import LLM, AsyncEngineArgs, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.engine import Output, PromptTokens
 from lm_eval_tts.core.program import Generate, TokenLogprob
-from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, SampledTokens, take
+from lm_eval_tts.engines.affinity import Ranks
+from lm_eval_tts.engines.asynchronous import Background
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, SampledTokens
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -52,16 +57,17 @@ class VLLMEngine(RowEngine):
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        rows = self._requests.abort(request_id)
+        rows = self._rows.get(request_id, [])
         if dropped := [key for key, row in self._live.items() if row in rows]:
             self._live = {key: row for key, row in self._live.items() if row not in rows}
             self._llm.llm_engine.abort_request(dropped)
+        super().abort(request_id)
 
     def step(self) -> list[Output]:
         """Hand over what was added, advance vLLM and return the requests that finished. Where
         vLLM's engine process has died, every request fails with that reason."""
         try:
-            for row in take(self._requests.queue, len(self._requests.queue)):
+            for row in self.take(len(self.queue)):
                 self._submit(row)
             if self._live:
                 self.num_steps += 1
@@ -69,20 +75,20 @@ class VLLMEngine(RowEngine):
                     self._finish(output)
         except EngineDeadError:
             self._live.clear()
-            self._requests.fail_all(RequestError(DEAD))
-        return self._requests.pop_finished()
+            self.fail_all(RequestError(DEAD))
+        return self.pop_finished()
 
     def _submit(self, row: BatchRow) -> None:
-        part = self._requests.next_part(row)
+        part = self.next_part(row)
         prompt = TokensPrompt(prompt_token_ids=list(part.op.token_ids))
         try:
-            params = sampling_params(part, self._requests.eos_token_ids)
+            params = sampling_params(part, self.eos_token_ids)
             lora = self._lora_request
             (key,) = self._llm.enqueue([prompt], [params], use_tqdm=False, lora_request=lora)
         except EngineDeadError:
             raise
         except REFUSALS as error:
-            self._requests.fail(row, refused(error))
+            self.fail(row, refused(error))
         else:
             self._live[key.split("-")[0]] = row  # outputs carry the part before the "-"
 
@@ -91,12 +97,84 @@ class VLLMEngine(RowEngine):
             return  # aborted
         self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
         try:
-            if self._requests.take_part(row, sampled_of(output, row.op)):
-                self._requests.finished(row, row.sampled, row.logprobs)
+            if self.take_part(row, sampled_of(output, row.op)):
+                self.finished(row)
             else:
                 self._submit(row)
         except RequestError as error:
-            self._requests.fail(row, error)
+            self.fail(row, error)
+
+
+class DataParallelLLM:
+    """vLLM's own data parallel engine: replicas under one AsyncLLM, loaded once, behind the part of
+    `vllm.LLM` that is used. Each problem stays with one replica, whose cache has its prefix; a new
+    one goes where least is under way.
+    arguments: those of `vllm.LLM`, with data_parallel_size > 1."""
+
+    def __init__(self, **arguments: Any) -> None:
+        self.background = Background()
+        self.llm_engine = self.background.run(self._load(arguments))  # as LLM calls it
+        self.prompt_tokens = PromptTokens()
+        self.lora_request: Any = None
+        self.num_ranks = int(arguments["data_parallel_size"])
+        self._ranks = Ranks(self.num_ranks)
+        self._keys = map(str, itertools.count())
+
+    @staticmethod
+    async def _load(arguments: dict[str, Any]) -> AsyncLLM:
+        arguments = {"disable_log_stats": True, **arguments}  # as LLM has it
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+
+    def close(self) -> None:
+        """End the replicas' processes."""
+        self.llm_engine.shutdown()
+
+    def add_lora(self, lora_request: Any) -> None:
+        """Load an adapter on every replica."""
+        self.background.run(self.llm_engine.add_lora(lora_request))
+
+    async def sample(self, row: BatchRow, eos_token_ids: frozenset[int]) -> SampledTokens:
+        """Sample a part of a row. Raises RequestError if it cannot be served."""
+        try:
+            params = sampling_params(row, eos_token_ids)
+            output = await self._generate(row.op.token_ids, params, self.lora_request)
+        except REFUSALS as error:
+            raise refused(error) from error
+        self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
+        return sampled_of(output, row.op)
+
+    async def _generate(
+        self, token_ids: Sequence[int], params: SamplingParams, lora_request: Any
+    ) -> RequestOutput:
+        rank = self._ranks.take(token_ids)
+        try:
+            async for output in self.llm_engine.generate(
+                TokensPrompt(prompt_token_ids=list(token_ids)),
+                params,
+                next(self._keys),
+                lora_request=lora_request,
+                data_parallel_rank=rank,
+            ):
+                last = output
+        finally:
+            self._ranks.release(rank)
+        return last
+
+    def generate(
+        self,
+        prompts: Sequence[Any],
+        sampling_params: Sequence[SamplingParams],
+        use_tqdm: bool = False,
+        lora_request: Any = None,
+    ) -> list[RequestOutput]:
+        """Answer all prompts, as `vllm.LLM.generate` does; lm-eval's log-likelihood calls it."""
+        futures = []
+        for prompt, params in zip(prompts, sampling_params, strict=True):
+            params = params.clone()
+            params.output_kind = RequestOutputKind.FINAL_ONLY
+            ids = prompt["prompt_token_ids"]
+            futures.append(self.background.start(self._generate(ids, params, lora_request)))
+        return [future.result() for future in futures]
 
 
 def end_calls_when_dead(llm: LLM) -> None:
@@ -140,22 +218,17 @@ def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingPar
 
 
 def sampled_of(output: RequestOutput, op: Generate) -> SampledTokens:
-    """Return what a finished request has sampled. Raises RequestError if vLLM gave it up."""
-    (completion,) = output.outputs
+    """Return what a finished request has sampled, with log-probabilities without their mean, which
+    vLLM does not report. Raises RequestError if vLLM gave it up."""
+    completion: CompletionOutput = output.outputs[0]
     if completion.finish_reason not in ("stop", "length"):
         raise RequestError(f"vLLM ended a request with {completion.finish_reason!r}")
-    return SampledTokens(tuple(completion.token_ids), token_logprobs(completion, op.logprobs))
-
-
-def token_logprobs(completion: CompletionOutput, top: int | None) -> tuple[TokenLogprob, ...]:
-    """Return the log-probabilities of the sampled tokens; vLLM does not report their mean."""
-    if top is None or completion.logprobs is None:
-        return ()
-    found = []
-    for token, entries in zip(completion.token_ids, completion.logprobs, strict=True):
-        likeliest = sorted((entry.logprob for entry in entries.values()), reverse=True)
-        found.append(TokenLogprob(entries[token].logprob, tuple(likeliest[:top])))
-    return tuple(found)
+    told = []
+    if op.logprobs is not None and completion.logprobs is not None:
+        for token, entries in zip(completion.token_ids, completion.logprobs, strict=True):
+            likeliest = sorted((entry.logprob for entry in entries.values()), reverse=True)
+            told.append(TokenLogprob(entries[token].logprob, tuple(likeliest[: op.logprobs])))
+    return SampledTokens(tuple(completion.token_ids), tuple(told))
 
 
 def refused(error: Exception) -> RequestError:

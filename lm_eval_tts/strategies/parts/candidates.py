@@ -2,53 +2,40 @@
 
 A candidate is one completion (`single`), or, with `max_thinking_tokens`, a thought within that
 budget and its answer (`budget`). Candidates of a problem are written side by side and share its
-prompt; each draws from the seed of its own path, so more of them do not change the first ones.
-"""
-
-from __future__ import annotations
+prompt; each draws from the seed of its own path, so more of them do not change the first ones."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from lm_eval_tts.core.fields import Accepted, at_least, setting
 from lm_eval_tts.core.program import Program, Sampling, gather, score
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
 from lm_eval_tts.core.voting import AGGREGATIONS, aggregate, pick_best, pick_voted, vote_weights
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.strategies.base import Strategy
 from lm_eval_tts.strategies.budget import Budget
-from lm_eval_tts.strategies.parts.checks import at_least, one_of
-from lm_eval_tts.strategies.parts.completion import write_response
+from lm_eval_tts.strategies.parts.writing import write_response
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleStrategy(Strategy):
     """Proposes candidates and selects one of them; here `n` samples and the majority's answer."""
 
-    n: int = 8
-    """Candidates of a problem, >= 1."""
-    max_gen_toks: int = 2048
-    """Maximum tokens of one, >= 1."""
-    max_thinking_tokens: int | None = None
-    """A thinking budget (>= 0) for each; None leaves the thinking free within max_gen_toks."""
-    max_answer_tokens: int = 512
-    """With a thinking budget, the room for the answer, >= 1."""
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "n", "max_gen_toks", "max_answer_tokens")
-        if self.max_thinking_tokens is not None:
-            at_least(self, 0, "max_thinking_tokens")
-
-    @property
-    def needs_continuation(self) -> bool:
-        """Only to cut a thought."""
-        return self.max_thinking_tokens is not None
+    n: int = setting(8, at_least(1))  # Candidates of a problem, >= 1.
+    max_gen_toks: int = setting(2048, at_least(1))  # Maximum tokens of one, >= 1.
+    # A thinking budget (>= 0) for each; None leaves the thinking free within max_gen_toks.
+    max_thinking_tokens: int | None = setting(None, at_least(0))
+    # With a thinking budget, the room for the answer, >= 1.
+    max_answer_tokens: int = setting(512, at_least(1))
 
     @property
     def needs_thinking_end(self) -> bool:
         """Only to cut a thought."""
         return self.max_thinking_tokens is not None
+
+    needs_continuation = needs_thinking_end
 
     @property
     def num_samples(self) -> int:
@@ -70,11 +57,9 @@ class SampleStrategy(Strategy):
 
     def propose(self, request: Request, num_known: int = 0) -> Program[list[Candidate]]:
         """Return the candidates, without the `num_known` samples that exist already."""
-        more = range(max(0, self.n - num_known))
-        return (yield from gather(self.candidate(request) for _ in more))
+        return gather(self._candidate(request) for _ in range(self.n - num_known))
 
-    def candidate(self, request: Request) -> Program[Candidate]:
-        """Write one response and rate it."""
+    def _candidate(self, request: Request) -> Program[Candidate]:
         return (yield from self.rate(request, (yield from self.write(request))))
 
     def write(self, request: Request) -> Program[Trace]:
@@ -100,26 +85,20 @@ class SampleStrategy(Strategy):
 class RatedStrategy(SampleStrategy):
     """Asks a reward model about its candidates and selects by that."""
 
-    aggregation: str = "last"
-    """How step scores become one score, a name in AGGREGATIONS."""
-    step_delimiter: str = "\n\n"
-    """Where a step ends."""
+    # How step scores become one score, a name in AGGREGATIONS.
+    aggregation: str = setting("last", AGGREGATIONS)
+    # Where a step ends.
+    step_delimiter: str = setting("\n\n", Accepted(bool, "is a text, such as '\\n\\n'"))
+    # Select the class of equal answers with the largest sum of scores (weighted best-of-N), not the
+    # response with the largest score.
     weighted: bool = False
-    """Select the class of equal answers with the largest sum of scores (weighted best-of-N), not
-    the response with the largest score."""
+    # A response without an answer is chosen only where none has one, as in compute-optimal-tts.
     drop_unanswered: bool = False
-    """A response without an answer is chosen only where none has one, as in compute-optimal-tts."""
 
     @property
     def score_names(self) -> tuple[str, ...]:
         """The reward model's."""
         return ("reward",)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of(self, "aggregation", AGGREGATIONS)
-        if not self.step_delimiter:
-            raise SettingsError("step_delimiter='': allowed is a text, such as '\\n\\n'")
 
     def rate(self, request: Request, trace: Trace) -> Program[Candidate]:
         """Ask the reward model about a response."""
@@ -131,18 +110,14 @@ class RatedStrategy(SampleStrategy):
         reward = aggregate(step_scores, self.aggregation)
         return Candidate(trace.without_logprobs(), (("reward", reward),), step_scores)
 
-    def asks_as(self, other: RatedStrategy) -> bool:
-        """Say whether it asks the reward model about the steps that `other` asks about."""
-        return self.needs_reward_model and self.step_delimiter == other.step_delimiter
-
     def select(self, request: Request, candidates: Sequence[Candidate]) -> Trace:
         """Return the candidate with the best score, or the best of the class with most of it."""
         (name,) = self.score_names
         scores = [dict(candidate.scores)[name] for candidate in candidates]
         if self.drop_unanswered:
-            classes = classes_of(request, [candidate.trace for candidate in candidates])
-            pairs = list(zip(scores, classes, strict=True))
-            if any(number is not None for _, number in pairs):
+            classes = classes_of(request, candidates)
+            if any(number is not None for number in classes):
+                pairs = zip(scores, classes, strict=True)
                 scores = [math.nan if number is None else score for score, number in pairs]
         order = untied(scores, candidates)
         if self.weighted:
@@ -157,16 +132,13 @@ def steps_of(text: str, delimiter: str) -> list[str]:
 
 def ask_reward(request: Request, steps: Sequence[str]) -> Program[tuple[float, ...]]:
     """Return what the reward model says; nothing where there are no steps or it cannot read them.
-
-    One response that it cannot read must not cost the others, so this is data, not a failure.
-    """
+    One response that it cannot read must not cost the others, so this is data, not a failure."""
     if not steps:
         return ()
     try:
-        result = yield from score(request.question, steps)
+        return (yield from score(request.question, steps)).scores
     except RequestError:
         return ()
-    return result.scores
 
 
 def untied(scores: Sequence[float], candidates: Sequence[Candidate]) -> list[float]:
@@ -181,9 +153,9 @@ def generator_of(request: Request, purpose: str) -> Random:
     return Random(f"{request.seed} {purpose}")
 
 
-def classes_of(request: Request, traces: Sequence[Trace]) -> Sequence[int | None]:
-    """Return the class of each response's answer."""
-    return request.classify([request.decode(trace.response_ids) for trace in traces])
+def classes_of(request: Request, candidates: Sequence[Candidate]) -> Sequence[int | None]:
+    """Return the class of each candidate's answer."""
+    return request.classify([request.decode(c.trace.response_ids) for c in candidates])
 
 
 def vote(
@@ -194,7 +166,7 @@ def vote(
     purpose: str = "vote",
 ) -> Trace:
     """Return the best-rated candidate of the class with most weight, with all attached."""
-    classes = classes_of(request, [candidate.trace for candidate in candidates])
+    classes = classes_of(request, candidates)
     return chosen(candidates, pick_voted(classes, weights, scores, generator_of(request, purpose)))
 
 

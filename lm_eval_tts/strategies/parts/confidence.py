@@ -1,9 +1,6 @@
 """How sure a model was of what it wrote: measures of a response from its log-probabilities.
 
-All are means of natural logarithms, more is surer, and NaN where no token was sampled.
-"""
-
-from __future__ import annotations
+All are means of natural logarithms, more is surer, and NaN where no token was sampled."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,21 +23,9 @@ def mean_logprob(logprobs: Logprobs, vocabulary_size: int | None = None) -> floa
 
 def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
     """Return the mean divergence from a uniform choice, >= 0: -mean_v log p(v) - log V.
-
-    Kang et al. 2025 (arXiv:2502.18581). Without `vocabulary_size` the constant log V
-    is left out, which changes no ranking.
-    """
+    Kang et al. 2025 (arXiv:2502.18581). Without `vocabulary_size` the constant log V is left out,
+    which changes no ranking."""
     return mean_or_nan([-logprob.mean for logprob in logprobs]) - math.log(vocabulary_size or 1)
-
-
-def require_reported(value: float, logprobs: Logprobs, name: str) -> float:
-    """Return the value of a measure. Raises RequestError unless the engine reported what it needs.
-
-    An empty response has no confidence (NaN) on any engine.
-    """
-    if logprobs and math.isnan(value):
-        raise RequestError(f"this engine does not report the log-probabilities that {name!r} needs")
-    return value
 
 
 MEASURES: dict[str, Callable[[Logprobs, int | None], float]] = {
@@ -49,19 +34,23 @@ MEASURES: dict[str, Callable[[Logprobs, int | None], float]] = {
 }
 
 
+def require_reported(value: float, logprobs: Logprobs, name: str) -> float:
+    """Return the value of a measure. Raises RequestError unless the engine reported what it needs.
+    An empty response has no confidence (NaN) on any engine."""
+    if logprobs and math.isnan(value):
+        raise RequestError(f"this engine does not report the log-probabilities that {name!r} needs")
+    return value
+
+
 def token_confidences(logprobs: Logprobs) -> list[float]:
     """Return minus the mean log-probability of each place's likeliest tokens.
-
-    Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260).
-    """
+    Fu et al. 2025, "Deep Think with Confidence" (arXiv:2508.15260)."""
     return [-mean_or_nan(logprob.top) for logprob in logprobs]
 
 
 def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
     """Return the mean confidence of every `window` tokens in a row; of all if there are fewer.
-
-    Fu et al. 2025. window: >= 1; 2048 in the paper.
-    """
+    Fu et al. 2025. window: >= 1; 2048 in the paper."""
     if len(confidences) <= window:
         return [mean_or_nan(confidences)] if confidences else []
     total = math.fsum(confidences[:window])
@@ -77,6 +66,10 @@ def bottom_confidence(groups: Sequence[float], share: float = 0.1) -> float:
     return mean_or_nan(sorted(groups)[: max(1, math.floor(len(groups) * share))])
 
 
-def tail_confidence(confidences: Sequence[float], window: int) -> float:
-    """Return the mean confidence of the last `window` tokens."""
-    return mean_or_nan(confidences[-window:])
+# How confident a response is, by its tokens' confidences and the length of a group.
+CONFIDENCES: dict[str, Callable[[Sequence[float], int], float]] = {
+    "mean": lambda confidences, window: mean_or_nan(confidences),
+    "bottom": lambda confidences, window: bottom_confidence(group_confidences(confidences, window)),
+    "lowest": lambda confidences, window: min(group_confidences(confidences, window), default=-1.0),
+    "tail": lambda confidences, window: mean_or_nan(confidences[-window:]),
+}

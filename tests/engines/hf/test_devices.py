@@ -9,9 +9,8 @@ from hf_helpers import complete_all
 
 from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.hf.engine import HFEngine
-from lm_eval_tts.engines.hf.history import Draw
-from lm_eval_tts.engines.hf.sampler import Sampler, sample
-from lm_eval_tts.engines.requests import BatchRow, Requests
+from lm_eval_tts.engines.hf.sampler import Sampler
+from lm_eval_tts.engines.requests import BatchRow, RowEngine
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 
 PROMPTS = [tuple(range(5, 5 + n)) for n in (4, 9, 30)]
@@ -96,19 +95,20 @@ def test_a_step_makes_one_copy_up_and_one_down_whatever_the_settings(on, devices
 def test_a_nucleus_wider_than_what_is_sorted_is_found_by_one_more_copy():
     torch.manual_seed(0)
     flat, sharp = torch.randn(2, 5000) * 0.1, torch.randn(2, 5000) * 9
-    draws = [Draw(Sampling(temperature=1.0, top_p=0.9), seed, 0, ()) for seed in (3, 4)]
+    op = Generate((9,), 5, sampling=Sampling(temperature=1.0, top_p=0.9))
+    rows = [BatchRow(op, seed, 5, [9]) for seed in (3, 4)]
     sampler = Sampler()
     for logits in (sharp, sharp, flat, flat, sharp):
-        assert sampler.sample(logits, draws) == sample(logits, draws)
+        assert sampler.sample(logits, rows) == Sampler().sample(logits, rows)
 
 
 def test_penalties_are_those_of_servers():
     logits = torch.tensor([[2.0, -1.0, 0.5, 3.0]])
     prompt, sampled = (0, 1), (3, 3, 1)
     sampling = Sampling(repetition_penalty=2.0, frequency_penalty=0.25, presence_penalty=0.1)
-    draw = Draw(sampling, 0, len(sampled), [*prompt, *sampled], logprobs=4)
-    sampler = Sampler()
-    ((token, _),) = sampler.sample(logits, [draw])
+    op = Generate(prompt, 9, sampling=sampling, logprobs=4)
+    row = BatchRow(op, 0, 9, [*prompt, *sampled], [*sampled])
+    ((token, _),) = Sampler().sample(logits, [row])
     assert token == 0  # 1.0, against -2.35, 0.5 and 1.5 - 0.5 - 0.1
 
 
@@ -118,10 +118,10 @@ def test_where_endings_are_masked_the_others_are_drawn_in_their_proportions(temp
     ends, stop = [0, 3], bytes([4]).decode()
     op = Generate((9,), 5, (stop,), Sampling(temperature=temperature), logprobs=0, min_tokens=1)
     rows = [BatchRow(op, seed, 5, [9]) for seed in range(4000)]
-    known = Requests(ByteTokenizer(), eos_token_ids=ends, max_length=99)
+    engine = RowEngine(ByteTokenizer(), eos_token_ids=ends, max_length=99, max_num_seqs=1)
     sampler, many = Sampler(), logits.expand(len(rows), -1)
-    choices = sampler.sample(many, [Draw.of(row) for row in rows])
-    sampler.draw_again(choices, many, rows, known)
+    choices = sampler.sample(many, rows)
+    sampler.draw_again(choices, many, rows, engine)
     allowed = torch.tensor([1, 2, 5])
     want = logits[allowed].softmax(0) if temperature else torch.tensor([1.0, 0.0, 0.0])
     have = torch.tensor([[token == a for a in allowed] for token, _ in choices]).float().mean(0)

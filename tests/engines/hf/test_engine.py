@@ -1,5 +1,6 @@
 """The transformers engines: equal, token for token, to a plain loop over model.generate."""
 
+import functools
 import itertools
 
 import pytest
@@ -14,8 +15,8 @@ from lm_eval_tts.engines.hf import memory
 from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.requests import uniform
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.engines.uniform import uniform
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies import Budget, Progressive
 
@@ -40,20 +41,20 @@ def cut_at(text: str, ids: TokenIds, stop: str, tokenizer) -> TokenIds:
     return ids[:keep] + tokenizer.encode(before[len(tokenizer.decode(ids[:keep])) :])
 
 
-def plain_budget_forcing(model, tokenizer, prompt, stop, budget, num_waits, answer_tokens):
+def plain_budget_forcing(generate, tokenizer, prompt, stop, budget, num_waits, answer_tokens):
     """Budget forcing written as its paper tells it: generate, cut, append "Wait", go on."""
     ids, waits = prompt, 0
     while True:
         left = budget - (len(ids) - len(prompt))
         tag = len(tokenizer.encode(stop))  # a closing tag begun in time is seen to its end
-        thought = generate_alone(model, ids, left + tag)
+        thought = generate(ids, left + tag)
         turn_ended = thought[-1] == 0
         thought = thought[:-1] if turn_ended else thought
         text = tokenizer.decode(thought)
         ended = (stop in text or turn_ended) and len(thought) <= left + tag
         thought = cut_at(text, thought, stop, tokenizer) if stop in text else thought
         if not ended or len(thought) > left:
-            ids += generate_alone(model, ids, left)
+            ids += generate(ids, left)
             break
         ids += thought
         wait = tokenizer.encode("Wait")
@@ -62,37 +63,40 @@ def plain_budget_forcing(model, tokenizer, prompt, stop, budget, num_waits, answ
         ids += wait
         waits += 1
     ids += tokenizer.encode(stop) + tokenizer.encode("A:")
-    answer = generate_alone(model, ids, answer_tokens)
+    answer = generate(ids, answer_tokens)
     return ids + (answer[:-1] if answer[-1] == 0 else answer), waits
 
 
+@pytest.fixture(scope="module")
+def alone(tiny_model):
+    """`generate_alone` of the tiny model, which remembers: many thoughts begin alike."""
+    return functools.cache(functools.partial(generate_alone, tiny_model))
+
+
 @pytest.mark.parametrize("num_waits", [0, 1, 3])
-def test_budget_forcing_equals_a_plain_loop_over_generate(
-    engine, tiny_model, tiny_tokenizer, num_waits
-):
+def test_budget_forcing_equals_a_plain_loop_over_generate(engine, alone, tiny_tokenizer, num_waits):
     tokenizer = HFTokenizer(tiny_tokenizer)
-    seen = []
+    asked = []
     for prompt in map(tokenizer.encode, QUESTIONS):
-        text = tokenizer.decode(generate_alone(tiny_model, prompt, 40))
+        text = tokenizer.decode(alone(prompt, 40))
         # Stop strings that the model does write, wherever they lie in its tokens.
         pairs = {text[i : i + 2] for i in range(3, 40, 6)}
-        for stop in sorted(p for p in pairs if len(p.strip()) == 2 and "�" not in p):
-            request = Request(
-                prompt,
-                400,
-                tokenizer.encode,
-                tokenizer.decode,
-                delimiters=Delimiters("", stop, "A:", ""),
-            )
-            strategy = Budget(max_thinking_tokens=(40,), num_waits=num_waits, max_answer_tokens=12)
-            (result,) = run([Job(strategy.run(request), 0)], engine)
-            want, waits = plain_budget_forcing(
-                tiny_model, tokenizer, prompt, stop, 40, num_waits, 12
-            )
-            assert result.value.token_ids == want
-            assert result.value.num_waits == waits
-            seen.append(waits)
-    assert len(seen) > 10
+        stops = sorted(p for p in pairs if len(p.strip()) == 2 and "�" not in p)
+        asked += [(prompt, stop) for stop in stops]
+    strategy = Budget(max_thinking_tokens=(40,), num_waits=num_waits, max_answer_tokens=12)
+    codec = (tokenizer.encode, tokenizer.decode)
+    jobs = []
+    for index, (prompt, stop) in enumerate(asked):
+        request = Request(prompt, 400, *codec, delimiters=Delimiters("", stop, "A:", ""))
+        jobs.append(Job(strategy.run(request), index))
+    seen = []
+    for result in run(jobs, engine):
+        prompt, stop = asked[result.job]
+        want, waits = plain_budget_forcing(alone, tokenizer, prompt, stop, 40, num_waits, 12)
+        assert result.value.token_ids == want
+        assert result.value.num_waits == waits
+        seen.append(waits)
+    assert len(seen) == len(asked) > 10
     assert max(seen) == num_waits
 
 
@@ -266,7 +270,7 @@ def test_the_cache_stays_within_the_memory_that_is_free(tiny_model, tiny_tokeniz
 
     def reserve_and_note(cache, length, needed):
         num_slots = reserve(cache, length, needed)
-        sizes.append(sum(cache._bytes_by_device().values()))
+        sizes.append(sum(buffer.nbytes for buffer in cache._buffers()))
         return num_slots
 
     monkeypatch.setattr(SlotCache, "reserve", reserve_and_note)
@@ -314,10 +318,10 @@ def test_a_thought_is_computed_once_whatever_branches_off_it(tiny_model, tiny_to
     fed = 0
     feed = engine._table.feed
 
-    def counting(indices, counts):
+    def counting(counts):
         nonlocal fed
-        fed += sum(counts)
-        return feed(indices, counts)
+        fed += sum(counts.values())
+        return feed(counts)
 
     engine._table.feed = counting
     prompt = tokenizer.encode(QUESTIONS[0] * 3)

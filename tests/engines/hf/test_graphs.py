@@ -36,7 +36,7 @@ def ids(engine) -> list[tuple[int, ...]]:
     return [completion.sampled_ids for (completion,) in complete_all(engine, ops())]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def want(tiny_model):
     return ids(engine_of(tiny_model))
 

@@ -3,11 +3,10 @@
 import pytest
 
 from lm_eval_tts.core.program import Generate, Sampling
-from lm_eval_tts.engines.requests import BatchRow, Requests
+from lm_eval_tts.engines.requests import BatchRow, RowEngine
 from lm_eval_tts.engines.scripted import EOS
-from lm_eval_tts.engines.server.answers import Fault, Piece, read_event
 from lm_eval_tts.engines.server.dialects import CHAT, STRICT, STRICT_CHAT, TEXT
-from lm_eval_tts.engines.server.wire import Wire
+from lm_eval_tts.engines.server.wire import Fault, Piece, Wire, read_event
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -59,10 +58,12 @@ def test_an_error_in_a_stream_is_a_failure_with_its_words():
 
 
 def test_reasoning_is_thinking_in_which_no_stop_string_ends_the_answer():
-    requests = Requests(CODEC, eos_token_ids=[EOS], max_length=400)
-    (row,) = requests.add(0, Generate(CODEC.encode("[]"), 300, stop=("\n",)), 0)
-    requests.finished(row, *wire().of_text("42\n", ended=False, reasoning="1\n2"))
-    (output,) = requests.pop_finished()
+    engine = RowEngine(CODEC, eos_token_ids=[EOS], max_length=400, max_num_seqs=1)
+    engine.add_request(0, Generate(CODEC.encode("[]"), 300, stop=("\n",)), 0)
+    (row,) = engine.take(1)
+    engine.take_part(row, wire().of_text("42\n", ended=False, reasoning="1\n2"))
+    engine.finished(row)
+    (output,) = engine.pop_finished()
     (completion,) = output.result
     assert CODEC.decode(completion.token_ids) == "<think>\n1\n2\n</think>\n\n42"
     assert completion.finish_reason == "stop"

@@ -6,11 +6,11 @@ import pytest
 
 from lm_eval_tts.core.program import TokenLogprob
 from lm_eval_tts.strategies.parts.confidence import (
+    CONFIDENCES,
     bottom_confidence,
     group_confidences,
     mean_logprob,
     self_certainty,
-    tail_confidence,
     token_confidences,
 )
 
@@ -46,4 +46,4 @@ def test_the_weakest_tenth_and_the_tail():
     groups = [float(i) for i in range(20)]
     assert bottom_confidence(groups) == 0.5
     assert bottom_confidence([3.0, 1.0]) == 1.0
-    assert tail_confidence([1, 2, 3, 5], 2) == 4
+    assert CONFIDENCES["tail"]([1, 2, 3, 5], 2) == 4

@@ -1,21 +1,23 @@
-"""A reward model that remembers: its scores go to a journal, and those it knows are not asked for.
+"""What is around a reward model in a run: a journal of its scores, and care for single faults."""
 
-A score is known by question and steps. What it cost is kept with it, so that a run which was
-stopped says, at its end, what all its scores cost and not only the last ones."""
-
+import logging
 from collections.abc import Sequence
 
 from lm_eval_tts.core.digests import json_key
+from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Score, StepScores
-from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
+from lm_eval_tts.errors import LmEvalTTSError, RequestError
+
+logger = logging.getLogger(__name__)
 
 
 class JournaledRewardModel:
     """Hands out what the journal has, and journals what the reward model says before it counts.
     Equal items are asked for once. Failures are not kept: the next process tries them again. What
-    is handed out counts in the reward model's `spent` as if it had been asked for."""
+    is handed out counts in the reward model's `spent` as if it had been asked for: its cost is kept
+    with it, so that a run which was stopped says, at its end, what all its scores cost."""
 
     def __init__(self, reward_model: LoadedRewardModel, journal: Journal) -> None:
         self._reward_model = reward_model
@@ -51,16 +53,54 @@ class JournaledRewardModel:
         if not items:
             return {}
         before = self._reward_model.spent
-        results = self._reward_model.score(list(items.values()))
+        said = dict(zip(items, self._reward_model.score(list(items.values())), strict=True))
         after = self._reward_model.spent
         share = [(new - old) / len(items) for new, old in zip(after, before, strict=True)]
-        for key, result in zip(items, results, strict=True):
-            self._paid.add(key)
+        self._paid |= said.keys()
+        for key, result in said.items():
             if not isinstance(result, RequestError):
                 self._journal.add(key, [result.scores, result.num_tokens, *share])
-        return dict(zip(items, results, strict=True))
+        return said
 
 
 def score_key(item: Score) -> str:
     """Return what identifies a score within a run: a hash of question and steps."""
     return json_key(["score", item.question, *item.steps])
+
+
+class IsolatedRewardModel:
+    """Wraps a reward model whose `score` may raise: then it is asked about one item at a time, so
+    that a response that breaks it fails alone. Counts what could not be rated."""
+
+    def __init__(self, reward_model: RewardModel) -> None:
+        self._reward_model = reward_model
+        self._num_asked = 0
+        self._unrated: list[str] = []
+
+    def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
+        """Return the scores of each item, or why it has none, in order."""
+        results = self._ask(items)
+        self._num_asked += len(results)
+        self._unrated += [str(result) for result in results if isinstance(result, RequestError)]
+        return results
+
+    def _ask(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
+        try:
+            return self._reward_model.score(items)
+        except LmEvalTTSError:
+            raise
+        except Exception as error:  # whatever a model's code raises
+            failure = failure_of("the reward model", error)
+        if len(items) == 1:
+            return [failure]
+        logger.warning("%s: %d responses are rated one by one", failure, len(items))
+        return [result for item in items for result in self._ask([item])]
+
+    def warn(self) -> None:
+        """Say how many responses could not be rated, if any."""
+        if self._unrated:
+            counts = f"{len(self._unrated)} of {self._num_asked}"
+            logger.warning(
+                f"the reward model could not rate {counts} responses, which count as not rated "
+                f"(scorer_unrated); the first because {self._unrated[0]}"
+            )

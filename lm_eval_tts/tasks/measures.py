@@ -1,16 +1,59 @@
-"""Metrics of a response's candidates: what more of them, or another choice, would give.
+"""What a response says besides its verdict: metrics, and records in the samples file.
 
-Independent samples have pass@k, maj@k and, for each score, best-of-k and its weighted form, for
-k = 1, 2, 4 ... n. Paths that a search found are not equal draws, so they have only coverage."""
+Of candidates: what more of them, or another choice, would give. Independent samples have pass@k,
+maj@k and, for each score, best-of-k and its weighted form, for k = 1, 2, 4 ... n. Paths that a
+search found are not equal draws, so they have only coverage."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval_tts.core.expectations import best_at, maj_at, pass_at, sample_sizes, weighted_at
+from lm_eval_tts.core.texts import shared_length
 from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.grading import Verdict, answer_classes
-from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
+
+
+def usage_metrics(response: Response) -> dict[str, float]:
+    """Return the counts of a response, the scorer's where a reward model rated its candidates, and
+    what each point of an anytime run has thought and sampled."""
+    candidates, points = response.details.candidates, response.details.points
+    rated = any("reward" in candidate.details.scores for candidate in candidates)
+    counts = _counts(response.details.usage).items()
+    return {name: n for name, n in counts if rated or not name.startswith("scorer_")} | {
+        f"{name}@{label}": _counts(point.details.usage)[name]
+        for label, point in points.items()
+        if point.details.usage is not None
+        for name in ("thinking_tokens", "sampled_tokens")
+    }
+
+
+def text_record(response: str) -> dict[str, Any]:
+    """Return for a samples file what the text consists of, the tree that a search found it in, and
+    the text at each point of an anytime run: how many characters it shares with the response from
+    its start, and what then follows."""
+    details = details_of(response)
+    texts = {
+        label: (shared := shared_length(response, point), point[shared:])
+        for label, point in details.points.items()
+    }
+    found = {"pieces": list(details.pieces), "point_texts": texts, "tree": list(details.tree)}
+    return {name: value for name, value in found.items() if value}
+
+
+def answered(records: Sequence[dict[str, Any]], response: str) -> dict[str, Any]:
+    """Return for a samples file the records of a document's responses, of which this is the first,
+    and the prompt that was sent, where it is known."""
+    prompt = details_of(response).prompt
+    found = records[0] if len(records) == 1 else {"repeats": records}
+    return found if prompt is None else {**found, "prompt": prompt._asdict()}
+
+
+def _counts(usage: Usage | None) -> dict[str, float]:
+    if usage is None:
+        return {}
+    return {name: float(getattr(usage, field)) for field, name in USAGE_METRICS.items()}
 
 
 def sample_metrics(
