@@ -22,16 +22,16 @@ class BinderReader(FormulaReader):
         name, variable = BINDERS[token.kind], ""
         lower: Value | None = None
         upper: Value | None = None
-        side, self.side = self.side, "" if name == "lim" else None
+        side, self.limit_side = self.limit_side, "" if name == "lim" else None
         for _ in range(2):
             if self.take("_"):
                 variable, lower = self._lower_bound()
             elif self.take("^"):
                 upper = self.argument()
-        found, self.side = self.side or "", side
+        found, self.limit_side = self.limit_side or "", side
         if name == "int":
             return self._integral(lower, upper)
-        low, high = lower and lower.constant, upper and upper.constant
+        low, high = (None if end is None else end.constant for end in (lower, upper))
         is_expanded = name in ("sum", "prod") and bool(variable)
         if is_expanded and low is not None and high is not None and high - low <= MAX_SUMMANDS:
             return self._expanded(name, variable, int(low), int(high))

@@ -63,7 +63,7 @@ def _repeating(text: str) -> Fraction:
         before, cycle = [text[len(whole) + 1 : match.start("cycle")]], match["cycle"]
     fixed = "".join(before)
     tail = Fraction(int(cycle), 10 ** len(cycle) - 1)
-    return (int((whole or "0") + fixed) + tail) / 10 ** len(fixed)
+    return (int((whole or "0") + fixed) + tail) / Fraction(10 ** len(fixed))
 
 
 def spelled(words: Sequence[str]) -> Fraction | None:

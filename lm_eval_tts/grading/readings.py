@@ -151,8 +151,9 @@ def _of_terms(
             yield from (node._replace(parts=(node.parts[0], s)) for s in trees(node.parts[1]))
         if node.kind == "list":
             yield node.mapped(lambda part: next(trees(part), part))
-        for term in node.value.terms if node.value else ():
-            rest = sum((t for t in node.value.terms if t is not term), values.rational(0))
+        terms = node.value.terms if node.value else []
+        for term in terms:
+            rest = sum((t for t in terms if t is not term), values.rational(0))
             found = rule(term, rest, node.unit)
             yield from (node._replace(value=value) for value in found)
 

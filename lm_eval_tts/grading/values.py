@@ -108,8 +108,8 @@ class Value:
         if self.names == {self.op}:
             return Fraction(1), {self.op: Fraction(1)}
         found = [part.monomial for part in self.parts[: 1 if self.op == "^" else None]]
-        if self.op == "*" and found[0] and found[1]:
-            (factor, powers), (other, more) = found
+        if self.op == "*" and (left := found[0]) and (right := found[1]):
+            (factor, powers), (other, more) = left, right
             total = {n: powers.get(n, 0) + more.get(n, 0) for n in (*powers, *more)}
             return factor * other, {name: Fraction(rate) for name, rate in total.items() if rate}
         rate = self.parts[1].constant if self.op == "^" else None
@@ -123,10 +123,12 @@ class Value:
             return rational(0), self
         if self.op == name:
             return rational(1), rational(0)
-        found = [part.linear(name) for part in self.parts]
-        if self.op not in ("+", "*") or not found[0] or not found[1]:
+        if self.op not in ("+", "*"):
             return None
-        (a, b), (c, d) = found
+        left, right = (part.linear(name) for part in self.parts)
+        if not left or not right:
+            return None
+        (a, b), (c, d) = left, right
         if self.op == "+":
             return a + c, b + d
         return (a * d + b * c, b * d) if a.constant == 0 or c.constant == 0 else None
