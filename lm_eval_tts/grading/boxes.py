@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.claims import committed
-from lm_eval_tts.grading.lexicon import pattern
+from lm_eval_tts.grading.claims import committed, is_mentioned
+from lm_eval_tts.grading.lexicon import has
 from lm_eval_tts.grading.segments import spoken
-from lm_eval_tts.grading.wording import is_mentioned
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
@@ -19,7 +18,6 @@ _BRACE = re.compile(r"(?<!\\)[{}]")
 _LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
 _AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
 _JOINS = re.compile(rf"\}}(?:[ $]*|{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT})")
-_VERB_IN = pattern(r"\w\s<is>\s")
 
 
 class Found(NamedTuple):
@@ -37,7 +35,7 @@ def boxed(text: str) -> Found | None:
     """
     parts: list[Found] = []
     for match in reversed(list(_BOX.finditer(text))):
-        if is_mentioned(text, match.start(), denied=True):
+        if is_mentioned(text, match.start()):
             continue
         content = _content(text, match.end())
         if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
@@ -70,7 +68,5 @@ def _content(text: str, start: int) -> str:
 def _without_sentence(content: str) -> str | None:
     """What a sentence in a box says: \\text{The area is } 18."""
     plain = spoken(content)
-    if plain == content or not _VERB_IN.search(plain):
-        return None
-    claim = committed(plain)
+    claim = committed(plain) if plain != content and has("is", plain) else None
     return claim.answer if claim else None

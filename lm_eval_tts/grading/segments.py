@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from lm_eval_tts.grading.tokens import currency
+
 _ALIGNED = re.compile(
     r"\\begin\{(align|aligned|split|equation|gather|gathered|eqnarray)\*?\}(.{0,3000}?)\\end\{\1\*?\}",
     re.S,
@@ -28,7 +30,6 @@ _STRUCK = re.compile(
 _HTML = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>", re.I
 )
-_UNDERLINED = re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n$\\]{1,60})_(?!\w)")
 _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
 
 
@@ -52,7 +53,7 @@ def _last_row(match: re.Match[str]) -> str:
 def unmarked(text: str) -> str:
     """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
     if "*" in text or "_" in text:
-        text = _UNDERLINED.sub(r"\1", _BOLD.sub(_unless_power, text))
+        text = _BOLD.sub(_unless_power, text)
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
     text = text.replace("`", "").strip()
@@ -78,3 +79,21 @@ def spoken(text: str) -> str:
     if "\\text" not in text and "\\mbox" not in text:
         return text
     return _SPOKEN.sub(r" \1 ", text)
+
+
+def plain(text: str) -> str:
+    """Return a claim without the punctuation after it and the signs that only delimit formulas."""
+    stripped = text.rstrip(".,;: ")
+    return shown(stripped, 0, len(stripped))
+
+
+def shown(text: str, start: int, end: int) -> str:
+    """Return a part of a text without the dollar signs that only delimit formulas."""
+    part = text[start:end]
+    if "$" not in part:
+        return part.strip()
+    money = currency(text)
+    kept = (
+        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
+    )
+    return "".join(kept).strip()

@@ -16,7 +16,7 @@ from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.extraction import find_answer, find_in_text
+from lm_eval_tts.grading.extraction import find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import has
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
@@ -110,9 +110,7 @@ def read_reference(reference: str) -> str | None:
     if not _SOLUTION.search(reference):
         return None
     found = find_answer(split_parts(tidy(reference), DEFAULT_TAGS), is_cut=False)
-    inner = find_in_text(found.answer) if found and "\\boxed" in found.answer else None
-    answer = inner or found
-    return answer.answer if answer else None
+    return found.answer if found else None
 
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
