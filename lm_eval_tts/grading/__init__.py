@@ -9,7 +9,7 @@ Six layers, each knows only those before it; tests/grading/test_layers.py has th
     formulas     cursor, formulas: from tokens to exact values
     answers      trees, sets, notations, grammar: lists, intervals, equations, words
     equality     canonical, readings, equality, tolerance; algebra: what only sympy works out
-    reading      expressions, claims, boxes, extraction, choices: what a text commits to
+    reading      expressions, segments, claims, options, extraction, choices: what a text commits to
     verdicts     verdicts, pool: one response, many, votes
 
 Knows text libraries only: no model, no lm_eval, no files but its own data.

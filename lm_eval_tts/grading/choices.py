@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.boxes import Found, boxes
-from lm_eval_tts.grading.extraction import concluded, explicit, says_something
+from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.options import (
     LABEL,
@@ -37,7 +36,7 @@ MAX_VERDICT = 4  # words that say of an option that it is right or wrong
 _TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
 _TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
 _TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
-_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
+_LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n")
 
@@ -147,7 +146,7 @@ def _only_label(text: str) -> str | None:
 def _labelled_line(text: str, options: Options) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
     plain = bare_text(text[: 2 * MAX_PIECE])
-    match = LABEL.match(plain, end_of(_LEAD, plain))
+    match = LABEL.match(plain, end_of(_LINE_LEAD, plain))
     if not match:
         return None
     letter, after = label_of(match), plain[match.end() :]

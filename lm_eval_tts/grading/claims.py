@@ -19,7 +19,6 @@ MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
 MAX_CLAUSE = 200  # characters before a claim that may take it back
 
-# What both readers, of values and of labels, need to know of a sentence.
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？\n]|[,;]\s*but\b", re.I)
 _WOULD_IF = pattern(
     r"\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
@@ -130,8 +129,8 @@ def is_formula(text: str) -> bool:
 
 def is_value(text: str) -> bool:
     """Say whether a text is one number, maybe with its unit, and nothing else."""
-    first = runs(text)[0] if is_formula(text) else None
-    return bool(first) and first.has_number and not any(t.kind in BINARY for t in first.tokens)
+    found = runs(text)[:1] if is_formula(text) else []
+    return any(r.has_number and not any(t.kind in BINARY for t in r.tokens) for r in found)
 
 
 def is_mentioned(text: str, at: int) -> bool:
@@ -161,9 +160,8 @@ def ends_with(group: str, before: str, words: int) -> bool:
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
     bold = [text.strip() for text in _EMPHASIS.findall(marked)]
-    short = [text for text in bold if len(text.split()) <= 3 and not has("heading", text)]
-    values = [text for text in short if not _FILLER.fullmatch(text)]
-    return plain(values[-1]) if values else None
+    short = [text for text in bold if len(text.split()) <= 3 and not _FILLER.fullmatch(text)]
+    return next((plain(text) for text in reversed(short) if not has("heading", text)), None)
 
 
 def _predicate(text: str) -> str | None:
@@ -197,7 +195,7 @@ class Sentence:
             return Claim(self.text_of(counts[0]), 2)
         if found := self.final_equation() or self.object() or self.worked_out():
             return Claim(found, 1)
-        number = self.loose() if loosely and not has("not", text) else None
+        number = loosely and not has("not", text) and self.loose()
         found = number or _predicate(text) or (yes and yes[0])
         return Claim(found, 0) if found else None
 

@@ -19,8 +19,8 @@ closed. Knows nothing of the reference.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from lm_eval_tts.grading.boxes import MAX_ANSWER, Found, boxed
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
     committed,
@@ -32,8 +32,10 @@ from lm_eval_tts.grading.claims import (
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, unmarked
+from lm_eval_tts.grading.segments import sentences, spoken, unmarked
 
+MAX_ANSWER = 1_000
+MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
@@ -43,6 +45,12 @@ SOURCES = (
     *("option_text", "letter", "thinking"),
 )
 
+_BOX = re.compile(r"\\(?:f?box(?:ed)?|beginboxed|framebox)\s*(?=[{\s\w])")
+_BARE = re.compile(r"[A-Za-z0-9.]+")
+_BRACE = re.compile(r"(?<!\\)[{}]")
+_LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
+_AND = r"(?:\\(?:text|mbox)\{\s*)?(?:and|or)\b(?:\s*\})?"
+_JOINS = re.compile(rf"\}}(?:[ $]*|{_LAYOUT}(?:[,;]{_LAYOUT}(?:{_AND})?|{_AND}){_LAYOUT})")
 _HASH = re.compile(r"####[ \t]*(?!\s|\d+\.\s)([^\n#]+)")  # no heading with a number
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
@@ -73,6 +81,14 @@ _MIDDLE = re.compile(
     r"|\b(?i:of|the|an?|and|or|with|for|to|is|are|by|in|which|that|at|from)$"
 )
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
+
+
+class Found(NamedTuple):
+    """An answer as written, where it was found, and the index it starts at."""
+
+    answer: str
+    source: str
+    at: int
 
 
 def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
@@ -153,6 +169,48 @@ def concluded(text: str) -> Found | None:
     found = explicit(sentence)
     is_final = _CONCLUDES.match(sentence) or _FINAL.search(text[-400:]) or not sentence.isascii()
     return found if found and (is_final or found.source == "boxed") else None
+
+
+def boxed(text: str) -> Found | None:
+    """The last box that closes, or that the end of the text cuts off after a whole number.
+
+    Boxes with nothing but "and" or a comma between them are one answer of several parts.
+    """
+    parts: list[Found] = []
+    for match in reversed(list(_BOX.finditer(text))):
+        content = _content(text, match.end())
+        if parts and not _JOINS.fullmatch(text, match.end() + len(content) + 1, parts[0].at):
+            break
+        if content.strip():
+            parts.insert(0, Found(content.strip()[:MAX_ANSWER], "boxed", match.start()))
+    answer = ", ".join(part.answer for part in parts)
+    return parts[-1]._replace(answer=_without_sentence(answer) or answer) if parts else None
+
+
+def boxes(text: str) -> list[str]:
+    """Return what stands in each of the last boxes."""
+    found = [_content(text, match.end()).strip() for match in _BOX.finditer(text)]
+    return list(filter(None, found[-MAX_BOXES:]))
+
+
+def _content(text: str, start: int) -> str:
+    if text[start : start + 1] != "{":
+        match = _BARE.match(text, start)
+        return match[0] if match else ""
+    depth = 0
+    for brace in _BRACE.finditer(text, start, start + 2 * MAX_ANSWER):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return text[start + 1 : brace.start()]
+    is_cut = len(text) - start < 100
+    return text[start + 1 :].split("\n")[0].split("$")[0] if is_cut else ""
+
+
+def _without_sentence(content: str) -> str | None:
+    """What a sentence in a box says: \\text{The area is } 18."""
+    plain = spoken(content)
+    claim = committed(plain) if plain != content and has("is", plain) else None
+    return claim.answer if claim else None
 
 
 def _hashed(text: str) -> Found | None:

@@ -7,11 +7,6 @@ import unicodedata
 
 from lm_eval_tts.grading.tokens import currency
 
-_ALIGNED = re.compile(
-    r"\\begin\{(align|aligned|split|equation|gather|gathered|eqnarray)\*?\}(.{0,3000}?)\\end\{\1\*?\}",
-    re.S,
-)
-_RELATION = re.compile(r"&\s*(?:=|\\equiv|\\Rightarrow|\\implies)&?")
 _DISPLAY = re.compile(r"(\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
@@ -35,19 +30,12 @@ _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*
 
 def sentences(text: str) -> list[str]:
     """Split a text into sentences; a formula on lines of its own belongs to the sentence before."""
-    text = _ALIGNED.sub(_last_row, _ALIGNED.sub(_last_row, text))
     text = _DISPLAY.sub(lambda m: f"{m.group(1)}{' '.join(m.group(2).split())}{m.group(3)}", text)
     text = _COLON.sub(": ", text)
     if len(_BULLET.findall(text)) > 1:
         text = _BULLET.sub("", text)  # bullets, not signs
     text = _ABBREVIATION.sub(r"\1", text)
     return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
-
-
-def _last_row(match: re.Match[str]) -> str:
-    """What an aligned chain of equations comes to."""
-    row = _RELATION.split(match.group(2))[-1].replace("&", " ")
-    return f" {row} " if match.group(1) in ("aligned", "split", "gathered") else f"\\[{row}\\]"
 
 
 def unmarked(text: str) -> str:

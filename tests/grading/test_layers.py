@@ -14,7 +14,6 @@ LAYERS = [
         "expressions",
         "segments",
         "claims",
-        "boxes",
         "parts",
         "degeneration",
         "extraction",
