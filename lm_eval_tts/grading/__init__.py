@@ -9,7 +9,7 @@ Six layers, each knows only those before it; tests/grading/test_layers.py has th
     formulas     cursor, formulas, binders: from tokens to exact values
     answers      trees, notations, grammar: lists, intervals, equations, words
     equality     canonical, readings, equality, tolerance; algebra: what only sympy works out
-    reading      expressions, sentence, claims, boxes, extraction, choices: what a text commits to
+    reading      expressions, segments, claims, options, extraction, choices: what a text commits to
     verdicts     verdicts, pool: one response, many, votes
 
 Knows text libraries only: no model, no lm_eval, no files but its own data.
@@ -28,7 +28,7 @@ from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess, response_classes
 
 # Raise it when verdicts change; `make generated` hands it to task_configs/_base for the results.
-GRADER_VERSION = 6
+GRADER_VERSION = 7
 
 __all__ = [
     "DEFAULT_TAGS",

@@ -1,19 +1,32 @@
-"""The texts of the options of a question: which of them a text is, up to spelling and value."""
+"""The options of a question in a sentence: their texts, up to spelling and value, and their labels.
+
+Of a label a sentence says that it is the answer, that it is not, or nothing.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from lm_eval_tts.grading.claims import committed
+from lm_eval_tts.grading.claims import (
+    CONTRAST,
+    IS_RIGHT,
+    Claim,
+    committed,
+    ends_with,
+    is_hedged,
+    is_hypothetical,
+    is_mentioned,
+)
 from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
-from lm_eval_tts.grading.lexicon import has, pattern
+from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.segments import unmarked
 from lm_eval_tts.grading.tokens import tidy
 
 MAX_OPTION = 5_000  # characters of an option's text
+MAX_MENTIONS = 12  # of labels in a sentence that states one
 MIN_FUZZY = 20  # characters from which one letter more or less may be a slip of spelling
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
 Options = Mapping[str, str]  # the texts of the letters that are known
@@ -22,9 +35,7 @@ _TEX = re.compile(
     r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
     r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
 )
-_IS = pattern(r"(?:<is>|:)\s+(?:(?:an?|the)\s+)?")
-_YES = pattern(r"^\s*(?:yes|no|so|thus|therefore)\s*[,:]\s*")
-_ARTICLE = re.compile(r"(?i)^(?:an?|the)\s+")
+_SPACING = re.compile(r"[\s.,;:!?*_$\"'`\\{}]+")
 _ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
 _ORDINAL = pattern(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b")
 # What follows says more of what was claimed, or compares it.
@@ -32,7 +43,31 @@ _AFTER_CLAIM = pattern(
     r",?\s+(?:which|who|whose|followed by|rather than|unlike|partly|in response to|more than"
     r"|less than)\b|,\s+not\b"
 )
-_SPACING = re.compile(r"[\s.,;:!?*_$\"'`\\{}]+")
+LABEL = re.compile(
+    r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
+    r"|(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
+    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
+)
+_OPTION_NOUN = r"(?:<option>\s*)?"
+_TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
+_ANNOUNCED = pattern(
+    r"(?:<answer|option>(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)"
+    r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*(?:<is>|:|=|→|⇒|->|=>|[–—]|\.)?" + _TAIL
+)
+_CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>|[–—])" + _TAIL)
+_CHOSEN = pattern("<choose>" + _TAIL)
+_ONLY = pattern(rf"\bonly\s+{_OPTION_NOUN}[(\[]?\s*$")
+_IS_WRONG = pattern(
+    r"[)\]\s]*(?:,\s*which\s)?(?:[^\W\d_]+[\s,]+){0,2}?<wrong>|.*\b(?:but|yet|though)\b"
+    r"(?:(?!(?-i:\b[A-J]\b))[^,;])*?<wrong>"
+)
+_DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
+_JOIN = pattern(
+    rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?"
+    r"(?=(?-i:[A-J])\b)(?!(?-i:I\s+[a-z]))(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
+)
+_LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
+_CLAUSE = re.compile(r"(?<=[.;!?])\s|(?<=[。；])")
 
 
 def bare_text(text: str) -> str:
@@ -43,35 +78,36 @@ def bare_text(text: str) -> str:
     return " ".join(unmarked(tidy(plain)).split())
 
 
-def similar(text: str, option: str) -> bool:
-    """Say whether one of two texts is in the other."""
-    return squeezed(option) in squeezed(text) or squeezed(text) in squeezed(option)
-
-
 def squeezed(text: str, *, fold: bool = True) -> str:
     """Return a text without spaces and punctuation, and small letters if fold."""
     plain = _SPACING.sub("", tidy(text))
     return plain.casefold() if fold else plain
 
 
+def option_of(text: str, options: Options) -> str | None:
+    """The option whose text this is, up to spelling; numbers by their value."""
+    if not text.strip() or len(text) > MAX_OPTION:
+        return None
+    plain = unmarked(text)
+    for fold in (False, True):  # AA and aa may be two options
+        for letter, option in options.items():
+            if squeezed(option, fold=fold) == squeezed(plain, fold=fold):
+                return letter
+    whole = squeezed(plain, fold=False)
+    for letter, option in options.items():
+        if len(whole) >= MIN_FUZZY and _one_letter_apart(whole, squeezed(option, fold=False)):
+            return letter
+    return _by_value(plain, options) if len(plain) < 200 else None
+
+
 def at_end(text: str, options: Options) -> str | None:
     """The option whose text a sentence ends with, or the second option and the like."""
     sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0]
-    whole = squeezed(_ARTICLE.sub("", sentence))
-    is_praised = has("right", sentence) and not has("wrong", sentence)
-    found = [
-        letter
-        for letter, option in options.items()
-        if _width(own := squeezed(_ARTICLE.sub("", option))) >= MIN_TAIL
-        and (whole.endswith(own) or (is_praised and whole.startswith(own)))
-        and any(c.isalpha() for c in option)
-    ]
-    letter = max(found, key=lambda letter: len(options[letter]), default=None)
-    own = bare_text(options[letter]).casefold() if letter else ""
-    said = (
-        sentence.casefold().rpartition(own)[0] if own and own in sentence.casefold() else sentence
-    )
-    if any(has(group, said) for group in ("not", "hedge", "working")):
+    texts = _long_texts(options)
+    found = [k for k, own in texts.items() if squeezed(sentence).endswith(squeezed(own))]
+    letter = max(found, key=lambda k: len(texts[k]), default=None)
+    said = sentence[: len(sentence) - len(texts[letter])] if letter else sentence
+    if has("not", said) or is_hedged(said) or has("working", said):
         return None
     if letter:
         return letter
@@ -81,11 +117,6 @@ def at_end(text: str, options: Options) -> str | None:
     return _by_value(claim.answer, options) if claim and runs(claim.answer) else None
 
 
-def _width(text: str) -> int:
-    """The length of a text in letters; an ideogram is two."""
-    return len(text) + sum(c >= FIRST_IDEOGRAM for c in text)
-
-
 def only_named(text: str, options: Options) -> str | None:
     """The only option whose text is in a sentence that asserts something."""
     sentence = bare_text(text)
@@ -93,30 +124,17 @@ def only_named(text: str, options: Options) -> str | None:
         return None
     named = [
         letter
-        for letter, option in options.items()
-        if _width(own := bare_text(option)) >= MIN_TAIL
-        and re.search(rf"(?<!\w){re.escape(own)}(?!\w)", sentence, re.I)
+        for letter, own in _long_texts(options).items()
+        if re.search(rf"(?<!\w){re.escape(own)}(?!\w)", sentence, re.I)
     ]
-    return named[0] if len(named) == 1 and " would " not in sentence else None
+    return named[0] if len(named) == 1 else None
 
 
-def option_of(text: str, options: Options) -> str | None:
-    """The option whose text this is, up to spelling; numbers by their value."""
-    if not text.strip() or len(text) > MAX_OPTION:
-        return None
-    plain = unmarked(text)
-    candidates = (plain, _YES.sub("", plain), *(_IS.split(plain, maxsplit=n)[-1] for n in (0, 1)))
-    for fold in (False, True):
-        texts = list(filter(None, (squeezed(candidate, fold=fold) for candidate in candidates)))
-        for letter, option in options.items():
-            is_formula = fold and any(c in option for c in "\\^=")
-            if squeezed(option, fold=fold) in texts and not is_formula:
-                return letter
-    whole = squeezed(plain, fold=False)
-    for letter, option in options.items():
-        if len(whole) >= MIN_FUZZY and _one_letter_apart(whole, squeezed(option, fold=False)):
-            return letter
-    return _by_value(plain, options) if len(plain) < 200 else None
+def _long_texts(options: Options) -> dict[str, str]:
+    """The texts, without articles, that are too long to be met by chance."""
+    bare = {k: re.sub(r"(?i)^(?:an?|the)\s+", "", bare_text(v)) for k, v in options.items()}
+    widths = {k: len(own) + sum(c >= FIRST_IDEOGRAM for c in own) for k, own in bare.items()}
+    return {k: own for k, own in bare.items() if widths[k] >= MIN_TAIL}
 
 
 def _by_value(text: str, options: Options) -> str | None:
@@ -129,8 +147,76 @@ def _by_value(text: str, options: Options) -> str | None:
 def _one_letter_apart(a: str, b: str) -> bool:
     """Whether one has one letter more than the other; digits and signs must be the same."""
     longer, shorter = sorted((a, b), key=len, reverse=True)
-    if len(longer) != len(shorter) + 1:
-        return False
-    same = (x == y for x, y in zip(longer, f"{shorter} ", strict=True))
-    at = next((place for place, is_same in enumerate(same) if not is_same), len(shorter))
-    return longer[at].isalpha() and longer[at + 1 :] == shorter[at:]
+    places = range(len(longer)) if len(longer) == len(shorter) + 1 else ()
+    return any(longer[p].isalpha() and longer[:p] + longer[p + 1 :] == shorter for p in places)
+
+
+def label_of(match: re.Match[str]) -> str:
+    """Return the letter of a match of LABEL."""
+    return str(next(filter(None, match.groups()))).upper()
+
+
+def beyond(after: str, option: str) -> str | None:
+    """Return what follows a label and the text of its option; None if that text does not follow."""
+    own = squeezed(option)
+    if not own or not squeezed(after.lstrip(")].:( ")).startswith(own):
+        return None
+    return after.casefold().partition(option.casefold())[2] or after
+
+
+def statements(piece: str, options: Options) -> list[Claim]:
+    """Return what a sentence says of the options, from left to right.
+
+    weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
+    """
+    text = CONTRAST.sub("", bare_text(piece))
+    known = options if len(options) >= 4 else "ABCDEFGHJ"  # I is none unless it is one
+    labels = [label for label in LABEL.finditer(text) if (label["bare"] or "A") in known]
+    if len(labels) > MAX_MENTIONS:
+        return []
+    found, was_joined = [], False
+    for label in labels:
+        letter, after = label_of(label), text[label.end() :]
+        rest = beyond(after, options.get(letter, ""))
+        has_text, rest = rest is not None, _clause(after if rest is None else rest)
+        before = _CLAUSE.split(text[: label.start()])[-1]
+        is_joint, was_joined = was_joined, bool(_JOIN.match(rest))
+        if is_joint or was_joined or is_mentioned(text, label.start()) or denies(before, rest):
+            continue
+        if has("working", text) and not _CHOSEN.search(before):
+            continue
+        if weight := _weight(before, _clause(after), has_text):
+            found.append(Claim(letter, weight))
+    return found
+
+
+def denies(before: str, rest: str) -> bool:
+    """Say whether a clause says of the label between its two parts that it is not, or may be."""
+    return (
+        (ends_with("not", before.rpartition(",")[2], 3) and not _CONNECTED.search(before))
+        or is_hedged(before)
+        or bool(phrases("hedge").match(rest.lstrip(" ),")))
+        or bool(_IS_WRONG.match(rest))
+        or is_hypothetical(f"{before} {rest}")
+        or rest.lstrip(" )]").startswith("?")
+    )
+
+
+def _clause(after: str) -> str:
+    return _CLAUSE.split(after, maxsplit=1)[0]
+
+
+def _weight(before: str, rest: str, has_text: bool) -> int:
+    """How surely a clause says of the label between its two parts that it is the answer."""
+    ends = not rest.strip(" ).,*]!")
+    if _LIKE.search(before):
+        return int(has_text)
+    if _ANNOUNCED.search(before) and (ends or _CONNECTED.search(before)):
+        return 2
+    if _CHOSEN.search(before) and not LABEL.search(before.rpartition(",")[2]):  # no subject
+        return 2
+    if _ONLY.search(before):
+        return 0 if ends else 2  # only (B) explains it
+    if praised := IS_RIGHT.match(rest):
+        return 1 if _DESCRIBES.search(praised[0]) else 2
+    return int(has_text or ends)

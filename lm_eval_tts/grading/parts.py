@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from lm_eval_tts.grading.lexicon import alternatives
+from lm_eval_tts.grading.lexicon import pattern
 
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
@@ -36,14 +36,11 @@ _FAMILIES = {
     "answer_start": _START_TAG,
 }
 TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
-# What chat templates leave behind, and where they start the user's next turn.
-_TURN = re.compile(
+# Where a response goes on to write the user's next turn, and what chat templates leave behind.
+_TURN = pattern(
     r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user"
-    r"|\[INST\])|(?:^|\n)[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:Human|User|Instruction)(?:\*\*)?[ \t]*:"
-    rf"|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})(?:[ \t]*\d{{1,3}})?(?:\*\*)?"
-    rf"[ \t]*[:：]|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:{alternatives('turn')})[ \t]+\d{{1,3}}"
-    r"(?:[.)]|(?:\*\*)?[ \t]*\n)",
-    re.I,
+    r"|\[INST\])|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?<turn>(?:(?:[ \t]*\d{1,3})?(?:\*\*)?[ \t]*[:：]"
+    r"|[ \t]+\d{1,3}(?:[.)]|(?:\*\*)?[ \t]*\n))"
 )
 _RESIDUE = re.compile(
     r"(?=[<\[])(?:<\|start_header_id\|>[a-z]*<\|end_header_id\|>|<\|im_start\|>\s*(?:assistant\b)?"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
+from lm_eval_tts.grading.claims import POLAR
 from lm_eval_tts.grading.cursor import BINDERS, spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, spelled
-from lm_eval_tts.grading.sentence import POLAR
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
 from lm_eval_tts.grading.values import Unreadable
 

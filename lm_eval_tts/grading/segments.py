@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_ALIGNED = re.compile(
-    r"\\begin\{(align|aligned|split|equation|gather|gathered|eqnarray)\*?\}(.{0,3000}?)\\end\{\1\*?\}",
-    re.S,
-)
-_RELATION = re.compile(r"&\s*(?:=|\\equiv|\\Rightarrow|\\implies)&?")
+from lm_eval_tts.grading.tokens import currency
+
 _DISPLAY = re.compile(r"(\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
@@ -28,13 +25,11 @@ _STRUCK = re.compile(
 _HTML = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>", re.I
 )
-_UNDERLINED = re.compile(r"(?<![\w\\])_(?=[^\s_])([^_\n$\\]{1,60})_(?!\w)")
 _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
 
 
 def sentences(text: str) -> list[str]:
     """Split a text into sentences; a formula on lines of its own belongs to the sentence before."""
-    text = _ALIGNED.sub(_last_row, _ALIGNED.sub(_last_row, text))
     text = _DISPLAY.sub(lambda m: f"{m.group(1)}{' '.join(m.group(2).split())}{m.group(3)}", text)
     text = _COLON.sub(": ", text)
     if len(_BULLET.findall(text)) > 1:
@@ -43,16 +38,10 @@ def sentences(text: str) -> list[str]:
     return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
 
 
-def _last_row(match: re.Match[str]) -> str:
-    """What an aligned chain of equations comes to."""
-    row = _RELATION.split(match.group(2))[-1].replace("&", " ")
-    return f" {row} " if match.group(1) in ("aligned", "split", "gathered") else f"\\[{row}\\]"
-
-
 def unmarked(text: str) -> str:
     """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
     if "*" in text or "_" in text:
-        text = _UNDERLINED.sub(r"\1", _BOLD.sub(_unless_power, text))
+        text = _BOLD.sub(_unless_power, text)
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
     text = text.replace("`", "").strip()
@@ -78,3 +67,21 @@ def spoken(text: str) -> str:
     if "\\text" not in text and "\\mbox" not in text:
         return text
     return _SPOKEN.sub(r" \1 ", text)
+
+
+def plain(text: str) -> str:
+    """Return a claim without the punctuation after it and the signs that only delimit formulas."""
+    stripped = text.rstrip(".,;: ")
+    return shown(stripped, 0, len(stripped))
+
+
+def shown(text: str, start: int, end: int) -> str:
+    """Return a part of a text without the dollar signs that only delimit formulas."""
+    part = text[start:end]
+    if "$" not in part:
+        return part.strip()
+    money = currency(text)
+    kept = (
+        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
+    )
+    return "".join(kept).strip()

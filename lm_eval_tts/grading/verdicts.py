@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from lm_eval_tts.grading.boxes import Found, boxes
 from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.extraction import find_answer, find_in_text
+from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import has
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
@@ -88,12 +86,6 @@ def assess(item: Item) -> Verdict:
     return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
 
 
-def extract(response: str, kind: Kind, options: Mapping[str, str] | None, tags: Tags) -> str | None:
-    """Return the answer that a response commits to, or None; no reference is needed."""
-    found, _, _ = _read(Item(response, "", kind, options, tags))
-    return found.answer if found else None
-
-
 def response_classes(
     responses: Sequence[str],
     options: Mapping[str, str] | None = None,
@@ -101,7 +93,8 @@ def response_classes(
 ) -> list[int | None]:
     """Return the class of each response's answer; with options the answer is a letter."""
     kind: Kind = "choice" if options else "math"
-    return answer_classes([extract(str(text), kind, options, tags) for text in responses])
+    found = [_read(Item(str(text), "", kind, options, tags))[0] for text in responses]
+    return answer_classes([one.answer if one else None for one in found])
 
 
 @lru_cache(maxsize=20_000)
@@ -110,9 +103,7 @@ def read_reference(reference: str) -> str | None:
     if not _SOLUTION.search(reference):
         return None
     found = find_answer(split_parts(tidy(reference), DEFAULT_TAGS), is_cut=False)
-    inner = find_in_text(found.answer) if found and "\\boxed" in found.answer else None
-    answer = inner or found
-    return answer.answer if answer else None
+    return found.answer if found else None
 
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
@@ -195,8 +186,6 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     if boxed := boxes(text):
         return ", ".join(boxed) if len(boxed) == count else None
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
-    if any(has(group, piece) for group in ("not", "wrong") for piece in pieces):
-        return None
     found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}

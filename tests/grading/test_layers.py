@@ -13,15 +13,12 @@ LAYERS = [
     {
         "expressions",
         "segments",
-        "wording",
-        "sentence",
         "claims",
-        "boxes",
         "parts",
         "degeneration",
         "extraction",
     }
-    | {"options", "labels", "choices", "question"},
+    | {"options", "choices", "question"},
     {"verdicts", "processes", "pool", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
