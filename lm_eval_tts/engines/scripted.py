@@ -89,14 +89,16 @@ class ScriptedEngine(RowEngine):
             token = script[0]
             if masked := self.ends_early(row, token):
                 (token,) = self.tokenizer.encode(SECOND_CHOICE)
-            logprob = None
-            if (top := row.op.logprobs) is not None:
-                # Made up, of the text before a token and of itself.
-                sure = uniform(hash_text(repr(row.ids)), token)
-                logprob = TokenLogprob(-sure, tuple(-sure - k for k in range(top)), -9.0 - sure)
+            logprob = None if row.op.logprobs is None else _logprob(row, token)
             self.sampled(row, token, logprob)
             self._scripts[row] = self._script(row) if masked else script[1:]
         return self.pop_finished()
+
+
+def _logprob(row: BatchRow, token: int) -> TokenLogprob:
+    """Return made-up log-probabilities that depend on the text before a token and on itself."""
+    sure = uniform(hash_text(repr(row.ids)), token)
+    return TokenLogprob(-sure, tuple(-sure - k for k in range(row.op.logprobs or 0)), -9.0 - sure)
 
 
 def failing(message: str) -> Writer:
