@@ -21,7 +21,8 @@ MAX_CLAUSE = 200  # characters before a claim that may take it back
 
 _SENTENCE = re.compile(r"[.!?;]\s|[。！？\n]|[,;]\s*but\b", re.I)
 _WOULD_IF = pattern(
-    r"\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
+    r"\bwould be\b.*\binstead\b"
+    r"|\bwould\b.*\bif\b|\bif\b.*\b(?:were|had)\b.*\bwould\b|\b(?:without|otherwise)\b.*\bwould\b"
 )
 CONTRAST = pattern(
     r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
@@ -34,6 +35,7 @@ IS_RIGHT = pattern(
 )
 
 _LEAD = pattern(r"(?:[\s,.:;*#>]|\\to|<so>[\s,:])*")
+_CONCLUSION = pattern(r".*[,;—–]\s*(?:and\s+)?(?:so|thus|hence|therefore)\b[\s,]+(?=.*\d)")
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 _FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
@@ -97,7 +99,7 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
         return None if is_hedged(text) else Claim(body[nothing.start() :], 2)
     if has("working", body):
         return None
-    body = CONTRAST.sub("", body)
+    body = CONTRAST.sub("", body[end_of(_CONCLUSION, body) :])
     if is_formula(body):
         return Claim(plain(body), 1)
     if (date := _DATE.search(body)) and not any(c.isdigit() for c in _DATE.sub("", body)):
@@ -237,6 +239,8 @@ class Sentence:
             return None
         first = len(self.runs) - 1
         while first and _is_equation(self.runs[first - 1]) and self.is_list(first - 1):
+            if self.runs[first - 1].tokens[1].kind != "=":
+                break  # 2x = 16 and x = 8
             first -= 1  # x = 2 or x = 3
         return plain(shown(self.text, self.runs[first].start, run.end))
 
@@ -256,6 +260,8 @@ class Sentence:
         """The expression after the last verb (or equals sign) that one follows."""
         found, end = None, 0
         for match in _VERB.finditer(self.text):
+            if found and match[0] == ":" and not self.text[end : match.start()].strip("$) "):
+                break  # 36 minutes: 3 laps
             if found not in (None, "one") and _CONDITION.search(self.text, end, match.start() + 1):
                 break
             start = end_of(_FILLER, self.text, match.end())

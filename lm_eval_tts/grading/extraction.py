@@ -46,6 +46,7 @@ SOURCES = (
 )
 
 _BOX = re.compile(r"\\(?:f?box(?:ed)?|beginboxed|framebox)\s*(?=[{\s\w])")
+_NAME_BEFORE = re.compile(r"[A-Za-z]\s*=\s*$")
 _BARE = re.compile(r"[A-Za-z0-9.]+")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _LAYOUT = r"(?:[\s$]|\\[()\[\]]|\\q?quad(?![A-Za-z]))*"
@@ -76,10 +77,12 @@ _REMARK = pattern(
 )
 _CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
+_ROW_END = re.compile(r"\\\\(?=\[)")  # \\[2pt] opens nothing
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
     r"|\b(?i:of|the|an?|and|or|with|for|to|is|are|by|in|which|that|at|from)$"
 )
+_NAMED = re.compile(r"^\$?[A-Za-z]\s*=\s*")  # x = 4
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
 
 
@@ -188,9 +191,10 @@ def boxed(text: str) -> Found | None:
 
 
 def boxes(text: str) -> list[str]:
-    """Return what stands in each of the last boxes."""
-    found = [_content(text, match.end()).strip() for match in _BOX.finditer(text)]
-    return list(filter(None, found[-MAX_BOXES:]))
+    """Return what stands in each of the last boxes, with the name of a value before it."""
+    found = [(m, _content(text, m.end()).strip()) for m in _BOX.finditer(text)]
+    names = ((_NAME_BEFORE.search(text, max(0, m.start() - 12), m.start()), c) for m, c in found)
+    return [f"{name[0] if name else ''}{c}" for name, c in names if c][-MAX_BOXES:]
 
 
 def _content(text: str, start: int) -> str:
@@ -279,7 +283,8 @@ def last_line(text: str, asked: str = "") -> Found | None:
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
     first = unmarked(pieces[0]).rstrip(".") if len(pieces) > 1 and len(text) < MAX_EXPLAINED else ""
-    if is_value(first) and not text.lstrip().startswith("#"):  # and then an explanation
+    is_answer = is_value(_NAMED.sub("", first)) or first.lower() in ("yes", "no")
+    if is_answer and not text.lstrip().startswith("#"):  # and then an explanation
         ranked.append((True, 2, -1, first))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
         ranked.append((False, 0, -1, pieces[0]))
@@ -290,7 +295,8 @@ def last_line(text: str, asked: str = "") -> Found | None:
 def _breaks_off(text: str) -> bool:
     """Whether a text was cut in the middle of a formula or a sentence."""
     last = text.rsplit("\n", 1)[-1]
-    pairs = ((text.replace("\\ ]", "\\]"), "\\[", "\\]"), (last, "\\(", "\\)"), (last, "{", "}"))
+    displays = _ROW_END.sub("", text).replace("\\ ]", "\\]")
+    pairs = ((displays, "\\[", "\\]"), (last, "\\(", "\\)"), (last, "{", "}"))
     is_open = any(part.count(opening) > part.count(end) for part, opening, end in pairs)
     is_prose = len(text) > 1_000 and len(last) > 60
     return is_open or bool(_MIDDLE.search(text)) or (is_prose and text[-1] not in _CLOSED)

@@ -127,11 +127,12 @@ class FormulaReader(Cursor):
         return rational(int(text))
 
     def group(self, opening: str) -> Value:
-        """Read a sum in brackets, or "n choose k" in them."""
+        """Read a sum in brackets, or two with the infix commands of plain TeX between them."""
         self.expect(opening)
         value = self.sum()
-        if self.take("\\choose"):
-            value = binomial(value, self.sum())
+        if infix := self.take("\\choose", "\\over"):
+            other = self.sum()
+            value = binomial(value, other) if infix == "\\choose" else value / other
         self.expect(BRACKETS.get(opening, opening))
         return value
 

@@ -182,9 +182,11 @@ class AnswerReader(NotationReader):
         self.take("~")
         sides, signs = [self.side()], []
         while sign := self.take(*RELATIONS):
-            signs.append("=" if sign == "\\equiv" else sign)
+            signs.append(sign)
             sides.append(self.side())
-        return relation(sides, signs) if signs else sides[0]
+        if "\\equiv" in signs and not sides[0].has_variables:
+            return sides[-1]  # 7^10 ≡ 9: what it leaves
+        return relation(sides, [s.replace("\\equiv", "=") for s in signs]) if signs else sides[0]
 
     def side(self) -> Node:
         """Read what may stand between two relations."""

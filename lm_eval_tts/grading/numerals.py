@@ -23,6 +23,7 @@ _PARTS = {
     for word in words.split()
     for ending in ("", "s")
 }
+_BEFORE_ONE = frozenset(["this", "that", "which", "each", "every", "the", "another", "any"])
 NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
 
 
@@ -126,7 +127,9 @@ def fold(found: Sequence[Token]) -> list[Token]:
 
 def _run(found: Sequence[Token], at: int) -> tuple[int, Fraction | None]:
     """Where a run of number words ends, and its number; never a part of one."""
-    aside = at and found[at - 1].kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
+    last = found[at - 1] if at else found[at]._replace(text="")
+    aside = last.kind == "(" and [t.kind for t in found[at + 1 : at + 2]] == [")"]
+    aside = aside or (found[at].text == "one" and last.text.lower() in _BEFORE_ONE)
     following = found[at + 1].text.lower() if at + 1 < len(found) else ""
     is_article = found[at].text in ("a", "A") and following in (*_SCALES, "hundred", "dozen")
     end = at + is_article

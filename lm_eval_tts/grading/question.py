@@ -47,6 +47,8 @@ def counted(question: str) -> str:
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     """Say whether an answer of the right value leaves the work that was asked for undone."""
     answer = _SIDES.split(answer)[-1]
+    if question and _repeats(answer, question) and not _repeats(reference, question):
+        return True
     if _PLAIN.fullmatch(answer):
         return False
     given, wanted = tokens(tidy(answer)), tokens(tidy(reference))
@@ -55,9 +57,7 @@ def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     is_unevaluated = _functions(given) and not _functions(wanted) and not _has_variables(answer)
     if is_unevaluated or _is_reducible(answer, reference):
         return True
-    if _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1:
-        return True
-    return bool(question) and _repeats(answer, question) and not _repeats(reference, question)
+    return _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1
 
 
 def _spelling(found: list[Token]) -> str:

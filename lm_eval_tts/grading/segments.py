@@ -7,7 +7,7 @@ import unicodedata
 
 from lm_eval_tts.grading.tokens import currency
 
-_DISPLAY = re.compile(r"(\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
+_DISPLAY = re.compile(r"((?<!\\)\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
 _COLON = re.compile(r":[ \t*]*\n\s*")
