@@ -36,6 +36,7 @@ MAX_VERDICT = 4  # words that say of an option that it is right or wrong
 _TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
 _TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
 _TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
+_GROUND = pattern(r"[(,–—:.]|\s-\s|\b(?:for|because|since)\b")
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n")
@@ -129,7 +130,10 @@ def _ticked(lines: list[str], options: Options) -> str | None:
         if not (label := LABEL.search(plain)) or len(plain[: label.start()].split()) > 1:
             continue
         letter, after = label_of(label), plain[label.end() :]
-        said = f"{plain[: label.start()]} {beyond(after, options.get(letter, '')) or after}"
+        rest = beyond(after, options.get(letter, "")) or after
+        if len(rest.split()) > MAX_VERDICT:  # a verdict and its grounds
+            rest = _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
+        said = f"{plain[: label.start()]} {rest}"
         is_wrong = has("wrong", said)
         if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):
             verdicts[letter] = not is_wrong

@@ -36,6 +36,7 @@ IS_RIGHT = pattern(
 
 _LEAD = pattern(r"(?:[\s,.:;*#>]|\\to|<so>[\s,:])*")
 _CONCLUSION = pattern(r".*[,;—–]\s*(?:and\s+)?(?:so|thus|hence|therefore)\b[\s,]+(?=.*\d)")
+_BEFORE_BUT = pattern(r".*,\s*(?:but|however)\b")
 _OPENING = pattern(r"<opening>[^,]{5,200},\s+")
 _FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|<filler>)*")
 _LABELLED = re.compile(r"\s*(?:\([A-J]\)|[A-J][).:])\s+(?=\S)")
@@ -70,6 +71,7 @@ _NUMBERED = re.compile(r"\S [A-Z][a-z]+ $")  # Bar 1, Team 7
 _PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 80, 3/4 of 12
 _EQUALS = re.compile(r"=|≡|\\equiv")
 _CALCULATION = re.compile(r"\d\s*(?:[-+*/×÷−]|\\(?:times|cdot|div))\s*\d")
+_ADD_UP = pattern(r"\badd\w* up to\W*$")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
 _ENDS = ".;!?。；,，"
 
@@ -93,13 +95,16 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
     body = text[end_of(_LEAD, text) :].strip()
+    body = body[end_of(_CONCLUSION, body) :]
+    if is_hypothetical(body):
+        body = body[end_of(_BEFORE_BUT, body) :]
     if not body or has("refusal", text) or is_hypothetical(body):
         return None
     if nothing := phrases("nothing").search(body):
         return None if is_hedged(text) else Claim(body[nothing.start() :], 2)
     if has("working", body):
         return None
-    body = CONTRAST.sub("", body[end_of(_CONCLUSION, body) :])
+    body = CONTRAST.sub("", body)
     if is_formula(body):
         return Claim(plain(body), 1)
     if (date := _DATE.search(body)) and not any(c.isdigit() for c in _DATE.sub("", body)):
@@ -218,7 +223,7 @@ class Sentence:
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
         return not (
-            ends_with("bound", before, 1)
+            (ends_with("bound", before, 1) and not _ADD_UP.search(before))
             or ends_with("not", before, 3)
             or (is_number and ends_with("named", before.rstrip(" ("), 0))
             or (_NUMBERED.search(before) and not ends_with("filler", before, 0))

@@ -76,6 +76,8 @@ _REMARK = pattern(
     r"\W*(?!(?:it|th(?:is|at))\s+(?:would\s+)?<gives>\b|here\s+(?:that's|we|it)\b)<remark>"
 )
 _CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
+# A heading: what follows says nothing new.
+_CHECKS = pattern(r"[#*\s\d.]*(?:step\s+\d+\W+)?(?:verification|check)\b[^.\d]{0,40}")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
 _ROW_END = re.compile(r"\\\\(?=\[)")  # \\[2pt] opens nothing
 _MIDDLE = re.compile(
@@ -273,6 +275,8 @@ def last_line(text: str, asked: str = "") -> Found | None:
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
     if pieces and any(has(group, unmarked(pieces[-1])) for group in ("working", "refusal")):
         return None
+    checks = [at for at, piece in enumerate(pieces) if at and _CHECKS.fullmatch(piece)]
+    pieces = pieces[: checks[-1]] if checks and checks[-1] > len(pieces) - 4 else pieces
     ranked = []
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]

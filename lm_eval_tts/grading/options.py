@@ -48,6 +48,8 @@ LABEL = re.compile(
     r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
     r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
 )
+# Vitamin D, but "Therefore D" and "the Answer D"
+_NAME_BEFORE = pattern(r"[a-z] (?!<option|so|answer>)(?-i:[A-Z][a-z]+) $")
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
 _ANNOUNCED = pattern(
@@ -107,7 +109,8 @@ def at_end(text: str, options: Options) -> str | None:
     found = [k for k, own in texts.items() if squeezed(sentence).endswith(squeezed(own))]
     letter = max(found, key=lambda k: len(texts[k]), default=None)
     said = sentence[: len(sentence) - len(texts[letter])] if letter else sentence
-    if has("not", said) or is_hedged(said) or has("working", said):
+    is_none = letter and has("refusal", texts[letter])  # none of the above
+    if (has("not", said) and not is_none) or is_hedged(said) or has("working", said):
         return None
     if letter:
         return letter
@@ -171,7 +174,12 @@ def statements(piece: str, options: Options) -> list[Claim]:
     """
     text = CONTRAST.sub("", bare_text(piece))
     known = options if len(options) >= 4 else "ABCDEFGHJ"  # I is none unless it is one
-    labels = [label for label in LABEL.finditer(text) if (label["bare"] or "A") in known]
+    labels = [
+        label
+        for label in LABEL.finditer(text)
+        if (label["bare"] or "A") in known
+        and not (label["bare"] and _NAME_BEFORE.search(text, 0, label.start()))
+    ]
     if len(labels) > MAX_MENTIONS:
         return []
     found, was_joined = [], False

@@ -25,6 +25,7 @@ _STRUCK = re.compile(
 _HTML = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>", re.I
 )
+_UNIT_OUTSIDE = re.compile(r"\$\s*[A-Za-z]+(?:/[A-Za-z]+)?$")
 _BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
 
 
@@ -80,6 +81,8 @@ def shown(text: str, start: int, end: int) -> str:
     part = text[start:end]
     if "$" not in part:
         return part.strip()
+    if _UNIT_OUTSIDE.search(part):  # of $2$ m, in which m is no letter of the formula
+        return f"{'$' * (part.count('$') % 2)}{part}".strip()
     money = currency(text)
     kept = (
         c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
