@@ -73,10 +73,11 @@ test-vllm: install-vllm
 vllm_tests = OMP_NUM_THREADS=1 timeout 1800 $(VLLM_ENV)/bin/python $(PYTEST) -m vllm
 
 test-vllm-engines:
-	$(vllm_tests) tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_world.py
+	$(vllm_tests) tests/engines/test_contract.py tests/models/test_vllm.py tests/models/test_vllm_world.py \
+		tests/reward_models/test_vllm.py
 
 test-vllm-reasoner:
-	$(vllm_tests) tests/models/test_vllm_reasoner.py tests/reward_models/test_vllm.py
+	$(vllm_tests) tests/models/test_vllm_reasoner.py
 
 # The packages that are taken out again are CUDA builds, which text models do without.
 install-vllm: $(VLLM_ENV)/installed

@@ -60,7 +60,9 @@ _VERB = pattern(
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
 )
 # What a value holds for, as in "is 5 when x = 2", or an aside; a conclusion is no part of it.
-_CONDITION = pattern(r"<holds>\s(?!.*\b(?:so|thus)\b)|[,(]\s*which\b")
+_CONDITION = pattern(
+    r"<holds>\s(?!.*\b(?:so|thus)\b)|[,(]\s*which\b(?!\s+(?:rounds|simplifies|reduces|equals))"
+)
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
@@ -72,8 +74,9 @@ _PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 8
 _EQUALS = re.compile(r"=|≡|\\equiv")
 _CALCULATION = re.compile(r"\d\s*(?:[-+*/×÷−]|\\(?:times|cdot|div))\s*\d")
 _ADD_UP = pattern(r"\badd\w* up to\W*$")
+_IS_HEADING = re.compile(r"[ *)$\\]*:(?:\s|$)")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
-_ENDS = ".;!?。；,，"
+_ENDS = ".;:!?。；：,，"
 
 
 class Claim(NamedTuple):
@@ -106,7 +109,7 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
         return None
     body = CONTRAST.sub("", body)
     if is_formula(body):
-        return Claim(plain(body), 1)
+        return Claim(Sentence(body).final_equation() or plain(body), 1)
     if (date := _DATE.search(body)) and not any(c.isdigit() for c in _DATE.sub("", body)):
         return Claim(date[0], 1)
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):
@@ -122,7 +125,7 @@ def leading(text: str) -> str | None:
         if len(rest.split()) <= MAX_WORDS:
             return f"{label[0].strip()} {plain(rest)}"
     found = sentence.object_at(end_of(_FILLER, sentence.text))
-    return found[0] if found else None
+    return found[0] if found and not _IS_HEADING.match(sentence.text, found[1]) else None
 
 
 def is_formula(text: str) -> bool:
@@ -229,7 +232,6 @@ class Sentence:
             or (_NUMBERED.search(before) and not ends_with("filler", before, 0))
             or _PART_OF.match(self.text, run.end - 1)
             or phrases("compare").match(after)
-            or (after.startswith(":") and after[1:2] in ("", " ", "\n"))  # a heading
             or is_mentioned(self.text, run.start)
         )
 
@@ -297,7 +299,8 @@ class Sentence:
 
     def loose(self) -> str | None:
         """A number that is not bound by a preposition, else the first that was not talked of."""
-        numbers = [n for n, run in enumerate(self.runs) if run.has_number and self.is_free(run)]
+        free = [n for n, run in enumerate(self.runs) if run.has_number and self.is_free(run)]
+        numbers = [n for n in free if not _IS_HEADING.match(self.text, self.runs[n].end)]
         for number in numbers:
             start = self.runs[number].start
             words = _WORD.findall(self.text[max(0, start - 30) : start])

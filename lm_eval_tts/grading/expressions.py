@@ -131,7 +131,8 @@ class _Tokens(Cursor):
             return True
         if token.text == "s" and self.kind(at - 1) == "'" and not token.spaced:
             return False  # that's -7
-        if token.mode == "text" and following.kind in ("_", "("):
+        is_word = token.text.lower() in _LIST_WORDS
+        if token.mode == "text" and following.kind in ("_", "(") and not is_word:
             return True  # \text{mod}_5(6)
         if token.kind == "DOTS":
             return following.kind != "END" and self.kind(at - 1) in BINARY

@@ -79,12 +79,12 @@ _CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 # A heading: what follows says nothing new.
 _CHECKS = pattern(r"[#*\s\d.]*(?:step\s+\d+\W+)?(?:verification|check)\b[^.\d]{0,40}")
 _FINAL = pattern(r"\bfinal\b|\bcorrect\b|最终")
-_ROW_END = re.compile(r"\\\\(?=\[)")  # \\[2pt] opens nothing
+_ROW_HEIGHT = re.compile(r"\\\\(?=\[)")  # \\[2pt] opens nothing
 _MIDDLE = re.compile(
     r"(?:[=+\-*/,(\[{<>&^_:]|\\(?:times|cdot|frac|sqrt|approx|quad|mod|pmod))\s*$"
     r"|\b(?i:of|the|an?|and|or|with|for|to|is|are|by|in|which|that|at|from)$"
 )
-_NAMED = re.compile(r"^\$?[A-Za-z]\s*=\s*")  # x = 4
+_NAMED_VALUE = re.compile(r"^\$?[A-Za-z]\s*=\s*")  # x = 4
 _CLOSED = ".!?:;)]}$*\"'`|%°。！？"
 
 
@@ -273,11 +273,15 @@ def last_line(text: str, asked: str = "") -> Found | None:
     if not ending or _breaks_off(ending.rstrip("*_ \n")):
         return None
     pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
-    if pieces and any(has(group, unmarked(pieces[-1])) for group in ("working", "refusal")):
-        return None
     checks = [at for at, piece in enumerate(pieces) if at and _CHECKS.fullmatch(piece)]
     pieces = pieces[: checks[-1]] if checks and checks[-1] > len(pieces) - 4 else pieces
-    ranked = []
+    first = unmarked(pieces[0]).rstrip(".") if len(pieces) > 1 and len(text) < MAX_EXPLAINED else ""
+    is_answer = is_value(_NAMED_VALUE.sub("", first)) or first.lower() in ("yes", "no")
+    is_answer = is_answer and not text.lstrip().startswith("#")
+    is_open = pieces and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal"))
+    if is_open and not is_answer:
+        return None
+    ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
         if claim := committed(piece, loosely=is_last, asked=asked):
@@ -286,10 +290,6 @@ def last_line(text: str, asked: str = "") -> Found | None:
             rank = 2 if claim.weight >= 3 or (concludes and is_last) else int(concludes or is_new)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
-    first = unmarked(pieces[0]).rstrip(".") if len(pieces) > 1 and len(text) < MAX_EXPLAINED else ""
-    is_answer = is_value(_NAMED.sub("", first)) or first.lower() in ("yes", "no")
-    if is_answer and not text.lstrip().startswith("#"):  # and then an explanation
-        ranked.append((True, 2, -1, first))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
         ranked.append((False, 0, -1, pieces[0]))
     at = len(text) - len(ending)
@@ -299,7 +299,7 @@ def last_line(text: str, asked: str = "") -> Found | None:
 def _breaks_off(text: str) -> bool:
     """Whether a text was cut in the middle of a formula or a sentence."""
     last = text.rsplit("\n", 1)[-1]
-    displays = _ROW_END.sub("", text).replace("\\ ]", "\\]")
+    displays = _ROW_HEIGHT.sub("", text).replace("\\ ]", "\\]")
     pairs = ((displays, "\\[", "\\]"), (last, "\\(", "\\)"), (last, "{", "}"))
     is_open = any(part.count(opening) > part.count(end) for part, opening, end in pairs)
     is_prose = len(text) > 1_000 and len(last) > 60

@@ -49,12 +49,13 @@ LABEL = re.compile(
     r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
 )
 # Vitamin D, but "Therefore D" and "the Answer D"
-_NAME_BEFORE = pattern(r"[a-z] (?!<option|so|answer>)(?-i:[A-Z][a-z]+) $")
+_NOT_OPTION = pattern(r"[a-z] (?!<option|so|answer>)(?-i:[A-Z][a-z]+) $")
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
 _ANNOUNCED = pattern(
     r"(?:<answer|option>(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)"
-    r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*(?:<is>|:|=|→|⇒|->|=>|[–—]|\.)?" + _TAIL
+    r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*"
+    r"(?:(?P<LINK><is>|:|=|→|⇒|->|=>|[–—])|\.)?" + _TAIL
 )
 _CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>|[–—])" + _TAIL)
 _CHOSEN = pattern("<choose>" + _TAIL)
@@ -178,7 +179,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
         label
         for label in LABEL.finditer(text)
         if (label["bare"] or "A") in known
-        and not (label["bare"] and _NAME_BEFORE.search(text, 0, label.start()))
+        and not (label["bare"] and _NOT_OPTION.search(text, 0, label.start()))
     ]
     if len(labels) > MAX_MENTIONS:
         return []
@@ -219,7 +220,8 @@ def _weight(before: str, rest: str, has_text: bool) -> int:
     ends = not rest.strip(" ).,*]!")
     if _LIKE.search(before):
         return int(has_text)
-    if _ANNOUNCED.search(before) and (ends or _CONNECTED.search(before)):
+    announced = _ANNOUNCED.search(before)
+    if announced and (ends or announced["LINK"]):
         return 2
     if _CHOSEN.search(before) and not LABEL.search(before.rpartition(",")[2]):  # no subject
         return 2

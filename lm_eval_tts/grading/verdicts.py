@@ -34,6 +34,7 @@ _LETTER_REFERENCE = re.compile(
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 _PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
 _LABELS = re.compile(r"(?<=[.;,\d$])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
+_ALSO = re.compile(r",?\s+and\s+(?=the\b|[A-Z])")
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
@@ -142,7 +143,7 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
     is_final = found.source in ("phrase", "hash")
-    if correct is False and not is_final and (whole := _in_parts(reference, parts)):
+    if correct is False and (whole := _in_parts(reference, parts, is_final)):
         return matches(whole, reference) is True
     return correct
 
@@ -172,8 +173,11 @@ def by_algebra(verdict: Verdict, item: Item, correct: bool | None) -> Verdict:
     return verdict._replace(correct=is_right, undecided=False)
 
 
-def _in_parts(reference: str, parts: Parts) -> str | None:
-    """The answer of several parts that the last boxes or sentences give one by one."""
+def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
+    """The answer of several parts that the last boxes or sentences give one by one.
+
+    is_final: after an announcement only parts with labels are an answer.
+    """
     try:
         tree = parse(reference)
     except TooLarge:
@@ -185,7 +189,11 @@ def _in_parts(reference: str, parts: Parts) -> str | None:
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
     if boxed := boxes(text):
         return ", ".join(boxed) if len(boxed) == count else None
+    if len(sentences(text)) < count:
+        text = _ALSO.sub("\n", text)
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
+    if is_final and not all(map(_PART.match, pieces)):
+        return None
     found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}
