@@ -74,7 +74,8 @@ def _in_tag(content: str, options: Options) -> Found | None:
 
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
     text = _TICKS.sub(lambda m: _TICK_WORDS[m[0].lower()], spoken(text[-MAX_TEXT:]))
-    lines = [line for line in text.split("\n") if says_something(line)]
+    every = [line for line in text.split("\n") if says_something(line)]
+    lines = [line for line in every if not has("chatter", line)] or every
     if letter := _ticked(lines, options):
         return Found(letter, "letter", 0)
     if stated := stated_choice(text, options):
@@ -131,8 +132,9 @@ def _ticked(lines: list[str], options: Options) -> str | None:
             continue
         letter, after = label_of(label), plain[label.end() :]
         rest = beyond(after, options.get(letter, "")) or after
-        if len(rest.split()) > MAX_VERDICT:  # a verdict and its grounds
-            rest = _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
+        if len(rest.split()) > MAX_VERDICT:  # a verdict and its grounds, or the other way round
+            ends = rest.split()[-1] in ("wrong", "correct")
+            rest = rest.split()[-1] if ends else _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
         said = f"{plain[: label.start()]} {rest}"
         is_wrong = has("wrong", said)
         if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):

@@ -71,10 +71,11 @@ _YES_OR_NO = pattern(r"(?:yes|no)(?=[,.!]|$)")
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _NUMBERED = re.compile(r"\S [A-Z][a-z]+ $")  # Bar 1, Team 7
 _PART_OF = re.compile(r"[%t\d]\$?\)? of \S{0,2}\d")  # 20% of 80, 5 percent of 80, 3/4 of 12
-_EQUALS = re.compile(r"=|≡|\\equiv")
+_EQUALS = re.compile(r"=|≡|≈|\\(?:equiv|approx)(?![a-z])")
 _CALCULATION = re.compile(r"\d\s*(?:[-+*/×÷−]|\\(?:times|cdot|div))\s*\d")
 _ADD_UP = pattern(r"\badd\w* up to\W*$")
 _IS_HEADING = re.compile(r"[ *)$\\]*:(?:\s|$)")
+_ASIDE = re.compile(r"[,;]\s*(?:i\.e|that is|namely|or)\b")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
 _ENDS = ".;:!?。；：,，"
 
@@ -104,7 +105,7 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     if not body or has("refusal", text) or is_hypothetical(body):
         return None
     if nothing := phrases("nothing").search(body):
-        return None if is_hedged(text) else Claim(body[nothing.start() :], 2)
+        return None if is_hedged(text) else Claim(_ASIDE.split(body[nothing.start() :])[0], 2)
     if has("working", body):
         return None
     body = CONTRAST.sub("", body)
@@ -170,7 +171,7 @@ def ends_with(group: str, before: str, words: int) -> bool:
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
     bold = [text.strip() for text in _EMPHASIS.findall(marked)]
-    short = [text for text in bold if len(text.split()) <= 3 and not _FILLER.fullmatch(text)]
+    short = [t for t in bold if len(t.split()) <= 3 and t[-1:] != ":" and not _FILLER.fullmatch(t)]
     return next((plain(text) for text in reversed(short) if not has("heading", text)), None)
 
 
@@ -311,4 +312,4 @@ class Sentence:
 
 
 def _is_equation(run: Expression) -> bool:
-    return any(token.kind in ("=", "\\equiv") for token in run.tokens)
+    return any(token.kind in ("=", "\\equiv", "~") for token in run.tokens)

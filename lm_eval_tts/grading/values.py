@@ -163,6 +163,7 @@ class Value:
         return self * power(other, rational(-1))
 
 
+@lru_cache(maxsize=4096)
 def rational(value: Fraction | int) -> Value:
     """Return a rational number as a value."""
     value = Fraction(value)
