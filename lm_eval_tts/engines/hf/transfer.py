@@ -23,14 +23,17 @@ class Numbers:
         self._whole = raw.long()  # indices must be int64
         self._places = places
         self._copies: dict[torch.device, Numbers] = {}
+        self._read: dict[str, torch.Tensor] = {}  # every layer asks for the same ones
 
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        start, shape, fractions = self._places[name]
-        values = self.raw.view(torch.float32) if fractions else self._whole
-        return values[start : start + prod(shape)].view(shape)
+        if name not in self._read:
+            start, shape, fractions = self._places[name]
+            values = self.raw.view(torch.float32) if fractions else self._whole
+            self._read[name] = values[start : start + prod(shape)].view(shape)
+        return self._read[name]
 
     def to(self, device: torch.device) -> Numbers:
         """Return the same on another device, copied there once."""
