@@ -1,10 +1,10 @@
 """What forked.py has in memory: what runs and recipes import, and lm_eval's index of tasks."""
 
-import gc
 from importlib import import_module
 
-gc.disable()  # there is no garbage among what stays
-for name in (
+from lm_eval_tts.harness.imports import without_collections
+
+NAMES = (
     "datasets",
     "lm_eval._cli.harness",
     "lm_eval.evaluator",
@@ -13,8 +13,8 @@ for name in (
     "torch.utils.collect_env",
     "trl.trainer.grpo_trainer",
     "trl.trainer.sft_trainer",
-):
-    import_module(name)
-import_module("lm_eval.tasks").TaskManager()
-gc.freeze()
-gc.enable()
+)
+with without_collections():
+    for name in NAMES:
+        import_module(name)
+    import_module("lm_eval.tasks").TaskManager()

@@ -1,12 +1,12 @@
 """What forked.py has in memory for the tests of vLLM: what its processes import."""
 
-import gc
 from importlib import import_module
 
 import spawned
 
-gc.disable()  # there is no garbage among what stays
-for name in (
+from lm_eval_tts.harness.imports import without_collections
+
+NAMES = (
     "entrypoints.cli.main",
     "entrypoints.cli.serve",
     "entrypoints.openai.api_server",
@@ -16,8 +16,8 @@ for name in (
     "v1.executor.multiproc_executor",
     "v1.worker.cpu_model_runner",
     "v1.worker.cpu_worker",
-):
-    import_module(f"vllm.{name}")
-gc.freeze()
-gc.enable()
+)
+with without_collections():
+    for name in NAMES:
+        import_module(f"vllm.{name}")
 spawned.within_the_server()
