@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
-from lm_eval_tts.core.fields import coerce
+from lm_eval_tts.core.fields import Accepted, at_least, check_fields, coerce, setting
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
@@ -32,6 +32,14 @@ logger = logging.getLogger(__name__)
 MODES = ("enable_thinking", "reasoning_effort")
 MAX_TOKENS_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
+_REPETITION = Accepted(lambda n: 0 < n < math.inf, "is a number > 0 (1 is off)")
+_PENALTY = Accepted(lambda n: -2 <= n <= 2, "is a number in [-2, 2]")
+
+
+def _one_of(*names: str) -> Accepted:
+    listed = " and ".join(map(repr, names))
+    return Accepted(names.__contains__, f"{'are' if len(names) > 1 else 'is'} {listed}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
@@ -45,7 +53,7 @@ class Common:
     """A name of prompts.yaml or of `prompt_file`; None leaves the task's own prompt as it is."""
     prompt_file: str | None = None
     """A YAML file like prompts.yaml with more styles and delimiters."""
-    instruction_role: str | None = None
+    instruction_role: str | None = setting(None, _one_of("system", "user"))
     """"system" or "user"; None: "system" where the chat template keeps it and its own."""
     delimiters: str | None = None
     """A preset's name; None: the model's own or the style's. The next four replace single ones."""
@@ -57,11 +65,11 @@ class Common:
     """Ends a thought that the budget cuts, instead of thinking_end and answer_start."""
     until_thinking: str | None = None
     """Ends a forced thought where something shorter than thinking_end is enough."""
-    thinking_tokens: int | None = None
+    thinking_tokens: int | None = setting(None, at_least(1))
     """What the style `token` asks for."""
-    thinking_steps: int | None = None
+    thinking_steps: int | None = setting(None, at_least(1))
     """What the style `step` asks for."""
-    thinking_length: str | None = None
+    thinking_length: str | None = setting(None, _one_of("short", "long"))
     """What the style `class` asks for: "short" or "long"."""
     enable_thinking: tuple[bool, ...] = ()
     """Passed to the chat template; several values give the answer in each mode, from one run."""
@@ -69,19 +77,19 @@ class Common:
     """As above."""
     until: tuple[str, ...] = ()
     """Stop strings of the answer."""
-    max_gen_toks: int | None = None
+    max_gen_toks: int | None = setting(None, at_least(1))
     """Maximum tokens of a response."""
     do_sample: bool | None = None
     """False is greedy decoding, whatever the temperature."""
-    sampling: str | None = None
+    sampling: str | None = setting(None, _one_of("model"))
     """"model" takes the next four as the checkpoint's generation config recommends."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
+    temperature: float = setting(0.0, Accepted(lambda n: 0 <= n < math.inf, "is a number >= 0"))
+    top_p: float = setting(1.0, Accepted(lambda n: 0 < n <= 1, "is a number in (0, 1]"))
+    top_k: int = setting(0, Accepted(lambda n: n >= 0, "is a number >= 0 (0 is off)"))
+    min_p: float = setting(0.0, Accepted(lambda n: 0 <= n <= 1, "is a number in [0, 1]"))
+    repetition_penalty: float = setting(1.0, _REPETITION)
+    frequency_penalty: float = setting(0.0, _PENALTY)
+    presence_penalty: float = setting(0.0, _PENALTY)
     seed: int | None = None
     """For the whole run."""
 
@@ -190,31 +198,8 @@ def _in_our_names(given: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"max_gen_toks": values[0]} if values else {})
 
 
-ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        ("max_gen_toks", "thinking_tokens", "thinking_steps"),
-        (lambda n: n >= 1, "is a number >= 1"),
-    ),
-    "instruction_role": (("system", "user").__contains__, "are 'system' and 'user'"),
-    "thinking_length": (("short", "long").__contains__, "are 'short' and 'long'"),
-    "sampling": (("model",).__contains__, "is 'model'"),
-    "temperature": (lambda n: 0 <= n < math.inf, "is a number >= 0"),
-    "top_p": (lambda n: 0 < n <= 1, "is a number in (0, 1]"),
-    "top_k": (lambda n: n >= 0, "is a number >= 0 (0 is off)"),
-    "min_p": (lambda n: 0 <= n <= 1, "is a number in [0, 1]"),
-    "repetition_penalty": (lambda n: 0 < n < math.inf, "is a number > 0 (1 is off)"),
-    **dict.fromkeys(
-        ("frequency_penalty", "presence_penalty"),
-        (lambda n: -2 <= n <= 2, "is a number in [-2, 2]"),
-    ),
-}
-
-
 def _settings(common: Common, strategy: Strategy, family: str | None) -> Settings:
-    for name, (is_good, what) in ALLOWED.items():
-        value = getattr(common, name)
-        if value is not None and not is_good(value):
-            raise SettingsError(f"{name}={value!r}: allowed {what}")
+    check_fields(common)
     if common.do_sample and common.temperature == 0:
         raise SettingsError("do_sample=True with temperature=0: set temperature > 0")
     sampling = Sampling(**{field.name: getattr(common, field.name) for field in fields(Sampling)})

@@ -20,7 +20,7 @@ from lm_eval_tts.grading.readings import READINGS
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.prompts import load_prompts
 from lm_eval_tts.reward_models.loading import RewardModelSettings
-from lm_eval_tts.settings import ALLOWED, Common
+from lm_eval_tts.settings import Common
 from lm_eval_tts.strategies import BUILT_IN, find_strategy
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -63,7 +63,7 @@ def table(kind: type[Any], skip: frozenset[str] = frozenset()) -> Iterator[str]:
     yield "| name | default | |\n|---|---|---|"
     for field in fields(kind):
         if field.init and field.name not in skip:
-            allowed = ALLOWED.get(field.name, (None, ""))[1].replace("is a", "A")
+            allowed = getattr(field.metadata.get("allowed"), "words", "").replace("is a", "A")
             words = " ".join((said.get(field.name) or allowed).split()).replace("|", "\\|")
             default = default_of(field).replace("|", "\\|")
             yield f"| `{field.name}` | `{default}` | {words} |"
