@@ -132,9 +132,10 @@ def _ticked(lines: list[str], options: Options) -> str | None:
             continue
         letter, after = label_of(label), plain[label.end() :]
         rest = beyond(after, options.get(letter, "")) or after
-        if len(rest.split()) > MAX_VERDICT:  # a verdict and its grounds, or the other way round
-            ends = rest.split()[-1] in ("wrong", "correct")
-            rest = rest.split()[-1] if ends else _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
+        *words, last = rest.split() or [""]
+        if len(words) >= MAX_VERDICT:  # a verdict and its grounds, or the other way round
+            first = _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
+            rest = last if last in ("wrong", "correct") else first
         said = f"{plain[: label.start()]} {rest}"
         is_wrong = has("wrong", said)
         if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):

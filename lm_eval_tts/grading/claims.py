@@ -63,6 +63,7 @@ _VERB = pattern(
 _CONDITION = pattern(
     r"<holds>\s(?!.*\b(?:so|thus)\b)|[,(]\s*which\b(?!\s+(?:rounds|simplifies|reduces|equals))"
 )
+_HOLDS = pattern("<condition>|is|are|be")  # before an equation: it is not the claim
 _IS_THE_ANSWER = pattern(
     r"\s*(?:is|are|was|must be)\s+(?:indeed\s+)?(?:the|our|my|a)\s+(?:\w+\s+){0,2}"
     r"(?:answer|solution|result)\b"
@@ -102,7 +103,9 @@ def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | N
     body = body[end_of(_CONCLUSION, body) :]
     if is_hypothetical(body):
         body = body[end_of(_BEFORE_BUT, body) :]
-    if not body or has("refusal", text) or is_hypothetical(body):
+        if is_hypothetical(body):
+            return None
+    if not body or has("refusal", text):
         return None
     if nothing := phrases("nothing").search(body):
         return None if is_hedged(text) else Claim(_ASIDE.split(body[nothing.start() :])[0], 2)
@@ -242,7 +245,7 @@ class Sentence:
             return None
         run = self.runs[-1]
         before = self.text[: run.start].rstrip("$\\([ \n\t")
-        holds = before and pattern("<condition>|is|are|be").fullmatch(before.split()[-1])
+        holds = before and _HOLDS.fullmatch(before.split()[-1])
         if holds or any(map(str.isalnum, self.text[run.end :])) or not self.is_free(run):
             return None
         first = len(self.runs) - 1

@@ -52,12 +52,13 @@ LABEL = re.compile(
 _NOT_OPTION = pattern(r"[a-z] (?!<option|so|answer>)(?-i:[A-Z][a-z]+) $")
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
+_LINK = "<is>|:|=|→|⇒|->|=>|[–—]"
 _ANNOUNCED = pattern(
     r"(?:<answer|option>(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)"
     r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*"
-    r"(?:(?P<LINK><is>|:|=|→|⇒|->|=>|[–—])|\.)?" + _TAIL
+    rf"(?:(?P<LINK>{_LINK})|\.)?" + _TAIL
 )
-_CONNECTED = pattern(r"(?:<is>|:|=|→|⇒|->|=>|[–—])" + _TAIL)
+_CONNECTED = pattern(rf"(?:{_LINK})" + _TAIL)
 _CHOSEN = pattern("<choose>" + _TAIL)
 _ONLY = pattern(rf"\bonly\s+{_OPTION_NOUN}[(\[]?\s*$")
 _IS_WRONG = pattern(

@@ -139,9 +139,7 @@ def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
     has_formulas = False
     for number, run in enumerate(readable):
         index: list[list[Any]] = []
-        samples = read_sample_texts(run)
-        chunks = iter(lambda: list(islice(samples, SAMPLES_A_CHUNK)), [])  # noqa: B023
-        for part, chunk in enumerate(chunks):
+        for part, chunk in enumerate(_chunks(read_sample_texts(run))):
             index += map(_index_entry, chunk)
             has_formulas = has_formulas or any(map(_has_formula, chunk))
             # Of points all but the texts.
@@ -151,6 +149,11 @@ def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
         yield _packed(f"i{number}", index)
     if has_formulas:
         yield f"<script>{katex}</script>\n"
+
+
+def _chunks(samples: Iterator[SampleTexts]) -> Iterator[list[SampleTexts]]:
+    while chunk := list(islice(samples, SAMPLES_A_CHUNK)):
+        yield chunk
 
 
 def _has_formula(sample: SampleTexts) -> bool:
