@@ -21,7 +21,6 @@ from pathlib import Path
 
 from lm_eval_tts.grading import Item, grade_many
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.processes import worker
 
 ROOT = Path(__file__).resolve().parents[1]
 Pair = tuple[str, str]
@@ -118,10 +117,8 @@ def main() -> None:
     }
     if minerva := minerva_math():
         judges["minerva_math"] = minerva
-    for judge in judges.values():  # libraries and the worker process are loaded first
+    for judge in judges.values():  # libraries are loaded first
         judge(*warm_up)
-    with worker() as process:
-        process.call("lm_eval_tts.grading.algebra:warm", seconds=60)
     clear_caches()
     rows = run(judges, pairs)
     ours = rows["lm_eval_tts"][0]

@@ -8,9 +8,9 @@ Six layers, each knows only those before it; tests/grading/test_layers.py has th
     notation     lexicon, tokens, numerals, units; values, functions
     formulas     cursor, formulas, binders: from tokens to exact values
     answers      trees, notations, grammar: lists, intervals, equations, words
-    equality     canonical, readings, equality, tolerance; algebra: what only sympy works out
+    equality     canonical, readings, equality, tolerance
     reading      expressions, segments, claims, options, extraction, choices: what a text commits to
-    verdicts     verdicts, pool: one response, many, votes
+    verdicts     verdicts, dispute: one response, many, votes; beside another grader
 
 Knows text libraries only: no model, no lm_eval, no files but its own data.
 """
@@ -23,9 +23,15 @@ from lm_eval_tts.grading.canonical import answer_classes, equal
 from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.extraction import SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Format, State, Tags, format_adherence
-from lm_eval_tts.grading.pool import finished, grade_many, same_by_algebra
 from lm_eval_tts.grading.tolerance import Tolerance
-from lm_eval_tts.grading.verdicts import Item, Kind, Verdict, assess, response_classes
+from lm_eval_tts.grading.verdicts import (
+    Item,
+    Kind,
+    Verdict,
+    grade_item,
+    grade_many,
+    response_classes,
+)
 
 # Raise it when verdicts change; `make generated` hands it to task_configs/_base for the results.
 GRADER_VERSION = 7
@@ -42,10 +48,10 @@ __all__ = [
     "Tolerance",
     "Verdict",
     "answer_classes",
-    "assess",
     "equivalent",
     "format_adherence",
     "grade",
+    "grade_item",
     "grade_many",
     "has_loop",
     "response_classes",
@@ -69,8 +75,7 @@ def grade(
     for none); the usual families are recognised without. question: what was asked, so that an
     answer which only repeats it is none. tolerance: of the task; exact without.
     """
-    item = Item(response, reference, kind, options, tags, question, tolerance)
-    return finished(assess(item), item)
+    return grade_item(Item(response, reference, kind, options, tags, question, tolerance))
 
 
 def equivalent(a: str, b: str) -> bool:
@@ -79,4 +84,4 @@ def equivalent(a: str, b: str) -> bool:
     An equivalence: reflexive, symmetric and transitive. Stricter than `grade`: "5 cm" and "5"
     differ, though a response that ends with the first answers the second.
     """
-    return equal(a, b) or same_by_algebra(a, b)
+    return equal(a, b)

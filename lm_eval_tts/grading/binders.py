@@ -12,7 +12,7 @@ MAX_SUMMANDS = 200  # of a finite sum that is worked out
 
 
 class BinderReader(FormulaReader):
-    """Works out finite sums and products; others are values with their parts, for `algebra`."""
+    """Works out finite sums and products; others are values of their own kind, left open."""
 
     def name(self, token: Token) -> Value:
         """Read what a word or command stands for."""

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.grading.pool import grade_many
 from lm_eval_tts.grading.tolerance import Tolerance
-from lm_eval_tts.grading.verdicts import Item
+from lm_eval_tts.grading.verdicts import Item, grade_many
 
 MAX_SHOWN = 60  # characters of what was read
 

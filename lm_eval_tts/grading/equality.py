@@ -27,7 +27,8 @@ _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 
 @lru_cache(maxsize=100_000)
 def matches(answer: str, reference: str) -> bool | None:
-    """Say whether an answer is that of a reference; None if that needs computer algebra."""
+    """Say whether an answer is that of a reference; None if a sum, limit or integral would
+    have to be worked out."""
     answer, reference = answer.strip(), reference.strip()
     if answer == reference or not answer or not reference:
         return answer == reference != ""
@@ -83,7 +84,7 @@ def _letters(answer: str, reference: str) -> bool | None:
 
 
 def is_open(node: Node) -> bool:
-    """Say whether only computer algebra can work out what a part of a tree comes to."""
+    """Say whether a part of a tree is a sum, limit or integral that is not worked out here."""
     if node.kind == "opaque":
         return any(mark in node.mark for mark in _UNFINISHED)
     return (node.value is not None and node.value.is_open) or any(map(is_open, node.parts))

@@ -21,7 +21,7 @@ from lm_eval_tts.grading.values import (
 
 MAX_FACTORIAL = 400
 MAX_ARGUMENT = 10**6  # of functions that grow or oscillate, beyond which digits are lost
-# Logarithms without a base are natural ones, as in computer algebra; log_b is read apart.
+# Logarithms without a base are natural ones, as in sympy; log_b is read apart.
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     **{name: getattr(CTX, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
     **{name: getattr(CTX, name) for name in ("sinh", "cosh", "tanh", "exp", "log", "arg")},

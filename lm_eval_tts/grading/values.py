@@ -31,7 +31,7 @@ MAX_EXPONENT = 10**6
 
 Number = tuple[Any, Any]  # at the two points
 _NAMED = frozenset("πe°∞i")
-_OPEN = "∫"  # the name of what a value holds that only computer algebra can work out
+_OPEN = "∫"  # the name of what a value holds that is not worked out here
 
 
 class Unreadable(ValueError):
@@ -73,7 +73,7 @@ class Value:
 
     @property
     def is_open(self) -> bool:
-        """Whether a part is left that only computer algebra can work out."""
+        """Whether a sum, limit or integral is left that is not worked out here."""
         return _OPEN in self.names
 
     @property

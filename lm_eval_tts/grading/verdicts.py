@@ -1,14 +1,16 @@
 """One response against one reference: what was answered, and whether that is right.
 
-Puts the other modules together; leaves what only computer algebra can decide as None.
+Puts the other modules together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
+
+from tqdm.auto import tqdm
 
 from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
@@ -41,7 +43,7 @@ _SOLUTION = re.compile(
 
 
 class Item(NamedTuple):
-    """One response to grade; the fields are the arguments of `grade`."""
+    """One response to grade; the fields are the arguments of `grading.grade`."""
 
     response: str
     reference: str
@@ -60,7 +62,7 @@ class Verdict(NamedTuple):
     source: where it was found (see `extraction`).
     state: which thinking tags are present.
     loop: the text ends in a repetition.
-    undecided: computer algebra would have to decide, and did not within its budget.
+    undecided: a sum, limit or integral would have to be worked out to decide.
     reference: what was read from a reference that is a whole solution, else None.
     """
 
@@ -73,8 +75,8 @@ class Verdict(NamedTuple):
     reference: str | None = None
 
 
-def assess(item: Item) -> Verdict:
-    """Grade one response as far as that is possible without computer algebra."""
+def grade_item(item: Item) -> Verdict:
+    """Grade one response."""
     if item.kind not in ("math", "choice"):
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
     found, parts, loop = _read(item)
@@ -85,6 +87,20 @@ def assess(item: Item) -> Verdict:
     correct = _correct(item._replace(reference=solution or item.reference), found, parts)
     is_open = correct is None
     return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
+
+
+def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict]:
+    """Grade responses, equal items once."""
+    known: dict[Hashable, Verdict] = {}
+    verdicts = []
+    for item in tqdm(items, desc="grading", disable=not progress):
+        item = Item(*item)
+        options = tuple(sorted(item.options.items())) if item.options else None
+        key = (*item[:3], options, tuple(item.tags), *item[5:])
+        if key not in known:
+            known[key] = grade_item(item)
+        verdicts.append(known[key])
+    return verdicts
 
 
 def response_classes(
@@ -162,15 +178,6 @@ def _is_done(answer: str, reference: str, question: str) -> bool:
     if question and restates_given(answer, question):
         return restates_given(reference, question)
     return not leaves_work(answer, reference, question)
-
-
-def by_algebra(verdict: Verdict, item: Item, correct: bool | None) -> Verdict:
-    """Return a verdict with what computer algebra says of an answer that was left undecided."""
-    if not verdict.undecided or correct is None:
-        return verdict
-    reference = verdict.reference or item.reference
-    is_right = correct and _is_done(verdict.answer or "", reference, item.question)
-    return verdict._replace(correct=is_right, undecided=False)
 
 
 def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from lm_eval_tts.grading import assess
+from lm_eval_tts.grading import grade_item
 from lm_eval_tts.harness.names import own_tasks
 from lm_eval_tts.harness.response import item_of
 
@@ -59,12 +59,11 @@ class Progress:
 
 
 def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
-    """Grade a response for the progress line, without computer algebra. None where that cannot
-    decide, and for tasks that are not of this package: their documents may mean other things."""
+    """Grade a response for the progress line. None if it is long, or of a task that is not of this
+    package: its documents may mean other things."""
     if task not in _known_tasks() or len(response) > MAX_QUICK:
         return None
     try:
-        verdict = assess(item_of(response, doc))
-        return None if verdict.undecided else verdict.correct
+        return grade_item(item_of(response, doc)).correct
     except Exception:  # a progress line must never end a run
         return None

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.grading.processes import worker
+from lm_eval_tts.tasks.processes import WORKER
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ def load_problems(name: str, reasoning_gym: Any = None, **unused: Any) -> dict[s
         raise SettingsError(f"reasoning_gym={given!r}: allowed is an object, {UNLESS_SAID}")
     source = json.dumps({"name": name, **UNLESS_SAID, **given}, sort_keys=True)
     try:
-        with worker() as process:
-            drawn = process.call(f"{__name__}:draw", source, seconds=DRAW_SECONDS)
+        drawn = WORKER.call(f"{__name__}:draw", source, seconds=DRAW_SECONDS)
     except TimeoutError as error:
         drawn = str(error)
     if isinstance(drawn, str):
@@ -56,8 +55,8 @@ def score_answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, fl
     read in time."""
     asked = doc["source"], doc["index"], results[0].strip()
     score = None
-    with suppress(TimeoutError), worker() as process:
-        score = process.call(f"{__name__}:rate", *asked, seconds=RATE_SECONDS)
+    with suppress(TimeoutError):
+        score = WORKER.call(f"{__name__}:rate", *asked, seconds=RATE_SECONDS)
     return {"score": score or 0.0}
 
 

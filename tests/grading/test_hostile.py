@@ -50,12 +50,6 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _worker_runs() -> None:
-    """No example pays for the start of the process that does computer algebra."""
-    assert equivalent("\\int_0^1 x dx", "1/2")
-
-
 @pytest.fixture
 def no_collection() -> Iterator[None]:
     """No garbage of other tests is collected meanwhile, which may take seconds."""
@@ -70,7 +64,6 @@ def no_collection() -> Iterator[None]:
     "form", ["{}", "<answer>{}", "<think>{}</think>{}", "\\boxed{{{}}}", "{} is 3"]
 )
 def test_each_hostile_text_gets_a_verdict_in_time(text: str, form: str) -> None:
-    assert equivalent("\\sqrt{4+2\\sqrt{3}}", "1+\\sqrt{3}")  # the process is running
     response = form.format(text, text)
     for arguments in (("7",), ("B", "choice", {"B": "seven"})):
         start = time.process_time()

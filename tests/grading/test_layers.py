@@ -9,7 +9,7 @@ LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values", "functions"},
     {"cursor", "formulas", "binders"},
     {"trees", "notations", "grammar"},
-    {"canonical", "readings", "equality", "tolerance", "algebra"},
+    {"canonical", "readings", "equality", "tolerance"},
     {
         "expressions",
         "segments",
@@ -19,7 +19,7 @@ LAYERS = [
         "extraction",
     }
     | {"options", "choices", "question"},
-    {"verdicts", "processes", "pool", "dispute", "__init__"},
+    {"verdicts", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 FOLDER = PACKAGE / "grading"

@@ -1,10 +1,10 @@
-"""Worker processes with a hard time limit for each call, on any platform and from any thread.
+"""A worker process with a hard time limit for each call, on any platform.
 
-Knows nothing of grading: a call is the name of a function and JSON arguments. A process is a fresh
-interpreter on every platform, never a fork; it talks over pipes and is ended by `Popen.kill`, so
-nothing depends on signals, `fork`, `resource` or `fcntl`. It ends when its input closes, so it
-cannot outlive its parent, however that ended. (pebble 5, tried: its processes import the caller's
-main module, look in the working folder first, and go on when their parent is killed.)
+A call is the name of a function and JSON arguments. The process is a fresh interpreter on every
+platform, never a fork; it talks over pipes and is ended by `Popen.kill`, so nothing depends on
+signals, `fork`, `resource` or `fcntl`. It ends when its input closes, so it cannot outlive its
+parent, however that ended. (pebble 5, tried: its processes import the caller's main module, look in
+the working folder first, and go on when their parent is killed.)
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +54,6 @@ class Worker:
         self._process: subprocess.Popen[str] | None = None
         self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
 
-    @property
-    def pid(self) -> int | None:
-        """The id of the process, if one is running."""
-        return self._process.pid if self._process else None
-
     def call(self, name: str, *arguments: Any, seconds: float) -> Any:
         """Return what the function `module:name` returns, None if it raises.
 
@@ -70,6 +64,10 @@ class Worker:
         self._send([name, *arguments])
         return self._reply(seconds)
 
+    def forget(self) -> None:
+        """Leave the process to the parent that this one was forked from."""
+        self._process = None
+
     def close(self) -> None:
         """End the process."""
         if self._process:
@@ -78,7 +76,7 @@ class Worker:
             for pipe in filter(None, (self._process.stdin, self._process.stdout)):
                 with contextlib.suppress(OSError):
                     pipe.close()
-        self._process = None
+        self.forget()
 
     def _start(self) -> None:
         self.close()
@@ -133,28 +131,7 @@ def _read(stream: Any, replies: queue.SimpleQueue[str]) -> None:
     replies.put("")
 
 
-# The workers that no thread uses at the moment; append and pop are atomic.
-_idle: list[Worker] = []
-
-
-def _close_idle() -> None:
-    while _idle:
-        _idle.pop().close()
-
-
-atexit.register(_close_idle)
-if hasattr(os, "register_at_fork"):  # in a forked child the processes belong to the parent
-    os.register_at_fork(after_in_child=_idle.clear)
-
-
-@contextlib.contextmanager
-def worker() -> Iterator[Worker]:
-    """Borrow a worker; it is kept for the next borrower and ended at exit."""
-    try:
-        borrowed = _idle.pop()
-    except IndexError:
-        borrowed = Worker()
-    try:
-        yield borrowed
-    finally:
-        _idle.append(borrowed)
+WORKER = Worker()
+atexit.register(WORKER.close)
+if hasattr(os, "register_at_fork"):  # in a forked child the process belongs to the parent
+    os.register_at_fork(after_in_child=WORKER.forget)
