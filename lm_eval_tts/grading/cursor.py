@@ -13,7 +13,6 @@ from lm_eval_tts.grading.values import NotAFormula, Value, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
 NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))
-BINDERS = {"\\sum": "sum", "\\prod": "prod", "\\int": "int", "\\lim": "lim"}
 ALIASES: dict[str, str] = NOTATION["aliases"]
 GREEK_NAMES = frozenset(GREEK.values())
 FUNCTION_NAMES = (
@@ -23,7 +22,7 @@ FUNCTION_NAMES = (
 SHORT = words_of("short_words")
 _NAME_PREFIXES = tuple(name for name in FUNCTION_NAMES if len(name) > 2 and name.islower())
 _STARTS = frozenset(
-    [*BRACKETS, *BINDERS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
+    [*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
 )
 ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables

@@ -36,9 +36,7 @@ _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenth
 
 
 class FormulaReader(Cursor):
-    """Each method raises NotAFormula and TooLarge. limit_side: of the limit whose bound is read."""
-
-    limit_side: str | None = None
+    """Each method raises NotAFormula and TooLarge."""
 
     def sum(self) -> Value:
         """Read a sum."""
@@ -97,14 +95,10 @@ class FormulaReader(Cursor):
 
     def _raised(self, base: Value) -> Value:
         braced = self.peek(1).kind == "{"
-        mark, closing = self.peek(1 + braced), self.peek(2 + braced)
-        is_side = (
-            self.limit_side is not None and mark.kind in ("+", "-") and closing.kind == "}"
-        )  # 0^+
+        mark = self.peek(1 + braced)
         is_mark = mark.kind in ("°", "\\top") or mark.text in ("th", *ORDINALS.values())
-        if self.peek().kind == "SUPER" or not (is_side or is_mark):
+        if self.peek().kind == "SUPER" or not is_mark:
             return power(base, self.exponent())
-        self.limit_side = mark.kind if is_side else self.limit_side
         self.at += 4 if braced else 2  # 60^\circ, 5^{th}
         return base * values.DEGREE if mark.kind == "°" else base
 

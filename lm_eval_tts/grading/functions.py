@@ -77,7 +77,7 @@ def absolute(value: Value) -> Value:
     """Return the absolute value."""
     if value.constant is not None:
         return rational(abs(value.constant))
-    if not value.unknowns:
+    if not value.variables:
         return _function("abs", (value,), abs)
     sizes = (size * CTX.sqrt(n * n) for size, n in zip(_SIZE, value.number, strict=True))
     return made("abs", (value,), *sizes)
@@ -85,7 +85,7 @@ def absolute(value: Value) -> Value:
 
 def rounded(name: str, value: Value) -> Value:
     """Return the floor or the ceiling of a value, by what it comes to."""
-    if value.unknowns:
+    if value.variables:
         return _function(name, (value,), lambda x: x + pseudo_number(name)[0])
     number = value.number[0]
     if CTX.im(number):
@@ -94,7 +94,7 @@ def rounded(name: str, value: Value) -> Value:
 
 
 def _ordered(found: Sequence[Value]) -> list[Value]:
-    if any(value.unknowns or CTX.im(value.number[0]) for value in found):
+    if any(value.variables or CTX.im(value.number[0]) for value in found):
         raise NotAFormula("an order")
     return sorted(found, key=lambda value: CTX.re(value.number[0]))
 

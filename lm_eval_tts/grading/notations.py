@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.binders import BinderReader
 from lm_eval_tts.grading.cursor import script, spelled_name
+from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
 from lm_eval_tts.grading.numerals import fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, tidy, tokens
@@ -39,7 +39,7 @@ _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?")
 
 
-class NotationReader(BinderReader):
+class NotationReader(FormulaReader):
     """Reads what is more than a formula; None where it is not there."""
 
     def quantity(self) -> Node:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.claims import POLAR
-from lm_eval_tts.grading.cursor import BINDERS, spelled_name
+from lm_eval_tts.grading.cursor import spelled_name
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, spelled
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
-from lm_eval_tts.grading.values import Unreadable
+from lm_eval_tts.grading.values import BINDERS, Unreadable
 
 _ROOT = re.compile(
     r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}(?:[({]\s?(\d{1,9})\s?[)}]|(\d{1,9})(?![\d.]))"
@@ -67,9 +67,8 @@ def _spelling(found: list[Token]) -> str:
 
 def _functions(found: list[Token]) -> set[str]:
     """The functions, sums, limits and integrals in an answer, as in sin 30° and log_2 8."""
-    known = FUNCTIONS.keys() | SEVERAL.keys()
-    names = {spelled_name(t) for t in found if t.mode != "text"} & known
-    return names | {t.kind for t in found if t.kind in BINDERS}
+    known = {*FUNCTIONS, *SEVERAL, *BINDERS}
+    return {spelled_name(t) for t in found if t.mode != "text"} & known
 
 
 def _has_variables(text: str) -> bool:

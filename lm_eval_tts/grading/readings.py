@@ -151,7 +151,7 @@ def _of_terms(
             yield from (node._replace(parts=(node.parts[0], s)) for s in trees(node.parts[1]))
         if node.kind == "list":
             yield node.mapped(lambda part: next(trees(part), part))
-        terms = node.value.terms if node.value and node.value.unknowns else []
+        terms = node.value.terms if node.value and node.value.variables else []
         for term in terms:
             rest = sum((t for t in terms if t is not term), values.rational(0))
             found = rule(term, rest, node.unit)

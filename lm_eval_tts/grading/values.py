@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -30,8 +30,8 @@ MAX_BITS = 4_000
 MAX_EXPONENT = 10**6
 
 Number = tuple[Any, Any]  # at the two points
+BINDERS = ("sum", "prod", "int", "lim")  # symbols of what is left open, with their limits
 _NAMED = frozenset("πe°∞i")
-_OPEN = "∫"  # the name of what a value holds that is not worked out here
 
 
 class Unreadable(ValueError):
@@ -62,19 +62,14 @@ class Value:
     size: int = 1
 
     @property
-    def unknowns(self) -> frozenset[str]:
-        """The names of the variables, also of those that a sum or an integral binds."""
-        return self.names - _NAMED - {_OPEN}
-
-    @property
-    def variables(self) -> set[str]:
-        """The names of the variables that nothing binds."""
-        return {name for name in self.unknowns if not name.startswith("bound ")}
+    def variables(self) -> frozenset[str]:
+        """The names of the variables."""
+        return self.names - _NAMED
 
     @property
     def is_open(self) -> bool:
-        """Whether a sum, limit or integral is left that is not worked out here."""
-        return _OPEN in self.names
+        """Whether a sum, product, integral or limit is left to be worked out, by its symbol."""
+        return any(name.partition("_")[0] in BINDERS for name in self.names)
 
     @property
     def number(self) -> Number:
@@ -207,13 +202,6 @@ E = _named("e", (+CTX.e, +CTX.e))
 DEGREE = _named("°", (CTX.pi / 180, CTX.pi / 180))
 INFINITY = _named("∞", pseudo_number("∞"))
 IMAGINARY_UNIT = _named("i", (CTX.mpc(0, 1), CTX.mpc(0, 1)))
-
-
-def binder(name: str, variable: str, *parts: Value | None) -> Value:
-    """Return a sum, product, limit or integral over a variable; parts: its limits and its body."""
-    label = f"{name}({variable},{','.join(str(part and part.key) for part in parts)})"
-    found = made(f"{name} {variable}", tuple(filter(None, parts)), *pseudo_number(label))
-    return replace(found, names=found.names | {_OPEN})
 
 
 def _total(a: Any, b: Any) -> Any:

@@ -199,7 +199,7 @@ UNFINISHED = ["\\int_0^1 x^2 dx", "\\sum_{k=1}^{\\infty} 2^{-k}", "\\lim_{x \\to
 def test_what_would_have_to_be_worked_out_is_undecided_unless_it_is_the_same(formula: str) -> None:
     assert grade("\\boxed{1/3}", formula).undecided
     assert not grade("\\boxed{1/3}", formula).correct
-    assert grade(f"\\boxed{{{formula.replace('x', 'y').replace('k', 'n')}}}", formula).correct
+    assert grade(f"\\boxed{{ {formula} }}", formula).correct
     assert not grade(f"\\boxed{{{formula}}}", "7").correct
 
 
