@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
 from lm_eval_tts.grading.numerals import number_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, SCRIPTS, Token
+from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
 from lm_eval_tts.grading.units import unit_of
 from lm_eval_tts.grading.values import NotAFormula, Value, rational
 
@@ -15,18 +15,14 @@ BRACKETS = {"(": ")", "[": "]", "{": "}"}
 NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))
 ALIASES: dict[str, str] = NOTATION["aliases"]
 GREEK_NAMES = frozenset(GREEK.values())
-FUNCTION_NAMES = (
-    *sorted((*FUNCTIONS, *ALIASES, "sqrt", "pi"), key=len, reverse=True),
-    *("infinity", "oo"),
+FUNCTION_NAMES = tuple(
+    sorted((*FUNCTIONS, *ALIASES, "sqrt", "pi", "infinity", "oo"), key=len, reverse=True)
 )
 SHORT = words_of("short_words")
 _NAME_PREFIXES = tuple(name for name in FUNCTION_NAMES if len(name) > 2 and name.islower())
-_STARTS = frozenset(
-    [*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil"]
-)
-ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
+_STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
-_VALUES = (*NUMBERS, "WORD", "}", ")", "°", "SUPER")  # what a unit comes after
+ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
 END = Token("END", "")
 
 
@@ -38,11 +34,10 @@ def spelled_name(token: Token) -> str:
 
 
 class Cursor:
-    """A place in tokens. sign: what ± means. known: values of bound variables."""
+    """A place in tokens. sign: what ± means."""
 
     def __init__(self, found: Sequence[Token], sign: int = 1) -> None:
         self.tokens, self.at, self.depth, self.sign = list(found), 0, 0, sign
-        self.known: dict[str, Value] = {}
 
     def peek(self, ahead: int = 0) -> Token:
         """Return the token some places ahead."""
@@ -88,20 +83,13 @@ class Cursor:
 
     def starts_factor(self) -> bool:
         """Say whether a factor starts here, after another one."""
-        token, following = self.peek(), self.peek(1)
+        token = self.peek()
         if token.kind in NUMBERS:
-            if self.peek(-1).kind in (*NUMBERS, "WORD"):
-                raise NotAFormula("a number after a number or a letter")
-            return True
-        if token.kind == "WORD":
-            return not self.unit_at(0) and self.is_symbolic()
-        is_aside = token.kind == "(" and token.spaced and following.kind == "WORD"
-        if is_aside and len(following.text) > 1:  # 12 (or 13), 12 (twelve)
-            return following.text in FUNCTION_NAMES
-        if token.kind in _STARTS or self.is_symbolic():
-            return True
+            return self.peek(-1).kind not in (*NUMBERS, "WORD")
+        if token.kind == "WORD" or token.kind in _STARTS or self.is_symbolic():
+            return token.kind != "WORD" or (not self.unit_at(0) and self.is_symbolic())
         is_command = token.kind[0] == "\\" and token.kind[1:].isalpha()
-        return is_command and token.kind not in NO_SYMBOLS and following.kind != "{"
+        return is_command and token.kind not in NO_SYMBOLS and self.peek(1).kind != "{"
 
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""
@@ -109,22 +97,17 @@ class Cursor:
         name = spelled_name(token)
         if token.kind != "WORD":
             return token.kind[0] == "\\" and (name in FUNCTION_NAMES or name in GREEK_NAMES)
-        if name >= FIRST_IDEOGRAM:
-            return False
-        if name in FUNCTION_NAMES or len(name) == 1:
-            return True
+        if len(name) == 1 or name in FUNCTION_NAMES:
+            return name < FIRST_IDEOGRAM
         if token.mode == "text" or not name.isalpha() or name.lower() in SHORT:
             return False
-        if name in GREEK_NAMES:
+        if name in GREEK_NAMES or len(name) == 2:
             return True
-        if self.unit_at(0) and self.peek(-1).kind in _VALUES:
-            return False
-        if len(name) <= 2 or (name.startswith(_NAME_PREFIXES) and len(name) < 6):
-            return True
-        glued = not token.spaced and self.peek(-1).kind not in ("END", "WORD", ",")
-        glued = glued or (self.peek(1).kind in ("^", "SUPER", "*") and not self.peek(1).spaced)
+        is_glued = not token.spaced and self.peek(-1).kind not in ("END", "WORD", ",")
         has_vowel = any(c in "aeiouy" for c in name.lower())
-        return len(name) <= 4 and (not has_vowel or glued or (name.isupper() and len(name) < 4))
+        if len(name) <= 4 and (not has_vowel or is_glued or (name.isupper() and len(name) < 4)):
+            return True
+        return name.startswith(_NAME_PREFIXES) and len(name) < 6
 
     def number(self) -> Value:
         """Pass a number, with the ending of an ordinal. Raises TooLarge."""
@@ -133,8 +116,3 @@ class Cursor:
         endings = ("th", ORDINALS.get(self.peek(-1).text[-1]))
         self.at += self.peek().text in endings and not self.peek().spaced
         return rational(number)
-
-
-def script(text: str) -> str:
-    """Return raised or lowered characters as plain ones."""
-    return "".join(SCRIPTS[c] for c in text)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
-from lm_eval_tts.grading.grammar import NO_SCRIPTS, is_substance
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, fold
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
-from lm_eval_tts.grading.units import are_of_one_dimension, unit_of
+from lm_eval_tts.grading.units import unit_of
 
 BINARY = words_of("binary")
 POSTFIX = frozenset(["°", "%", "'", "SUPER", "SUB", "MONEY"])
@@ -69,7 +68,7 @@ class _Tokens(Cursor):
     def run_end(self, at: int) -> int:
         if self.kind(at) in NUMBERS and self.is_glued(at):
             return at  # CO2 is no 2
-        end = max(self.substance_end(at), self.operand_end(at))
+        end = self.operand_end(at)
         while end > at and (following := self.extended(end)) > end:
             end = following
         return end
@@ -80,19 +79,6 @@ class _Tokens(Cursor):
             before.kind == "WORD" and before.text.isascii() and before.end == self.peek(at).start
         )
         return is_word and not before.formula
-
-    def substance_end(self, at: int) -> int:
-        """After the formula of a substance, as H2SO4 and Ca(OH)_2."""
-        if self.kind(at) != "WORD" or not self.peek(at).text[0].isupper():
-            return at
-        end = at + 1
-        while end < at + MAX_SCRIPT and self.peek(end - 1).end == self.peek(end).start:
-            end += 1
-        for last in range(end, at + 1, -1):
-            word = "".join(token.text for token in self.tokens[at:last])
-            if is_substance(word.translate(NO_SCRIPTS)):
-                return last
-        return at
 
     def operand_end(self, at: int) -> int:
         """After a sign, a currency and one operand, or a bracket."""
@@ -174,15 +160,7 @@ class _Tokens(Cursor):
         if is_between and token.text in ("x", "X"):  # 3 x 10^8
             return self.operand_end(end + 1)
         unit = self.unit_end(end)
-        return unit if unit > end else max(self.juxtaposed(end), self.next_part(end))
-
-    def next_part(self, at: int) -> int:
-        """After the next part of a quantity: 1 hour (and) 45 minutes, 5 feet 3 inches."""
-        joint = int(self.peek(at).text == "and")
-        unit, smaller = (unit_of(self.peek(k).text) for k in (at - 1, at + joint + 1))
-        if self.kind(at + joint) not in NUMBERS or not unit or not smaller or unit == smaller:
-            return at
-        return at + joint + 2 if are_of_one_dimension(unit, smaller) else at
+        return unit if unit > end else self.juxtaposed(end)
 
     def script_end(self, at: int) -> int:
         if self.kind(at + 1) == "{":

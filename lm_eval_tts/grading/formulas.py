@@ -9,8 +9,6 @@ It evaluates as it reads and never runs anything; what is not known raises `NotA
 
 from __future__ import annotations
 
-import re
-
 from lm_eval_tts.grading import functions, values
 from lm_eval_tts.grading.cursor import (
     BRACKETS,
@@ -20,7 +18,6 @@ from lm_eval_tts.grading.cursor import (
     NO_SYMBOLS,
     ORDINALS,
     Cursor,
-    script,
     spelled_name,
 )
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
@@ -31,7 +28,8 @@ MAX_DEPTH = 30
 EITHER_SIGN = ("\\pm", "\\mp")
 CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
 CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
-_DERIVATIVE = re.compile(r"\{(d|\\partial)[A-Za-z]?\}\{\1[A-Za-z][^+*/{}]{0,4}\}")
+_MARKS = ("\\top", "th", *ORDINALS.values())  # raised but no exponents: 5^{th}
+_PRIMES = (["'"], ["^", "'"], ["^", "{", "'", "}"])
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
 
 
@@ -86,39 +84,24 @@ class FormulaReader(Cursor):
         while True:
             if self.peek(1).kind != "!" and self.take("!"):
                 base = functions.factorial(base)
-            elif self.take("°"):
+            elif self.take("°") or self._raised_mark("°"):
                 base *= values.DEGREE
-            elif self.peek().kind in ("SUPER", "^"):
-                base = self._raised(base)
-            else:
+            elif self.peek().kind != "^":
                 return base
+            elif not any(map(self._raised_mark, _MARKS)):
+                base = power(base, self.exponent())
 
-    def _raised(self, base: Value) -> Value:
-        braced = self.peek(1).kind == "{"
-        mark = self.peek(1 + braced)
-        is_mark = mark.kind in ("°", "\\top") or mark.text in ("th", *ORDINALS.values())
-        if self.peek().kind == "SUPER" or not is_mark:
-            return power(base, self.exponent())
-        self.at += 4 if braced else 2  # 60^\circ, 5^{th}
-        return base * values.DEGREE if mark.kind == "°" else base
+    def _raised_mark(self, mark: str) -> bool:
+        return self.take_all("^", mark) or self.take_all("^", "{", mark, "}")
 
     def exponent(self) -> Value:
-        """Read a raised number, or what is after ^."""
-        if self.take("SUPER"):
-            return self._script()
+        """Read what is after ^."""
         self.expect("^")
         negative = self.take("-")
-        value = self.group("{") if self.peek().kind == "{" else self.factor()
+        value = self.factor()
         if self.peek().kind == "^":
             value = power(value, self.exponent())
         return -value if negative else value
-
-    def _script(self) -> Value:
-        """The number of the raised or lowered characters that were passed."""
-        text = script(self.peek(-1).text)
-        if not text.lstrip("+-").isdecimal() or len(text) > 9:
-            return values.free(text)
-        return rational(int(text))
 
     def group(self, opening: str) -> Value:
         """Read a sum in brackets, or two with the infix commands of plain TeX between them."""
@@ -188,12 +171,6 @@ class FormulaReader(Cursor):
         return self.name(self.peek())
 
     def _stacked(self, name: str) -> Value:
-        spelled, end = "", self.at  # dy/dx is one symbol, not a quotient
-        while end < len(self.tokens) and spelled.count("}") < 2:
-            spelled, end = spelled + self.tokens[end].text, end + 1
-        if name == "frac" and _DERIVATIVE.fullmatch(spelled):
-            self.at = end
-            return values.free(f"derivative {spelled}")
         top = self.argument()
         bottom = self.argument()
         return top / bottom if name == "frac" else binomial(top, bottom)
@@ -205,51 +182,38 @@ class FormulaReader(Cursor):
         return power(radicand, rational(1) / degree)
 
     def _symbol(self, name: str) -> Value:
-        primes = (["'"], ["^", "'"], ["^", "{", "'", "}"])
-        while any(self.take_all(*prime) for prime in primes):
+        while any(self.take_all(*prime) for prime in _PRIMES):
             name += "'"
-        if self.take("SUB"):
-            name += f"_{script(self.peek(-1).text)}"
-        elif self.take("_"):
+        if self.take("_"):
             name += f"_{self._subscript()}"
-        if name in self.known:
-            return self.known[name]
-        if name[0] in _CALLED and "".join(self.peek(k).text for k in range(6)) == "^{-1}(":
-            self.at += 5
-            return self._called(f"{name}^-1")
         if self.peek().kind == "(" and not self.peek().spaced and self._is_function(name):
             return self._called(name)
         return CONSTANTS.get(name) or values.free(name)
 
     def _subscript(self) -> str:
-        start, braced = self.at, self.peek().kind == "{"
-        is_formula = self.peek(1).mode != "text" and len(self.peek(1).text) < 2
-        if braced and is_formula and self.peek(2).kind != "}":
-            try:
-                return str(self.group("{").key)
-            except NotAFormula:
-                self.at = start
-        end = start
-        while braced and end < len(self.tokens) - 1 and self.tokens[end].kind != "}":
-            end += 1
-        following = self.peek(1 + (end - start)).kind
-        if not braced and self.peek().text.isalpha() and following in ("_", "^", "SUB", "SUPER"):
+        if self.take("{"):
+            start = self.at
+            while self.peek().kind not in ("}", "END"):
+                self.at += 1
+            self.expect("}")
+            return "".join(token.text for token in self.tokens[start : self.at - 1])
+        if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
             self.split(1)  # as TeX reads F_kF_n
-        self.at = end + 1
-        name = "".join(t.text for t in self.tokens[start + braced : end + (not braced)])
-        return str(self.known[name].key) if name in self.known else name
+        self.at += 1
+        return self.peek(-1).text
 
     def _is_function(self, name: str) -> bool:
         """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
         inner, closing = self.peek(1).text, self.peek(2).kind
         is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
         is_command = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()
-        return (
-            name[0] in _CALLED or is_single or is_command or (inner in _CALLED and closing == "(")
-        )
+        return name[0] in _CALLED or is_single or is_command or closing == ","
 
     def _called(self, name: str) -> Value:
-        return values.free(f"{name}({', '.join(str(value.key) for value in self._arguments())})")
+        found = self._arguments()
+        if name == "C" and len(found) == 2:
+            return binomial(*found)
+        return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
     def _arguments(self) -> list[Value]:
         self.expect("(", "{{")
@@ -262,11 +226,9 @@ class FormulaReader(Cursor):
     def _applied(self, name: str) -> Value:
         base = exponent = None
         for _ in range(2):
-            if self.take("SUB"):
-                base = self._script()
-            elif self.take("_"):
+            if self.take("_"):
                 base = self.argument()
-            elif self.peek().kind in ("SUPER", "^"):
+            elif self.peek().kind == "^":
                 exponent = self.exponent()
         if exponent is not None and exponent.constant == -1:
             name, exponent = f"arc{name}", None

@@ -103,11 +103,19 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
             kind = _kind(kind, word)
             depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
             is_after = kind == "WORD" and bool(found) and found[-1].formula  # $2$ m: a unit
-            here = "math" if inside else "text" if is_after else ""
-            mode = next((font for font in reversed(braces) if font), here)
-            found.append(Token(kind, word, start, at, spaced, mode, inside))
+            outer = "math" if inside else "text" if is_after else ""
+            mode = next((font for font in reversed(braces) if font), outer)
+            here = Token(kind, word, start, at, spaced, mode, inside)
+            found += _script(here) if kind in ("SUPER", "SUB") else [here]
             spaced = False
     return found
+
+
+def _script(token: Token) -> list[Token]:
+    """Raised or lowered characters as what TeX makes of them: x² is x^{2}."""
+    sign = "^" if token.kind == "SUPER" else "_"
+    plain = f"{sign}{{{''.join(SCRIPTS[c] for c in token.text)}}}"
+    return [token._replace(kind=t.kind, text=t.text, spaced=False) for t in tokens(plain)]
 
 
 def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, str]:

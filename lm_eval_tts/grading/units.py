@@ -58,8 +58,3 @@ def size(mark: Mark) -> tuple[Fraction, Mark]:
             factor, dimension, rate = factor / 1000**rate, "length", 3 * rate
         dimensions.append((dimension, rate))
     return factor, make_mark(dimensions)
-
-
-def are_of_one_dimension(name: str, other: str) -> bool:
-    """Say whether two units measure the same, as feet and inches do."""
-    return size(((name, 1),))[1] == size(((other, 1),))[1]
