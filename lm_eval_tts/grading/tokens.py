@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import NamedTuple
 
-from lm_eval_tts.grading.lexicon import NOTATION, end_of, words_of
+from lm_eval_tts.grading.lexicon import NOTATION, words_of
 
 MAX_LENGTH = 2_000
 NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN", "MIXED", "SCALED")
@@ -19,24 +20,15 @@ PLAIN = str.maketrans(NOTATION["plain"]["from"], NOTATION["plain"]["to"])
 SIGNS = {word: sign for sign, words in NOTATION["signs"].items() for word in words.split()}
 GREEK = dict(zip(NOTATION["greek"]["letters"], NOTATION["greek"]["names"].split(), strict=True))
 SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], strict=True))
-_RAISED = "".join(c for c in SCRIPTS if c not in "₀₁₂₃₄₅₆₇₈₉")
 _PROSE = words_of("prose")
-_FONT = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
-_LETTERS = {"greek": "".join(GREEK), "raised": _RAISED, "fonts": _FONT}
-TABLE = re.compile(
-    "|".join(
-        f"(?P<{kind}>{re.sub('<(greek|raised|fonts)>', lambda m: _LETTERS[m[1]], form)})"
-        for kind, form in NOTATION["tokens"].items()
-    ),
-    re.S,
-)
+_FORMS = "|".join(f"(?P<{kind}>{form})" for kind, form in NOTATION["tokens"].items())
+_FONTS = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
+TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", _FONTS), re.S)
 _KINDS = {"cycle": "REPEATING", "gap": "GROUPED"}  # of patterns with a group of their own
 _KINDS |= {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD"}
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
-_BRACKET_SIZES = re.compile(r"(?:\\(?:left|right|middle|[bB]igg?[lrm]?)\.?)+")  # no space
-_DIGITS = re.compile(r"\d+(?:\.\d+)?")
-_DOLLAR = re.compile(r"(?<!\\)\$")
-_COMMAND = re.compile(rf"\\(?:{_FONT})\s*\*?\{{[^{{}}]*\}}|\\[A-Za-z]+|\{{[a-z]{{4,}}\}}")
+_SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
+_DOLLAR = re.compile(r"(?<!\\)\$\$?")
 
 
 class Token(NamedTuple):
@@ -59,8 +51,13 @@ class _Tidy(dict[int, str]):
     """A table for `str.translate` that fills itself."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = _tidy_one(chr(PLAIN.get(code, code)))
-        return self[code]
+        character = chr(PLAIN.get(code, code))
+        plain = unicodedata.normalize("NFKC", character)
+        if character in SIGNS or character in SCRIPTS or len(plain) != 1:
+            plain = character
+        elif plain.isspace() or unicodedata.category(plain) in _INVISIBLE:
+            plain = plain if plain in "\t\n" else " "
+        return self.setdefault(code, plain)
 
 
 _TIDY = _Tidy()
@@ -69,15 +66,6 @@ _TIDY = _Tidy()
 def tidy(text: str) -> str:
     """Return the text in plain characters; invisible ones become spaces."""
     return text if text.isascii() and text.isprintable() else text.translate(_TIDY)
-
-
-def _tidy_one(character: str) -> str:
-    if character.isascii() or character in SIGNS or character in SCRIPTS:
-        return character if character.isprintable() or character in "\t\n" else " "
-    if character.isspace() or unicodedata.category(character) in _INVISIBLE:
-        return " "
-    plain = unicodedata.normalize("NFKC", character)
-    return plain if len(plain) == 1 else character
 
 
 def tokens(text: str, *, comma: bool = False) -> list[Token]:
@@ -97,7 +85,9 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
             inside, spaced = not inside, True
             at += text.startswith("$", at) and at not in money
         elif kind == "SKIP":
-            spaced, inside = spaced or not _BRACKET_SIZES.fullmatch(word), _in_math(word, inside)
+            spaced = spaced or not word.startswith(_SIZES)
+        elif kind == "DELIMITER":
+            spaced, inside = True, word in ("\\(", "\\[")
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
             kind = _kind(kind, word)
@@ -124,11 +114,8 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     assert match  # OTHER matches anything
     kind, word = match.lastgroup or "", match.group()
     kind = _KINDS.get(kind, kind)
-    if (kind == "EUROPEAN" and split and "{" not in word) or (
-        kind == "GROUPED" and in_brackets and "," in word
-    ):
-        return "NUMBER", text[at : end_of(_DIGITS, text, at)]
-    return kind, word
+    is_pair = (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets)
+    return ("NUMBER", word.partition(",")[0]) if is_pair and "{" not in word else (kind, word)
 
 
 def _kind(kind: str, word: str) -> str:
@@ -138,32 +125,19 @@ def _kind(kind: str, word: str) -> str:
     return SIGNS.get(word, word) if kind in ("SIGN", "OTHER") else kind
 
 
-def _in_math(skipped: str, inside: bool) -> bool:
-    r"""Whether a formula continues after its delimiters, \( \) \[ \]."""
-    opened = max(skipped.rfind("\\("), skipped.rfind("\\["))
-    closed = max(skipped.rfind("\\)"), skipped.rfind("\\]"))
-    return inside if opened == closed else opened > closed
-
-
 def currency(text: str) -> set[int]:
     r"""Return where a dollar sign is money, not the end of a formula: in "$5 and $3 x$", the first.
 
     A sign opens a formula if the next one closes something that reads like a formula.
     """
     found: set[int] = set()
-    places = [match.start() for match in _DOLLAR.finditer(text)] if "$" in text else []
-    at = 0
-    while at < len(places):
-        here = places[at]
-        double = places[at + 1 : at + 2] == [here + 1]
-        following = at + 1 + double
-        if following >= len(places):
-            return found if double else found | {here}
-        if double or _is_formula(text[here + 1 : places[following]]):
-            at = following + 1 + double
+    signs = [match.span() for match in _DOLLAR.finditer(text)] if "$" in text else []
+    closes = False
+    for (start, end), (following, _) in pairwise([*signs, (0, 0)]):
+        if closes or end - start == 2 or _is_formula(text[end:following]):
+            closes = not closes
         else:
-            found.add(here)
-            at += 1
+            found.add(start)
     return found
 
 
@@ -171,5 +145,5 @@ def _is_formula(inside: str) -> bool:
     end = inside.rstrip()[-1:]
     if not end or "\n\n" in inside or end in "+-*/=<>(^" or inside.endswith(", "):
         return False
-    words = re.findall("[A-Za-z]+", _COMMAND.sub(" ", inside))
-    return not any(len(word) > 3 or word in _PROSE for word in words)
+    words = [t.text for t in tokens(inside[:MAX_LENGTH]) if t.kind == "WORD" and not t.mode]
+    return "\\begin" in inside or not any(len(word) > 3 or word in _PROSE for word in words)
