@@ -11,7 +11,7 @@ from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
 from lm_eval_tts.grading.units import unit_of
 from lm_eval_tts.grading.values import NotAFormula, Value, rational
 
-BRACKETS = {"(": ")", "[": "]", "{": "}"}
+BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))
 ALIASES: dict[str, str] = NOTATION["aliases"]
 GREEK_NAMES = frozenset(GREEK.values())
@@ -20,7 +20,7 @@ FUNCTION_NAMES = tuple(
 )
 SHORT = words_of("short_words")
 _NAME_PREFIXES = tuple(name for name in FUNCTION_NAMES if len(name) > 2 and name.islower())
-_STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom", "\\lfloor", "\\lceil")
+_STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
 END = Token("END", "")
@@ -79,7 +79,7 @@ class Cursor:
         """Whether a unit of several letters, or in text mode, stands there."""
         token = self.peek(ahead)
         is_word = token.kind == "WORD" and (len(token.text) > 1 or token.mode == "text")
-        return is_word and self.depth <= 1 and unit_of(token.text) is not None
+        return is_word and self.depth <= 0 and unit_of(token.text) is not None
 
     def starts_factor(self) -> bool:
         """Say whether a factor starts here, after another one."""

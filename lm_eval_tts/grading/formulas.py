@@ -1,7 +1,7 @@
 """Reads formulas, from tokens to an exact value, by recursive descent.
 
-    sum      := ["+"|"-"] product (("+"|"-"|"±") product)*
-    product  := power ((["*"|"/"]) power)*
+    sum      := product (SIGN product)*
+    product  := SIGN* power ((["*"|"/"]) SIGN* power)*
     power    := factor ("!" | "°" | "^" factor)*
     factor   := number | name | FUNCTION factor | "(" sum ")" | "|" sum "|"
 
@@ -24,10 +24,12 @@ from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
 from lm_eval_tts.grading.tokens import NUMBERS, Token
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
 
-MAX_DEPTH = 30
+MAX_DEPTH = 60
 EITHER_SIGN = ("\\pm", "\\mp")
 CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
 CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
+_CLOSING = BRACKETS | {"|": "|"}
+_SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
 _MARKS = ("\\top", "th", *ORDINALS.values())  # raised but no exponents: 5^{th}
 _PRIMES = (["'"], ["^", "'"], ["^", "{", "'", "}"])
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
@@ -38,15 +40,9 @@ class FormulaReader(Cursor):
 
     def sum(self) -> Value:
         """Read a sum."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise TooLarge("nested too deep")
-        total = rational(0) if self.peek().kind in EITHER_SIGN else self.product()
-        while sign := self.take("+", "-", *EITHER_SIGN):
-            minus = sign == "-" or (sign != "+" and (sign == "\\pm") == (self.sign < 0))
-            term = self.product()
-            total = total - term if minus else total + term
-        self.depth -= 1
+        total = self.product()
+        while self.peek().kind in _SIGNS:
+            total += self.product()
         return total
 
     def product(self) -> Value:
@@ -73,8 +69,9 @@ class FormulaReader(Cursor):
     def signed(self) -> Value:
         """Read a factor with signs before it."""
         negative = False
-        while sign := self.take("-", "+", "minus", "negative"):
-            negative ^= sign != "+"
+        while sign := self.take(*_SIGNS):
+            is_minus = sign == EITHER_SIGN[self.sign > 0] if sign in EITHER_SIGN else sign != "+"
+            negative ^= is_minus
         value = self.power()
         return -value if negative else value
 
@@ -103,21 +100,22 @@ class FormulaReader(Cursor):
             value = power(value, self.exponent())
         return -value if negative else value
 
-    def group(self, opening: str) -> Value:
+    def group(self) -> Value:
         """Read a sum in brackets, or two with the infix commands of plain TeX between them."""
-        self.expect(opening)
+        opening = self.expect(*_CLOSING)
         value = self.sum()
-        if infix := self.take("\\choose", "\\over"):
-            other = self.sum()
-            value = binomial(value, other) if infix == "\\choose" else value / other
-        self.expect(BRACKETS.get(opening, opening))
-        return value
+        if self.take("\\choose"):
+            value = binomial(value, self.sum())
+        elif self.take("\\over"):
+            value /= self.sum()
+        self.expect(_CLOSING[opening])
+        if opening == "|":
+            return functions.absolute(value)
+        return functions.rounded(opening[2:], value) if opening[0] == "\\" else value
 
     def argument(self) -> Value:
         """What a command takes: a group, or as TeX reads it one digit or letter."""
         token = self.peek()
-        if token.kind == "{":
-            return self.group("{")
         if token.text[:1].isalnum() and len(token.text) > 1:
             self.split(1)
         return self.factor()
@@ -125,13 +123,11 @@ class FormulaReader(Cursor):
     def factor(self) -> Value:
         """Read a number, a name or brackets."""
         self.depth += 1
-        if self.depth > 3 * MAX_DEPTH:
+        if self.depth > MAX_DEPTH:
             raise TooLarge("nested too deep")
         token = self.peek()
-        if token.kind in BRACKETS:
-            value = self.group(token.kind)
-        elif token.kind == "|":
-            value = functions.absolute(self.group("|"))
+        if token.kind in _CLOSING:
+            value = self.group()
         elif token.kind in NUMBERS:
             value = self.number()
         elif token.kind.startswith("\\") or token.kind == "WORD":
@@ -146,13 +142,13 @@ class FormulaReader(Cursor):
         self.at += 1
         name, is_word = spelled_name(token), token.kind == "WORD"
         if name in ("frac", "binom") and not is_word:
-            return self._stacked(name)
+            top, bottom = self.argument(), self.argument()
+            return top / bottom if name == "frac" else binomial(top, bottom)
         if name in ("sqrt", "cbrt"):
-            return self._root(token)
-        if name in ("lfloor", "lceil"):
-            value = self.sum()
-            self.expect(f"\\r{name[1:]}")
-            return functions.rounded(name[1:], value)
+            degree = rational(3 if name == "cbrt" else 2)
+            degree = self.group() if self.peek().kind == "[" else degree
+            radicand = self.argument() if token.text.startswith("\\") else self.factor()
+            return power(radicand, rational(1) / degree)
         if name in CONSTANTS and len(name) > 1:
             return CONSTANTS[name]
         if name in SEVERAL and not is_word:
@@ -166,20 +162,9 @@ class FormulaReader(Cursor):
         self.at -= 1
         if not is_word or not self.is_symbolic():
             raise NotAFormula(name)
-        known = (n for n in FUNCTION_NAMES if name.startswith(n) and len(n) > 2 and n.islower())
+        known = (n for n in FUNCTION_NAMES if name.startswith(n) and len(n) > 2)
         self.split(len(next(known, name[0])))
         return self.name(self.peek())
-
-    def _stacked(self, name: str) -> Value:
-        top = self.argument()
-        bottom = self.argument()
-        return top / bottom if name == "frac" else binomial(top, bottom)
-
-    def _root(self, token: Token) -> Value:
-        degree = self.group("[") if self.peek().kind == "[" else rational(2)
-        degree = rational(3) if "cbrt" in (token.text, token.kind[1:]) else degree
-        radicand = self.argument() if token.text.startswith("\\") else self.factor()
-        return power(radicand, rational(1) / degree)
 
     def _symbol(self, name: str) -> Value:
         while any(self.take_all(*prime) for prime in _PRIMES):
@@ -232,8 +217,7 @@ class FormulaReader(Cursor):
                 exponent = self.exponent()
         if exponent is not None and exponent.constant == -1:
             name, exponent = f"arc{name}", None
-        is_bracketed = self.peek().kind in BRACKETS
-        argument = self.group(self.peek().kind) if is_bracketed else self._bare_argument()
+        argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()
         result = functions.apply(name, argument)
         result = result if base is None else result / functions.apply("log", base)
         return result if exponent is None else power(result, exponent)
@@ -241,8 +225,6 @@ class FormulaReader(Cursor):
     def _bare_argument(self) -> Value:
         """The argument of a function without brackets: factors up to an operator or function."""
         value = self.signed()
-        while self.starts_factor() and self.peek().kind != "(":
-            if spelled_name(self.peek()) in FUNCTIONS:
-                break
+        while self.starts_factor() and spelled_name(self.peek()) not in ("(", *FUNCTIONS):
             value *= self.power()
         return value
