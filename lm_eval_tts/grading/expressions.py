@@ -25,7 +25,7 @@ _NO_OPERANDS = ("\\to", "\\", "\\n", "\\cup", "\\in")
 _CONSTANTS = (*GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX")
 _LIST_WORDS = words_of("list_words")
-_BEFORE_UNITS = (*NUMBERS, "WORD", "/", "}", ")", "*", "°")
+_BEFORE_UNITS = (*NUMBERS, "WORD", "}", ")", "°")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans(",;", "  ", "\\$()")
 
@@ -72,7 +72,7 @@ class _Tokens(Cursor):
     def operand_end(self, at: int) -> int:
         """After signs or a currency, and one operand or bracket."""
         start, token = at, self.peek(at)
-        while (token.kind in _SIGNS or token.text in _SIGNS) and at - start < 3:
+        while token.kind in _SIGNS or token.text in _SIGNS:
             at += 1
             is_dash = token.kind in ("+", "-") and not token.formula and self.peek(at).spaced
             token = self.peek(at)
@@ -121,24 +121,20 @@ class _Tokens(Cursor):
             is_money = token.kind == "MONEY" and after.kind in NUMBERS
             is_quote = token.kind in ("'", "!") and (token.spaced or after.kind in ("END", '"'))
             return at if is_money or is_quote else at + 1
-        is_unit = self.unit_end(at + 1) > at + 1 if token.kind == "/" else False
-        if is_unit:
-            return self.unit_end(at + 1)
+        if (unit := self.unit_end(at)) > at:
+            return unit
         is_between = before.kind in NUMBERS and after.kind in (*NUMBERS, "MONEY")
-        is_between = is_between and (
-            token.text in ("x", "X") or (token.kind == ":" and not token.spaced)
-        )
-        if token.kind in ("_", "^", *BINARY) or is_between:
+        if token.kind in ("_", "^", *BINARY) or (is_between and token.text in ("x", "X", ":")):
             end = self.operand_end(at + 1)
             if token.kind in ("_", "^") and before.text.lstrip("\\") in _FUNCTIONS:
                 end = self.operand_end(end)  # log_2 12
             return end if end > at + 1 and (token.kind != "|" or token.formula) else at
-        return max(self.unit_end(at), self.juxtaposed(at))
+        return self.juxtaposed(at)
 
     def unit_end(self, at: int) -> int:
         """After a unit of measure that follows a number."""
         before, start = self.peek(at - 1), at
-        at += self.peek(at).text.lower() in ("square", "cubic", "sq", "per")
+        at += self.peek(at).text.lower() in ("square", "cubic", "sq", "per", "/")
         word = self.peek(at)
         if before.kind not in _BEFORE_UNITS and not before.formula:
             return start

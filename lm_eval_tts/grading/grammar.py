@@ -67,13 +67,11 @@ def _trimmed(found: list[Token]) -> list[Token]:
         at for at in range(len(found) - 1) if (found[at].kind, found[at + 1].kind) == ("<", "/")
     )
     del found[next(ends, len(found)) :]
-    is_open = kinds.count("{") < kinds.count("}")
-    while found and found[-1].kind in (*_MARKS_AFTER, "}" if is_open else ""):
+    while found and found[-1].kind in _MARKS_AFTER:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
-    opened = sum((token.kind == "{") - (token.kind == "}") for token in found)
-    return found + [Token("}", "}")] * (opened if opened <= 3 else 0)
+    return found
 
 
 class AnswerReader(NotationReader):
@@ -102,8 +100,6 @@ class AnswerReader(NotationReader):
         return Node("list", "cup" if "\\cup" in joins else "", tuple(p for n in nested for p in n))
 
     def _join(self) -> str | None:
-        if self.peek().kind == "," and self.peek(1).text.lower() in QUALIFIERS:
-            return None
         if self.peek(-1).kind in (")", "]") and self.take_all("U", "("):
             self.at -= 1
             return "\\cup"
@@ -119,8 +115,6 @@ class AnswerReader(NotationReader):
         while sign := self.take(*RELATIONS):
             signs.append(sign)
             sides.append(self.side())
-        if "\\equiv" in signs and not sides[0].has_variables:
-            return sides[-1]  # 7^10 ≡ 9: what it leaves
         return relation(sides, [s.replace("\\equiv", "=") for s in signs]) if signs else sides[0]
 
     def side(self) -> Node:
@@ -133,9 +127,7 @@ class AnswerReader(NotationReader):
                 node = read()
             except NotAFormula:
                 continue
-            must_end = read == self._words or (node is not None and node.kind == "base")
-            must_end = must_end or self.peek().kind[:1] in ("\\", "_")
-            if node and (not must_end or self.peek().kind in ENDS):
+            if node and self.peek().kind in ("WORD", *ENDS):
                 return node
         raise NotAFormula("nothing known")
 

@@ -143,7 +143,7 @@ def currency(text: str) -> set[int]:
 
 def _is_formula(inside: str) -> bool:
     end = inside.rstrip()[-1:]
-    if not end or "\n\n" in inside or end in "+-*/=<>(^" or inside.endswith(", "):
+    if not end or "\n\n" in inside or end in "+-*/=<>(^":
         return False
     words = [t.text for t in tokens(inside[:MAX_LENGTH]) if t.kind == "WORD" and not t.mode]
     return "\\begin" in inside or not any(len(word) > 3 or word in _PROSE for word in words)
