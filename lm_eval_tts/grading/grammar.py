@@ -23,11 +23,13 @@ from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
 MAX_PARTS = 100
 ENDS = words_of("answer_ends")
-RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in", "\\equiv")
+RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
-EXCEPT = ("except", "but", "than", "to", "for")
+_OF_NUMBERS = {"numbers", "number", "reals", "\\r"}
+EXCEPT = ("except", "but", "than", "to", "for", "\\setminus")
+_CLOSING = ("END", ")", "]", "}", "}}")
 _TURNED = {"<>": "()", "][": "()", "]]": "(]", "[[": "[)"}  # <1, 2>, and ]2, 7[ of ISO 80000-2
 _ATOMS = rf"(?:{'|'.join(sorted(words_of('elements')))})(?:[2-9]|[1-9]\d)?"
 _SUBSTANCE = re.compile(rf"(?=.*\d)(?:{_ATOMS}|\((?:{_ATOMS})+\)\d?){{2,}}")  # H2O, but not O2
@@ -38,7 +40,8 @@ _MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n", "<", ">", "**")
 @lru_cache(maxsize=20_000)
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
-    plain = tidy(html.unescape(text[:MAX_LENGTH]) if "&" in text else text[:MAX_LENGTH])
+    text = text[:MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
+    plain = tidy(html.unescape(text) if "&" in text else text)
     found = _trimmed(fold(tokens(plain, comma=comma)))
     word = "".join(token.text for token in found if token.kind not in ("{", "}", "_", "MONEY"))
     if word.isalpha() and word.lower() in SYNONYMS:  # DNE is no product of letters
@@ -57,16 +60,12 @@ def parse(text: str, *, comma: bool = False) -> Node:
 
 
 def _trimmed(found: list[Token]) -> list[Token]:
-    """Without punctuation around, markdown, quotes and the rest of a tag that was cut off."""
+    """Without punctuation around, markdown and quotes."""
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
         found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
     if found and (found[0].text == "**" or kinds.count("**") > 1):  # 2**3 is a power
         found = [token for token in found if token.text != "**"]
-    ends = (
-        at for at in range(len(found) - 1) if (found[at].kind, found[at + 1].kind) == ("<", "/")
-    )
-    del found[next(ends, len(found)) :]
     while found and found[-1].kind in _MARKS_AFTER:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
@@ -85,10 +84,10 @@ class AnswerReader(NotationReader):
             raise NotAFormula(rest.text)
         return node
 
-    def answer(self, closing: tuple[str, ...] = ()) -> Node:
+    def answer(self) -> Node:
         """Read a list of items."""
         parts, joins = [self.item()], set()
-        while (join := self._join()) and self.peek().kind not in (*closing, "END"):
+        while (join := self._join()) and self.peek().kind not in _CLOSING:
             joins.add(join)
             parts.append(self.item())
             if len(parts) > MAX_PARTS:
@@ -115,7 +114,7 @@ class AnswerReader(NotationReader):
         while sign := self.take(*RELATIONS):
             signs.append(sign)
             sides.append(self.side())
-        return relation(sides, [s.replace("\\equiv", "=") for s in signs]) if signs else sides[0]
+        return relation(sides, signs) if signs else sides[0]
 
     def side(self) -> Node:
         """Read what may stand between two relations: by the first reader that gets to its end."""
@@ -132,52 +131,42 @@ class AnswerReader(NotationReader):
         raise NotAFormula("nothing known")
 
     def number_set(self) -> Node | None:
-        """Read ∅, ℝ, or all (positive, nonnegative ...) real numbers (and zero), except some."""
+        """Read ∅, ℤ, ℝ, or all (positive, nonnegative ...) real numbers (and zero), except some."""
         if self.take("\\emptyset") or self.take_all("{{", "}}"):
             return EMPTY
         if self.peek().kind.startswith("\\mathbb"):
             self.at += 1
             return Node("opaque", self.peek(-1).text)
-        if self.peek(1).kind != "^" and self.take("\\R"):
-            return self._complement() if self.take("\\setminus", "-") else ALL_REALS
         words: list[str] = []
-        while (word := self.peek().text.lower().replace("-", "")) in SET_WORDS:
+        while (word := self._set_word()) in SET_WORDS:
             words.append(word)
             self.at += 1
-        if not {"numbers", "number", "reals"} & set(words):
+        if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
             return None
-        if words[-1] in EXCEPT:
-            return self._complement()
+        if words[-1] in EXCEPT or self.take("-"):
+            points = self.answer()
+            return complement(points.parts if points.kind == "list" else [points])
         name = next((word for word in words if word in SPOKEN), "")
         if self.take_all("0") or self.take_all(",", "0"):
             name += " and 0"
         return AnswerReader(tokens(SPOKEN[name])).answer() if name in SPOKEN else ALL_REALS
 
-    def _complement(self) -> Node:
-        points = self.answer()
-        return complement(points.parts if points.kind == "list" else [points])
+    def _set_word(self) -> str:
+        token = self.peek()
+        return (token.kind if token.kind[0] == "\\" else token.text).lower().replace("-", "")
 
     def _bracketed(self) -> Node | None:
         opening = self.take(*BRACKETS)
         if not opening:
             return None
-        is_set = opening == "{{"
-        builder = is_set and self._skip_to_condition()
-        inner = self.answer(BRACKETS[opening])
+        is_set, inner = opening == "{{", self.answer()
+        is_condition = is_set and self.take("|", ":")  # {x : x > 3} or {x ∈ ℝ | x > 3}
+        inner = self.answer() if is_condition else inner
         mark = opening + self.expect(*BRACKETS[opening])
-        if builder or (not is_set and (opening == "{" or inner.kind != "list")):
+        if is_condition or (not is_set and (opening == "{" or inner.kind != "list")):
             return inner
         parts = inner.parts if inner.kind == "list" else (inner,)
         return Node("list", "{}", parts) if is_set else Node("tuple", mark, parts)
-
-    def _skip_to_condition(self) -> bool:
-        """To the condition of {x : x > 3} or {x ∈ ℝ | x > 3}."""
-        ahead = [self.peek(k).kind for k in range(8)]
-        mark = next((k for k, kind in enumerate(ahead) if kind in ("|", ":")), 0)
-        if not mark or ahead[0] != "WORD" or {",", "}}"} & set(ahead[:mark]):
-            return False
-        self.at += mark + 1
-        return True
 
     def _words(self) -> Node:
         words: list[str] = []
@@ -190,11 +179,9 @@ class AnswerReader(NotationReader):
 
     def _unknown(self) -> Node:
         """A side of an equation that is not a known formula: 1 + 2 + ... + 9 = 45."""
-        start, depth = self.at, 0
-        while self.peek().kind != "END" and (depth > 0 or self.peek().kind != "="):
-            kind = self.peek().kind
-            depth += (kind in ("(", "[", "{", "{{")) - (kind in (")", "]", "}", "}}"))
+        start = self.at
+        while self.peek().kind not in ("=", "END"):
             self.at += 1
-        if self.peek().kind != "=" or self.at == start or depth:
+        if self.peek().kind == "END" or self.at == start:
             raise NotAFormula("nothing known")
         return Node("opaque", "".join(token.text for token in self.tokens[start : self.at]))

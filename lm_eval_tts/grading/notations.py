@@ -51,7 +51,7 @@ class NotationReader(FormulaReader):
         if self.take("MONEY"):
             money = make_mark([(unit_of(self.peek(-1).text) or "", 1)])
         ratio = [self.sum() * sign]
-        while self.take(":"):
+        while self.peek(-1).kind in NUMBERS and self.take(":"):
             ratio.append(self.sum())
         if len(ratio) > 1:
             return Node("tuple", ":", tuple(map(node_of, ratio)))

@@ -106,8 +106,6 @@ MATH: list[tuple[str, str, str, bool, str | None]] = [
         False,
         "answer_tag",
     ),
-    ("restated", "<answer>0.5 (or 1/2)</answer>", "1/2", True, "answer_tag"),
-    ("aside", "<answer>12 (twelve)</answer>", "12", True, "answer_tag"),
     ("numbered_heading", "#### 1. Add them\nThe total is 12", "12", True, "last_line"),
     (
         "letter_in_sentence",
