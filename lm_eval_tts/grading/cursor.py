@@ -12,14 +12,10 @@ from lm_eval_tts.grading.units import unit_of
 from lm_eval_tts.grading.values import NotAFormula, Value, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
-NO_SYMBOLS = frozenset(f"\\{name}" for name in words_of("no_symbols"))
 ALIASES: dict[str, str] = NOTATION["aliases"]
 GREEK_NAMES = frozenset(GREEK.values())
-FUNCTION_NAMES = tuple(
-    sorted((*FUNCTIONS, *ALIASES, "sqrt", "pi", "infinity", "oo"), key=len, reverse=True)
-)
+FUNCTION_NAMES = frozenset([*FUNCTIONS, *ALIASES, "sqrt", "pi", "infinity", "oo"])
 SHORT = words_of("short_words")
-_NAME_PREFIXES = tuple(name for name in FUNCTION_NAMES if len(name) > 2 and name.islower())
 _STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
@@ -66,13 +62,13 @@ class Cursor:
             raise NotAFormula(self.peek().text)
         return found
 
-    def split(self, size: int) -> None:
-        """Take the first letters or digits of a token as one of their own."""
+    def split(self) -> None:
+        """Take the first letter or digit of a token as one of its own."""
         token = self.peek()
         kind = "NUMBER" if token.text[0].isdigit() else "WORD"
         self.tokens[self.at : self.at + 1] = [
-            token._replace(kind=kind, text=token.text[:size]),
-            token._replace(text=token.text[size:], spaced=False),
+            token._replace(kind=kind, text=token.text[0]),
+            token._replace(text=token.text[1:], spaced=False),
         ]
 
     def unit_at(self, ahead: int) -> bool:
@@ -86,28 +82,19 @@ class Cursor:
         token = self.peek()
         if token.kind in NUMBERS:
             return self.peek(-1).kind not in (*NUMBERS, "WORD")
-        if token.kind == "WORD" or token.kind in _STARTS or self.is_symbolic():
-            return token.kind != "WORD" or (not self.unit_at(0) and self.is_symbolic())
-        is_command = token.kind[0] == "\\" and token.kind[1:].isalpha()
-        return is_command and token.kind not in NO_SYMBOLS and self.peek(1).kind != "{"
+        return token.kind in _STARTS or (not self.unit_at(0) and self.is_symbolic())
 
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""
         token = self.peek()
         name = spelled_name(token)
-        if token.kind != "WORD":
-            return token.kind[0] == "\\" and (name in FUNCTION_NAMES or name in GREEK_NAMES)
-        if len(name) == 1 or name in FUNCTION_NAMES:
-            return name < FIRST_IDEOGRAM
-        if token.mode == "text" or not name.isalpha() or name.lower() in SHORT:
-            return False
-        if name in GREEK_NAMES or len(name) == 2:
+        if name in FUNCTION_NAMES or name in GREEK_NAMES:
             return True
-        is_glued = not token.spaced and self.peek(-1).kind not in ("END", "WORD", ",")
+        if token.kind != "WORD" or len(name) == 1:
+            return token.kind == "WORD" and name < FIRST_IDEOGRAM
+        is_prose = token.mode == "text" or not name.isalpha() or name.lower() in SHORT
         has_vowel = any(c in "aeiouy" for c in name.lower())
-        if len(name) <= 4 and (not has_vowel or is_glued or (name.isupper() and len(name) < 4)):
-            return True
-        return name.startswith(_NAME_PREFIXES) and len(name) < 6
+        return not is_prose and (len(name) == 2 or (len(name) <= 4 and not has_vowel))
 
     def number(self) -> Value:
         """Pass a number, with the ending of an ordinal. Raises TooLarge."""

@@ -13,9 +13,7 @@ from lm_eval_tts.grading import functions, values
 from lm_eval_tts.grading.cursor import (
     BRACKETS,
     FIRST_IDEOGRAM,
-    FUNCTION_NAMES,
     GREEK_NAMES,
-    NO_SYMBOLS,
     ORDINALS,
     Cursor,
     spelled_name,
@@ -31,7 +29,6 @@ CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
 _CLOSING = BRACKETS | {"|": "|"}
 _SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
 _MARKS = ("\\top", "th", *ORDINALS.values())  # raised but no exponents: 5^{th}
-_PRIMES = (["'"], ["^", "'"], ["^", "{", "'", "}"])
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
 
 
@@ -61,7 +58,6 @@ class FormulaReader(Cursor):
     def _times(self) -> bool:
         word, before, after = self.peek(), self.peek(-1), self.peek(1)
         is_cross = word.text in ("x", "X") and before.kind in NUMBERS and after.kind in NUMBERS
-        is_cross = is_cross and (word.spaced or after.text == "10")  # 3 x 10^8
         is_times = is_cross or (word.kind == "*" and after.kind != "MATRIX")
         self.at += is_times
         return is_times
@@ -94,14 +90,10 @@ class FormulaReader(Cursor):
     def exponent(self) -> Value:
         """Read what is after ^."""
         self.expect("^")
-        negative = self.take("-")
-        value = self.factor()
-        if self.peek().kind == "^":
-            value = power(value, self.exponent())
-        return -value if negative else value
+        return self.signed()
 
     def group(self) -> Value:
-        """Read a sum in brackets, or two with the infix commands of plain TeX between them."""
+        r"""Read a sum in brackets, or two with \choose or \over between them."""
         opening = self.expect(*_CLOSING)
         value = self.sum()
         if self.take("\\choose"):
@@ -117,7 +109,7 @@ class FormulaReader(Cursor):
         """What a command takes: a group, or as TeX reads it one digit or letter."""
         token = self.peek()
         if token.text[:1].isalnum() and len(token.text) > 1:
-            self.split(1)
+            self.split()
         return self.factor()
 
     def factor(self) -> Value:
@@ -155,19 +147,17 @@ class FormulaReader(Cursor):
             return SEVERAL[name](self._arguments())
         if name in FUNCTIONS:
             return self._applied(name)
-        is_command = name.isalpha() and token.kind not in NO_SYMBOLS and self.peek().kind != "{"
         is_letter = len(name) == 1 and name < FIRST_IDEOGRAM
-        if name in GREEK_NAMES or (is_letter if is_word else is_command):
+        if name in GREEK_NAMES or (is_letter if is_word else name.isalpha()):
             return self._symbol(name)  # \hbar, \ell and what else there is
         self.at -= 1
         if not is_word or not self.is_symbolic():
             raise NotAFormula(name)
-        known = (n for n in FUNCTION_NAMES if name.startswith(n) and len(n) > 2)
-        self.split(len(next(known, name[0])))
+        self.split()
         return self.name(self.peek())
 
     def _symbol(self, name: str) -> Value:
-        while any(self.take_all(*prime) for prime in _PRIMES):
+        while self.take("'"):
             name += "'"
         if self.take("_"):
             name += f"_{self._subscript()}"
@@ -183,7 +173,7 @@ class FormulaReader(Cursor):
             self.expect("}")
             return "".join(token.text for token in self.tokens[start : self.at - 1])
         if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
-            self.split(1)  # as TeX reads F_kF_n
+            self.split()  # as TeX reads F_kF_n
         self.at += 1
         return self.peek(-1).text
 

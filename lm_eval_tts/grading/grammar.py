@@ -66,7 +66,8 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
     if found and (found[0].text == "**" or kinds.count("**") > 1):  # 2**3 is a power
         found = [token for token in found if token.text != "**"]
-    while found and found[-1].kind in _MARKS_AFTER:
+    is_closed = kinds.count("}") > kinds.count("{")
+    while found and found[-1].kind in (*_MARKS_AFTER, "}" * is_closed):
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)

@@ -57,7 +57,6 @@ class NotationReader(FormulaReader):
             return Node("tuple", ":", tuple(map(node_of, ratio)))
         value = ratio[0]
         if self.take("%", "percent"):
-            self.take("points")
             return Node("value", "%", value=value / values.rational(100))
         if (angle := value.linear("°")) and angle[0].constant != 0 and angle[1].constant == 0:
             scale = {"C": "celsius", "F": "fahrenheit"}.get(self.peek().text, "degree")
@@ -105,7 +104,7 @@ class NotationReader(FormulaReader):
         self.at += 1
         constant = self.exponent().constant
         self.at -= 1
-        if constant is None or constant.denominator != 1 or abs(constant) > 20:
+        if constant is None or constant.denominator != 1:
             raise NotAFormula("power of a unit")
         return int(constant)
 

@@ -90,7 +90,6 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
             spaced, inside = True, word in ("\\(", "\\[")
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
-            kind = _kind(kind, word)
             depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
             is_after = kind == "WORD" and bool(found) and found[-1].formula  # $2$ m: a unit
             outer = "math" if inside else "text" if is_after else ""
@@ -114,15 +113,11 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     assert match  # OTHER matches anything
     kind, word = match.lastgroup or "", match.group()
     kind = _KINDS.get(kind, kind)
+    if kind in ("SIGN", "OTHER"):
+        plain = word[1:] if word.startswith("\\\\") else word
+        kind = SIGNS.get(plain, plain)
     is_pair = (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets)
     return ("NUMBER", word.partition(",")[0]) if is_pair and "{" not in word else (kind, word)
-
-
-def _kind(kind: str, word: str) -> str:
-    if word == "$":
-        return "MONEY"
-    word = word[1:] if word.startswith("\\\\") else word
-    return SIGNS.get(word, word) if kind in ("SIGN", "OTHER") else kind
 
 
 def currency(text: str) -> set[int]:

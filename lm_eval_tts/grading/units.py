@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fractions import Fraction
-from functools import lru_cache
 
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
 
@@ -15,27 +14,24 @@ Mark = tuple[tuple[str, int], ...]  # units with their powers, sorted
 
 _TABLE: dict[str, tuple[str, str, str]] = NOTATION["units"]
 _PREFIXES: dict[str, str] = NOTATION["prefixes"]
+_SHORT: dict[str, str] = NOTATION["short_prefixes"]
 _COMPOSED: dict[str, dict[str, int]] = NOTATION["composed"]
-_PREFIXED = words_of("prefixed")
 _SPELLINGS = {word: name for name, (_, _, words) in _TABLE.items() for word in words.split()}
+_PREFIXED = {
+    prefix + word: f"{_SHORT.get(prefix, prefix)}-{name}"
+    for word, name in _SPELLINGS.items()
+    for prefix in _PREFIXES
+    if name in words_of("prefixed") and (len(prefix) > 2) == (len(word) > 3)  # km, kilometer
+}
+_NAMES = _PREFIXED | _SPELLINGS
 UNIT_LETTERS = frozenset(
     word for word in _SPELLINGS if (len(word) == 1 and word.isalpha()) or word == "Omega"
 )
 
 
-@lru_cache(maxsize=4096)
 def unit_of(word: str) -> str | None:
     """Return the name of the unit that a word stands for, with its prefix; None if it is none."""
-    for spelling in (word, word.lower() if len(word) > 2 else word):
-        if spelling in _SPELLINGS:
-            return _SPELLINGS[spelling]
-        for prefix in _PREFIXES:
-            rest = spelling.removeprefix(prefix)
-            name = _SPELLINGS.get(rest) if rest != spelling else None
-            is_long = len(rest) > 3 or spelling.endswith("gram")  # km, kilometer, but not kmeter
-            if name in _PREFIXED and (len(prefix) > 2) == is_long:
-                return f"{NOTATION['short_prefixes'].get(prefix, prefix)}-{name}"
-    return None
+    return _NAMES.get(word) or (_NAMES.get(word.lower()) if len(word) > 2 else None)
 
 
 def make_mark(powers: Iterable[tuple[str, int]]) -> Mark:
