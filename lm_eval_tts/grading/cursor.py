@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lm_eval_tts.grading.functions import FUNCTIONS
-from lm_eval_tts.grading.lexicon import NOTATION, words_of
-from lm_eval_tts.grading.numerals import number_of
+from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
 from lm_eval_tts.grading.units import unit_of
-from lm_eval_tts.grading.values import NotAFormula, Value, rational
+from lm_eval_tts.grading.values import NotAFormula
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
-ALIASES: dict[str, str] = NOTATION["aliases"]
 GREEK_NAMES = frozenset(GREEK.values())
-FUNCTION_NAMES = frozenset([*FUNCTIONS, *ALIASES, "sqrt", "pi", "infinity", "oo"])
+FUNCTION_NAMES = frozenset([*FUNCTIONS, "sqrt", "pi", "infinity", "oo"])
 SHORT = words_of("short_words")
 _STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
-ORDINALS = {"1": "st", "2": "nd", "3": "rd"}  # 21st, but not 24st
 END = Token("END", "")
 
 
 def spelled_name(token: Token) -> str:
     """Return the name of a word or command, Greek letters spelled out."""
     name = (token.kind if token.kind.startswith("\\") else token.text).lstrip("\\")
-    name = GREEK.get(name, name)
-    return ALIASES.get(name) or name
+    return GREEK.get(name, name)
 
 
 class Cursor:
@@ -95,11 +91,3 @@ class Cursor:
         is_prose = token.mode == "text" or not name.isalpha() or name.lower() in SHORT
         has_vowel = any(c in "aeiouy" for c in name.lower())
         return not is_prose and (len(name) == 2 or (len(name) <= 4 and not has_vowel))
-
-    def number(self) -> Value:
-        """Pass a number, with the ending of an ordinal. Raises TooLarge."""
-        number = number_of(self.peek())
-        self.at += 1
-        endings = ("th", ORDINALS.get(self.peek(-1).text[-1]))
-        self.at += self.peek().text in endings and not self.peek().spaced
-        return rational(number)

@@ -14,11 +14,11 @@ from lm_eval_tts.grading.cursor import (
     BRACKETS,
     FIRST_IDEOGRAM,
     GREEK_NAMES,
-    ORDINALS,
     Cursor,
     spelled_name,
 )
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
+from lm_eval_tts.grading.numerals import number_of
 from lm_eval_tts.grading.tokens import NUMBERS, Token
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
 
@@ -28,7 +28,7 @@ CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), value
 CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
 _CLOSING = BRACKETS | {"|": "|"}
 _SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
-_MARKS = ("\\top", "th", *ORDINALS.values())  # raised but no exponents: 5^{th}
+_MARKS = ("\\top", "st", "nd", "rd", "th")  # raised but no exponents: 5^{th}
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
 
 
@@ -121,7 +121,8 @@ class FormulaReader(Cursor):
         if token.kind in _CLOSING:
             value = self.group()
         elif token.kind in NUMBERS:
-            value = self.number()
+            value = rational(number_of(token))
+            self.at += 1
         elif token.kind.startswith("\\") or token.kind == "WORD":
             value = self.name(token)
         else:
