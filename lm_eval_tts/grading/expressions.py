@@ -123,8 +123,8 @@ class _Tokens(Cursor):
             return at if is_money or is_quote else at + 1
         if (unit := self.unit_end(at)) > at:
             return unit
-        is_between = before.kind in NUMBERS and after.kind in (*NUMBERS, "MONEY")
-        if token.kind in ("_", "^", *BINARY) or (is_between and token.text in ("x", "X", ":")):
+        is_ratio = token.kind == ":" and before.kind in NUMBERS and after.kind in NUMBERS
+        if token.kind in ("_", "^", *BINARY) or is_ratio:
             end = self.operand_end(at + 1)
             if token.kind in ("_", "^") and before.text.lstrip("\\") in _FUNCTIONS:
                 end = self.operand_end(end)  # log_2 12

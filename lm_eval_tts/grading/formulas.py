@@ -46,7 +46,7 @@ class FormulaReader(Cursor):
         """Read a product."""
         value = self.signed()
         while True:
-            if self._times():
+            if self.peek(1).kind != "MATRIX" and self.take("*"):
                 value *= self.signed()
             elif self.take_all("out", "of") or (not self.unit_at(1) and self.take("/")):
                 value /= self.signed()
@@ -55,19 +55,12 @@ class FormulaReader(Cursor):
             else:
                 return value
 
-    def _times(self) -> bool:
-        word, before, after = self.peek(), self.peek(-1), self.peek(1)
-        is_cross = word.text in ("x", "X") and before.kind in NUMBERS and after.kind in NUMBERS
-        is_times = is_cross or (word.kind == "*" and after.kind != "MATRIX")
-        self.at += is_times
-        return is_times
-
     def signed(self) -> Value:
         """Read a factor with signs before it."""
         negative = False
-        while sign := self.take(*_SIGNS):
-            is_minus = sign == EITHER_SIGN[self.sign > 0] if sign in EITHER_SIGN else sign != "+"
-            negative ^= is_minus
+        minus = ("-", "minus", "negative", EITHER_SIGN[self.sign > 0])
+        while sign := self.take(*_SIGNS, "MONEY"):
+            negative ^= sign in minus
         value = self.power()
         return -value if negative else value
 
@@ -200,12 +193,8 @@ class FormulaReader(Cursor):
         return found
 
     def _applied(self, name: str) -> Value:
-        base = exponent = None
-        for _ in range(2):
-            if self.take("_"):
-                base = self.argument()
-            elif self.peek().kind == "^":
-                exponent = self.exponent()
+        base = self.argument() if self.take("_") else None
+        exponent = self.exponent() if self.peek().kind == "^" else None
         if exponent is not None and exponent.constant == -1:
             name, exponent = f"arc{name}", None
         argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()

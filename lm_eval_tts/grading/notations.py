@@ -43,29 +43,24 @@ class NotationReader(FormulaReader):
         return left
 
     def _measured(self) -> Node:
-        minus = self.peek(1).kind in ("MONEY", "MATRIX") and self.take("-")
-        sign = values.rational(-1 if minus else 1)
-        if self.peek().kind == "MATRIX":
-            return scaled(self._matrix(), sign)
-        money: Mark = ()
-        if self.take("MONEY"):
-            money = make_mark([(unit_of(self.peek(-1).text) or "", 1)])
-        ratio = [self.sum() * sign]
+        start = self.at
+        value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
+        if self.take_all("*", "MATRIX") or self.take("MATRIX"):
+            return scaled(_matrix(self.peek(-1).text), value)
+        ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
-            ratio.append(self.sum())
+            ratio.append(node_of(self.sum()))
         if len(ratio) > 1:
-            return Node("tuple", ":", tuple(map(node_of, ratio)))
-        value = ratio[0]
+            return Node("tuple", ":", tuple(ratio))
         if self.take("%", "percent"):
             return Node("value", "%", value=value / values.rational(100))
         if (angle := value.linear("°")) and angle[0].constant != 0 and angle[1].constant == 0:
             scale = {"C": "celsius", "F": "fahrenheit"}.get(self.peek().text, "degree")
             self.at += scale != "degree"
             return Node("value", value=angle[0], unit=((scale, 1),))
-        if self.take_all("*", "MATRIX") or self.take("MATRIX"):
-            self.at -= 1
-            return scaled(self._matrix(), value)
-        noun, mark = self._units(bool(money))
+        signs = [t.text for t in self.tokens[start : self.at] if t.kind == "MONEY"]
+        noun, mark = self._units(bool(signs))
+        money = make_mark((unit_of(sign) or "dollar", 1) for sign in signs[:1])
         return Node("value", noun, value=value, unit=mark or money)
 
     def _units(self, is_money: bool) -> tuple[str, Mark]:
@@ -74,49 +69,32 @@ class NotationReader(FormulaReader):
         noun, sign, pending = "", 1, 1
         while (token := self.peek()).kind in ("WORD", "MONEY", "/", "*", "-"):
             word = token.text.lower()
-            is_named = len(word) > 1 or token.mode == "text" or not word.isascii()
-            if word in JOINTS or word in QUALIFIERS:
-                break
-            if word in ("/", "*", "-", "per"):
-                is_over = word in ("/", "per")
+            is_sign, is_over = word in ("/", "*", "-", "per"), word in ("/", "per")
+            if is_sign:
                 has_left = powers or (is_over and (is_money or noun))
-                if not has_left or self.peek(1).kind != "WORD":
-                    break
-                sign = -1 if is_over else sign
-            elif not is_named and not powers and token.kind == "WORD":
-                break
-            elif word in _SQUARES:
-                pending = _SQUARES[word]
-            elif unit := unit_of(token.text):
-                powers.append((unit, sign * pending * self._unit_power()))
-                pending = 1
-            elif is_named and self._unit_power():
-                noun = f"{noun} {word}".strip()
+                goes_on = has_left and self.peek(1).kind == "WORD"
             else:
+                is_named = len(word) > 1 or token.mode == "text" or not word.isascii()
+                goes_on = is_named or powers or token.kind == "MONEY"
+            if not goes_on or word in JOINTS or word in QUALIFIERS:
                 break
             self.at += 1
+            if is_sign:
+                sign = -1 if is_over else sign
+            elif word in _SQUARES:
+                pending = _SQUARES[word]
+            else:
+                unit, rate = unit_of(token.text), sign * pending * self._unit_power()
+                powers += [(unit, rate)] if unit else []
+                noun = noun if unit else f"{noun} {word}".strip()
+                pending = 1
         return noun, make_mark(powers)
 
     def _unit_power(self) -> int:
-        """The power of the unit that stands here; goes to the end of it, cm^2."""
-        if self.peek(1).kind != "^":
-            return 1
-        self.at += 1
-        constant = self.exponent().constant
-        self.at -= 1
-        if constant is None or constant.denominator != 1:
+        constant = self.exponent().constant if self.peek().kind == "^" else 1
+        if constant is None or int(constant) != constant or abs(constant) > 20:
             raise NotAFormula("power of a unit")
         return int(constant)
-
-    def _matrix(self) -> Node:
-        """A matrix in LaTeX; its cells are quantities."""
-        table = TABLE.match(self.peek().text)
-        assert table  # its token was found by this pattern
-        self.at += 1
-        rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-        if len({len(row) for row in rows}) != 1:
-            raise NotAFormula("rows of different lengths")
-        return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(_cell, r))) for r in rows))
 
     def time(self) -> Node | None:
         """A time of day, as hours, minutes and seconds of 24 hours."""
@@ -159,6 +137,16 @@ class NotationReader(FormulaReader):
             return None
         self.at += 3
         return Node("tuple", "to", (node_of(values.rational(low)), node_of(values.rational(high))))
+
+
+def _matrix(text: str) -> Node:
+    """A matrix in LaTeX; its cells are quantities."""
+    table = TABLE.match(text)
+    assert table  # its token was found by this pattern
+    rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
+    if len({len(row) for row in rows}) != 1:
+        raise NotAFormula("rows of different lengths")
+    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(_cell, r))) for r in rows))
 
 
 def _cell(text: str) -> Node:

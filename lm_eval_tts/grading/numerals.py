@@ -79,8 +79,8 @@ def spelled(words: Sequence[str]) -> Fraction | None:
 
 
 def _cardinal(words: Sequence[str]) -> int | None:
-    """A whole number: groups of up to 999, each with its scale, from large to small."""
-    total, group, least = 0, 0, 10**15
+    """A whole number: groups of up to 999, each with its scale."""
+    total, group = 0, 0
     for last, word in zip(["", *words], words, strict=False):
         if word == "and" and last in (*_SCALES, "hundred"):
             continue
@@ -94,9 +94,8 @@ def _cardinal(words: Sequence[str]) -> int | None:
             group = 100 * max(group, 1)
         elif word == "dozen" and word is words[-1]:
             group = 12 * max(group, 1)
-        elif _SCALES.get(word, least) < least:
-            least = _SCALES[word]
-            total, group = total + max(group, 1) * least, 0
+        elif word in _SCALES:
+            total, group = total + max(group, 1) * _SCALES[word], 0
         else:
             return None
     return total + group if words and words[-1] != "and" else None
