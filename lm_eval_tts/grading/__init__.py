@@ -6,7 +6,7 @@
 Six layers, each knows only those before it; tests/grading/test_layers.py has them:
 
     notation     lexicon, tokens, numerals, units; values, functions
-    formulas     cursor, formulas: from tokens to exact values
+    formulas     formulas: from tokens to exact values
     answers      trees, notations, grammar: lists, intervals, equations, words
     equality     canonical, readings, equality, tolerance
     reading      expressions, segments, claims, options, extraction, choices: what a text commits to

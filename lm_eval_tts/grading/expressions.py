@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
+from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import fold
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens

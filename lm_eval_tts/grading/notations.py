@@ -43,8 +43,9 @@ class NotationReader(FormulaReader):
         return left
 
     def _measured(self) -> Node:
-        start = self.at
-        value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
+        start, negative = self.at, self.peek(1).kind == "MATRIX" and self.take("-")
+        is_bare = self.peek().kind == "MATRIX"
+        value = values.rational(-1 if negative else 1) if is_bare else self.sum()
         if self.take_all("*", "MATRIX") or self.take("MATRIX"):
             return scaled(_matrix(self.peek(-1).text), value)
         ratio = [node_of(value)]

@@ -18,9 +18,9 @@ from lm_eval_tts.grading.claims import (
     is_hypothetical,
     is_mentioned,
 )
-from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
+from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.segments import unmarked
 from lm_eval_tts.grading.tokens import tidy

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.claims import POLAR
-from lm_eval_tts.grading.cursor import spelled_name
 from lm_eval_tts.grading.equality import matches
+from lm_eval_tts.grading.formulas import spelled_name
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, spelled

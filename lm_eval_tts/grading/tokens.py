@@ -20,7 +20,6 @@ PLAIN = str.maketrans(NOTATION["plain"]["from"], NOTATION["plain"]["to"])
 SIGNS = {word: sign for sign, words in NOTATION["signs"].items() for word in words.split()}
 GREEK = dict(zip(NOTATION["greek"]["letters"], NOTATION["greek"]["names"].split(), strict=True))
 SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], strict=True))
-_PROSE = words_of("prose")
 _FORMS = "|".join(f"(?P<{kind}>{form})" for kind, form in NOTATION["tokens"].items())
 _FONTS = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
 TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", _FONTS), re.S)
@@ -80,7 +79,6 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
         if kind == "FONT":
             is_text = word.startswith(("\\text", "\\mbox", "\\mathrm", "\\hbox"))
             braces += ["text" if is_text else "math"] if word.endswith("{") else []
-            spaced = spaced or word.startswith("\\text")
         elif word == "$" and start not in money:
             inside, spaced = not inside, True
             at += text.startswith("$", at) and at not in money
@@ -138,7 +136,7 @@ def currency(text: str) -> set[int]:
 
 def _is_formula(inside: str) -> bool:
     end = inside.rstrip()[-1:]
-    if not end or "\n\n" in inside or end in "+-*/=<>(^":
+    if not end or end in "+-*/=<>(^":
         return False
     words = [t.text for t in tokens(inside[:MAX_LENGTH]) if t.kind == "WORD" and not t.mode]
-    return "\\begin" in inside or not any(len(word) > 3 or word in _PROSE for word in words)
+    return "\\begin" in inside or not any(len(word) > 3 for word in words)

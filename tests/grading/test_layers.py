@@ -7,7 +7,7 @@ from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values", "functions"},
-    {"cursor", "formulas"},
+    {"formulas"},
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality", "tolerance"},
     {
