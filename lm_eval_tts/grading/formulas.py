@@ -32,14 +32,13 @@ CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), value
 CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
 _CLOSING = BRACKETS | {"|": "|"}
 _SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
-_MARKS = ("\\top", "st", "nd", "rd", "th")  # raised but no exponents: 5^{th}
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
 
 
 def spelled_name(token: Token) -> str:
     """Return the name of a word or command, Greek letters spelled out."""
     name = (token.kind if token.kind.startswith("\\") else token.text).lstrip("\\")
-    return GREEK.get(name, name)
+    return str(GREEK.get(name, name))
 
 
 class Cursor:
@@ -148,15 +147,12 @@ class FormulaReader(Cursor):
         while True:
             if self.peek(1).kind != "!" and self.take("!"):
                 base = functions.factorial(base)
-            elif self.take("°") or self._raised_mark("°"):
+            elif self.take("°"):
                 base *= values.DEGREE
-            elif self.peek().kind != "^":
-                return base
-            elif not any(map(self._raised_mark, _MARKS)):
+            elif self.peek().kind == "^":
                 base = power(base, self.exponent())
-
-    def _raised_mark(self, mark: str) -> bool:
-        return self.take_all("^", mark) or self.take_all("^", "{", mark, "}")
+            else:
+                return base
 
     def exponent(self) -> Value:
         """Read what is after ^."""

@@ -5,12 +5,12 @@ Between `formulas` and `grammar`, whose reader builds on this one.
 
 from __future__ import annotations
 
-import re
+from fractions import Fraction
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
-from lm_eval_tts.grading.numerals import fold, number_of
+from lm_eval_tts.grading.numerals import PIECES, fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, tidy, tokens
 from lm_eval_tts.grading.trees import Node, node_of, scaled
 from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
@@ -72,11 +72,11 @@ class NotationReader(FormulaReader):
             word = token.text.lower()
             is_sign, is_over = word in ("/", "*", "-", "per"), word in ("/", "per")
             if is_sign:
-                has_left = powers or (is_over and (is_money or noun))
+                has_left = bool(powers) or (is_over and (is_money or bool(noun)))
                 goes_on = has_left and self.peek(1).kind == "WORD"
             else:
                 is_named = len(word) > 1 or token.mode == "text" or not word.isascii()
-                goes_on = is_named or powers or token.kind == "MONEY"
+                goes_on = is_named or bool(powers) or token.kind == "MONEY"
             if not goes_on or word in JOINTS or word in QUALIFIERS:
                 break
             self.at += 1
@@ -92,8 +92,8 @@ class NotationReader(FormulaReader):
         return noun, make_mark(powers)
 
     def _unit_power(self) -> int:
-        constant = self.exponent().constant if self.peek().kind == "^" else 1
-        if constant is None or int(constant) != constant or abs(constant) > 20:
+        constant = self.exponent().constant if self.peek().kind == "^" else Fraction(1)
+        if constant is None or constant.denominator > 1 or abs(constant) > 20:
             raise NotAFormula("power of a unit")
         return int(constant)
 
@@ -102,7 +102,7 @@ class NotationReader(FormulaReader):
         if not self.take("TIME"):
             return None
         text = self.peek(-1).text.lower()
-        hours, *rest = map(int, re.findall(r"\d+", text))
+        hours, *rest = map(int, PIECES.findall(text))
         parts = (hours % 12 + 12 * ("p" in text), *rest)
         return Node("tuple", "time", tuple(map(node_of, parts)))
 
@@ -117,11 +117,11 @@ class NotationReader(FormulaReader):
         return Node("text", " ".join(words))
 
     def base(self) -> Node | None:
-        """101_2, 1A_{16}, 101 in base 2"""
+        """101_2, 1A_{16}"""
         digits = ""
         while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
             digits, self.at = digits + self.peek().text, self.at + 1
-        if not (self.take("_") or self.take_all("in", "base") or self.take("base")):
+        if not self.take("_"):
             return None
         braced = self.take("{")
         base, self.at = self.peek().text, self.at + 1 + bool(braced)

@@ -24,7 +24,7 @@ _PARTS = {
     for ending in ("", "s")
 }
 NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
-_PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
+PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
 
 
 def number_of(token: Token) -> Fraction:
@@ -35,9 +35,9 @@ def number_of(token: Token) -> Fraction:
     if kind == "REPEATING":
         return _repeating(text)
     if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
-        whole, top, *bottom = _PIECES.findall(text)
+        whole, top, *bottom = PIECES.findall(text)
         top, bottom = (top, bottom) if bottom or not top.isascii() else (top[0], [top[1:]])
-        return int(whole) + (Fraction(int(top), int(*bottom)) if bottom else _vulgar(top))
+        return int(whole) + (Fraction(int(top), int(bottom[0])) if bottom else _vulgar(top))
     if kind == "SCALED":  # 1.5 million
         digits, scale = text.lower().split()
         return Fraction(digits) * _SCALES[scale]
@@ -59,10 +59,10 @@ def _vulgar(text: str) -> Fraction:
 def _repeating(text: str) -> Fraction:
     r"""0.1\overline{6}, 0.1(6), 0.1666..."""
     match = TABLE.match(text)
-    *before, cycle = _PIECES.findall(text)
+    *before, cycle = PIECES.findall(text)
     if match and match["cycle"]:
         before, cycle = [text[: match.start("cycle")].replace(".", "")], match["cycle"]
-    size = 10 ** len("".join(before)) // 10 ** text.index(".")
+    size = Fraction(10 ** len("".join(before)) // 10 ** text.index("."))
     return (int("".join(before) or 0) + Fraction(int(cycle), 10 ** len(cycle) - 1)) / size
 
 
