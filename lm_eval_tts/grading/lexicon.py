@@ -17,6 +17,7 @@ def read_data(name: str) -> Any:
 
 NOTATION = read_data("notation.yaml")
 _PHRASES = read_data("phrases.yaml")
+_LETTERS = {" ": r"\s+", "'": "['’]", "\1": r"(?<!\w)", "\2": r"(?!\w)"}
 SYNONYMS = {other: word for word, others in _PHRASES["synonyms"].items() for other in others}
 
 
@@ -32,10 +33,7 @@ def alternatives(*groups: str) -> str:
     """
     every = {str(p) for group in groups for some in _PHRASES[group].values() for p in some}
     ordered = sorted(every, key=lambda phrase: (-len(phrase), phrase))
-    free = [p for p in ordered if ord(p[0]) > 0x2E00 or not p[0].isalnum()]
-    words = [p for p in ordered if p not in free]
-    bounded = rf"(?<!\w){_branches(words)}(?!\w)" if words else ""
-    return "|".join(filter(None, [bounded, _branches(free)]))
+    return _branches([f"\1{p}\2" if "0" <= p[0] < "\u2200" else p for p in ordered])
 
 
 def _branches(phrases: list[str]) -> str:
@@ -51,7 +49,7 @@ def _branches(phrases: list[str]) -> str:
 
 
 def _letter(letter: str) -> str:
-    return {" ": r"\s+", "'": "['’]"}.get(letter, re.escape(letter))
+    return _LETTERS.get(letter) or re.escape(letter)
 
 
 @lru_cache
