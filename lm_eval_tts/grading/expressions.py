@@ -1,7 +1,4 @@
-"""Expressions in a sentence: maximal runs of tokens that belong to one formula, never a part of it.
-
-"so the ratio is 16π + 3n" has one, 16π + 3n; commas and "and" join several to a list.
-"""
+"""Expressions in a sentence: maximal runs of tokens that belong to one formula, as 16π + 3n."""
 
 from __future__ import annotations
 
@@ -20,12 +17,10 @@ PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|"
 _SIGNS = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _POSTFIX = ("°", "%", "'", "MONEY", "!")
 _ARTICLES = frozenset(["a", "A", "I"])
-_FUNCTIONS = FUNCTION_NAMES - {"arg", "Re", "Im"}
 _NO_OPERANDS = ("\\to", "\\", "\\n", "\\cup", "\\in")
 _CONSTANTS = (*GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX")
 _LIST_WORDS = words_of("list_words")
-_BEFORE_UNITS = (*NUMBERS, "WORD", "}", ")", "°")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans(",;", "  ", "\\$()")
 
@@ -103,13 +98,13 @@ class _Tokens(Cursor):
             return True
         if token.kind != "WORD":
             return token.kind[:1] == "\\" and token.kind not in _NO_OPERANDS
-        if token.text in _FUNCTIONS:
+        if token.text in FUNCTION_NAMES:
             is_letter = following.kind == "WORD" and len(following.text) == 1
             return is_letter or following.kind in ("(", "_", "^", *NUMBERS)
         if len(token.text) > 1 or (self.peek(at - 1).kind == "'" and not token.spaced):
             return False  # that's -7
         if token.text in _ARTICLES:
-            return following.kind in BINARY and following.kind not in ("-", "/")
+            return following.kind in BINARY
         return token.text < FIRST_IDEOGRAM
 
     def piece_end(self, at: int) -> int:
@@ -126,33 +121,27 @@ class _Tokens(Cursor):
         is_ratio = token.kind == ":" and before.kind in NUMBERS and after.kind in NUMBERS
         if token.kind in ("_", "^", *BINARY) or is_ratio:
             end = self.operand_end(at + 1)
-            if token.kind in ("_", "^") and before.text.lstrip("\\") in _FUNCTIONS:
+            if token.kind in ("_", "^") and before.text.lstrip("\\") in FUNCTION_NAMES:
                 end = self.operand_end(end)  # log_2 12
-            return end if end > at + 1 and (token.kind != "|" or token.formula) else at
+            return end if end > at + 1 else at
         return self.juxtaposed(at)
 
     def unit_end(self, at: int) -> int:
-        """After a unit of measure that follows a number."""
-        before, start = self.peek(at - 1), at
-        at += self.peek(at).text.lower() in ("square", "cubic", "sq", "per", "/")
-        word = self.peek(at)
-        if before.kind not in _BEFORE_UNITS and not before.formula:
-            return start
+        """After a unit of measure."""
+        last = at + (self.peek(at).text.lower() in ("square", "cubic", "sq", "per", "/"))
+        word = self.peek(last)
         is_unit = word.kind == "WORD" and word.text not in _ARTICLES and unit_of(word.text)
-        return at + 1 if is_unit else start
+        return last + 1 if is_unit else at
 
     def juxtaposed(self, at: int) -> int:
         token, before = self.peek(at), self.peek(at - 1)
         if token.kind in ("(", "[", "{") and (not token.spaced or token.formula):
             return self.bracket_end(at, follows=True)
-        if not self.is_operand(at):
-            return at
-        after_number = before.kind in NUMBERS
-        are_numbers = token.kind in NUMBERS and after_number and token.text.isascii()
-        is_argument = before.text.lstrip("\\") in _FUNCTIONS or before.kind[0] == "\\"
-        is_name = token.kind == "WORD" and (len(token.text) == 1 or unit_of(token.text) is None)
-        follows = after_number and is_name and token.text not in _ARTICLES  # 5 sqrt(2), 2 x
-        return at + 1 if (not token.spaced and not are_numbers) or is_argument or follows else at
+        is_argument = before.text.lstrip("\\") in FUNCTION_NAMES or before.kind[0] == "\\"
+        follows_number = before.kind in NUMBERS and token.kind == "WORD"  # 5 sqrt(2), 2 x
+        follows_number = follows_number and token.text not in _ARTICLES
+        is_factor = is_argument or follows_number or not token.spaced
+        return at + 1 if is_factor and self.is_operand(at) else at
 
 
 def listed(text: str, found: Sequence[Expression], at: int) -> int:

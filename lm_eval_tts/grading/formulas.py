@@ -249,8 +249,7 @@ class FormulaReader(Cursor):
         """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
         inner, closing = self.peek(1).text, self.peek(2).kind
         is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
-        is_command = len(name) > 2 and name not in GREEK_NAMES and name.isalpha()
-        return name[0] in _CALLED or is_single or is_command or closing == ","
+        return name[0] in _CALLED or is_single or closing == ","
 
     def _called(self, name: str) -> Value:
         found = self._arguments()

@@ -1,7 +1,4 @@
-"""Special ways to write an answer: quantities, matrices, dates, times, other bases, ranges.
-
-Between `formulas` and `grammar`, whose reader builds on this one.
-"""
+"""Special ways to write an answer: quantities, matrices, dates, times, other bases, ranges."""
 
 from __future__ import annotations
 
@@ -26,19 +23,15 @@ class NotationReader(FormulaReader):
     """Reads what is more than a formula; None where it is not there."""
 
     def quantity(self) -> Node:
-        """Read a number with its unit, percent sign or noun, a ratio, or a matrix."""
-        node = self._measured()
-        return self._with_smaller(node) if node.unit else node
-
-    def _with_smaller(self, left: Node) -> Node:
-        """1 hour (and) 45 minutes, in the smaller unit; 5 minutes, 3 hours are two."""
+        """Read a number with its unit, percent sign or noun, a ratio, a matrix, or 1 h 45 min."""
+        left = self._measured()
         start, _ = self.at, self.take("and", ",")
-        if self.peek().kind in NUMBERS:
+        if left.unit and self.peek().kind in NUMBERS:
             right = self._measured()
             (large, dimensions), (small, others) = size(left.unit), size(right.unit)
-            if dimensions == others and large > small:
+            if dimensions == others and large > small:  # but 5 minutes, 3 hours are two
                 whole = left.exact * values.rational(large / small)
-                return self._with_smaller(right._replace(value=whole + right.exact))
+                return right._replace(value=whole + right.exact)
         self.at = start
         return left
 

@@ -1,7 +1,4 @@
-"""Numerals: the number that a token is, and that words are (English only).
-
-`fold` makes one number of "two hundred and five" and of "three quarters".
-"""
+"""Numerals: the number that a token is, and that words are (English only)."""
 
 from __future__ import annotations
 
@@ -34,26 +31,23 @@ def number_of(token: Token) -> Fraction:
         raise TooLarge("digits")
     if kind == "REPEATING":
         return _repeating(text)
-    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
-        whole, top, *bottom = PIECES.findall(text)
-        top, bottom = (top, bottom) if bottom or not top.isascii() else (top[0], [top[1:]])
-        return int(whole) + (Fraction(int(top), int(bottom[0])) if bottom else _vulgar(top))
     if kind == "SCALED":  # 1.5 million
         digits, scale = text.lower().split()
         return Fraction(digits) * _SCALES[scale]
+    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
+        whole, top, *bottom = PIECES.findall(text)
+        if top.isascii():
+            top, below = (top, bottom[0]) if bottom else (top[0], top[1:])
+            return int(whole) + Fraction(int(top), int(below))
+        return int(whole) + number_of(token._replace(kind="NUMBER", text=top))
     if not text.isascii():
-        return _vulgar(text)
-    if kind == "EUROPEAN":
-        text = text.replace(".", "").replace("{,}", ".").replace(",", ".")
-    elif kind == "GROUPED":
-        text = "".join(c for c in text if c.isdecimal() or c == ".")
+        return Fraction(unicodedata.numeric(text)).limit_denominator(10)
+    if kind in ("EUROPEAN", "GROUPED"):
+        point = "," if kind == "EUROPEAN" else "."
+        text = "".join(c for c in text if c.isdecimal() or c == point).replace(",", ".")
     if abs(int(text.lower().partition("e")[2] or 0)) > 999:
         raise TooLarge("digits")
     return Fraction(text)
-
-
-def _vulgar(text: str) -> Fraction:
-    return Fraction(unicodedata.numeric(text)).limit_denominator(10)
 
 
 def _repeating(text: str) -> Fraction:

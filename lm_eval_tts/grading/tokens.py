@@ -1,8 +1,6 @@
-r"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a mix of both.
+"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a mix of both.
 
-`tidy` makes characters plain without changing how many there are, `tokens` reads a text once, from
-left to right; the first kind of the table that matches wins. What only dresses a formula (spacing,
-sizes, fonts, delimiters) is not a token. Knows notation only, not what a formula means.
+What only dresses a formula (spacing, sizes, fonts, delimiters) is not a token.
 """
 
 from __future__ import annotations
@@ -119,10 +117,7 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
 
 
 def currency(text: str) -> set[int]:
-    r"""Return where a dollar sign is money, not the end of a formula: in "$5 and $3 x$", the first.
-
-    A sign opens a formula if the next one closes something that reads like a formula.
-    """
+    """Return where a dollar sign is money: no sign of a pair around what reads like a formula."""
     found: set[int] = set()
     signs = [match.span() for match in _DOLLAR.finditer(text)] if "$" in text else []
     closes = False

@@ -1,7 +1,4 @@
-"""Units of measure: what a word stands for, in which dimension, and how large it is.
-
-A unit is what `notation.yaml` says, with SI prefixes; powers and products are for the grammar.
-"""
+"""Units of measure: what a word stands for, in which dimension, and how large it is."""
 
 from __future__ import annotations
 
