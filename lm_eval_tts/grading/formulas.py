@@ -78,10 +78,8 @@ class Cursor:
         """Take the first letter or digit of a token as one of its own."""
         token = self.peek()
         kind = "NUMBER" if token.text[0].isdigit() else "WORD"
-        self.tokens[self.at : self.at + 1] = [
-            token._replace(kind=kind, text=token.text[0]),
-            token._replace(text=token.text[1:], spaced=False),
-        ]
+        rest = token._replace(text=token.text[1:], spaced=False)
+        self.tokens[self.at : self.at + 1] = [token._replace(kind=kind, text=token.text[0]), rest]
 
     def unit_at(self, ahead: int) -> bool:
         """Whether a unit of several letters, or in text mode, stands there."""

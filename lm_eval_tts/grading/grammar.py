@@ -27,14 +27,14 @@ RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
-_OF_NUMBERS = {"numbers", "number", "reals", "\\r"}
-EXCEPT = ("except", "but", "than", "to", "for", "\\setminus")
+_OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
+EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
 _CLOSING = ("END", ")", "]", "}", "}}")
 _TURNED = {"<>": "()", "][": "()", "]]": "(]", "[[": "[)"}  # <1, 2>, and ]2, 7[ of ISO 80000-2
 _ATOMS = rf"(?:{'|'.join(sorted(words_of('elements')))})(?:[2-9]|[1-9]\d)?"
 _SUBSTANCE = re.compile(rf"(?=.*\d)(?:{_ATOMS}|\((?:{_ATOMS})+\)\d?){{2,}}")  # H2O, but not O2
-_MARKS_BEFORE = (".", ",", ";", ":", '"', "'", "?", "\\to", "=")  # punctuation around an answer
-_MARKS_AFTER = (*_MARKS_BEFORE[:-1], "\\", "\\n", "<", ">", "**")
+_MARKS_BEFORE = (*".,;:\"'?^=", "\\to")  # punctuation around an answer
+_MARKS_AFTER = (*".,;:\"'?^<>", "\\to", "\\", "\\n")
 
 
 @lru_cache(maxsize=20_000)
@@ -64,8 +64,6 @@ def _trimmed(found: list[Token]) -> list[Token]:
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
         found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
-    if found and (found[0].text == "**" or kinds.count("**") > 1):  # 2**3 is a power
-        found = [token for token in found if token.text != "**"]
     is_closed = kinds.count("}") > kinds.count("{")
     while found and found[-1].kind in (*_MARKS_AFTER, "}" * is_closed):
         found.pop()
@@ -139,7 +137,7 @@ class AnswerReader(NotationReader):
             self.at += 1
             return Node("opaque", self.peek(-1).text)
         words: list[str] = []
-        while (word := self._set_word()) in SET_WORDS:
+        while (word := self.peek().text.lower().replace("-", "")) in SET_WORDS:
             words.append(word)
             self.at += 1
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
@@ -151,10 +149,6 @@ class AnswerReader(NotationReader):
         if self.take_all("0") or self.take_all(",", "0"):
             name += " and 0"
         return AnswerReader(tokens(SPOKEN[name])).answer() if name in SPOKEN else ALL_REALS
-
-    def _set_word(self) -> str:
-        token = self.peek()
-        return (token.kind if token.kind[0] == "\\" else token.text).lower().replace("-", "")
 
     def _bracketed(self) -> Node | None:
         opening = self.take(*BRACKETS)

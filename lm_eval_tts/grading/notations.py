@@ -138,8 +138,6 @@ def _matrix(text: str) -> Node:
     table = TABLE.match(text)
     assert table  # its token was found by this pattern
     rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-    if len({len(row) for row in rows}) != 1:
-        raise NotAFormula("rows of different lengths")
     return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(_cell, r))) for r in rows))
 
 

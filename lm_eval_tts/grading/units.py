@@ -21,9 +21,7 @@ _PREFIXED = {
     if name in words_of("prefixed") and (len(prefix) > 2) == (len(word) > 3)  # km, kilometer
 }
 _NAMES = _PREFIXED | _SPELLINGS
-UNIT_LETTERS = frozenset(
-    word for word in _SPELLINGS if (len(word) == 1 and word.isalpha()) or word == "Omega"
-)
+UNIT_LETTERS = frozenset(w for w in _SPELLINGS if w == "Omega" or (len(w) == 1 and w.isalpha()))
 
 
 def unit_of(word: str) -> str | None:
