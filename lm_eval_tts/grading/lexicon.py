@@ -42,14 +42,13 @@ def _branches(phrases: list[str]) -> str:
     for phrase in phrases:
         by_first.setdefault(phrase[:1], []).append(phrase[1:])
     ends = by_first.pop("", None)
-    branches = [_letter(first) + _branches(rest) for first, rest in by_first.items()]
+    branches = [
+        (_LETTERS.get(first) or re.escape(first)) + _branches(rest)
+        for first, rest in by_first.items()
+    ]
     if len(branches) <= 1 and not ends:
         return "".join(branches)
     return f"(?:{'|'.join(branches)}){'?' if ends else ''}" if branches else ""
-
-
-def _letter(letter: str) -> str:
-    return _LETTERS.get(letter) or re.escape(letter)
 
 
 @lru_cache

@@ -116,8 +116,7 @@ class NotationReader(FormulaReader):
             digits, self.at = digits + self.peek().text, self.at + 1
         if not self.take("_"):
             return None
-        braced = self.take("{")
-        base, self.at = self.peek().text, self.at + 1 + bool(braced)
+        base = self._subscript()
         if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
             return None
         return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
