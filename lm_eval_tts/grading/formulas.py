@@ -23,6 +23,7 @@ BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\
 GREEK_NAMES = frozenset(GREEK.values())
 FUNCTION_NAMES = frozenset([*FUNCTIONS, "sqrt", "pi", "infinity", "oo"])
 SHORT = words_of("short_words")
+NO_SYMBOLS = words_of("no_symbols")
 _STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 END = Token("END", "")
@@ -103,8 +104,8 @@ class Cursor:
         if token.kind != "WORD" or len(name) == 1:
             return token.kind == "WORD" and name < FIRST_IDEOGRAM
         is_prose = token.mode == "text" or not name.isalpha() or name.lower() in SHORT
-        has_vowel = any(c in "aeiouy" for c in name.lower())
-        return not is_prose and (len(name) == 2 or (len(name) <= 4 and not has_vowel))
+        is_short = len(name) <= 4 and (name.isupper() or not set(name.lower()) & set("aeiouy"))
+        return not is_prose and (len(name) == 2 or is_short)
 
 
 class FormulaReader(Cursor):
@@ -207,14 +208,13 @@ class FormulaReader(Cursor):
             degree = self.group() if self.peek().kind == "[" else degree
             radicand = self.argument() if token.text.startswith("\\") else self.factor()
             return power(radicand, rational(1) / degree)
-        if name in CONSTANTS and len(name) > 1:
-            return CONSTANTS[name]
         if name in SEVERAL and not is_word:
             return SEVERAL[name](self._arguments())
         if name in FUNCTIONS:
             return self._applied(name)
         is_letter = len(name) == 1 and name < FIRST_IDEOGRAM
-        if name in GREEK_NAMES or (is_letter if is_word else name.isalpha()):
+        is_command = name.isalpha() and name not in NO_SYMBOLS and self.peek().kind != "{"
+        if name in GREEK_NAMES or name in CONSTANTS or (is_letter if is_word else is_command):
             return self._symbol(name)  # \hbar, \ell and what else there is
         self.at -= 1
         if not is_word or not self.is_symbolic():
@@ -233,11 +233,11 @@ class FormulaReader(Cursor):
 
     def _subscript(self) -> str:
         if self.take("{"):
-            start = self.at
-            while self.peek().kind not in ("}", "END"):
+            start, depth = self.at, 1
+            while depth and self.peek().kind != "END":
+                depth += (self.peek().kind == "{") - (self.peek().kind == "}")
                 self.at += 1
-            self.expect("}")
-            return "".join(token.text for token in self.tokens[start : self.at - 1])
+            return "".join(t.text for t in self.tokens[start : self.at - 1] if t.text not in "{}")
         if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
             self.split()  # as TeX reads F_kF_n
         self.at += 1
@@ -247,7 +247,7 @@ class FormulaReader(Cursor):
         """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
         inner, closing = self.peek(1).text, self.peek(2).kind
         is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
-        return name[0] in _CALLED or is_single or closing == ","
+        return (name[0] in _CALLED and name != "pi") or is_single or closing == ","
 
     def _called(self, name: str) -> Value:
         found = self._arguments()

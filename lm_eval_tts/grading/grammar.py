@@ -1,10 +1,8 @@
 r"""One grammar for answers, from tokens to a small tree of exact values.
 
-    answer := item (("," | ";" | "or" | "and" | "∪") item)*
-    item   := side (RELATION side)*
-    side   := notation | quantity | bracket answer bracket | words
-
-Formulas are for `formulas`, notations for `notations`, what a tree equals for `canonical`.
+answer := item (("," | ";" | "or" | "and" | "∪") item)*
+item   := side (RELATION side)*
+side   := notation | quantity | bracket answer bracket | words
 """
 
 from __future__ import annotations
@@ -64,6 +62,8 @@ def _trimmed(found: list[Token]) -> list[Token]:
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
         found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
+    if sum(token.text == "**" for token in found) > 1:
+        found = [token for token in found if token.text != "**"]
     is_closed = kinds.count("}") > kinds.count("{")
     while found and found[-1].kind in (*_MARKS_AFTER, "}" * is_closed):
         found.pop()
@@ -98,9 +98,8 @@ class AnswerReader(NotationReader):
         return Node("list", "cup" if "\\cup" in joins else "", tuple(p for n in nested for p in n))
 
     def _join(self) -> str | None:
-        if self.peek(-1).kind in (")", "]") and self.take_all("U", "("):
-            self.at -= 1
-            return "\\cup"
+        if self.peek().kind == "," and self.peek(1).text.lower() in QUALIFIERS:
+            return None
         join = self.take(",", ";", "or", "and", "&", "\\cup")
         while join and self.take(",", "and", "or", ";", "&"):
             pass
@@ -134,8 +133,7 @@ class AnswerReader(NotationReader):
         if self.take("\\emptyset") or self.take_all("{{", "}}"):
             return EMPTY
         if self.peek().kind.startswith("\\mathbb"):
-            self.at += 1
-            return Node("opaque", self.peek(-1).text)
+            return Node("opaque", self.expect(self.peek().kind))
         words: list[str] = []
         while (word := self.peek().text.lower().replace("-", "")) in SET_WORDS:
             words.append(word)

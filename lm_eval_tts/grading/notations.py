@@ -36,9 +36,8 @@ class NotationReader(FormulaReader):
         return left
 
     def _measured(self) -> Node:
-        start, negative = self.at, self.peek(1).kind == "MATRIX" and self.take("-")
-        is_bare = self.peek().kind == "MATRIX"
-        value = values.rational(-1 if negative else 1) if is_bare else self.sum()
+        start = self.at
+        value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
         if self.take_all("*", "MATRIX") or self.take("MATRIX"):
             return scaled(_matrix(self.peek(-1).text), value)
         ratio = [node_of(value)]
@@ -54,6 +53,8 @@ class NotationReader(FormulaReader):
             return Node("value", value=angle[0], unit=((scale, 1),))
         signs = [t.text for t in self.tokens[start : self.at] if t.kind == "MONEY"]
         noun, mark = self._units(bool(signs))
+        if noun and "a" in value.names:
+            raise NotAFormula("an article")
         money = make_mark((unit_of(sign) or "dollar", 1) for sign in signs[:1])
         return Node("value", noun, value=value, unit=mark or money)
 

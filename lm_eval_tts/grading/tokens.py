@@ -21,8 +21,7 @@ SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], stric
 _FORMS = "|".join(f"(?P<{kind}>{form})" for kind, form in NOTATION["tokens"].items())
 _FONTS = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
 TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", _FONTS), re.S)
-_KINDS = {"cycle": "REPEATING", "gap": "GROUPED"}  # of patterns with a group of their own
-_KINDS |= {"FRACTION": "NUMBER", "GREEK": "WORD", "OTHERWORD": "WORD", "TIMES": "*", "DEGREE": "°"}
+_KINDS: dict[str, str] = NOTATION["kinds"]
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
 _SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
 _DOLLAR = re.compile(r"(?<!\\)\$\$?")
