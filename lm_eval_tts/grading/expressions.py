@@ -71,7 +71,7 @@ class _Tokens(Cursor):
             at += 1
             is_dash = token.kind in ("+", "-") and not token.formula and self.peek(at).spaced
             token = self.peek(at)
-            if (is_dash and at > 1) or token.kind == "END":
+            if is_dash and at > 1:
                 return start
         if token.kind in PAIRS and not token.formula:
             closed = self.bracket_end(at)
