@@ -13,6 +13,7 @@ from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
 from lm_eval_tts.grading.units import unit_of
 
 BINARY = words_of("binary")
+MAX_NESTED = 8  # brackets and scripts
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 _SIGNS = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _POSTFIX = ("°", "%", "'", "MONEY", "!")
@@ -59,15 +60,17 @@ class _Tokens(Cursor):
     """Places in tokens; each method returns where something ends, or its start if there is none."""
 
     def run_end(self, at: int) -> int:
-        end = self.operand_end(at)
+        self.depth += 1
+        end = self.operand_end(at) if self.depth < MAX_NESTED else at
         while end > at and (following := self.piece_end(end)) > end:
             end = following
+        self.depth -= 1
         return end
 
     def operand_end(self, at: int) -> int:
         """After signs or a currency, and one operand or bracket."""
         start, token = at, self.peek(at)
-        while token.kind in _SIGNS or token.text in _SIGNS:
+        while at < start + 3 and (token.kind in _SIGNS or token.text in _SIGNS):
             at += 1
             is_dash = token.kind in ("+", "-") and not token.formula and self.peek(at).spaced
             token = self.peek(at)
@@ -85,6 +88,8 @@ class _Tokens(Cursor):
             is_joint = token.kind in (",", ";", ":") or token.text in ("and", "or")
             end = inner + 1 if is_joint else self.run_end(inner)
             if end == inner:
+                if opening.kind not in BINARY:  # never tried again, in deep nests
+                    self.tokens[at] = opening._replace(kind="UNCLOSED")
                 return at
             inner = end
         single = self.peek(at + 1)

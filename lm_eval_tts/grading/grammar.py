@@ -64,8 +64,8 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
     if sum(token.text == "**" for token in found) > 1:
         found = [token for token in found if token.text != "**"]
-    is_closed = kinds.count("}") > kinds.count("{")
-    while found and found[-1].kind in (*_MARKS_AFTER, "}" * is_closed):
+    marks = (*_MARKS_AFTER, "}") if kinds.count("}") > kinds.count("{") else _MARKS_AFTER
+    while found and found[-1].kind in marks:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
