@@ -71,11 +71,10 @@ class _Tokens(Cursor):
         """After signs or a currency, and one operand or bracket."""
         start, token = at, self.peek(at)
         while at < start + 3 and (token.kind in _SIGNS or token.text in _SIGNS):
+            if at and token.kind in ("+", "-") and not token.formula and self.peek(at + 1).spaced:
+                return start  # a dash
             at += 1
-            is_dash = token.kind in ("+", "-") and not token.formula and self.peek(at).spaced
             token = self.peek(at)
-            if is_dash and at > 1:
-                return start
         if token.kind in PAIRS and not token.formula:
             closed = self.bracket_end(at)
             return closed if closed > at else start

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lm_eval_tts.grading import functions, values
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
+from lm_eval_tts.grading.functions import FUNCTIONS, binomial
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import number_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
@@ -208,8 +208,6 @@ class FormulaReader(Cursor):
             degree = self.group() if self.peek().kind == "[" else degree
             radicand = self.argument() if token.text.startswith("\\") else self.factor()
             return power(radicand, rational(1) / degree)
-        if name in SEVERAL and not is_word:
-            return SEVERAL[name](self._arguments())
         if name in FUNCTIONS:
             return self._applied(name)
         is_letter = len(name) == 1 and name < FIRST_IDEOGRAM

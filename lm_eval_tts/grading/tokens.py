@@ -28,10 +28,9 @@ _DOLLAR = re.compile(r"(?<!\\)\$\$?")
 
 
 class Token(NamedTuple):
-    """kind: of the table, or the sign itself. start, end: where it stands in the text.
+    """kind: of the table, or the sign itself. spaced: white space comes before it.
 
-    spaced: white space comes before. mode: "math" or "text" by the command around it, else "".
-    formula: whether it stands between the delimiters of a formula, as in $x$.
+    mode: "math" or "text" by the command around it, else "". formula: as x in $x$.
     """
 
     kind: str

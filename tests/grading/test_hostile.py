@@ -38,6 +38,7 @@ HOSTILE = {
     "formulas": "\\[x " * (MANY // 4),
     "bold": "**a" * (MANY // 3),
     "options": "(A) " * (MANY // 4),
+    "calls": "f(" * MANY,
     "towers": "2^" * (MANY // 2),
     "surrogates": "\ud800" * 100,
     "decimal": "0." + "9" * MANY,
