@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
+from lm_eval_tts.grading.grammar import bare, is_substance
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import fold
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
 from lm_eval_tts.grading.units import unit_of
 
 BINARY = words_of("binary")
+MAX_SUBSTANCE = 16  # tokens of its formula
 MAX_NESTED = 8  # brackets and scripts
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 _SIGNS = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
@@ -62,9 +64,18 @@ class _Tokens(Cursor):
     def run_end(self, at: int) -> int:
         self.depth += 1
         end = self.operand_end(at) if self.depth < MAX_NESTED else at
+        end = max(end, self.substance_end(at))
         while end > at and (following := self.piece_end(end)) > end:
             end = following
         self.depth -= 1
+        return end
+
+    def substance_end(self, at: int) -> int:
+        """After the formula of a substance, as H2SO4 and Ca(OH)_2."""
+        end = last = at
+        while last == at or (last < at + MAX_SUBSTANCE and not self.peek(last).spaced):
+            last += 1
+            end = last if is_substance(bare(self.tokens[at:last])) else end
         return end
 
     def operand_end(self, at: int) -> int:

@@ -39,7 +39,7 @@ _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenth
 def spelled_name(token: Token) -> str:
     """Return the name of a word or command, Greek letters spelled out."""
     name = (token.kind if token.kind.startswith("\\") else token.text).lstrip("\\")
-    return str(GREEK.get(name, name))
+    return str(GREEK.get(name, name.removeprefix("var")))
 
 
 class Cursor:
@@ -91,9 +91,15 @@ class Cursor:
     def starts_factor(self) -> bool:
         """Say whether a factor starts here, after another one."""
         token = self.peek()
-        if token.kind in NUMBERS:
-            return self.peek(-1).kind not in (*NUMBERS, "WORD")
+        if token.kind in NUMBERS or self.is_aside():
+            return token.kind in NUMBERS and self.peek(-1).kind not in (*NUMBERS, "WORD")
         return token.kind in _STARTS or (not self.unit_at(0) and self.is_symbolic())
+
+    def is_aside(self) -> bool:
+        """Whether the same is said again in parentheses: 12 (twelve), 0.5 (or 1/2)."""
+        is_apart = self.peek().kind == "(" and self.peek().spaced and not self.peek().formula
+        says_or = self.peek(1).text == "or"
+        return is_apart and (says_or or (self.peek(1).kind in NUMBERS and self.peek(2).kind == ")"))
 
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""

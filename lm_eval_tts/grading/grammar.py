@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from lm_eval_tts.grading.formulas import EITHER_SIGN
@@ -23,6 +24,7 @@ MAX_PARTS = 100
 ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
+LEADING = words_of("leading")
 SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
 _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
@@ -41,10 +43,10 @@ def parse(text: str, *, comma: bool = False) -> Node:
     text = text[:MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
     plain = tidy(html.unescape(text) if "&" in text else text)
     found = _trimmed(fold(tokens(plain, comma=comma)))
-    word = "".join(token.text for token in found if token.kind not in ("{", "}", "_", "MONEY"))
+    word = bare(found)
     if word.isalpha() and word.lower() in SYNONYMS:  # DNE is no product of letters
         return Node("text", word.lower())
-    if _SUBSTANCE.fullmatch(word):
+    if is_substance(word):
         return Node("opaque", word)
     try:
         tree = AnswerReader(found).whole()
@@ -55,6 +57,16 @@ def parse(text: str, *, comma: bool = False) -> Node:
         return tree
     except (NotAFormula, RecursionError, IndexError):
         return Node("opaque", word)
+
+
+def bare(found: Sequence[Token]) -> str:
+    """Return the text of tokens without scripts and their braces: H2SO4 of H_2SO_4."""
+    return "".join(token.text for token in found if token.kind not in ("{", "}", "_", "MONEY"))
+
+
+def is_substance(word: str) -> bool:
+    """Say whether a word is the formula of a substance, as H2SO4, and no product of letters."""
+    return bool(_SUBSTANCE.fullmatch(word))
 
 
 def _trimmed(found: list[Token]) -> list[Token]:
@@ -69,7 +81,8 @@ def _trimmed(found: list[Token]) -> list[Token]:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
-    return found
+    lacking = kinds.count("{") - kinds.count("}")
+    return found + [Token("}", "}")] * (lacking if lacking <= 3 else 0)  # of an answer that was cut
 
 
 class AnswerReader(NotationReader):
@@ -77,6 +90,13 @@ class AnswerReader(NotationReader):
 
     def whole(self) -> Node:
         """Read an answer to its end."""
+        words = 0
+        while self.peek(words).kind == "WORD" and len(self.peek(words).text) > 1:
+            words += 1
+        if words and self.peek(words).kind == ":" and self.peek(words + 1).kind != "END":
+            self.at = words + 1  # Total: 96
+        while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
+            self.at += 1
         node = self.answer()
         rest = self.peek(1) if self.peek().kind == "," else self.peek()
         if rest.kind != "END" and rest.text.lower() not in QUALIFIERS:
@@ -86,9 +106,11 @@ class AnswerReader(NotationReader):
     def answer(self) -> Node:
         """Read a list of items."""
         parts, joins = [self.item()], set()
-        while (join := self._join()) and self.peek().kind not in _CLOSING:
+        while join := self._join():
             joins.add(join)
             parts.append(self.item())
+            if join == "(":
+                self.expect(")")
             if len(parts) > MAX_PARTS:
                 raise TooLarge("parts")
         members = [part for part in parts if part.mark != "∈ℤ"] or parts
@@ -100,10 +122,13 @@ class AnswerReader(NotationReader):
     def _join(self) -> str | None:
         if self.peek().kind == "," and self.peek(1).text.lower() in QUALIFIERS:
             return None
+        if self.is_aside():
+            self.at += 1 + (self.peek(1).text == "or")
+            return "("
         join = self.take(",", ";", "or", "and", "&", "\\cup")
         while join and self.take(",", "and", "or", ";", "&"):
             pass
-        return join
+        return join if self.peek().kind not in _CLOSING else None
 
     def item(self) -> Node:
         """Read sides with relations between them."""

@@ -37,7 +37,9 @@ class NotationReader(FormulaReader):
 
     def _measured(self) -> Node:
         start = self.at
+        is_negative = self.peek(1).kind == "MATRIX" and bool(self.take("-"))
         value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
+        value = -value if is_negative else value
         if self.take_all("*", "MATRIX") or self.take("MATRIX"):
             return scaled(_matrix(self.peek(-1).text), value)
         ratio = [node_of(value)]
@@ -115,7 +117,7 @@ class NotationReader(FormulaReader):
         digits = ""
         while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
             digits, self.at = digits + self.peek().text, self.at + 1
-        if not self.take("_"):
+        if not (self.take_all("in", "base") or self.take("_", "base")):
             return None
         base = self._subscript()
         if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
