@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
+from lm_eval_tts.grading.extraction import Found, boxes, explicit, find, says_something
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.options import (
     LABEL,
@@ -44,32 +44,33 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n")
 
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
     """Return the letter that a response commits to."""
-    options = {letter.upper(): text for letter, text in (options or {}).items()}
-    tagged = [answer for answer in parts.answers if answer.strip()]
-    if tagged:
-        found = stated_choice(parts.after, options) or _in_tag(tagged[-1], options)
-    elif parts.open_thinking.strip():
-        sentence = concluded(parts.open_thinking)
-        return _thinking(_in_tag(sentence.answer, options) if sentence else None)
-    else:
-        found = _in_text(parts.before, options, is_cut)
-    if found:
-        return found
-    rest = f"{parts.before}\n{parts.after}"
-    is_silent = not says_something(rest) or LABEL.search(rest[-2 * MAX_PIECE :])
-    thought = stated_choice(f"{parts.thinking}\n{parts.before}", options)
-    return _thinking(thought) if is_silent else None
+    known = {letter.upper(): text for letter, text in (options or {}).items()}
+    return find(parts, Letters(known), is_cut)
 
 
-def _thinking(found: Found | None) -> Found | None:
-    return found._replace(source="thinking") if found else None
+class Letters:
+    """Reads letters, with the texts of the options that are known."""
 
+    def __init__(self, options: Options) -> None:
+        self.options = options
 
-def _in_tag(content: str, options: Options) -> Found | None:
-    if letter := option_of(content, options):
-        return Found(letter, "option_text", 0)
-    found = _in_text(content, options, is_cut=False)
-    return found._replace(source="answer_tag") if found else None
+    def in_tag(self, content: str) -> Found | None:
+        """An option as it stands, or what the text says."""
+        letter = option_of(content, self.options)
+        found = Found(letter, "answer_tag") if letter else self.in_text(content, is_cut=False)
+        return found._replace(source="answer_tag") if found else None
+
+    def says(self, text: str) -> bool:
+        """Anything that does not end with talk of the options."""
+        return says_something(text) and not LABEL.search(text[-2 * MAX_PIECE :])
+
+    def stated(self, text: str) -> Found | None:
+        """The last letter that a text states as its answer and does not take back."""
+        return stated_choice(text, self.options)
+
+    def in_text(self, text: str, is_cut: bool) -> Found | None:
+        """The letter that a text states, or that its last line or sentence names."""
+        return _in_text(text, self.options, is_cut)
 
 
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
@@ -110,8 +111,8 @@ def stated_choice(text: str, options: Options) -> Found | None:
             piece, found = taken, None
         if letters := [said.answer for said in statements(piece, options) if said.weight > 1]:
             found = Found(letters[-1], "phrase", 0)
-        for content in boxes(piece):
-            if letter := _labelled_line(content, options):
+        for box in boxes(piece):
+            if letter := _labelled_line(box.answer, options):
                 found = Found(letter, "boxed", 0)
     return found
 

@@ -142,8 +142,6 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
-    if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
-        parts = parts._replace(before="")  # the preamble of a thinking that was cut off
     return find_answer(parts, loop, counted(item.question))
 
 
@@ -194,8 +192,8 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     if not is_plain or not 2 <= count <= MAX_SENTENCES:
         return None
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    if boxed := boxes(text):
-        return ", ".join(boxed) if len(boxed) == count else None
+    if boxed := boxes(text, named=True):
+        return ", ".join(box.answer for box in boxed) if len(boxed) == count else None
     if len(sentences(text)) < count:
         text = _ALSO.sub("\n", text)
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
