@@ -33,13 +33,10 @@ MAX_PIECES = 150  # sentences at the end of it
 MAX_PIECE = 1_000
 MAX_VERDICT = 4  # words that say of an option that it is right or wrong
 
-_TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
-_TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
-_TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
-_GROUND = pattern(r"[(,–—:.]|\s-\s|\b(?:for|because|since)\b")
+_TICK_WORDS = dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct ")
+_TICKS = str.maketrans(_TICK_WORDS)
 _LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n")
 
 
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
@@ -74,32 +71,33 @@ class Letters:
 
 
 def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
-    text = _TICKS.sub(lambda m: _TICK_WORDS[m[0].lower()], spoken(text[-MAX_TEXT:]))
-    every = [line for line in text.split("\n") if says_something(line)]
-    lines = [line for line in every if not has("chatter", line)] or every
-    if letter := _ticked(lines, options):
-        return Found(letter, "letter", 0)
-    if stated := stated_choice(text, options):
-        return stated
+    text = spoken(text[-MAX_TEXT:]).translate(_TICKS)
+    stated = stated_choice(text, options)
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
-    if not pieces or is_cut:
-        return None
+    if stated or is_cut or not pieces:
+        return stated
+    lines = [line for line in text.split("\n") if says_something(line) and not has("chatter", line)]
+    lines = lines or pieces
+    heads = [line for line in lines if _head(bare_text(line[:MAX_PIECE]))]
+    if len(heads) > 1 and heads[-1] is lines[-1]:  # goes through the options one by one
+        letter = _only_one_left(heads)
+        return Found(letter, "letter") if letter else None
     marked = explicit(text)
-    heads = [bool(LABEL.match(bare_text(line))) for line in lines]
-    if heads[-1] and sum(heads[-4:]) > 1:
-        return None  # goes through the options one by one
-    letter = _labelled_line(lines[-1], options) or _only_label(pieces[0])
-    if not letter and heads[0] and sum(heads) == 1:  # and then an explanation
-        letter = _labelled_line(lines[0], options)
-    if not letter and marked and marked.answer.islower():
-        letter = _only_label(marked.answer)
+    first = lines[0] if heads == lines[:1] else ""  # and then an explanation
+    lines_of_labels = (
+        lines[-1],
+        pieces[0],
+        first,
+        marked.answer if marked and marked.answer.islower() else "",
+    )
+    letter = next(filter(None, (_labelled_line(line, options) for line in lines_of_labels)), None)
+    if not letter and (said := statements(pieces[-1], options)):
+        letter = said[-1].answer
     if letter:
-        return Found(letter, "letter", 0)
-    if said := statements(pieces[-1], options):
-        return Found(said[-1].answer, "letter", 0)
+        return Found(letter, "letter")
     letter = at_end(lines[-1], options) or at_end(pieces[-1], options)
     letter = letter or only_named(pieces[-1], options)
-    return Found(letter, "option_text", 0) if letter else None
+    return Found(letter, "option_text") if letter else None
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -124,44 +122,30 @@ def _taken_back(piece: str) -> str:
     return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
-def _ticked(lines: list[str], options: Options) -> str | None:
-    """The only option that is said to be right where a line each says right or wrong."""
-    verdicts: dict[str, bool] = {}
-    for line in lines:
-        plain = bare_text(line[:MAX_PIECE])
-        if not (label := LABEL.search(plain)) or len(plain[: label.start()].split()) > 1:
-            continue
-        letter, after = label_of(label), plain[label.end() :]
-        rest = beyond(after, options.get(letter, "")) or after
-        *words, last = rest.split() or [""]
-        if len(words) >= MAX_VERDICT:  # a verdict and its grounds, or the other way round
-            first = _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
-            rest = last if last in ("wrong", "correct") else first
-        said = f"{plain[: label.start()]} {rest}"
-        is_wrong = has("wrong", said)
-        if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):
-            verdicts[letter] = not is_wrong
-    right = [letter for letter, is_right in verdicts.items() if is_right]
-    return right[0] if len(verdicts) > 2 and len(right) == 1 else None
+def _only_one_left(lines: list[str]) -> str | None:
+    """The only option whose line does not say that it is wrong."""
+    left = [line for line in lines if not has("wrong", line)]
+    label = _head(bare_text(left[0])) if len(left) == 1 else None
+    return label_of(label) if label and len(lines) > 2 else None
 
 
-def _only_label(text: str) -> str | None:
-    """The letter of a text that is nothing but a label."""
-    alone = _LABEL_ALONE.fullmatch(bare_text(text)) if len(text) < 200 else None
-    return alone[1].upper() if alone else None
+def _head(line: str) -> re.Match[str] | None:
+    """The label that a line starts with."""
+    return LABEL.match(line, end_of(_LINE_LEAD, line))
 
 
 def _labelled_line(text: str, options: Options) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
     plain = bare_text(text[: 2 * MAX_PIECE])
-    match = LABEL.match(plain, end_of(_LINE_LEAD, plain))
-    if not match:
+    if alone := _LABEL_ALONE.fullmatch(plain[:200]):
+        return alone[1].upper()
+    if not (match := _head(plain)):
         return None
     letter, after = label_of(match), plain[match.end() :]
     rest = beyond(after, options.get(letter, ""))
     if rest is None:
-        is_marked = match["dressed"] or after.lstrip()[:1] in (*").:,-–(",)
-        if not is_marked and after[:1] == " ":
+        if not match["dressed"] and after[:1] == " " and after[1:2] not in (*"-–(",):
             return None
-        rest = _SENTENCE_END.split(after.lstrip(").: "), maxsplit=1)[0]
+        rest = sentences(after.lstrip(").: "))[:1]
+        rest = rest[0] if rest else ""
     return None if denies("", rest) or LABEL.search(rest) else letter

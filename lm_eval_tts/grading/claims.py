@@ -146,6 +146,13 @@ def is_hypothetical(text: str) -> bool:
     return "would" in words and not words.isdisjoint(("if", "instead", "without", "otherwise"))
 
 
+def is_name(before: str) -> bool:
+    """Say whether a capital before a number or letter makes it a name: Team 7, Vitamin D."""
+    words = before[-MAX_CLAUSE:].split()
+    is_capital = len(words) > 1 and words[-1].isalpha() and words[-1].istitle()
+    return is_capital and before.endswith(" ") and not ends_with("filler", before, 0)
+
+
 def ends_with(group: str, before: str, words: int) -> bool:
     """Say whether a text ends with a phrase, with at most this many words after it."""
     found = list(phrases(group).finditer(before))
@@ -203,7 +210,7 @@ class Sentence:
             ends_with("bound", before, 1)
             or ends_with("not", before, 3)
             or (is_number and ends_with("named", before.rstrip(" ("), 0))
-            or _is_name(before)
+            or is_name(before)
             or (
                 self.text[run.end - 1] in "%t" and after[:3] == "of " and has_digit(after[:5])
             )  # 5% of 80
@@ -262,13 +269,6 @@ class Sentence:
                 return self.answer(number)
         known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
         return next(map(self.answer, known), None)
-
-
-def _is_name(before: str) -> bool:
-    """Whether a capital before a number makes it a name: Bar 1, Team 7."""
-    words = before.split()
-    is_capital = len(words) > 1 and words[-1].isalpha() and words[-1].istitle()
-    return is_capital and before.endswith(" ") and not ends_with("filler", before, 0)
 
 
 def _yes_or_no(text: str) -> str | None:

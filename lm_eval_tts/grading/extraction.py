@@ -184,16 +184,12 @@ def boxed(text: str) -> Found | None:
 
 def boxes(text: str, named: bool = False) -> list[Found]:
     """Return what stands in each of the last boxes, maybe with the name of a value before it."""
-    found = [(m, _content(text, m.end())) for m in list(_BOX.finditer(text))[-MAX_BOXES:]]
-    return [
-        Found(
-            f"{(named and m[1]) or ''}{content[:MAX_ANSWER]}",
-            "boxed",
-            m.end(1) if m[1] else m.start(),
-        )
-        for m, content in found
-        if content
-    ]
+    found = []
+    for box in list(_BOX.finditer(text))[-MAX_BOXES:]:
+        name, at = box[1] or "", box.start() + len(box[1] or "")
+        if content := _content(text, box.end()):
+            found.append(Found(f"{name if named else ''}{content[:MAX_ANSWER]}", "boxed", at))
+    return found
 
 
 def _content(text: str, start: int) -> str:

@@ -17,6 +17,7 @@ from lm_eval_tts.grading.claims import (
     is_hedged,
     is_hypothetical,
     is_mentioned,
+    is_name,
 )
 from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM
 from lm_eval_tts.grading.equality import matches
@@ -35,7 +36,7 @@ _TEX = re.compile(
     r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
     r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
 )
-_SPACING = re.compile(r"[\s.,;:!?*_$\"'`\\{}]+")
+_PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
 _ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
 _ORDINAL = pattern(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b")
 # What follows says more of what was claimed, or compares it.
@@ -48,8 +49,6 @@ LABEL = re.compile(
     r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
     r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
 )
-# Vitamin D, but "Therefore D" and "the Answer D"
-_NOT_OPTION = pattern(r"[a-z] (?!<option|so|answer>)(?-i:[A-Z][a-z]+) $")
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
 _LINK = "<is>|:|=|→|⇒|->|=>|[–—]"
@@ -58,7 +57,6 @@ _ANNOUNCED = pattern(
     r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*"
     rf"(?:(?P<LINK>{_LINK})|\.)?" + _TAIL
 )
-_CONNECTED = pattern(rf"(?:{_LINK})" + _TAIL)
 _CHOSEN = pattern("<choose>" + _TAIL)
 _ONLY = pattern(rf"\bonly\s+{_OPTION_NOUN}[(\[]?\s*$")
 _IS_WRONG = pattern(
@@ -66,10 +64,6 @@ _IS_WRONG = pattern(
     r"(?:(?!(?-i:\b[A-J]\b))[^,;])*?<wrong>"
 )
 _DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
-_JOIN = pattern(
-    rf"[)\]}}\s,]*(?:,|/|&|and|or|y|o|et|ou|und|oder|и|или|和|或|、)\s*(?:(?:and|or)\s+)?{_OPTION_NOUN}[(\[]?"
-    r"(?=(?-i:[A-J])\b)(?!(?-i:I\s+[a-z]))(?![A-J][)\]]?\s+(?:is|was|has|are)\b)"
-)
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
 _CLAUSE = re.compile(r"(?<=[.;!?])\s|(?<=[。；])")
 
@@ -84,7 +78,7 @@ def bare_text(text: str) -> str:
 
 def squeezed(text: str, *, fold: bool = True) -> str:
     """Return a text without spaces and punctuation, and small letters if fold."""
-    plain = _SPACING.sub("", tidy(text))
+    plain = tidy(text).translate(_PUNCTUATION)
     return plain.casefold() if fold else plain
 
 
@@ -177,21 +171,19 @@ def statements(piece: str, options: Options) -> list[Claim]:
     text = CONTRAST.sub("", bare_text(piece))
     known = options if len(options) >= 4 else "ABCDEFGHJ"  # I is none unless it is one
     labels = [
-        label
-        for label in LABEL.finditer(text)
-        if (label["bare"] or "A") in known
-        and not (label["bare"] and _NOT_OPTION.search(text, 0, label.start()))
+        one
+        for one in LABEL.finditer(text)
+        if (one["bare"] or "A") in known and not (one["bare"] and is_name(text[: one.start()]))
     ]
     if len(labels) > MAX_MENTIONS:
         return []
-    found, was_joined = [], False
+    found = []
     for label in labels:
         letter, after = label_of(label), text[label.end() :]
         rest = beyond(after, options.get(letter, ""))
         has_text, rest = rest is not None, _clause(after if rest is None else rest)
         before = _CLAUSE.split(text[: label.start()])[-1]
-        is_joint, was_joined = was_joined, bool(_JOIN.match(rest))
-        if is_joint or was_joined or is_mentioned(text, label.start()) or denies(before, rest):
+        if is_mentioned(text, label.start()) or denies(before, rest):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
@@ -203,7 +195,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
 def denies(before: str, rest: str) -> bool:
     """Say whether a clause says of the label between its two parts that it is not, or may be."""
     return (
-        (ends_with("not", before.rpartition(",")[2], 3) and not _CONNECTED.search(before))
+        ends_with("not", before.rpartition(",")[2], 3)
         or is_hedged(before)
         or bool(phrases("hedge").match(rest.lstrip(" ),")))
         or bool(_IS_WRONG.match(rest))
