@@ -16,12 +16,11 @@ from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.options import (
     LABEL,
     Options,
-    at_end,
     bare_text,
     beyond,
     denies,
     label_of,
-    only_named,
+    named,
     option_of,
     statements,
 )
@@ -95,8 +94,7 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
         letter = said[-1].answer
     if letter:
         return Found(letter, "letter")
-    letter = at_end(lines[-1], options) or at_end(pieces[-1], options)
-    letter = letter or only_named(pieces[-1], options)
+    letter = named(lines[-1], options) or named(pieces[-1], options)
     return Found(letter, "option_text") if letter else None
 
 

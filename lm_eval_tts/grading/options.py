@@ -37,8 +37,7 @@ _TEX = re.compile(
     r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
 )
 _PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
-_ORDINALS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "fifth": 4, "last": -1}
-_ORDINAL = pattern(rf"\b({'|'.join(_ORDINALS)})\s+(?:option|choice|answer)\b")
+_ORDINALS = ("first", "second", "third", "fourth")
 # What follows says more of what was claimed, or compares it.
 _AFTER_CLAIM = pattern(
     r",?\s+(?:which|who|whose|followed by|rather than|unlike|partly|in response to|more than"
@@ -98,42 +97,31 @@ def option_of(text: str, options: Options) -> str | None:
     return _by_value(plain, options) if len(plain) < 200 else None
 
 
-def at_end(text: str, options: Options) -> str | None:
-    """The option whose text a sentence ends with, or the second option and the like."""
+def named(text: str, options: Options) -> str | None:
+    """The option whose text a sentence ends with, or the only one in it, or that of its value."""
     sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0]
-    texts = _long_texts(options)
-    found = [k for k, own in texts.items() if squeezed(sentence).endswith(squeezed(own))]
-    letter = max(found, key=lambda k: len(texts[k]), default=None)
-    said = sentence[: len(sentence) - len(texts[letter])] if letter else sentence
-    is_none = letter and has("refusal", texts[letter])  # none of the above
-    if (has("not", said) and not is_none) or is_hedged(said) or has("working", said):
+    names = [(own, letter) for own, letter in _names(options) if own in sentence.casefold()]
+    ends = [name for name in names if squeezed(sentence).endswith(squeezed(name[0]))]
+    name, letter = max(
+        ends or names[:1] * (len(names) == 1), key=lambda n: len(n[0]), default=("", "")
+    )
+    said = sentence.casefold().replace(name, " ") if name else sentence
+    denials = ("working", "not") if ends else ("working", "not", "wrong")
+    is_none = name and has("refusal", name)  # none of the above
+    if is_hedged(said) or (any(has(group, said) for group in denials) and not is_none):
         return None
-    if letter:
-        return letter
-    if ordinal := _ORDINAL.search(sentence):
-        return sorted(options)[_ORDINALS[ordinal[1].lower()]] if len(options) >= 4 else None
-    claim = committed(sentence, loosely=False)
-    return _by_value(claim.answer, options) if claim and runs(claim.answer) else None
+    claim = None if letter else committed(sentence, loosely=False)
+    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter or None
 
 
-def only_named(text: str, options: Options) -> str | None:
-    """The only option whose text is in a sentence that asserts something."""
-    sentence = bare_text(text)
-    if any(has(group, sentence) for group in ("not", "hedge", "working", "wrong")):
-        return None
-    named = [
-        letter
-        for letter, own in _long_texts(options).items()
-        if re.search(rf"(?<!\w){re.escape(own)}(?!\w)", sentence, re.I)
-    ]
-    return named[0] if len(named) == 1 else None
-
-
-def _long_texts(options: Options) -> dict[str, str]:
-    """The texts, without articles, that are too long to be met by chance."""
-    bare = {k: re.sub(r"(?i)^(?:an?|the)\s+", "", bare_text(v)) for k, v in options.items()}
-    widths = {k: len(own) + sum(c >= FIRST_IDEOGRAM for c in own) for k, own in bare.items()}
-    return {k: own for k, own in bare.items() if widths[k] >= MIN_TAIL}
+def _names(options: Options) -> list[tuple[str, str]]:
+    """The texts, without articles, that are too long to be met by chance, with their letters."""
+    bare = ((bare_text(text).casefold(), letter) for letter, text in options.items())
+    names = [(own.removeprefix("a ").removeprefix("the "), letter) for own, letter in bare]
+    widths = (len(own) + sum(c >= FIRST_IDEOGRAM for c in own) for own, _ in names)
+    named = [name for name, width in zip(names, widths, strict=True) if width >= MIN_TAIL]
+    ordinals = zip(_ORDINALS, sorted(options), strict=False)
+    return named + [(f"{ordinal} option", k) for ordinal, k in ordinals if len(options) >= 4]
 
 
 def _by_value(text: str, options: Options) -> str | None:
