@@ -14,6 +14,7 @@ from lm_eval_tts.grading.claims import (
     Claim,
     committed,
     ends_with,
+    has_digit,
     is_hedged,
     is_hypothetical,
     is_mentioned,
@@ -28,7 +29,6 @@ from lm_eval_tts.grading.tokens import tidy
 
 MAX_OPTION = 5_000  # characters of an option's text
 MAX_MENTIONS = 12  # of labels in a sentence that states one
-MIN_FUZZY = 20  # characters from which one letter more or less may be a slip of spelling
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
 Options = Mapping[str, str]  # the texts of the letters that are known
 
@@ -52,12 +52,9 @@ _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
 _LINK = "<is>|:|=|→|⇒|->|=>|[–—]"
 _ANNOUNCED = pattern(
-    r"(?:<answer|option>(?:[\s:]+(?:to|for|here|among|from|of|in|based|therefore|then|selected|letter)"
-    r"\b[^.\n]{0,80}?)?|(?:^|\n)\W*<result|right>)[\s*_,]*"
-    rf"(?:(?P<LINK>{_LINK})|\.)?" + _TAIL
+    rf"(?:<answer|option>|(?:^|\n)\W*<result|right>)[\s*_,]*(?P<LINK>{_LINK})?" + _TAIL
 )
 _CHOSEN = pattern("<choose>" + _TAIL)
-_ONLY = pattern(rf"\bonly\s+{_OPTION_NOUN}[(\[]?\s*$")
 _IS_WRONG = pattern(
     r"[)\]\s]*(?:,\s*which\s)?(?:[^\W\d_]+[\s,]+){0,2}?<wrong>|.*\b(?:but|yet|though)\b"
     r"(?:(?!(?-i:\b[A-J]\b))[^,;])*?<wrong>"
@@ -69,73 +66,62 @@ _CLAUSE = re.compile(r"(?<=[.;!?])\s|(?<=[。；])")
 
 def bare_text(text: str) -> str:
     """Return a sentence without markup, fonts and delimiters of formulas."""
-    plain = text
-    for _ in range(2):
-        plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", plain)
+    plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", text)
     return " ".join(unmarked(tidy(plain)).split())
 
 
-def squeezed(text: str, *, fold: bool = True) -> str:
-    """Return a text without spaces and punctuation, and small letters if fold."""
-    plain = tidy(text).translate(_PUNCTUATION)
-    return plain.casefold() if fold else plain
+def squeezed(text: str) -> str:
+    """Return a text without spaces and punctuation."""
+    return tidy(text).translate(_PUNCTUATION)
 
 
 def option_of(text: str, options: Options) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:
         return None
-    plain = unmarked(text)
-    for fold in (False, True):  # AA and aa may be two options
-        for letter, option in options.items():
-            if squeezed(option, fold=fold) == squeezed(plain, fold=fold):
-                return letter
-    whole = squeezed(plain, fold=False)
-    for letter, option in options.items():
-        if len(whole) >= MIN_FUZZY and _one_letter_apart(whole, squeezed(option, fold=False)):
-            return letter
-    return _by_value(plain, options) if len(plain) < 200 else None
+    own = squeezed(unmarked(text))
+    same = [k for k, option in options.items() if squeezed(option).casefold() == own.casefold()]
+    exact = [k for k in same if squeezed(options[k]) == own]  # AA and aa may be two options
+    return next(iter(exact or same), None) or _by_value(text, options)
 
 
 def named(text: str, options: Options) -> str | None:
-    """The option whose text a sentence ends with, or the only one in it, or that of its value."""
-    sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0]
-    names = [(own, letter) for own, letter in _names(options) if own in sentence.casefold()]
-    ends = [name for name in names if squeezed(sentence).endswith(squeezed(name[0]))]
-    name, letter = max(
-        ends or names[:1] * (len(names) == 1), key=lambda n: len(n[0]), default=("", "")
-    )
-    said = sentence.casefold().replace(name, " ") if name else sentence
-    denials = ("working", "not") if ends else ("working", "not", "wrong")
+    """The option whose text a sentence ends with, or the longest in it, or that of its value."""
+    sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0].casefold()
+    names = [(own, letter) for own, letter in _names(options) if own in sentence]
+    ends = [pair for pair in names if squeezed(sentence).endswith(squeezed(pair[0]))]
+    name, letter = max(ends or names, key=lambda pair: len(pair[0]), default=("", None))
+    said = sentence.replace(name, " ") if name else sentence
     is_none = name and has("refusal", name)  # none of the above
-    if is_hedged(said) or (any(has(group, said) for group in denials) and not is_none):
+    if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
         return None
-    claim = None if letter else committed(sentence, loosely=False)
-    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter or None
+    claim = None if letter else committed(bare_text(text), loosely=False)
+    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
 
 
-def _names(options: Options) -> list[tuple[str, str]]:
-    """The texts, without articles, that are too long to be met by chance, with their letters."""
-    bare = ((bare_text(text).casefold(), letter) for letter, text in options.items())
-    names = [(own.removeprefix("a ").removeprefix("the "), letter) for own, letter in bare]
-    widths = (len(own) + sum(c >= FIRST_IDEOGRAM for c in own) for own, _ in names)
-    named = [name for name, width in zip(names, widths, strict=True) if width >= MIN_TAIL]
-    ordinals = zip(_ORDINALS, sorted(options), strict=False)
-    return named + [(f"{ordinal} option", k) for ordinal, k in ordinals if len(options) >= 4]
+def _names(options: Options) -> list[tuple[str, str | None]]:
+    """The texts that are too long to be met by chance, or "second option", with their letters."""
+    texts = [(bare_text(text).casefold(), letter) for letter, text in options.items()]
+    if len(options) >= 4:
+        texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
+    return [
+        (own.removeprefix("a ").removeprefix("the "), letter)
+        for own, letter in texts
+        if _width(own) >= MIN_TAIL
+    ]
+
+
+def _width(text: str) -> int:
+    return len(text) + sum(c >= FIRST_IDEOGRAM for c in text)
 
 
 def _by_value(text: str, options: Options) -> str | None:
     """The only option of this value."""
-    numeric = (o for o in options.items() if len(o[1]) < 100 and any(c.isdigit() for c in o[1]))
-    found = [letter for letter, option in numeric if matches(text, option)]
+    short = [
+        (k, option) for k, option in options.items() if len(option) < 100 and has_digit(option)
+    ]
+    found = [letter for letter, option in short if len(text) < 200 and matches(text, option)]
     return found[0] if len(found) == 1 else None
-
-
-def _one_letter_apart(a: str, b: str) -> bool:
-    """Whether one has one letter more than the other; digits and signs must be the same."""
-    longer, shorter = sorted((a, b), key=len, reverse=True)
-    places = range(len(longer)) if len(longer) == len(shorter) + 1 else ()
-    return any(longer[p].isalpha() and longer[:p] + longer[p + 1 :] == shorter for p in places)
 
 
 def label_of(match: re.Match[str]) -> str:
@@ -145,8 +131,8 @@ def label_of(match: re.Match[str]) -> str:
 
 def beyond(after: str, option: str) -> str | None:
     """Return what follows a label and the text of its option; None if that text does not follow."""
-    own = squeezed(option)
-    if not own or not squeezed(after.lstrip(")].:( ")).startswith(own):
+    own = squeezed(option).casefold()
+    if not own or not squeezed(after.lstrip(")].:( ")).casefold().startswith(own):
         return None
     return after.casefold().partition(option.casefold())[2] or after
 
@@ -157,12 +143,8 @@ def statements(piece: str, options: Options) -> list[Claim]:
     weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
     """
     text = CONTRAST.sub("", bare_text(piece))
-    known = options if len(options) >= 4 else "ABCDEFGHJ"  # I is none unless it is one
-    labels = [
-        one
-        for one in LABEL.finditer(text)
-        if (one["bare"] or "A") in known and not (one["bare"] and is_name(text[: one.start()]))
-    ]
+    every = LABEL.finditer(text)
+    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
     if len(labels) > MAX_MENTIONS:
         return []
     found = []
@@ -200,13 +182,13 @@ def _weight(before: str, rest: str, has_text: bool) -> int:
     """How surely a clause says of the label between its two parts that it is the answer."""
     ends = not rest.strip(" ).,*]!")
     if _LIKE.search(before):
-        return int(has_text)
+        return 0
     announced = _ANNOUNCED.search(before)
     if announced and (ends or announced["LINK"]):
         return 2
     if _CHOSEN.search(before) and not LABEL.search(before.rpartition(",")[2]):  # no subject
         return 2
-    if _ONLY.search(before):
+    if before.rstrip(" ([").endswith("only"):
         return 0 if ends else 2  # only (B) explains it
     if praised := IS_RIGHT.match(rest):
         return 1 if _DESCRIBES.search(praised[0]) else 2
