@@ -74,30 +74,27 @@ class Claim(NamedTuple):
     weight: int
 
 
-def committed(sentence: str, loosely: bool = True, asked: str = "") -> Claim | None:
+def committed(sentence: str, asked: str = "") -> Claim | None:
     """Return what a sentence says the answer is; None if it says none.
 
-    loosely: also take a number that no verb connects to what is asked.
     asked: the noun whose number is the answer, where there are several.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
-    body = text[end_of(_START, text) :].strip()
-    if not body or is_hypothetical(body) or has("refusal", text) or body.endswith(":"):
+    body = CONTRAST.sub("", text[end_of(_START, text) :].strip())
+    if not body or body.endswith(":") or is_hypothetical(body) or is_hedged(body):
         return None
     if nothing := phrases("nothing").search(body):
-        return None if is_hedged(text) else Claim(body[nothing.start() :], 2)
-    if has("working", body):
+        return Claim(body[nothing.start() :], 2)
+    if has("refusal", text):
         return None
-    body = CONTRAST.sub("", body)
     if is_formula(body):
         return Claim(plain(body), 1)
-    date = _DATE.search(body)
-    if date and has_digit(date[0]) and not has_digit(_DATE.sub("", body)):
+    if (date := _DATE.search(body)) and has_digit(date[0]):
         return Claim(date[0], 1)
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):
         return Claim(name, 3)
-    return None if is_hedged(body) else Sentence(body).claim(loosely, asked)
+    return Sentence(body).claim(asked)
 
 
 def leading(text: str) -> str | None:
@@ -125,9 +122,7 @@ def is_value(text: str) -> bool:
 
 def is_mentioned(text: str, at: int) -> bool:
     """Say whether a sentence makes the claim there somebody else's, an earlier or a denied one."""
-    before = text[max(0, at - MAX_CLAUSE) : at].rpartition(", but ")[2]
-    found = list(phrases("mention").finditer(before))
-    return bool(found) and not has("so", before[found[-1].end() :])
+    return has("mention", text[max(0, at - MAX_CLAUSE) : at].rpartition(", but ")[2])
 
 
 def has_digit(text: str) -> bool:
@@ -163,7 +158,7 @@ def ends_with(group: str, before: str, words: int) -> bool:
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
     bold = [text.strip() for text in _EMPHASIS.findall(marked)]
-    short = [t for t in bold if len(t.split()) <= 3 and t[-1:] != ":" and not _FILLER.fullmatch(t)]
+    short = [t for t in bold if t[-1:] != ":" and not _FILLER.fullmatch(t)]
     return next((plain(text) for text in reversed(short) if not has("heading", text)), None)
 
 
@@ -182,15 +177,14 @@ class Sentence:
     def __init__(self, text: str) -> None:
         self.text, self.runs = text, runs(text)
 
-    def claim(self, loosely: bool, asked: str) -> Claim | None:
+    def claim(self, asked: str) -> Claim | None:
         """Return what it says the answer is (see `committed`)."""
         counts = [n for n in range(len(self.runs)) if asked and self.counts(n, asked)]
         if len(counts) == 1:  # 4 dimes and 7 nickels
             return Claim(self.answer(counts[0]), 2)
         if found := self.object() or self.equation():
             return Claim(found, 1)
-        number = loosely and not has("not", self.text) and self.loose()
-        found = number or _predicate(self.text) or _yes_or_no(self.text)
+        found = self.loose() or _predicate(self.text) or _yes_or_no(self.text)
         return Claim(found, 0) if found else None
 
     def counts(self, number: int, noun: str) -> bool:
@@ -222,7 +216,7 @@ class Sentence:
         """The expression after the last verb (or equals sign) that one follows."""
         found, end = None, 0
         for match in _VERB.finditer(self.text):
-            if found not in (None, "one") and _CONDITION.search(self.text, end, match.start() + 1):
+            if found and _CONDITION.search(self.text, end, match.start() + 1):
                 break
             start = end_of(_FILLER, self.text, match.end())
             if (answer := self.object_at(start)) is not None:
@@ -250,9 +244,8 @@ class Sentence:
         if not self.is_free(run):
             return None
         if ratio := _RATIO.match(self.text, run.end):  # 3 to 4 is a ratio, 3 in 4 a chance
-            group, sign = ("ratio", " : ") if ratio[1] in ("to", ":") else ("chance", "/")
-            is_joint = has(group, self.text) or ratio.end() == len(self.text.rstrip(".$* "))
-            answer = f"{answer}{sign}{ratio[2]}" if is_joint else answer
+            sign = " : " if ratio[1] in ("to", ":") else "/"
+            answer = f"{answer}{sign}{ratio[2]}"
         return answer, run.end
 
     def answer(self, number: int) -> str:

@@ -24,7 +24,6 @@ from typing import NamedTuple, Protocol
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
     committed,
-    has_digit,
     is_formula,
     is_mentioned,
     is_value,
@@ -247,7 +246,7 @@ def _section(rest: str) -> str | None:
         return direct
     if len(pieces) > 1 and (found := last_line(rest)):
         return found.answer
-    if stated := committed(pieces[0], loosely=has_digit(words)):
+    if stated := committed(pieces[0]):
         return stated.answer
     is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
     return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
@@ -267,7 +266,7 @@ def last_line(text: str, asked: str = "") -> Found | None:
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
-        if claim := committed(piece, loosely=is_last, asked=asked):
+        if claim := committed(piece, asked=asked):
             concludes = bool(at and _CONCLUDES.match(piece))
             rank = 2 if claim.weight >= 3 or (concludes and is_last) else int(concludes or is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))

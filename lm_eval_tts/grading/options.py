@@ -95,7 +95,7 @@ def named(text: str, options: Options) -> str | None:
     is_none = name and has("refusal", name)  # none of the above
     if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
         return None
-    claim = None if letter else committed(bare_text(text), loosely=False)
+    claim = None if letter else committed(bare_text(text))
     return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
 
 

@@ -199,7 +199,7 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
     if is_final and not all(map(_PART.match, pieces)):
         return None
-    found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
+    found = [(p, committed(_PART.sub("", p))) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}
     return ", ".join(answer for _, answer in answers) if len(subjects) == count else None
