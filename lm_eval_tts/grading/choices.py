@@ -10,8 +10,10 @@ given, possibly not all.
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import chain
 
-from lm_eval_tts.grading.extraction import Found, boxes, explicit, find, says_something
+from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find, says_something
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.options import (
     LABEL,
@@ -41,41 +43,28 @@ _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*"
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
     """Return the letter that a response commits to."""
     known = {letter.upper(): text for letter, text in (options or {}).items()}
-    return find(parts, Letters(known), is_cut)
+    reads = (partial(read, options=known) for read in (_tagged, stated_choice, _last))
+    reader = Reader(*reads)
+    found = find(parts, reader, is_cut)
+    if not found and LABEL.search(f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]):
+        found = find(parts._replace(before="", after=""), reader, is_cut)  # talks of the others
+    return found
 
 
-class Letters:
-    """Reads letters, with the texts of the options that are known."""
-
-    def __init__(self, options: Options) -> None:
-        self.options = options
-
-    def in_tag(self, content: str) -> Found | None:
-        """An option as it stands, or what the text says."""
-        letter = option_of(content, self.options)
-        found = Found(letter, "answer_tag") if letter else self.in_text(content, is_cut=False)
-        return found._replace(source="answer_tag") if found else None
-
-    def says(self, text: str) -> bool:
-        """Anything that does not end with talk of the options."""
-        return says_something(text) and not LABEL.search(text[-2 * MAX_PIECE :])
-
-    def stated(self, text: str) -> Found | None:
-        """The last letter that a text states as its answer and does not take back."""
-        return stated_choice(text, self.options)
-
-    def in_text(self, text: str, is_cut: bool) -> Found | None:
-        """The letter that a text states, or that its last line or sentence names."""
-        return _in_text(text, self.options, is_cut)
+def _tagged(content: str, options: Options) -> Found | None:
+    if letter := option_of(content, options):
+        return Found(letter, "answer_tag")
+    found = stated_choice(content, options) or _last(content, options)
+    return found._replace(source="answer_tag") if found else None
 
 
-def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
-    text = spoken(text[-MAX_TEXT:]).translate(_TICKS)
-    stated = stated_choice(text, options)
+def _last(text: str, options: Options) -> Found | None:
+    """The letter that the last line or sentence names."""
+    text = _spoken(text)
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
-    if stated or is_cut or not pieces:
-        return stated
     lines = [line for line in text.split("\n") if says_something(line) and not has("chatter", line)]
+    if not pieces:
+        return None
     lines = lines or pieces
     heads = [line for line in lines if _head(bare_text(line[:MAX_PIECE]))]
     if len(heads) > 1 and heads[-1] is lines[-1]:  # goes through the options one by one
@@ -83,25 +72,23 @@ def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
         return Found(letter, "letter") if letter else None
     marked = explicit(text)
     first = lines[0] if heads == lines[:1] else ""  # and then an explanation
-    lines_of_labels = (
-        lines[-1],
-        pieces[0],
-        first,
-        marked.answer if marked and marked.answer.islower() else "",
-    )
-    letter = next(filter(None, (_labelled_line(line, options) for line in lines_of_labels)), None)
-    if not letter and (said := statements(pieces[-1], options)):
-        letter = said[-1].answer
-    if letter:
+    lower = marked.answer if marked and marked.answer.islower() else ""
+    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], first, lower))
+    said = (one.answer for one in reversed(statements(pieces[-1], options)))
+    if letter := next(filter(None, chain(labelled, said)), None):
         return Found(letter, "letter")
     letter = named(lines[-1], options) or named(pieces[-1], options)
     return Found(letter, "option_text") if letter else None
 
 
+def _spoken(text: str) -> str:
+    return spoken(text[-MAX_TEXT:]).translate(_TICKS)
+
+
 def stated_choice(text: str, options: Options) -> Found | None:
     """Return the last letter that a text states as its answer and does not take back."""
     found: Found | None = None
-    for whole in sentences(spoken(text[-MAX_TEXT:]))[-MAX_PIECES:]:
+    for whole in sentences(_spoken(text))[-MAX_PIECES:]:
         piece = whole[-MAX_PIECE:]
         if found and (taken := _taken_back(piece)):
             piece, found = taken, None

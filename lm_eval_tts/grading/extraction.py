@@ -19,7 +19,9 @@ closed. Knows nothing of the reference.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
@@ -80,30 +82,26 @@ class Found(NamedTuple):
     at: int = 0
 
 
-class Reader(Protocol):
-    """What `find` asks of each text: `Values` reads values, `choices.Letters` reads letters."""
+Read = Callable[[str], Found | None]
 
-    def in_tag(self, content: str) -> Found | None:
-        """Return what a text between answer tags is or says."""
 
-    def says(self, text: str) -> bool:
-        """Say whether a text outside the thinking is so much that the thinking does not count."""
+class Reader(NamedTuple):
+    """How answers of a kind are read: the answer that a text between tags is, what a text states,
+    and what its last line says."""
 
-    def stated(self, text: str) -> Found | None:
-        """Return what a text states as its answer, marked as one."""
-
-    def in_text(self, text: str, is_cut: bool) -> Found | None:
-        """Return what a text states, or what its last sentence says unless it is cut."""
+    tagged: Read
+    stated: Read
+    last: Read
 
 
 def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
     """Return the final answer of a response. is_cut: it ends in a loop."""
-    tagged = [content for content in parts.answers if content.strip()][-1:]
-    if tagged and (found := reader.stated(parts.after) or reader.in_tag(*tagged)):
+    tagged = [content.strip() for content in parts.answers if content.strip()][-1:]
+    if tagged and (found := reader.stated(parts.after) or reader.tagged(*tagged)):
         return found
     if not tagged and not parts.open_thinking.strip():
-        found = reader.in_text(parts.before, is_cut)
-        if found or reader.says(f"{parts.before}\n{parts.after}"):
+        found = reader.stated(parts.before) or (None if is_cut else reader.last(parts.before))
+        if found or says_something(parts.before + parts.after):
             return found  # who says something, says what counts
     thought = reader.stated(_conclusion(parts))
     return thought._replace(source="thinking") if thought else None
@@ -111,7 +109,7 @@ def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
 
 def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
     """Return the value that a response commits to. asked: the noun of "how many apples"."""
-    return find(parts, Values(asked), is_cut)
+    return find(parts, Reader(_tagged, stated, partial(last_line, asked=asked)), is_cut)
 
 
 def says_something(text: str) -> bool:
@@ -129,38 +127,22 @@ def _conclusion(parts: Parts) -> str:
     return text if not parts.open_thinking else last[0] if is_whole else ""
 
 
-class Values:
-    """Reads values. asked: the noun that is counted."""
+def _tagged(content: str) -> Found | None:
+    """A short text is the answer itself; a long one is read like any text."""
+    found = explicit(content)
+    is_text = "\n" in content or has("is", content) or has("gives", content)
+    if not found and is_text and not is_formula(content):
+        found = last_line(content)
+    answer = found.answer if found else content if len(content) <= 200 else ""
+    return Found(answer[:MAX_ANSWER], "answer_tag") if answer else None
 
-    def __init__(self, asked: str) -> None:
-        self.asked = asked
 
-    def in_tag(self, content: str) -> Found | None:
-        """A short text is the answer itself; a long one is read like any text."""
-        content = content.strip()
-        found = explicit(content)
-        is_text = "\n" in content or has("is", content) or has("gives", content)
-        if not found and is_text and not is_formula(content):
-            found = last_line(content)
-        answer = found.answer if found else content if len(content) <= 200 else ""
-        return Found(answer[:MAX_ANSWER], "answer_tag") if answer else None
-
-    def says(self, text: str) -> bool:
-        """Whatever it says."""
-        return says_something(text)
-
-    def stated(self, text: str) -> Found | None:
-        """The last that is marked as an answer."""
-        return explicit(text)
-
-    def in_text(self, text: str, is_cut: bool) -> Found | None:
-        """The last that is marked and not taken back, else what the last sentence says."""
-        found = explicit(text)
-        if not found:
-            return None if is_cut else last_line(text, self.asked)
-        rest = text[found.at + len(found.answer) :]
-        taken = list(phrases("retract").finditer(rest)) if len(rest) < MAX_REST else []
-        return last_line(rest[taken[-1].end() :]) if taken else found
+def stated(text: str) -> Found | None:
+    """Return the last that is marked as an answer, or what is said after it was taken back."""
+    found = explicit(text)
+    rest = text[found.at + len(found.answer) :] if found else ""
+    taken = list(phrases("retract").finditer(rest)) if len(rest) < MAX_REST else []
+    return last_line(rest[taken[-1].end() :]) if taken else found
 
 
 def explicit(text: str) -> Found | None:
