@@ -31,7 +31,7 @@ IS_RIGHT = pattern(
 # What may stand before a statement: "So, x = 2 and hence", "Using the formula,"
 _START = pattern(
     r"(?:[\s,.:;*#>]|\\to|<so>[\s,:])*"
-    r"(?:.*[,;—–]\s*(?:and\s+)?(?:so|thus|hence|therefore)\b[\s,]+(?=.*\d))?"
+    r"(?:.*[,;—–]\s*(?:and\s+)?(?:so|thus|hence|therefore)\b[\s,]+)?"
     r"(?:<opening>[^,]{5,200},\s+)?"
 )
 _FILLER = pattern(r"(?:[\s:*\"$]|\\[(\[]|\(?(?-i:[A-J])[).:]\s|<filler>)*")
@@ -51,12 +51,8 @@ _PREDICATE = pattern(
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _VERB = pattern(
-    r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b|<changes> from\b[^.;]{1,40}?\bto\b"
+    r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b"
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
-)
-# What a value holds for, as in "is 5 when x = 2", or an aside; a conclusion is no part of it.
-_CONDITION = pattern(
-    r"<holds>\s(?!.*\b(?:so|thus)\b)|[,(]\s*which\b(?!\s+(?:rounds|simplifies|reduces|equals))"
 )
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
@@ -191,8 +187,7 @@ class Sentence:
         """Say whether an expression is the number of what is asked for."""
         run = self.runs[number]
         after = self.text[run.end :].lstrip("$\\) ").lower()
-        is_counted = after.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
-        return is_counted and self.is_free(run)
+        return after.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
@@ -216,7 +211,7 @@ class Sentence:
         """The expression after the last verb (or equals sign) that one follows."""
         found, end = None, 0
         for match in _VERB.finditer(self.text):
-            if found and _CONDITION.search(self.text, end, match.start() + 1):
+            if found and phrases("holds").search(self.text, end, match.start() + 1):
                 break
             start = end_of(_FILLER, self.text, match.end())
             if (answer := self.object_at(start)) is not None:

@@ -122,7 +122,7 @@ def _conclusion(parts: Parts) -> str:
     text = parts.open_thinking or parts.thinking
     last = sentences(text[-MAX_TAIL:])[-1:]
     is_whole = text.rstrip()[-1:] in (*".!$}*]。)",) or text.endswith("\n")
-    if not last or any(has(group, last[0]) for group in ("hedge", "waver", "retract")):
+    if not last or any(has(group, last[0]) for group in ("hedge", "waver")):
         return ""
     return text if not parts.open_thinking else last[0] if is_whole else ""
 
@@ -179,8 +179,7 @@ def _content(text: str, start: int) -> str:
         depth += 1 if brace[0] == "{" else -1
         if depth == 0:
             return text[start : brace.start()].strip()
-    is_cut = len(text) - start < 100  # at the end of the text
-    return text[start:].split("\n")[0].split("$")[0].strip() if is_cut else ""
+    return ""
 
 
 def _without_sentence(content: str) -> str | None:
