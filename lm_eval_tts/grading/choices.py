@@ -13,7 +13,7 @@ import re
 from functools import partial
 from itertools import chain
 
-from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find, says_something
+from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.options import (
     LABEL,
@@ -27,7 +27,7 @@ from lm_eval_tts.grading.options import (
     statements,
 )
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, spoken
+from lm_eval_tts.grading.segments import says_something, sentences, spoken
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
 MAX_PIECES = 150  # sentences at the end of it

@@ -33,7 +33,7 @@ from lm_eval_tts.grading.claims import (
 )
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, spoken, unmarked
+from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
@@ -110,11 +110,6 @@ def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
 def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
     """Return the value that a response commits to. asked: the noun of "how many apples"."""
     return find(parts, Reader(_tagged, stated, partial(last_line, asked=asked)), is_cut)
-
-
-def says_something(text: str) -> bool:
-    """Say whether there are letters or digits in a text."""
-    return any(c.isalnum() for c in text)
 
 
 def _conclusion(parts: Parts) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 from lm_eval_tts.grading.claims import (
     CONTRAST,
@@ -24,7 +25,7 @@ from lm_eval_tts.grading.cursor import FIRST_IDEOGRAM
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
-from lm_eval_tts.grading.segments import unmarked
+from lm_eval_tts.grading.segments import says_something, unmarked
 from lm_eval_tts.grading.tokens import tidy
 
 MAX_OPTION = 5_000  # characters of an option's text
@@ -61,6 +62,7 @@ _IS_WRONG = pattern(
 )
 _DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
+_JOINTS = pattern("<like|option>")
 _CLAUSE = re.compile(r"(?<=[.;!?])\s|(?<=[。；])")
 
 
@@ -147,19 +149,29 @@ def statements(piece: str, options: Options) -> list[Claim]:
     labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
     if len(labels) > MAX_MENTIONS:
         return []
-    found = []
+    found, listed = [], _listed(text, labels)
     for label in labels:
         letter, after = label_of(label), text[label.end() :]
         rest = beyond(after, options.get(letter, ""))
         has_text, rest = rest is not None, _clause(after if rest is None else rest)
         before = _CLAUSE.split(text[: label.start()])[-1]
-        if is_mentioned(text, label.start()) or denies(before, rest):
+        if label in listed or is_mentioned(text, label.start()) or denies(before, rest):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
         if weight := _weight(before, _clause(after), has_text):
             found.append(Claim(letter, weight))
     return found
+
+
+def _listed(text: str, labels: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The labels with nothing but words as "and" between them, as in (A) or (B)."""
+    pairs = [
+        pair
+        for pair in pairwise(labels)
+        if not says_something(_JOINTS.sub("", text[pair[0].end() : pair[1].start()]))
+    ]
+    return [label for pair in pairs for label in pair]
 
 
 def denies(before: str, rest: str) -> bool:
