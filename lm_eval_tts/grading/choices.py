@@ -69,13 +69,11 @@ _IS_WRONG = pattern(
     r"[)\]\s]*(?:,\s*which\s)?(?:[^\W\d_]+[\s,]+){0,2}?<wrong>|.*\b(?:but|yet|though)\b"
     r"(?:(?!(?-i:\b[A-J]\b))[^,;])*?<wrong>"
 )
-_DESCRIBES = pattern(r"\b(?:explains|describes|applies|holds|fits|fit|works|true)$")
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
+_DESCRIBES = ("explains", "describes", "applies", "holds", "fits", "fit", "works", "true")
 _JOINTS = pattern("<like|option>")
-_CLAUSE = re.compile(r"(?<=[.;!?])\s|(?<=[。；])")
-_TICK_WORDS = dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct ")
-_TICKS = str.maketrans(_TICK_WORDS)
-_LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
+_TICKS = str.maketrans(dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct "))
+_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
 
 
@@ -111,7 +109,7 @@ def _last(text: str, options: Options) -> Found | None:
         return Found(letter, "letter") if letter else None
     marked = explicit(text)
     first = lines[0] if heads == lines[:1] else ""  # and then an explanation
-    lower = marked.answer if marked and marked.answer.islower() else ""
+    lower = marked.answer.upper() if marked and marked.answer.islower() else ""
     labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], first, lower))
     said = (one.answer for one in reversed(statements(pieces[-1], options)))
     if letter := next(filter(None, chain(labelled, said)), None):
@@ -155,7 +153,7 @@ def _only_one_left(lines: list[str]) -> str | None:
 
 def _head(line: str) -> re.Match[str] | None:
     """The label that a line starts with."""
-    return LABEL.match(line, end_of(_LINE_LEAD, line))
+    return LABEL.match(line, end_of(_LEAD, line))
 
 
 def _labelled_line(text: str, options: Options) -> str | None:
@@ -168,10 +166,10 @@ def _labelled_line(text: str, options: Options) -> str | None:
     letter, after = label_of(match), plain[match.end() :]
     rest = beyond(after, options.get(letter, ""))
     if rest is None:
-        if not match["dressed"] and after[:1] == " " and after[1:2] not in (*"-–(",):
+        is_marked = match["dressed"] or after[:1] != " " or after[1:2] in (*"-–(",)
+        if not is_marked:
             return None
-        rest = sentences(after.lstrip(").: "))[:1]
-        rest = rest[0] if rest else ""
+        rest = next(iter(sentences(after.lstrip(").: "))), "")
     return None if denies("", rest) or LABEL.search(rest) else letter
 
 
@@ -182,17 +180,17 @@ def bare_text(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a text without spaces and punctuation."""
-    return tidy(text).translate(_PUNCTUATION)
+    """Return a text without spaces and punctuation, in small letters."""
+    return tidy(text).translate(_PUNCTUATION).casefold()
 
 
 def option_of(text: str, options: Options) -> str | None:
     """The option whose text this is, up to spelling; numbers by their value."""
     if not text.strip() or len(text) > MAX_OPTION:
         return None
-    own = squeezed(unmarked(text))
-    same = [k for k, option in options.items() if squeezed(option).casefold() == own.casefold()]
-    exact = [k for k in same if squeezed(options[k]) == own]  # AA and aa may be two options
+    own = unmarked(text)
+    same = [k for k, option in options.items() if squeezed(option) == squeezed(own)]
+    exact = [k for k in same if options[k].strip() == own]  # AA and aa may be two options
     return next(iter(exact or same), None) or _by_value(text, options)
 
 
@@ -235,8 +233,8 @@ def label_of(match: re.Match[str]) -> str:
 
 def beyond(after: str, option: str) -> str | None:
     """Return what follows a label and the text of its option; None if that text does not follow."""
-    own = squeezed(option).casefold()
-    if not own or not squeezed(after.lstrip(")].:( ")).casefold().startswith(own):
+    own = squeezed(option)
+    if not own or not squeezed(after.lstrip(")].:( ")).startswith(own):
         return None
     return after.casefold().partition(option.casefold())[2] or after
 
@@ -255,13 +253,13 @@ def statements(piece: str, options: Options) -> list[Claim]:
     for label in labels:
         letter, after = label_of(label), text[label.end() :]
         rest = beyond(after, options.get(letter, ""))
-        has_text, rest = rest is not None, _CLAUSE.split(after if rest is None else rest)[0]
-        before = _CLAUSE.split(text[: label.start()])[-1]
+        has_text, rest = rest is not None, (after if rest is None else rest).partition("; ")[0]
+        before = text[: label.start()].rpartition("; ")[2]
         if label in listed or is_mentioned(text, label.start()) or denies(before, rest):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
-        if weight := _weight(before, _CLAUSE.split(after)[0], has_text):
+        if weight := _weight(before, after.partition("; ")[0], has_text):
             found.append(Claim(letter, weight))
     return found
 
@@ -301,5 +299,5 @@ def _weight(before: str, rest: str, has_text: bool) -> int:
     if before.rstrip(" ([").endswith("only"):
         return 0 if ends else 2  # only (B) explains it
     if praised := IS_RIGHT.match(rest):
-        return 1 if _DESCRIBES.search(praised[0]) else 2
+        return 1 if praised[0].lower().endswith(_DESCRIBES) else 2
     return int(has_text or ends)
