@@ -55,7 +55,7 @@ _VERB = pattern(
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
 )
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
-_KNOWN = pattern(r"\b(?:the|these|those|all|each|every)[\s$\\(]*$")
+_KNOWN = ("the", "these", "those", "all", "each", "every")  # before what was talked of
 _EQUAL = ("=", "\\equiv", "~")
 _ENDS = ".;:!?。；：,，"
 
@@ -249,14 +249,15 @@ class Sentence:
 
     def loose(self) -> str | None:
         """A number that is not bound by a preposition, else the first that was not talked of."""
-        numbers = [n for n, run in enumerate(self.runs) if run.has_number and self.is_free(run)]
-        for number in numbers:
-            start = self.runs[number].start
-            words = _WORD.findall(self.text[max(0, start - 30) : start])
-            if not words or not phrases("free").fullmatch(words[-1]):
+        new = None
+        for number, run in enumerate(self.runs):
+            if not run.has_number or not self.is_free(run):
+                continue
+            word = "".join(_WORD.findall(self.text[max(0, run.start - 30) : run.start])[-1:])
+            if not phrases("free").fullmatch(word):
                 return self.answer(number)
-        known = (n for n in numbers if not _KNOWN.search(self.text, 0, self.runs[n].start))
-        return next(map(self.answer, known), None)
+            new = new or (self.answer(number) if word.lower() not in _KNOWN else None)
+        return new
 
 
 def _yes_or_no(text: str) -> str | None:

@@ -38,7 +38,6 @@ from lm_eval_tts.grading.segments import says_something, sentences, spoken, unma
 MAX_ANSWER = 1_000
 MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
-MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_NOUNS = 20  # announcements that are looked at, from the end
 SOURCES = (
@@ -66,12 +65,9 @@ _AFTER = pattern(
     rf"\s*(?:<is>|:)[ \t*_]*{_FILLERS}",
     0,
 )
-_DECORATION = re.compile(r"[_*=]+(?=[.!]?$)")  # what the announcement has opened, as _12_
-_CHATTER = pattern(r"\?\s*$|<chatter>")
 _REMARK = pattern(
     r"\W*(?!(?:it|th(?:is|at))\s+(?:would\s+)?<gives>\b|here\s+(?:that's|we|it)\b)<remark>"
 )
-_CONCLUDES = pattern(r"\W*(?!(?:then|now|and|also|yes|indeed)\b)<so>")
 
 
 class Found(NamedTuple):
@@ -155,7 +151,9 @@ def boxed(text: str) -> Found | None:
             break
         joint.insert(0, box)
     answer = ", ".join(box.answer for box in joint)
-    return joint[-1]._replace(answer=_without_sentence(answer) or answer) if joint else None
+    sentence = spoken(answer)  # \\text{The area is } 18
+    claim = committed(sentence) if sentence != answer else None
+    return joint[-1]._replace(answer=claim.answer if claim else answer) if joint else None
 
 
 def boxes(text: str, named: bool = False) -> list[Found]:
@@ -175,13 +173,6 @@ def _content(text: str, start: int) -> str:
         if depth == 0:
             return text[start : brace.start()].strip()
     return ""
-
-
-def _without_sentence(content: str) -> str | None:
-    """What a sentence in a box says: \\text{The area is } 18."""
-    plain = spoken(content)
-    claim = committed(plain) if plain != content else None
-    return claim.answer if claim else None
 
 
 def _hashed(text: str) -> Found | None:
@@ -213,12 +204,12 @@ def _announces(text: str, noun: re.Match[str]) -> bool:
 def _section(rest: str) -> str | None:
     """What an announced answer is: the first sentence if it states one, else the section's end."""
     pieces = sentences(rest[:MAX_TAIL])
-    first = _DECORATION.sub("", unmarked(pieces[0])) if pieces else ""
+    first = unmarked(pieces[0]) if pieces else ""
     first = first.strip(" :*" if "(" in first else " :*)")  # as in (Answer: 5)
     if not first or first.endswith("?"):
         return None
-    words = first.rstrip(".!")
-    if direct := words if is_formula(words) else leading(first):
+    words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
+    if direct := words if is_formula(words) else leading(words):
         return direct
     if len(pieces) > 1 and (found := last_line(rest)):
         return found.answer
@@ -231,20 +222,19 @@ def _section(rest: str) -> str | None:
 def last_line(text: str, asked: str = "") -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
     ending = text[-MAX_TAIL:].rstrip()
-    pieces = [p for p in sentences(ending) if not _CHATTER.search(p)]
+    pieces = [p for p in sentences(ending) if not (p.endswith("?") or has("chatter", p))]
     if not pieces or ending.rstrip("*_ ")[-1:] in ("", *"=+-/,([{<&^"):
         return None
     first = unmarked(pieces[0]).rstrip(".")
     is_answer = is_value(first) or first.lower() in ("yes", "no")
-    is_answer = is_answer and len(pieces) > 1 and len(text) < MAX_EXPLAINED and "#" not in pieces[0]
+    is_answer = is_answer and len(pieces) > 1 and "#" not in pieces[0]
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
-        if claim := committed(piece, asked=asked):
-            concludes = bool(at and _CONCLUDES.match(piece))
-            rank = 2 if claim.weight >= 3 or (concludes and is_last) else int(concludes or is_last)
+        if claim := committed(piece, asked):
+            rank = 2 if claim.weight >= 3 else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
