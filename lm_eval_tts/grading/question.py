@@ -32,15 +32,15 @@ def counted(question: str) -> str:
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     """Say whether an answer of the right value leaves the work that was asked for undone."""
-    answer = answer.rpartition("=")[2]
-    if question and _repeats(answer, question) and not _repeats(reference, question):
+    side = answer.rpartition("=")[2]
+    if not _repeats(reference, question) and any(_repeats(a, question) for a in (answer, side)):
         return True
-    if _squeezed(answer) == _squeezed(reference):
+    if _squeezed(side) == _squeezed(reference):
         return False
-    given, wanted = tokens(tidy(answer)), tokens(tidy(reference))
+    given, wanted = tokens(tidy(side)), tokens(tidy(reference))
     is_unevaluated = _functions(given) and not _functions(wanted)
     is_arithmetic = _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1
-    return is_unevaluated or is_arithmetic or _is_reducible(answer, reference)
+    return is_unevaluated or is_arithmetic or _is_reducible(side, reference)
 
 
 def _functions(found: list[Token]) -> set[str]:
@@ -66,7 +66,7 @@ def _is_arithmetic(found: list[Token]) -> bool:
 
 
 def _repeats(text: str, question: str) -> bool:
-    plain = _squeezed(text)
+    plain = _squeezed(text).strip(".")
     return len(plain) > 2 and any(c in plain for c in "^/+*(\\!=-") and plain in _squeezed(question)
 
 
@@ -81,9 +81,3 @@ def in_asked_form(answer: str, reference: str, question: str) -> bool:
         return False
     is_asked = any(not rest.startswith("=") for rest in _squeezed(question).split(left)[1:])
     return is_asked and matches(right, reference) is True
-
-
-def restates_given(answer: str, question: str) -> bool:
-    """Say whether an equation is one that the question gives."""
-    plain = _squeezed(answer)
-    return "=" in answer and len(plain) >= 5 and plain.strip(".") in _squeezed(question)

@@ -20,7 +20,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
+from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
@@ -151,7 +151,7 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
         return answer == _letter(reference, item.options)
     correct = matches(answer, reference)
     if correct:
-        return _is_done(answer, reference, question)
+        return not leaves_work(answer, reference, question)
     if question and in_asked_form(answer, reference, question):
         return True
     if item.tolerance and within(answer, reference, item.tolerance):
@@ -169,13 +169,6 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
         split_parts(tidy(reference), DEFAULT_TAGS), options, False
     )
     return found.answer if found else bare
-
-
-def _is_done(answer: str, reference: str, question: str) -> bool:
-    """Whether an answer of the right value is more than the question, and leaves nothing to do."""
-    if question and restates_given(answer, question):
-        return restates_given(reference, question)
-    return not leaves_work(answer, reference, question)
 
 
 def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
