@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from lm_eval_tts.grading.cursor import spelled_name
-from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
 from lm_eval_tts.grading.lexicon import pattern
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
@@ -72,12 +71,3 @@ def _repeats(text: str, question: str) -> bool:
 
 def _squeezed(text: str) -> str:
     return text.translate(_UNSEEN)
-
-
-def in_asked_form(answer: str, reference: str, question: str) -> bool:
-    """Say whether the question makes an answer that of the reference: it asks for the left side."""
-    left, sign, right = _squeezed(answer).partition("=")
-    if not left or not sign or "=" in right:
-        return False
-    is_asked = any(not rest.startswith("=") for rest in _squeezed(question).split(left)[1:])
-    return is_asked and matches(right, reference) is True

@@ -20,7 +20,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work
+from lm_eval_tts.grading.question import counted, leaves_work
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
@@ -152,8 +152,6 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     correct = matches(answer, reference)
     if correct:
         return not leaves_work(answer, reference, question)
-    if question and in_asked_form(answer, reference, question):
-        return True
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
     is_final = found.source in ("phrase", "hash")
