@@ -165,12 +165,9 @@ def _labelled_line(text: str, options: Options) -> str | None:
         return None
     letter, after = label_of(match), plain[match.end() :]
     rest = beyond(after, options.get(letter, ""))
-    if rest is None:
-        is_marked = match["dressed"] or after[:1] != " " or after[1:2] in (*"-–(",)
-        if not is_marked:
-            return None
-        rest = next(iter(sentences(after.lstrip(").: "))), "")
-    return None if denies("", rest) or LABEL.search(rest) else letter
+    if rest is None and not match["dressed"] and after[:1] == " ":
+        return None
+    return None if denies("", after if rest is None else rest) else letter
 
 
 def bare_text(text: str) -> str:

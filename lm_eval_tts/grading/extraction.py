@@ -53,7 +53,7 @@ _HASH = re.compile(r"####[ \t]*(?!\s|\d+\.\s)([^\n#]*\d[^\n#]*)")  # no heading 
 # since patterns of so many words are slow to search for. The text is in small letters.
 _NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)", 0)
 _BEFORE = pattern(
-    r"(?:(?:^|\n)(?:[\W_]|\d\.|<so>)*|<final>[\s*_]*|"  # at the start of a line, or final
+    r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*|"  # at the start of a line, or final
     r"(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
     0,
 )
@@ -239,5 +239,4 @@ def last_line(text: str, asked: str = "") -> Found | None:
             ranked.append((not is_remark, rank, at, claim.answer))
     if len(pieces) == 1 and len(pieces[0].split()) <= 2:
         ranked.append((False, 0, -1, pieces[0]))
-    at = len(text) - len(ending)
-    return Found(max(ranked)[-1][:MAX_ANSWER], "last_line", at) if ranked else None
+    return Found(max(ranked)[-1][:MAX_ANSWER], "last_line") if ranked else None
