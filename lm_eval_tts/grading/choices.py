@@ -89,8 +89,6 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
 
 
 def _tagged(content: str, options: Options) -> Found | None:
-    if letter := option_of(content, options):
-        return Found(letter, "answer_tag")
     found = stated_choice(content, options) or _last(content, options)
     return found._replace(source="answer_tag") if found else None
 
@@ -167,7 +165,8 @@ def _labelled_line(text: str, options: Options) -> str | None:
     rest = beyond(after, options.get(letter, ""))
     if rest is None and not match["dressed"] and after[:1] == " ":
         return None
-    return None if denies("", after if rest is None else rest) else letter
+    rest = after if rest is None else rest
+    return None if denies("", rest) or LABEL.search(rest) else letter
 
 
 def bare_text(text: str) -> str:
@@ -181,23 +180,18 @@ def squeezed(text: str) -> str:
     return tidy(text).translate(_PUNCTUATION).casefold()
 
 
-def option_of(text: str, options: Options) -> str | None:
-    """The option whose text this is, up to spelling; numbers by their value."""
-    if not text.strip() or len(text) > MAX_OPTION:
-        return None
-    own = unmarked(text)
-    same = [k for k, option in options.items() if squeezed(option) == squeezed(own)]
-    exact = [k for k in same if options[k].strip() == own]  # AA and aa may be two options
-    return next(iter(exact or same), None) or _by_value(text, options)
-
-
 def named(text: str, options: Options) -> str | None:
-    """The option whose text a sentence ends with, or the longest in it, or that of its value."""
-    sentence = _AFTER_CLAIM.split(bare_text(text), maxsplit=1)[0].casefold()
-    names = [(own, letter) for own, letter in _names(options) if own in sentence]
-    ends = [pair for pair in names if squeezed(sentence).endswith(squeezed(pair[0]))]
-    name, letter = max(ends or names, key=lambda pair: len(pair[0]), default=("", None))
-    said = sentence.replace(name, " ") if name else sentence
+    """The option whose text a sentence is, ends with, or has in it; or that of its value."""
+    plain = _AFTER_CLAIM.split(bare_text(text[:MAX_OPTION]), maxsplit=1)[0]
+    sentence, whole = plain.casefold(), squeezed(plain)
+    names = [
+        (whole.endswith(squeezed(own)), len(own), own in plain, own, letter)
+        for own, letter in _names(options)
+        if squeezed(own) == whole
+        or (own.casefold() in sentence and len(own.encode(errors="replace")) >= MIN_TAIL)
+    ]
+    *_, name, letter = max(names, default=("", None))
+    said = sentence.replace(name.casefold(), " ") if name else sentence
     is_none = name and has("refusal", name)  # none of the above
     if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
         return None
@@ -205,13 +199,12 @@ def named(text: str, options: Options) -> str | None:
     return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
 
 
-def _names(options: Options) -> list[tuple[str, str | None]]:
-    """The texts that are too long to be met by chance, or "second option", with their letters."""
-    texts = [(bare_text(text).casefold(), letter) for letter, text in options.items()]
+def _names(options: Options) -> list[tuple[str, str]]:
+    """The texts of the options, and "second option" and the like, with their letters."""
+    texts = [(bare_text(text), letter) for letter, text in options.items()]
     if len(options) >= 4:
         texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
-    bare = [(own.removeprefix("a ").removeprefix("the "), letter) for own, letter in texts]
-    return [pair for pair in bare if len(pair[0].encode(errors="replace")) >= MIN_TAIL]
+    return [(re.sub("(?i)^(?:a|the) ", "", own), letter) for own, letter in texts if own]
 
 
 def _by_value(text: str, options: Options) -> str | None:
