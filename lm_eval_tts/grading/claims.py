@@ -175,7 +175,7 @@ class Sentence:
 
     def claim(self, asked: str) -> Claim | None:
         """Return what it says the answer is (see `committed`)."""
-        counts = [n for n in range(len(self.runs)) if asked and self.counts(n, asked)]
+        counts = [n for n, run in enumerate(self.runs) if asked and self.is_of(run, asked)]
         if len(counts) == 1:  # 4 dimes and 7 nickels
             return Claim(self.answer(counts[0]), 2)
         if found := self.object() or self.equation():
@@ -183,9 +183,8 @@ class Sentence:
         found = self.loose() or _predicate(self.text) or _yes_or_no(self.text)
         return Claim(found, 0) if found else None
 
-    def counts(self, number: int, noun: str) -> bool:
-        """Say whether an expression is the number of what is asked for."""
-        run = self.runs[number]
+    def is_of(self, run: Expression, noun: str) -> bool:
+        """Say whether a noun follows an expression."""
         after = self.text[run.end :].lstrip("$\\) ").lower()
         return after.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
 
@@ -195,14 +194,13 @@ class Sentence:
         before = self.text[start + 1 : run.start]
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
+        is_part = self.text[run.end - 1] in "%t" and after[:3] == "of " and has_digit(after[:5])
         return not (
             ends_with("bound", before, 1)
             or ends_with("not", before, 3)
             or (is_number and ends_with("named", before.rstrip(" ("), 0))
             or is_name(before)
-            or (
-                self.text[run.end - 1] in "%t" and after[:3] == "of " and has_digit(after[:5])
-            )  # 5% of 80
+            or is_part
             or phrases("compare").match(after)
             or is_mentioned(self.text, run.start)
         )
@@ -220,13 +218,11 @@ class Sentence:
 
     def equation(self) -> str | None:
         """The equation, or the list of some, that a sentence ends with."""
-        numbers = [
-            n for n, run in enumerate(self.runs) if any(t.kind in _EQUAL for t in run.tokens)
-        ]
-        if not numbers or numbers[-1] != len(self.runs) - 1:
+        every = [n for n, run in enumerate(self.runs) if any(t.kind in _EQUAL for t in run.tokens)]
+        if not every or every[-1] != len(self.runs) - 1:
             return None
         end = self.runs[-1].end
-        first = next(n for n in numbers if listed(self.text, self.runs, n) >= end)
+        first = next(n for n in every if listed(self.text, self.runs, n) >= end)
         holds = ends_with("condition", self.text[: self.runs[first].start].rstrip("$\\([ "), 0)
         return self.answer(first) if self.is_free(self.runs[first]) and not holds else None
 

@@ -22,7 +22,9 @@ _DRESS = re.compile(
     r"|</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>",
     re.I,
 )
-_BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
+_BOLD = re.compile(  # 2**3 stays a power
+    r"(?<!\w)\*\*|\*\*(?![\d(])|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])"
+)
 
 
 def says_something(text: str) -> bool:
@@ -38,20 +40,11 @@ def sentences(text: str) -> list[str]:
 
 
 def unmarked(text: str) -> str:
-    """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
-    if "*" in text or "_" in text:
-        text = _BOLD.sub(_unless_power, text)
+    """Return a sentence without markdown and symbols that only decorate."""
+    text = _BOLD.sub("", text).replace("`", "")
     if not text.isascii():
-        text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
-    text = text.replace("`", "").strip()
-    while text[:1] in ("#", ">") or text[:2] == "| ":  # of a table, not of |x|
-        text = text[1:].lstrip()
-    return text.rstrip().removesuffix(" |").rstrip()
-
-
-def _unless_power(match: re.Match[str]) -> str:
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
-    return match.group() if before.isalnum() and (after.isdigit() or after == "(") else ""
+        text = "".join(c for c in text if unicodedata.category(c) != "So" or c == "°")
+    return text.strip().lstrip("#> ")
 
 
 def undressed(text: str) -> str:
