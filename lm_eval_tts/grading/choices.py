@@ -97,18 +97,16 @@ def _last(text: str, options: Options) -> Found | None:
     """The letter that the last line or sentence names."""
     text = _spoken(text)
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
-    lines = [line for line in text.split("\n") if says_something(line) and not has("chatter", line)]
+    lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces
     if not pieces:
         return None
-    lines = lines or pieces
     heads = [line for line in lines if _head(bare_text(line[:MAX_PIECE]))]
     if len(heads) > 1 and heads[-1] is lines[-1]:  # goes through the options one by one
         letter = _only_one_left(heads)
         return Found(letter, "letter") if letter else None
     marked = explicit(text)
-    first = lines[0] if heads == lines[:1] else ""  # and then an explanation
     lower = marked.answer.upper() if marked and marked.answer.islower() else ""
-    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], first, lower))
+    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lines[0], lower))
     said = (one.answer for one in reversed(statements(pieces[-1], options)))
     if letter := next(filter(None, chain(labelled, said)), None):
         return Found(letter, "letter")

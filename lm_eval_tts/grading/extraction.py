@@ -48,21 +48,20 @@ SOURCES = (
 _BOX = re.compile(r"([A-Za-z]\s?=\s?)?\\(?:f?box(?:ed)?|framebox)\s*\{")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _JOINS = re.compile(r"\}(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
-_HASH = re.compile(r"####[ \t]*(?!\s|\d+\.\s)([^\n#]*\d[^\n#]*)")  # no heading with a number
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
-_NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)", 0)
+_NOUN = pattern(
+    r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0
+)
 _BEFORE = pattern(
     r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*|"  # at the start of a line, or final
     r"(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
     0,
 )
-_FILLERS = r"(?:(?:<filler|is>|that)[ \t]*)*:?"
 _AFTER = pattern(
-    rf"[\s*_\"'”]{{0,4}}(?:<is>|:|=|→|⇒|->|=>|[-—](?=\s)|(?<=ns)\.)[ \t*_]*{_FILLERS}"
+    r"[\s*_\"'”]{0,4}(?:<is>|:|=|→|⇒|->|=>)"
     r"|\s+(?:to|for|of|here|in|based|among|from)\b\s*"
-    r"(?:[\"“][^\"”\n]{0,300}[\"”]|[^.\n:\"“]{0,150}?)"
-    rf"\s*(?:<is>|:)[ \t*_]*{_FILLERS}",
+    r"(?:[\"“][^\"”\n]{0,300}[\"”]|[^.\n:\"“]{0,150}?)\s*(?:<is>|:)",
     0,
 )
 _REMARK = pattern(
@@ -138,7 +137,7 @@ def stated(text: str) -> Found | None:
 
 def explicit(text: str) -> Found | None:
     """Return the last answer that is marked as one: boxed, after ####, or in a phrase."""
-    found = filter(None, (boxed(text), _hashed(text), _phrase(text)))
+    found = filter(None, (boxed(text), _phrase(text)))
     return max(found, key=lambda one: one.at, default=None)
 
 
@@ -175,20 +174,14 @@ def _content(text: str, start: int) -> str:
     return ""
 
 
-def _hashed(text: str) -> Found | None:
-    every = list(_HASH.finditer(text))
-    answer = every and (every[-1][1].strip() if is_formula(every[-1][1]) else leading(every[-1][1]))
-    return Found(answer[:MAX_ANSWER], "hash", every[-1].start()) if answer else None
-
-
 def _phrase(text: str) -> Found | None:
     # As long as the text: İ has two small letters.
     lower = text.lower() if text.isascii() else "".join(c.lower()[:1] for c in text)
     for noun in list(_NOUN.finditer(lower))[: -MAX_NOUNS - 1 : -1]:
-        verb = _AFTER.match(lower, noun.end())
-        answer = _section(text[verb.end() :]) if verb and _announces(lower, noun) else None
-        if answer:
-            return Found(answer[:MAX_ANSWER], "phrase", noun.start())
+        is_hash = noun[0] == "####"
+        verb = noun if is_hash else _announces(lower, noun) and _AFTER.match(lower, noun.end())
+        if answer := _section(text[verb.end() :]) if verb else None:
+            return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", noun.start())
     return None
 
 
@@ -205,7 +198,7 @@ def _section(rest: str) -> str | None:
     """What an announced answer is: the first sentence if it states one, else the section's end."""
     pieces = sentences(rest[:MAX_TAIL])
     first = unmarked(pieces[0]) if pieces else ""
-    first = first.strip(" :*" if "(" in first else " :*)")  # as in (Answer: 5)
+    first = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
     if not first or first.endswith("?"):
         return None
     words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
@@ -215,8 +208,7 @@ def _section(rest: str) -> str | None:
         return found.answer
     if stated := committed(pieces[0]):
         return stated.answer
-    is_vague = any(has(group, words) for group in ("vague", "bound", "not"))
-    return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not is_vague else None
+    return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not has("not", words) else None
 
 
 def last_line(text: str, asked: str = "") -> Found | None:

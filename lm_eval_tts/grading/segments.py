@@ -49,15 +49,11 @@ def unmarked(text: str) -> str:
 
 def undressed(text: str) -> str:
     """Return a text without what is struck out, and without the HTML tags of fonts."""
-    if "~~" in text or "cancel{" in text or "\\sout{" in text or "<" in text:
-        return _DRESS.sub("", text)
-    return text
+    return _DRESS.sub("", text)
 
 
 def spoken(text: str) -> str:
     r"""Return a text with sentences in formulas as plain ones: \text{The answer is } (B)."""
-    if "\\text" not in text and "\\mbox" not in text:
-        return text
     return _SPOKEN.sub(r" \1 ", text)
 
 
@@ -70,10 +66,6 @@ def plain(text: str) -> str:
 def shown(text: str, start: int, end: int) -> str:
     """Return a part of a text without the dollar signs that only delimit formulas."""
     part = text[start:end]
-    if "$" not in part:
-        return part.strip()
-    money = currency(text)
-    kept = (
-        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
-    )
+    money = currency(text) if "$" in part else ()
+    kept = (c for i, c in enumerate(part, start) if c != "$" or i in money or text[i - 1] == "\\")
     return "".join(kept).strip()
