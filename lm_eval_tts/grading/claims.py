@@ -106,7 +106,7 @@ def is_formula(text: str) -> bool:
     bare = text.strip().strip("*_`").strip().rstrip(".,;:").strip()
     if not (found := runs(bare)):
         return False
-    around = bare[: found[0].start] + bare[listed(bare, found, 0) :].replace("\\text", "")
+    around = bare[: found[0].start] + bare[listed(bare, found, 0) :]
     return not any(c.isalnum() for c in around)
 
 

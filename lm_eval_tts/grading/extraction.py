@@ -219,7 +219,7 @@ def last_line(text: str, asked: str = "") -> Found | None:
         return None
     first = unmarked(pieces[0]).rstrip(".")
     is_answer = is_value(first) or first.lower() in ("yes", "no")
-    is_answer = is_answer and len(pieces) > 1 and "#" not in pieces[0]
+    is_answer = is_answer and "#" not in pieces[0]
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
@@ -229,6 +229,6 @@ def last_line(text: str, asked: str = "") -> Found | None:
             rank = 2 if claim.weight >= 3 else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
-    if len(pieces) == 1 and len(pieces[0].split()) <= 2:
+    if len(text.split()) <= 2:
         ranked.append((False, 0, -1, pieces[0]))
     return Found(max(ranked)[-1][:MAX_ANSWER], "last_line") if ranked else None
