@@ -80,17 +80,12 @@ _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*"
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
     """Return the letter that a response commits to."""
     known = {letter.upper(): text for letter, text in (options or {}).items()}
-    reads = (partial(read, options=known) for read in (_tagged, stated_choice, _last))
-    reader = Reader(*reads)
+    stated, last = (partial(read, options=known) for read in (stated_choice, _last))
+    reader = Reader(lambda content: stated(content) or last(content), stated, last)
     found = find(parts, reader, is_cut)
     if not found and LABEL.search(f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]):
         found = find(parts._replace(before="", after=""), reader, is_cut)  # talks of the others
     return found
-
-
-def _tagged(content: str, options: Options) -> Found | None:
-    found = stated_choice(content, options) or _last(content, options)
-    return found._replace(source="answer_tag") if found else None
 
 
 def _last(text: str, options: Options) -> Found | None:
@@ -100,10 +95,10 @@ def _last(text: str, options: Options) -> Found | None:
     lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces
     if not pieces:
         return None
-    heads = [line for line in lines if _head(bare_text(line[:MAX_PIECE]))]
-    if len(heads) > 1 and heads[-1] is lines[-1]:  # goes through the options one by one
-        letter = _only_one_left(heads)
-        return Found(letter, "letter") if letter else None
+    heads = list(filter(None, map(_head, lines)))
+    if len(heads) > 1 and _head(lines[-1]):  # goes through the options one by one
+        left = [head for head in heads if not has("wrong", head.string)]
+        return Found(label_of(left[0]), "letter") if len(left) == 1 < len(heads) - 1 else None
     marked = explicit(text)
     lower = marked.answer.upper() if marked and marked.answer.islower() else ""
     labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lines[0], lower))
@@ -140,28 +135,21 @@ def _taken_back(piece: str) -> str:
     return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
-def _only_one_left(lines: list[str]) -> str | None:
-    """The only option whose line does not say that it is wrong."""
-    left = [line for line in lines if not has("wrong", line)]
-    label = _head(bare_text(left[0])) if len(left) == 1 else None
-    return label_of(label) if label and len(lines) > 2 else None
-
-
 def _head(line: str) -> re.Match[str] | None:
     """The label that a line starts with."""
-    return LABEL.match(line, end_of(_LEAD, line))
+    plain = bare_text(line[: 2 * MAX_PIECE])
+    return LABEL.match(plain, end_of(_LEAD, plain))
 
 
 def _labelled_line(text: str, options: Options) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
-    plain = bare_text(text[: 2 * MAX_PIECE])
-    if alone := _LABEL_ALONE.fullmatch(plain[:200]):
+    if alone := _LABEL_ALONE.fullmatch(bare_text(text[:200])):
         return alone[1].upper()
-    if not (match := _head(plain)):
+    if not (label := _head(text)):
         return None
-    letter, after = label_of(match), plain[match.end() :]
+    letter, after = label_of(label), label.string[label.end() :]
     rest = beyond(after, options.get(letter, ""))
-    if rest is None and not match["dressed"] and after[:1] == " ":
+    if rest is None and not label["dressed"] and after[:1] == " ":
         return None
     rest = after if rest is None else rest
     return None if denies("", rest) or LABEL.search(rest) else letter

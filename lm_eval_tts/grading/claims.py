@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import BINARY, Expression, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.segments import plain, shown, unmarked
+from lm_eval_tts.grading.segments import plain, says_something, shown, unmarked
 
 MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
@@ -107,7 +107,7 @@ def is_formula(text: str) -> bool:
     if not (found := runs(bare)):
         return False
     around = bare[: found[0].start] + bare[listed(bare, found, 0) :]
-    return not any(c.isalnum() for c in around)
+    return not says_something(around)
 
 
 def is_value(text: str) -> bool:

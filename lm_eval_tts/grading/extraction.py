@@ -92,8 +92,10 @@ class Reader(NamedTuple):
 def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
     """Return the final answer of a response. is_cut: it ends in a loop."""
     tagged = [content.strip() for content in parts.answers if content.strip()][-1:]
-    if tagged and (found := reader.stated(parts.after) or reader.tagged(*tagged)):
+    if tagged and (found := reader.stated(parts.after)):
         return found
+    if tagged and (found := reader.tagged(*tagged)):
+        return found._replace(source="answer_tag")
     if not tagged and not parts.open_thinking.strip():
         found = reader.stated(parts.before) or (None if is_cut else reader.last(parts.before))
         if found or says_something(parts.before + parts.after):
