@@ -148,10 +148,9 @@ def _labelled_line(text: str, options: Options) -> str | None:
     if not (label := _head(text)):
         return None
     letter, after = label_of(label), label.string[label.end() :]
-    rest = beyond(after, options.get(letter, ""))
-    if rest is None and not label["dressed"] and after[:1] == " ":
+    rest, has_text = beyond(after, options.get(letter, ""))
+    if after[:1] == " " and not has_text and not label["dressed"]:
         return None
-    rest = after if rest is None else rest
     return None if denies("", rest) or LABEL.search(rest) else letter
 
 
@@ -195,10 +194,8 @@ def _names(options: Options) -> list[tuple[str, str]]:
 
 def _by_value(text: str, options: Options) -> str | None:
     """The only option of this value."""
-    short = [
-        (k, option) for k, option in options.items() if len(option) < 100 and has_digit(option)
-    ]
-    found = [letter for letter, option in short if len(text) < 200 and matches(text, option)]
+    short = {k: option for k, option in options.items() if len(option) < 100 and has_digit(option)}
+    found = [letter for letter, option in short.items() if matches(text, option)]
     return found[0] if len(found) == 1 else None
 
 
@@ -207,12 +204,11 @@ def label_of(match: re.Match[str]) -> str:
     return str(next(filter(None, match.groups()))).upper()
 
 
-def beyond(after: str, option: str) -> str | None:
-    """Return what follows a label and the text of its option; None if that text does not follow."""
+def beyond(after: str, option: str) -> tuple[str, bool]:
+    """Return what follows a label and the text of its option, and whether that text follows."""
     own = squeezed(option)
-    if not own or not squeezed(after.lstrip(")].:( ")).startswith(own):
-        return None
-    return after.casefold().partition(option.casefold())[2] or after
+    has_text = bool(own) and squeezed(after.lstrip(")].:( ")).startswith(own)
+    return (has_text and after.casefold().partition(option.casefold())[2]) or after, has_text
 
 
 def statements(piece: str, options: Options) -> list[Claim]:
@@ -228,10 +224,13 @@ def statements(piece: str, options: Options) -> list[Claim]:
     found, listed = [], _listed(text, labels)
     for label in labels:
         letter, after = label_of(label), text[label.end() :]
-        rest = beyond(after, options.get(letter, ""))
-        has_text, rest = rest is not None, (after if rest is None else rest).partition("; ")[0]
-        before = text[: label.start()].rpartition("; ")[2]
-        if label in listed or is_mentioned(text, label.start()) or denies(before, rest):
+        rest, has_text = beyond(after, options.get(letter, ""))
+        before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
+        if (
+            label in listed
+            or is_mentioned(text, label.start())
+            or denies(before, rest.partition("; ")[0])
+        ):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
@@ -242,12 +241,12 @@ def statements(piece: str, options: Options) -> list[Claim]:
 
 def _listed(text: str, labels: list[re.Match[str]]) -> list[re.Match[str]]:
     """The labels with nothing but words as "and" between them, as in (A) or (B)."""
-    pairs = [
-        pair
+    return [
+        label
         for pair in pairwise(labels)
         if not says_something(_JOINTS.sub("", text[pair[0].end() : pair[1].start()]))
+        for label in pair
     ]
-    return [label for pair in pairs for label in pair]
 
 
 def denies(before: str, rest: str) -> bool:

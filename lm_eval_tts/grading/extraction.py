@@ -112,11 +112,11 @@ def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
 def _conclusion(parts: Parts) -> str:
     """What a thinking concludes: nothing if its end wavers, or was cut off."""
     text = parts.open_thinking or parts.thinking
-    last = sentences(text[-MAX_TAIL:])[-1:]
+    last = "".join(sentences(text[-MAX_TAIL:])[-1:])
     is_whole = text.rstrip()[-1:] in (*".!$}*]。)",) or text.endswith("\n")
-    if not last or any(has(group, last[0]) for group in ("hedge", "waver")):
+    if has("hedge", last) or has("waver", last):
         return ""
-    return text if not parts.open_thinking else last[0] if is_whole else ""
+    return text if not parts.open_thinking else last if is_whole else ""
 
 
 def _tagged(content: str) -> Found | None:
