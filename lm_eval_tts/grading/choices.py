@@ -226,11 +226,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
         letter, after = label_of(label), text[label.end() :]
         rest, has_text = beyond(after, options.get(letter, ""))
         before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
-        if (
-            label in listed
-            or is_mentioned(text, label.start())
-            or denies(before, rest.partition("; ")[0])
-        ):
+        if label in listed or is_mentioned(text, label.start()) or denies(before, clause):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
