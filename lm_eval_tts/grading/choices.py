@@ -123,7 +123,7 @@ def stated_choice(text: str, options: Options) -> Found | None:
         if letters := [said.answer for said in statements(piece, options) if said.weight > 1]:
             found = Found(letters[-1], "phrase", 0)
         for box in boxes(piece):
-            if letter := _labelled_line(box.answer, options):
+            if letter := _labelled_line(box["inside"], options):
                 found = Found(letter, "boxed", 0)
     return found
 

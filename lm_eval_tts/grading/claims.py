@@ -153,9 +153,9 @@ def ends_with(group: str, before: str, words: int) -> bool:
 
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
-    bold = [text.strip() for text in _EMPHASIS.findall(marked)]
-    short = [t for t in bold if t[-1:] != ":" and not _FILLER.fullmatch(t)]
-    return next((plain(text) for text in reversed(short) if not has("heading", text)), None)
+    bold = (text.strip() for text in reversed(_EMPHASIS.findall(marked)))
+    values = (text for text in bold if text[-1:] != ":" and not _FILLER.fullmatch(text))
+    return next((plain(text) for text in values if not has("heading", text)), None)
 
 
 def _predicate(text: str) -> str | None:

@@ -45,9 +45,14 @@ SOURCES = (
     *("option_text", "letter", "thinking"),
 )
 
-_BOX = re.compile(r"([A-Za-z]\s?=\s?)?\\(?:f?box(?:ed)?|framebox)\s*\{")
-_BRACE = re.compile(r"(?<!\\)[{}]")
-_JOINS = re.compile(r"\}(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
+_INSIDE = r"(?:\\.|[^{}\\])"
+for _ in range(8):  # braces in braces
+    _INSIDE = rf"(?:\\.|[^{{}}\\]|\{{{_INSIDE}*\}})"
+_BOX = re.compile(
+    rf"(?P<name>[A-Za-z]\s?=\s?)?(?P<box>\\(?:f?box(?:ed)?|framebox))\s*\{{(?P<inside>{_INSIDE}*)\}}",
+    re.S,
+)
+_JOINS = re.compile(r"(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
 _NOUN = pattern(
@@ -145,35 +150,20 @@ def explicit(text: str) -> Found | None:
 
 def boxed(text: str) -> Found | None:
     """The last box; boxes with nothing but "and" or a comma between them are one answer."""
-    joint: list[Found] = []
+    joint: list[re.Match[str]] = []
     for box in reversed(boxes(text)):
-        after = text.find("}", box.at + len(box.answer))
-        if joint and not _JOINS.fullmatch(text, after, joint[0].at):
+        if joint and not _JOINS.fullmatch(text, box.end(), joint[0].start("box")):
             break
         joint.insert(0, box)
-    answer = ", ".join(box.answer for box in joint)
+    answer = ", ".join(box["inside"].strip()[:MAX_ANSWER] for box in joint)
     sentence = spoken(answer)  # \\text{The area is } 18
     claim = committed(sentence) if sentence != answer else None
-    return joint[-1]._replace(answer=claim.answer if claim else answer) if joint else None
+    return Found(claim.answer if claim else answer, "boxed", joint[-1].start()) if joint else None
 
 
-def boxes(text: str, named: bool = False) -> list[Found]:
-    """Return what stands in each of the last boxes, maybe with the name of a value before it."""
-    found = []
-    for box in list(_BOX.finditer(text))[-MAX_BOXES:]:
-        name, at = box[1] or "", box.start() + len(box[1] or "")
-        if content := _content(text, box.end()):
-            found.append(Found(f"{name if named else ''}{content[:MAX_ANSWER]}", "boxed", at))
-    return found
-
-
-def _content(text: str, start: int) -> str:
-    depth = 1
-    for brace in _BRACE.finditer(text, start, start + 2 * MAX_ANSWER):
-        depth += 1 if brace[0] == "{" else -1
-        if depth == 0:
-            return text[start : brace.start()].strip()
-    return ""
+def boxes(text: str) -> list[re.Match[str]]:
+    """Return the last boxes that hold something."""
+    return [box for box in _BOX.finditer(text) if box["inside"].strip()][-MAX_BOXES:]
 
 
 def _phrase(text: str) -> Found | None:

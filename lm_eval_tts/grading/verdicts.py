@@ -183,8 +183,8 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     if not is_plain or not 2 <= count <= MAX_SENTENCES:
         return None
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    if boxed := boxes(text, named=True):
-        return ", ".join(box.answer for box in boxed) if len(boxed) == count else None
+    if boxed := [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]:
+        return ", ".join(boxed) if len(boxed) == count else None
     if len(sentences(text)) < count:
         text = _ALSO.sub("\n", text)
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
