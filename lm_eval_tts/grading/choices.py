@@ -15,8 +15,6 @@ from functools import partial
 from itertools import chain, pairwise
 
 from lm_eval_tts.grading.claims import (
-    CONTRAST,
-    IS_RIGHT,
     Claim,
     committed,
     ends_with,
@@ -57,6 +55,15 @@ LABEL = re.compile(
     r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
     r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
     r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
+)
+_CONTRAST = pattern(
+    r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
+    r"(?=,|[.!]?$)"
+)
+_IS_RIGHT = pattern(
+    r"[)\]\s,:がは项項]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
+    r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*"
+    r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
 )
 _OPTION_NOUN = r"(?:<option>\s*)?"
 _TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
@@ -216,7 +223,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
 
     weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
     """
-    text = CONTRAST.sub("", bare_text(piece))
+    text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
     labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
     if len(labels) > MAX_MENTIONS:
@@ -269,6 +276,6 @@ def _weight(before: str, rest: str, has_text: bool) -> int:
         return 2
     if before.rstrip(" ([").endswith("only"):
         return 0 if ends else 2  # only (B) explains it
-    if praised := IS_RIGHT.match(rest):
+    if praised := _IS_RIGHT.match(rest):
         return 1 if praised[0].lower().endswith(_DESCRIBES) else 2
     return int(has_text or ends)

@@ -18,16 +18,6 @@ MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
 MAX_CLAUSE = 200  # characters before a claim that may take it back
 
-CONTRAST = pattern(
-    r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
-    r"(?=,|[.!]?$)"
-)
-IS_RIGHT = pattern(
-    r"[)\]\s,:がは项項]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
-    r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*"
-    r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
-)
-
 # What may stand before a statement: "So, x = 2 and hence", "Using the formula,"
 _START = pattern(
     r"(?:[\s,.:;*#>]|\\to|<so>[\s,:])*"
@@ -77,7 +67,7 @@ def committed(sentence: str, asked: str = "") -> Claim | None:
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
-    body = CONTRAST.sub("", text[end_of(_START, text) :].strip())
+    body = text[end_of(_START, text) :].strip()
     if not body or body.endswith(":") or is_hypothetical(body) or is_hedged(body):
         return None
     if nothing := phrases("nothing").search(body):
