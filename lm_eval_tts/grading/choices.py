@@ -196,7 +196,9 @@ def _names(options: Options) -> list[tuple[str, str]]:
     texts = [(bare_text(text), letter) for letter, text in options.items()]
     if len(options) >= 4:
         texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
-    return [(re.sub("(?i)^(?:a|the) ", "", own), letter) for own, letter in texts if own]
+    articles = ("a ", "the ")
+    bare = (own.partition(" ")[2] if own.lower().startswith(articles) else own for own, _ in texts)
+    return [(own, letter) for own, (_, letter) in zip(bare, texts, strict=True) if own]
 
 
 def _by_value(text: str, options: Options) -> str | None:

@@ -123,8 +123,9 @@ def is_hedged(text: str) -> bool:
 
 def is_hypothetical(text: str) -> bool:
     """Say whether a sentence tells what would be so if something else were."""
-    words = {word.lower() for word in _WORD.findall(phrases("idiom").sub("", text))}
-    return "would" in words and not words.isdisjoint(("if", "instead", "without", "otherwise"))
+    said = phrases("idiom").sub("", text.lower()) if "would" in text else ""
+    words = _WORD.findall(said)
+    return "would" in words and not {"if", "instead", "without", "otherwise"}.isdisjoint(words)
 
 
 def is_name(before: str) -> bool:

@@ -41,10 +41,11 @@ def sentences(text: str) -> list[str]:
 
 def unmarked(text: str) -> str:
     """Return a sentence without markdown and symbols that only decorate."""
-    text = _BOLD.sub("", text).replace("`", "")
+    if "*" in text or "_" in text:
+        text = _BOLD.sub("", text)
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) != "So" or c == "°")
-    return text.strip().lstrip("#> ")
+    return text.replace("`", "").strip().lstrip("#> ")
 
 
 def undressed(text: str) -> str:
