@@ -163,7 +163,8 @@ def boxed(text: str) -> Found | None:
 
 def boxes(text: str) -> list[re.Match[str]]:
     """Return the last boxes that hold something."""
-    return [box for box in _BOX.finditer(text) if box["inside"].strip()][-MAX_BOXES:]
+    every = _BOX.finditer(text) if "box" in text else ()
+    return [box for box in every if box["inside"].strip()][-MAX_BOXES:]
 
 
 def _phrase(text: str) -> Found | None:
