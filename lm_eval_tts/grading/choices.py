@@ -10,108 +10,127 @@ given, possibly not all.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import partial
+from itertools import chain, pairwise
 
-from lm_eval_tts.grading.extraction import Found, boxes, concluded, explicit, says_something
-from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.options import (
-    LABEL,
-    Options,
-    at_end,
-    bare_text,
-    beyond,
-    denies,
-    label_of,
-    only_named,
-    option_of,
-    statements,
+from lm_eval_tts.grading.claims import (
+    Claim,
+    committed,
+    ends_with,
+    has_digit,
+    is_hedged,
+    is_hypothetical,
+    is_mentioned,
+    is_name,
 )
+from lm_eval_tts.grading.equality import matches
+from lm_eval_tts.grading.expressions import runs
+from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find
+from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import sentences, spoken
+from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
+from lm_eval_tts.grading.tokens import tidy
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
 MAX_PIECES = 150  # sentences at the end of it
 MAX_PIECE = 1_000
-MAX_VERDICT = 4  # words that say of an option that it is right or wrong
+MAX_OPTION = 5_000  # characters of an option's text
+MAX_MENTIONS = 12  # of labels in a sentence that states one
+MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
+Options = Mapping[str, str]  # the texts of the letters that are known
 
-_TICK_WORDS = dict.fromkeys((*"❌✗✘☐", "[ ]"), " wrong ")
-_TICK_WORDS |= dict.fromkeys((*"✅✓✔☑", "[x]"), " correct ")
-_TICKS = re.compile("|".join(map(re.escape, _TICK_WORDS)), re.I)
-_GROUND = pattern(r"[(,–—:.]|\s-\s|\b(?:for|because|since)\b")
-_LINE_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
+_TEX = re.compile(
+    r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
+    r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
+)
+_PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
+_ORDINALS = ("first", "second", "third", "fourth")
+# What follows says more of what was claimed, or compares it.
+_AFTER_CLAIM = pattern(
+    r",?\s+(?:which|who|whose|followed by|rather than|unlike|partly|in response to|more than"
+    r"|less than)\b|,\s+not\b"
+)
+LABEL = re.compile(
+    r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
+    r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
+    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
+)
+_CONTRAST = pattern(
+    r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
+    r"(?=,|[.!]?$)"
+)
+_IS_RIGHT = pattern(
+    r"[)\]\s,:がは项項]*(?:(?:<is>|seems|appears|looks|would|must|to be)[\s,]+)*"
+    r"(?:(?:the|a|an|our|my|final|therefore|thus|hence|indeed|clearly)\s+)*"
+    r"(?!only\s+part|remains\s+(?:an?\s+)?<hedge>)<right>"
+)
+_OPTION_NOUN = r"(?:<option>\s*)?"
+_TAIL = rf"[\s:,]*(?:<filler>[\s:]*)*{_OPTION_NOUN}\W*$"  # up to the label
+_LINK = "<is>|:|=|→|⇒|->|=>|[–—]"
+_ANNOUNCED = pattern(
+    rf"(?:<answer|option>|(?:^|\n)\W*<result|right>)[\s*_,]*(?P<LINK>{_LINK})?" + _TAIL
+)
+_CHOSEN = pattern("<choose>" + _TAIL)
+_IS_WRONG = pattern(
+    r"[)\]\s]*(?:,\s*which\s)?(?:[^\W\d_]+[\s,]+){0,2}?<wrong>|.*\b(?:but|yet|though)\b"
+    r"(?:(?!(?-i:\b[A-J]\b))[^,;])*?<wrong>"
+)
+_LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
+_DESCRIBES = ("explains", "describes", "applies", "holds", "fits", "fit", "works", "true")
+_JOINTS = pattern("<like|option>")
+_TICKS = str.maketrans(dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct "))
+_LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n")
 
 
 def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | None:
     """Return the letter that a response commits to."""
-    options = {letter.upper(): text for letter, text in (options or {}).items()}
-    tagged = [answer for answer in parts.answers if answer.strip()]
-    if tagged:
-        found = stated_choice(parts.after, options) or _in_tag(tagged[-1], options)
-    elif parts.open_thinking.strip():
-        sentence = concluded(parts.open_thinking)
-        return _thinking(_in_tag(sentence.answer, options) if sentence else None)
-    else:
-        found = _in_text(parts.before, options, is_cut)
-    if found:
-        return found
-    rest = f"{parts.before}\n{parts.after}"
-    is_silent = not says_something(rest) or LABEL.search(rest[-2 * MAX_PIECE :])
-    thought = stated_choice(f"{parts.thinking}\n{parts.before}", options)
-    return _thinking(thought) if is_silent else None
+    known = {letter.upper(): text for letter, text in (options or {}).items()}
+    stated, last = (partial(read, options=known) for read in (stated_choice, _last))
+    reader = Reader(lambda content: stated(content) or last(content), stated, last)
+    found = find(parts, reader, is_cut)
+    if not found and LABEL.search(f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]):
+        found = find(parts._replace(before="", after=""), reader, is_cut)  # talks of the others
+    return found
 
 
-def _thinking(found: Found | None) -> Found | None:
-    return found._replace(source="thinking") if found else None
-
-
-def _in_tag(content: str, options: Options) -> Found | None:
-    if letter := option_of(content, options):
-        return Found(letter, "option_text", 0)
-    found = _in_text(content, options, is_cut=False)
-    return found._replace(source="answer_tag") if found else None
-
-
-def _in_text(text: str, options: Options, is_cut: bool) -> Found | None:
-    text = _TICKS.sub(lambda m: _TICK_WORDS[m[0].lower()], spoken(text[-MAX_TEXT:]))
-    every = [line for line in text.split("\n") if says_something(line)]
-    lines = [line for line in every if not has("chatter", line)] or every
-    if letter := _ticked(lines, options):
-        return Found(letter, "letter", 0)
-    if stated := stated_choice(text, options):
-        return stated
+def _last(text: str, options: Options) -> Found | None:
+    """The letter that the last line or sentence names."""
+    text = _spoken(text)
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
-    if not pieces or is_cut:
+    lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces
+    if not pieces:
         return None
+    heads = list(filter(None, map(_head, lines)))
+    if len(heads) > 1 and _head(lines[-1]):  # goes through the options one by one
+        left = [head for head in heads if not has("wrong", head.string)]
+        return Found(label_of(left[0]), "letter") if len(left) == 1 < len(heads) - 1 else None
     marked = explicit(text)
-    heads = [bool(LABEL.match(bare_text(line))) for line in lines]
-    if heads[-1] and sum(heads[-4:]) > 1:
-        return None  # goes through the options one by one
-    letter = _labelled_line(lines[-1], options) or _only_label(pieces[0])
-    if not letter and heads[0] and sum(heads) == 1:  # and then an explanation
-        letter = _labelled_line(lines[0], options)
-    if not letter and marked and marked.answer.islower():
-        letter = _only_label(marked.answer)
-    if letter:
-        return Found(letter, "letter", 0)
-    if said := statements(pieces[-1], options):
-        return Found(said[-1].answer, "letter", 0)
-    letter = at_end(lines[-1], options) or at_end(pieces[-1], options)
-    letter = letter or only_named(pieces[-1], options)
-    return Found(letter, "option_text", 0) if letter else None
+    lower = marked.answer.upper() if marked and marked.answer.islower() else ""
+    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lines[0], lower))
+    said = (one.answer for one in reversed(statements(pieces[-1], options)))
+    if letter := next(filter(None, chain(labelled, said)), None):
+        return Found(letter, "letter")
+    letter = named(lines[-1], options) or named(pieces[-1], options)
+    return Found(letter, "option_text") if letter else None
+
+
+def _spoken(text: str) -> str:
+    return spoken(text[-MAX_TEXT:]).translate(_TICKS)
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
     """Return the last letter that a text states as its answer and does not take back."""
     found: Found | None = None
-    for whole in sentences(spoken(text[-MAX_TEXT:]))[-MAX_PIECES:]:
+    for whole in sentences(_spoken(text))[-MAX_PIECES:]:
         piece = whole[-MAX_PIECE:]
         if found and (taken := _taken_back(piece)):
             piece, found = taken, None
         if letters := [said.answer for said in statements(piece, options) if said.weight > 1]:
             found = Found(letters[-1], "phrase", 0)
-        for content in boxes(piece):
-            if letter := _labelled_line(content, options):
+        for box in boxes(piece):
+            if letter := _labelled_line(box["inside"], options):
                 found = Found(letter, "boxed", 0)
     return found
 
@@ -123,44 +142,142 @@ def _taken_back(piece: str) -> str:
     return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
-def _ticked(lines: list[str], options: Options) -> str | None:
-    """The only option that is said to be right where a line each says right or wrong."""
-    verdicts: dict[str, bool] = {}
-    for line in lines:
-        plain = bare_text(line[:MAX_PIECE])
-        if not (label := LABEL.search(plain)) or len(plain[: label.start()].split()) > 1:
-            continue
-        letter, after = label_of(label), plain[label.end() :]
-        rest = beyond(after, options.get(letter, "")) or after
-        *words, last = rest.split() or [""]
-        if len(words) >= MAX_VERDICT:  # a verdict and its grounds, or the other way round
-            first = _GROUND.split(rest.lstrip(" -–—:."), maxsplit=1)[0]
-            rest = last if last in ("wrong", "correct") else first
-        said = f"{plain[: label.start()]} {rest}"
-        is_wrong = has("wrong", said)
-        if len(said.split()) <= MAX_VERDICT and (is_wrong or has("right", said)):
-            verdicts[letter] = not is_wrong
-    right = [letter for letter, is_right in verdicts.items() if is_right]
-    return right[0] if len(verdicts) > 2 and len(right) == 1 else None
-
-
-def _only_label(text: str) -> str | None:
-    """The letter of a text that is nothing but a label."""
-    alone = _LABEL_ALONE.fullmatch(bare_text(text)) if len(text) < 200 else None
-    return alone[1].upper() if alone else None
+def _head(line: str) -> re.Match[str] | None:
+    """The label that a line starts with."""
+    plain = bare_text(line[: 2 * MAX_PIECE])
+    return LABEL.match(plain, end_of(_LEAD, plain))
 
 
 def _labelled_line(text: str, options: Options) -> str | None:
     """The letter that a line starts with, if what follows is its option or says nothing else."""
-    plain = bare_text(text[: 2 * MAX_PIECE])
-    match = LABEL.match(plain, end_of(_LINE_LEAD, plain))
-    if not match:
+    if alone := _LABEL_ALONE.fullmatch(bare_text(text[:200])):
+        return alone[1].upper()
+    if not (label := _head(text)):
         return None
-    letter, after = label_of(match), plain[match.end() :]
-    rest = beyond(after, options.get(letter, ""))
-    if rest is None:
-        is_marked = match["dressed"] or after.lstrip()[:1] in (*").:,-–(",)
-        if not is_marked and after[:1] == " ":
-            return None
-        rest = _SENTENCE_END.split(after.lstrip(").: "), maxsplit=1)[0]
+    letter, after = label_of(label), label.string[label.end() :]
+    rest, has_text = beyond(after, options.get(letter, ""))
+    if after[:1] == " " and not has_text and not label["dressed"]:
+        return None
     return None if denies("", rest) or LABEL.search(rest) else letter
+
+
+def bare_text(text: str) -> str:
+    """Return a sentence without markup, fonts and delimiters of formulas."""
+    plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", text)
+    return " ".join(unmarked(tidy(plain)).split())
+
+
+def squeezed(text: str) -> str:
+    """Return a text without spaces and punctuation, in small letters."""
+    return tidy(text).translate(_PUNCTUATION).casefold()
+
+
+def named(text: str, options: Options) -> str | None:
+    """The option whose text a sentence is, ends with, or has in it; or that of its value."""
+    plain = _AFTER_CLAIM.split(bare_text(text[:MAX_OPTION]), maxsplit=1)[0]
+    sentence, whole = plain.casefold(), squeezed(plain)
+    names = [
+        (whole.endswith(squeezed(own)), len(own), own in plain, own, letter)
+        for own, letter in _names(options)
+        if squeezed(own) == whole
+        or (own.casefold() in sentence and len(own.encode(errors="replace")) >= MIN_TAIL)
+    ]
+    *_, name, letter = max(names, default=("", None))
+    said = sentence.replace(name.casefold(), " ") if name else sentence
+    is_none = name and has("refusal", name)  # none of the above
+    if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
+        return None
+    claim = None if letter else committed(bare_text(text))
+    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
+
+
+def _names(options: Options) -> list[tuple[str, str]]:
+    """The texts of the options, and "second option" and the like, with their letters."""
+    texts = [(bare_text(text), letter) for letter, text in options.items()]
+    if len(options) >= 4:
+        texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
+    articles = ("a ", "the ")
+    bare = (own.partition(" ")[2] if own.lower().startswith(articles) else own for own, _ in texts)
+    return [(own, letter) for own, (_, letter) in zip(bare, texts, strict=True) if own]
+
+
+def _by_value(text: str, options: Options) -> str | None:
+    """The only option of this value."""
+    short = {k: option for k, option in options.items() if len(option) < 100 and has_digit(option)}
+    found = [letter for letter, option in short.items() if matches(text, option)]
+    return found[0] if len(found) == 1 else None
+
+
+def label_of(match: re.Match[str]) -> str:
+    """Return the letter of a match of LABEL."""
+    return str(next(filter(None, match.groups()))).upper()
+
+
+def beyond(after: str, option: str) -> tuple[str, bool]:
+    """Return what follows a label and the text of its option, and whether that text follows."""
+    own = squeezed(option)
+    has_text = bool(own) and squeezed(after.lstrip(")].:( ")).startswith(own)
+    return (has_text and after.casefold().partition(option.casefold())[2]) or after, has_text
+
+
+def statements(piece: str, options: Options) -> list[Claim]:
+    """Return what a sentence says of the options, from left to right.
+
+    weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
+    """
+    text = _CONTRAST.sub("", bare_text(piece))
+    every = LABEL.finditer(text)
+    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
+    if len(labels) > MAX_MENTIONS:
+        return []
+    found, listed = [], _listed(text, labels)
+    for label in labels:
+        letter, after = label_of(label), text[label.end() :]
+        rest, has_text = beyond(after, options.get(letter, ""))
+        before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
+        if label in listed or is_mentioned(text, label.start()) or denies(before, clause):
+            continue
+        if has("working", text) and not _CHOSEN.search(before):
+            continue
+        if weight := _weight(before, after.partition("; ")[0], has_text):
+            found.append(Claim(letter, weight))
+    return found
+
+
+def _listed(text: str, labels: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The labels with nothing but words as "and" between them, as in (A) or (B)."""
+    return [
+        label
+        for pair in pairwise(labels)
+        if not says_something(_JOINTS.sub("", text[pair[0].end() : pair[1].start()]))
+        for label in pair
+    ]
+
+
+def denies(before: str, rest: str) -> bool:
+    """Say whether a clause says of the label between its two parts that it is not, or may be."""
+    return (
+        ends_with("not", before.rpartition(",")[2], 3)
+        or is_hedged(before)
+        or bool(phrases("hedge").match(rest.lstrip(" ),")))
+        or bool(_IS_WRONG.match(rest))
+        or is_hypothetical(f"{before} {rest}")
+        or rest.lstrip(" )]").startswith("?")
+    )
+
+
+def _weight(before: str, rest: str, has_text: bool) -> int:
+    """How surely a clause says of the label between its two parts that it is the answer."""
+    ends = not rest.strip(" ).,*]!")
+    if _LIKE.search(before):
+        return 0
+    announced = _ANNOUNCED.search(before)
+    if announced and (ends or announced["LINK"]):
+        return 2
+    if _CHOSEN.search(before) and not LABEL.search(before.rpartition(",")[2]):  # no subject
+        return 2
+    if before.rstrip(" ([").endswith("only"):
+        return 0 if ends else 2  # only (B) explains it
+    if praised := _IS_RIGHT.match(rest):
+        return 1 if praised[0].lower().endswith(_DESCRIBES) else 2
+    return int(has_text or ends)

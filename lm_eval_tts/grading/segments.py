@@ -7,11 +7,9 @@ import unicodedata
 
 from lm_eval_tts.grading.tokens import currency
 
-_DISPLAY = re.compile(r"((?<!\\)\\\[|\$\$)\s*(.{0,1000}?)\s*(\\ ?\]|\$\$)", re.S)
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
 _COLON = re.compile(r":[ \t*]*\n\s*")
-_BULLET = re.compile(r"(?m)^[ \t]*[-•] ")
 _ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|Ans|Eq|Fig|No)\.")
 _END = re.compile(
     # after a word, since 5! is a factorial
@@ -19,54 +17,44 @@ _END = re.compile(
     r"(?=[A-Z\\$*(#\d\"'-]|[^\x00-\x7f])"
     r"|(?<=[。！？])|(?<=[\u2e80-\u9fff][.!?])(?=\S)|\n+"
 )
-_STRUCK = re.compile(
+_DRESS = re.compile(
     r"~~(?=\S)[^~\n]{1,200}~~|<(del|strike)>[^<]{0,200}</\1>|\\(?:[bx]?cancel|sout)\{[^{}]{0,200}\}"
+    r"|</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>",
+    re.I,
 )
-_HTML = re.compile(
-    r"</?(?:b|i|u|em|strong|mark|span|font|center|big|div|p|h[1-6])(?:\s[^<>]{0,80})?>", re.I
+_BOLD = re.compile(  # 2**3 stays a power
+    r"(?<!\w)\*\*|\*\*(?![\d(])|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])"
 )
-_UNIT_OUTSIDE = re.compile(r"\$\s*[A-Za-z]+(?:/[A-Za-z]+)?$")
-_BOLD = re.compile(r"\*\*|__(?=\S)|(?<=\S)__|(?<![\w*])\*(?=\S)|(?<=\S)\*(?![\w*])")
+
+
+def says_something(text: str) -> bool:
+    """Say whether there are letters or digits in a text."""
+    return any(c.isalnum() for c in text)
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text into sentences; a formula on lines of its own belongs to the sentence before."""
-    text = _DISPLAY.sub(lambda m: f"{m.group(1)}{' '.join(m.group(2).split())}{m.group(3)}", text)
+    """Split a text into sentences and lines; what a colon announces belongs to it."""
     text = _COLON.sub(": ", text)
-    if len(_BULLET.findall(text)) > 1:
-        text = _BULLET.sub("", text)  # bullets, not signs
     text = _ABBREVIATION.sub(r"\1", text)
     return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
 
 
 def unmarked(text: str) -> str:
-    """Return a sentence without markdown and symbols that only decorate; 2**3 stays a power."""
+    """Return a sentence without markdown and symbols that only decorate."""
     if "*" in text or "_" in text:
-        text = _BOLD.sub(_unless_power, text)
+        text = _BOLD.sub("", text)
     if not text.isascii():
-        text = "".join(c for c in text if unicodedata.category(c) not in ("So", "Sk") or c in "°^`")
-    text = text.replace("`", "").strip()
-    while text[:1] in ("#", ">") or text[:2] == "| ":  # of a table, not of |x|
-        text = text[1:].lstrip()
-    return text.rstrip().removesuffix(" |").rstrip()
-
-
-def _unless_power(match: re.Match[str]) -> str:
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
-    return match.group() if before.isalnum() and (after.isdigit() or after == "(") else ""
+        text = "".join(c for c in text if unicodedata.category(c) != "So" or c == "°")
+    return text.replace("`", "").strip().lstrip("#> ")
 
 
 def undressed(text: str) -> str:
     """Return a text without what is struck out, and without the HTML tags of fonts."""
-    if "~~" in text or "cancel{" in text or "\\sout{" in text or "<" in text:
-        text = _HTML.sub("", _STRUCK.sub("", text))
-    return text
+    return _DRESS.sub("", text)
 
 
 def spoken(text: str) -> str:
     r"""Return a text with sentences in formulas as plain ones: \text{The answer is } (B)."""
-    if "\\text" not in text and "\\mbox" not in text:
-        return text
     return _SPOKEN.sub(r" \1 ", text)
 
 
@@ -79,12 +67,6 @@ def plain(text: str) -> str:
 def shown(text: str, start: int, end: int) -> str:
     """Return a part of a text without the dollar signs that only delimit formulas."""
     part = text[start:end]
-    if "$" not in part:
-        return part.strip()
-    if _UNIT_OUTSIDE.search(part):  # of $2$ m, in which m is no letter of the formula
-        return f"{'$' * (part.count('$') % 2)}{part}".strip()
-    money = currency(text)
-    kept = (
-        c for at, c in enumerate(part, start) if c != "$" or at in money or text[at - 1] == "\\"
-    )
+    money = currency(text) if "$" in part else ()
+    kept = (c for i, c in enumerate(part, start) if c != "$" or i in money or text[i - 1] == "\\")
     return "".join(kept).strip()

@@ -20,7 +20,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
+from lm_eval_tts.grading.question import counted, leaves_work
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.tolerance import Tolerance, within
@@ -142,8 +142,6 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
-    if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
-        parts = parts._replace(before="")  # the preamble of a thinking that was cut off
     return find_answer(parts, loop, counted(item.question))
 
 
@@ -153,9 +151,7 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
         return answer == _letter(reference, item.options)
     correct = matches(answer, reference)
     if correct:
-        return _is_done(answer, reference, question)
-    if question and in_asked_form(answer, reference, question):
-        return True
+        return not leaves_work(answer, reference, question)
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
     is_final = found.source in ("phrase", "hash")
@@ -173,13 +169,6 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     return found.answer if found else bare
 
 
-def _is_done(answer: str, reference: str, question: str) -> bool:
-    """Whether an answer of the right value is more than the question, and leaves nothing to do."""
-    if question and restates_given(answer, question):
-        return restates_given(reference, question)
-    return not leaves_work(answer, reference, question)
-
-
 def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     """The answer of several parts that the last boxes or sentences give one by one.
 
@@ -194,14 +183,14 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     if not is_plain or not 2 <= count <= MAX_SENTENCES:
         return None
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    if boxed := boxes(text):
+    if boxed := [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]:
         return ", ".join(boxed) if len(boxed) == count else None
     if len(sentences(text)) < count:
         text = _ALSO.sub("\n", text)
     pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
     if is_final and not all(map(_PART.match, pieces)):
         return None
-    found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
+    found = [(p, committed(_PART.sub("", p))) for p in pieces]
     answers = [(piece, claim.answer) for piece, claim in found if claim]
     subjects = {_subject(piece, answer) for piece, answer in answers}
     return ", ".join(answer for _, answer in answers) if len(subjects) == count else None

@@ -18,7 +18,7 @@ LAYERS = [
         "degeneration",
         "extraction",
     }
-    | {"options", "choices", "question"},
+    | {"choices", "question"},
     {"verdicts", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
