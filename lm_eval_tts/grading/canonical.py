@@ -14,7 +14,7 @@ from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.trees import ORDER, Node, complement, components
-from lm_eval_tts.grading.values import Unreadable, significant
+from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
 
 EMPTY_WORDS = words_of("empty_words")
 
@@ -70,14 +70,12 @@ def names_value(left: Node, right: Node) -> bool:
     """
     if not left.value or not right.value:
         return False
-    if left.value.is_open or left.value.op in FUNCTIONS:
-        return left.value.is_open or not right.has_variables
-    terms = [term.monomial for term in left.value.terms]
-    is_sum = all(
-        term and abs(term[0]) == 1 and term[1] and all(rate == 1 for rate in term[1].values())
-        for term in terms
-    )
-    return is_sum and not right.has_variables and left.value.names == left.value.variables
+    is_open = any(name.startswith(BINDERS) for name in left.value.names)
+    if is_open or left.value.op in FUNCTIONS:
+        return is_open or not right.has_variables
+    factors = [item for term in left.value.terms for item in term.powers.items()]
+    is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
+    return is_sum and not right.has_variables and bool(left.value.variables)
 
 
 def form_of(node: Node) -> Hashable:

@@ -23,7 +23,7 @@ from lm_eval_tts.grading.cursor import (
     script,
     spelled_name,
 )
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL, binomial
+from lm_eval_tts.grading.functions import FUNCTIONS, binomial
 from lm_eval_tts.grading.tokens import NUMBERS, Token
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
 
@@ -172,8 +172,6 @@ class FormulaReader(Cursor):
             return functions.rounded(name[1:], value)
         if name in CONSTANTS and len(name) > 1:
             return CONSTANTS[name]
-        if name in SEVERAL and not is_word:
-            return SEVERAL[name](self._arguments())
         if name in FUNCTIONS:
             return self._applied(name)
         is_command = name.isalpha() and token.kind not in NO_SYMBOLS and self.peek().kind != "{"

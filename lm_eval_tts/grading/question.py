@@ -11,7 +11,7 @@ import re
 from lm_eval_tts.grading.claims import POLAR
 from lm_eval_tts.grading.cursor import spelled_name
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
+from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.numerals import NUMBER_WORDS, spelled
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
@@ -67,7 +67,7 @@ def _spelling(found: list[Token]) -> str:
 
 def _functions(found: list[Token]) -> set[str]:
     """The functions, sums, limits and integrals in an answer, as in sin 30° and log_2 8."""
-    known = {*FUNCTIONS, *SEVERAL, *BINDERS}
+    known = {*FUNCTIONS, *BINDERS}
     return {spelled_name(t) for t in found if t.mode != "text"} & known
 
 

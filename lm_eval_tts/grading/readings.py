@@ -83,16 +83,16 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
 
 def _letter_unit(node: Node) -> tuple[Value, Mark] | None:
     """A decimal number times one letter that is a unit: 0.64 N, but not 5/7 g."""
-    found = node.value.monomial if node.value and not node.unit else None
-    if not found or not found[1]:
+    found = node.value.powers if node.value and not node.unit else {}
+    letters = {factor.op: int(rate) for factor, rate in found.items() if factor.op in UNIT_LETTERS}
+    number = values.rational(1)
+    for factor, rate in found.items():
+        number = (
+            number if factor.op in letters else number * values.power(factor, values.rational(rate))
+        )
+    if not letters or number.constant in (None, 1, -1) or 10**40 % number.constant.denominator:
         return None
-    factor, powers = found
-    is_decimal = 10**40 % factor.denominator == 0 and abs(factor) != 1
-    are_units = all(name in UNIT_LETTERS and r.denominator == 1 for name, r in powers.items())
-    if not are_units or not is_decimal:
-        return None
-    mark = make_mark((str(unit_of(name)), int(rate)) for name, rate in powers.items())
-    return values.rational(factor), mark
+    return number, make_mark((str(unit_of(name)), rate) for name, rate in letters.items())
 
 
 def _as_vector(node: Node) -> Iterator[Node]:

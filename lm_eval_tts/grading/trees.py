@@ -55,11 +55,15 @@ EMPTY = Node("text", "∅")
 
 def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
-    found = node.value.monomial if node.value and not node.unit else None
-    if not node.value or not found or found[0] != 1 or not found[1]:
+    if not node.value or node.unit:
         return False
-    are_names = {*found[1]} - {"i"} <= node.value.variables
-    return are_names and all(abs(rate) == 1 for rate in found[1].values())
+    found = node.value.powers.items()
+    return all(is_letter(factor) and abs(rate) == 1 for factor, rate in found)
+
+
+def is_letter(value: Value) -> bool:
+    """Say whether a value is a variable (or i)."""
+    return value.names == {value.op} and (value.op == "i" or bool(value.variables))
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
