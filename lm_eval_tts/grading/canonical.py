@@ -13,7 +13,7 @@ from functools import lru_cache
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
-from lm_eval_tts.grading.trees import ORDER, Node, complement, components
+from lm_eval_tts.grading.trees import ORDER, Node, complement, components, is_name
 from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
 
 EMPTY_WORDS = words_of("empty_words")
@@ -39,7 +39,7 @@ def vote_class(answer: str) -> Hashable:
 def _key(text: str, *, for_vote: bool = False) -> Hashable:
     try:
         node = parse(text)
-        return form_of(_unnamed(node) if for_vote else node)
+        return form_of(unnamed(node) if for_vote else node)
     except (Unreadable, RecursionError):
         return ("huge", "".join(text.split()))
 
@@ -53,14 +53,26 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     ]
 
 
-def _unnamed(node: Node) -> Node:
-    """The value of x = 3 and of m + n = 12, but 2x - 3y = 12 and x² + y² = 0 stay."""
-    left, right = node.parts if len(node.parts) == 2 else (node, node)
-    if node.kind == "named":
-        return _unnamed(right)
-    if node.kind == "relation" and node.mark == "=" and names_value(left, right):
-        return node if right.exact.constant == 0 else right
-    return node.mapped(_unnamed) if node.kind == "list" else node
+def unnamed(node: Node) -> Node:
+    """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
+
+    2x - 3y = 12 and x² + y² = 0 stay, and so does S = D, which says that two things are the same.
+    """
+    if node.kind in ("list", "tuple"):
+        return node.mapped(unnamed)
+    if node.kind == "named" and not _is_identity(*node.parts):
+        return unnamed(node.parts[1])
+    if (node.kind, node.mark) == ("relation", "="):
+        for name, side in (node.parts, node.parts[::-1]):
+            if names_value(name, side):
+                return side
+    return node
+
+
+def _is_identity(name: Node, side: Node) -> bool:
+    """Whether an equation says that two things are the same: S = D, MR = MC, but not E = mgh."""
+    letters = [len(part.value.names) if part.value else 0 for part in (name, side)]
+    return is_name(side) and (letters[1] == 1 or letters[0] > 1)
 
 
 def names_value(left: Node, right: Node) -> bool:
@@ -68,8 +80,12 @@ def names_value(left: Node, right: Node) -> bool:
 
     m + n, an integral or sin 30° are; 2x and x² + y² are not.
     """
-    if not left.value or not right.value:
+    if left.kind in ("opaque", "text", "base"):
+        return not right.value or (not right.value.variables and right.value.constant != 0)
+    if not left.value or not right.value or right.value.constant == 0:
         return False
+    if left.value.key == right.value.key:
+        return True
     is_open = any(name.startswith(BINDERS) for name in left.value.names)
     if is_open or left.value.op in FUNCTIONS:
         return is_open or not right.has_variables

@@ -176,8 +176,9 @@ def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
 def components(value: Value) -> tuple[Node, ...] | None:
     """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
     found: list[Node] = []
-    for axis in "ijk" if value.variables & {"j", "k"} else "":
-        if not (split := value.linear(axis)) or split[0].names & set("ijk"):
+    axes = "ijk" if "k" in value.names else "ij"
+    for axis in axes if value.variables & {"j", "k"} else "":
+        if not (split := value.linear(axis)) or split[0].names & set(axes):
             return None
         found.append(node_of(split[0]))
         value = split[1]

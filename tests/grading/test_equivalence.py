@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lm_eval_tts.grading import answer_classes, grade
 from lm_eval_tts.grading.canonical import key
-from lm_eval_tts.grading.readings import READINGS
+from lm_eval_tts.grading.readings import READINGS, Reading
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 SPELLINGS = sorted({text for pair in (*EQUAL, *ALIKE, *ANSWERS, *DIFFERENT) for text in pair})
@@ -41,8 +41,8 @@ def test_classes_of_votes_do_not_depend_on_their_order(votes: list[str]) -> None
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=[reading.name for reading in READINGS])
-def test_each_reading_allows_its_example(reading: object) -> None:
-    answer, reference = reading.example  # type: ignore[attr-defined]
+def test_each_reading_allows_its_example(reading: Reading) -> None:
+    answer, reference = reading.answer, reading.reference
     assert grade(f"<answer>{answer}</answer>", reference).correct
 
 
