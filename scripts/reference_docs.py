@@ -108,7 +108,9 @@ def metrics_table() -> str:
 def readings_table() -> str:
     rows = ["| reading | of | why | answer | reference |", "|---|---|---|---|---|"]
     for reading in READINGS:
-        answer, reference = (f"`{text}`".replace("|", "\\|") for text in (reading.answer, reading.reference))
+        answer, reference = (
+            f"`{text}`".replace("|", "\\|") for text in (reading.answer, reading.reference)
+        )
         rows.append(f"| {reading.name} | {reading.of} | {reading.why} | {answer} | {reference} |")
     return "\n".join(rows)
 

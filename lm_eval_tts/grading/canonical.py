@@ -56,42 +56,39 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
 def unnamed(node: Node) -> Node:
     """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
 
-    2x - 3y = 12 and x² + y² = 0 stay, and so does S = D, which says that two things are the same.
+    2x - 3y = 12 and x² + y² = 0 stay.
     """
     if node.kind in ("list", "tuple"):
         return node.mapped(unnamed)
-    if node.kind == "named" and not _is_identity(*node.parts):
-        return unnamed(node.parts[1])
     if (node.kind, node.mark) == ("relation", "="):
         for name, side in (node.parts, node.parts[::-1]):
-            if names_value(name, side):
+            if _names_value(name, side):
                 return side
     return node
 
 
-def _is_identity(name: Node, side: Node) -> bool:
-    """Whether an equation says that two things are the same: S = D, MR = MC, but not E = mgh."""
-    letters = [len(part.value.names) if part.value else 0 for part in (name, side)]
-    return is_name(side) and (letters[1] == 1 or letters[0] > 1)
+def _names_value(left: Node, right: Node) -> bool:
+    """Whether a side of an equation is what somebody may ask the value of.
 
-
-def names_value(left: Node, right: Node) -> bool:
-    """Say whether a side of an equation is what somebody may ask the value of.
-
-    m + n, an integral or sin 30° are; 2x and x² + y² are not.
+    Words, x, m + n, an integral and sin 30° are; 2x and x² + y² are not.
     """
-    if left.kind in ("opaque", "text", "base"):
-        return not right.value or (not right.value.variables and right.value.constant != 0)
-    if not left.value or not right.value or right.value.constant == 0:
-        return False
-    if left.value.key == right.value.key:
-        return True
+    is_number = not right.has_variables and right.exact.constant != 0
+    if left.kind == "opaque":
+        return is_number or not right.value
+    if not left.value:
+        are_names = left.kind == right.kind == "tuple" and all(map(is_name, left.parts))
+        return are_names or left.kind in ("text", "base")
+    if is_name(left):  # not S = D or MR = MC, which say that two things are the same
+        letters = [len(side.value.names) if side.value else 0 for side in (left, right)]
+        return not is_name(right) or (letters[0] == 1 < letters[1])
+    if not right.value or left.value.key == right.value.key:
+        return right.value is not None
     is_open = any(name.startswith(BINDERS) for name in left.value.names)
     if is_open or left.value.op in FUNCTIONS:
-        return is_open or not right.has_variables
+        return is_open or is_number
     factors = [item for term in left.value.terms for item in term.powers.items()]
     is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
-    return is_sum and not right.has_variables and bool(left.value.variables)
+    return is_sum and is_number and bool(left.value.variables)
 
 
 def form_of(node: Node) -> Hashable:
@@ -134,7 +131,7 @@ def _matrix(node: Node) -> Hashable:
 
 def _relation(node: Node) -> Hashable:
     """Equations are the same if their differences are, up to a factor; inequalities as well."""
-    if node.mark == "!=":
+    if node.mark == "!=" and is_name(node.parts[0]):
         return form_of(complement([node.parts[1]]))
     are_values = all(side.kind == "value" for side in node.parts)
     if not are_values or node.mark not in ("=", *ORDER):
@@ -147,14 +144,6 @@ def _relation(node: Node) -> Hashable:
     if not first or not second:
         return ("identity", frozenset((left.exact.key, right.exact.key)))
     return ("equation", significant(first / second))
-
-
-def _named(node: Node) -> Hashable:
-    """An equation in variables, or a value with the name of what it is."""
-    name, side = node.parts
-    if name.kind == side.kind == "value" and not side.unit:
-        return _relation(node._replace(mark="="))
-    return ("named", *_forms(node.parts))
 
 
 def _text(node: Node) -> Hashable:
@@ -171,7 +160,6 @@ _FORMS: dict[str, Callable[[Node], Hashable]] = {
     "tuple": _tuple,
     "matrix": _matrix,
     "relation": _relation,
-    "named": _named,
     "text": _text,
     "opaque": lambda node: ("opaque", "".join(node.mark.split())),
     "base": lambda node: ("base", node.mark, node.parts[0].mark),

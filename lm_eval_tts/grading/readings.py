@@ -38,17 +38,17 @@ class Reading(NamedTuple):
 
 def _without_name(node: Node) -> Iterator[Node]:
     bare = unnamed(node)
-    named = [p.parts[0] for p in node.parts if p.kind == "named"]
-    if node.kind in ("list", "tuple") and len(set(map(form_of, named))) == len(node.parts) > 1:
-        in_order = sorted(zip(map(_names, named), bare.parts, strict=True), key=lambda p: p[0])
-        yield Node("tuple", "()", tuple(p for _, p in in_order))  # x = 1, y = 2 for (1, 2)
+    parts = node.parts if node.kind in ("list", "tuple") else ()
+    names = {_names(part): unnamed(part) for part in parts if part != unnamed(part)}
+    if len(names) == len(parts) > 1:  # x = 1, y = 2 for (1, 2)
+        yield Node("tuple", "()", tuple(names[name] for name in sorted(names)))
         yield Node("list", "named", bare.parts)
     elif bare != node:
         yield bare
 
 
-def _names(node: Node) -> list[str]:
-    return sorted(node.value.names) if node.value else []
+def _names(equation: Node) -> tuple[str, ...]:
+    return tuple(sorted(equation.parts[0].value.names)) if equation.parts[0].value else ()
 
 
 def _without_unit(node: Node) -> Iterator[Node]:
@@ -84,7 +84,7 @@ def _other_brackets(node: Node) -> Iterator[Node]:
         yield node._replace(mark=_OTHER_MARKS[node.mark])
     if (node.kind, node.mark, len(node.parts)) == ("tuple", ":", 2):
         yield node_of(node.parts[0].exact / node.parts[1].exact)
-    is_plain = not {"tuple", "named", "text"} & {p.kind for p in node.parts}
+    is_plain = not {"tuple", "relation", "text"} & {p.kind for p in node.parts}
     if node.kind == "list" and not node.mark and is_plain:
         yield Node("tuple", "()", node.parts)
     if node.value and (found := components(node.value)):
@@ -92,7 +92,8 @@ def _other_brackets(node: Node) -> Iterator[Node]:
 
 
 def _as_function(node: Node) -> Iterator[Node]:
-    if node.kind == "named" and is_name(node.parts[0]) and "(" in "".join(_names(node.parts[0])):
+    is_equation = (node.kind, node.mark) == ("relation", "=")
+    if is_equation and is_name(node.parts[0]) and "(" in "".join(_names(node)):
         yield node._replace(parts=(node_of(values.free("y")), node.parts[1]))
 
 
@@ -105,7 +106,7 @@ def _without_aside(node: Node) -> Iterator[Node]:
 
 def _any_letter(node: Node) -> Iterator[Node]:
     """The constant of x² + C; the integer of π/4 + nπ and of 30° + 360° k."""
-    if node.kind in ("named", "list"):
+    if node.kind in ("relation", "list"):
         yield node.mapped(lambda part: next(_any_letter(part), part))
     for name in node.value.variables if node.value else ():
         a, b = node.value.linear(name) or (node.value, node.value)

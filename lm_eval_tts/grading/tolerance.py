@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.grading.canonical import unnamed
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.readings import closure
 from lm_eval_tts.grading.trees import Node
@@ -56,7 +57,7 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
 
 
 def _quantities(trees: Sequence[Node]) -> list[tuple[Any, Mark]]:
-    nodes = [tree.parts[1] if tree.kind == "named" else tree for tree in trees]
+    nodes = map(unnamed, trees)
     found = [
         (n.exact.number[0], n.unit) for n in nodes if n.kind == "value" and not n.has_variables
     ]

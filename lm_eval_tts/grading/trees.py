@@ -14,7 +14,7 @@ ORDER = {"<", "<=", ">", ">="}
 
 
 class Node(NamedTuple):
-    """kind: value, list, tuple, matrix (a row is a tuple), relation, named, text, base or opaque.
+    """kind: value, list, tuple, matrix (a row is a tuple), relation, text, base or opaque.
 
     mark: the brackets, signs of a relation, name, base, noun or words. unit: of a value.
     """
@@ -67,64 +67,44 @@ def is_letter(value: Value) -> bool:
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
-    """Return a named value, an interval, a set or an equation."""
+    """Return an equation, an interval or a set."""
+    left, right = sides[-2:]
     if signs[-1] == "~":
-        left = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else sides[0]
-        return Node("named", "", (left, sides[-1])) if is_name(left) else left
+        left = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else left
+        return Node("relation", "=", (left, right)) if is_name(left) else left
     if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
-        return Node("named", "∈ℤ", tuple(sides)) if sides[-1].kind == "opaque" else sides[-1]
+        return Node("relation", "∈ℤ", tuple(sides)) if right.kind == "opaque" else right
     if set(signs) == {"="}:
-        return _equation(sides)
+        if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
+            left = sides[0]  # y = 2 + 3 = 5
+        are_numbers = not left.has_variables and not right.has_variables
+        if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
+            return right  # 2 + 3 = 5
+        return Node("relation", "=", (left, right))
     are_values = all(side.kind == "value" for side in sides)
-    if list(signs) == ["!="] and is_name(sides[0]) and are_values:
-        return Node("relation", "!=", tuple(sides))
-    if set(signs) <= ORDER and are_values and (found := _interval(*_without_bars(sides, signs))):
+    if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
         return found
     if signs[0] == "=" and is_name(sides[0]):  # f(x) = x > 3
         return relation(sides[1:], signs[1:])
     return Node("relation", " ".join(signs), tuple(sides))
 
 
-def _equation(sides: Sequence[Node]) -> Node:
-    left, right = sides[-2:]
-    if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
-        left = sides[0]  # y = 2 + 3 = 5
-    if not is_name(left) and is_name(right) and not left.has_variables:
-        left, right = right, left  # 17 = x
-    of_names = left.kind == right.kind == "tuple" and all(map(is_name, left.parts))
-    if (is_name(left) and left != right) or of_names or left.kind == "text":
-        return Node("named", "", (left, right))  # (x, y) = (1, 2), area = 5
-    are_numbers = not left.has_variables and not right.has_variables
-    if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
-        return right  # 2 + 3 = 5
-    return Node("relation", "=", (left, right))
-
-
-def _without_bars(
-    sides: Sequence[Node], signs: Sequence[str]
-) -> tuple[Sequence[Node], Sequence[str]]:
-    """|x - 2| < 3 is -3 < x - 2 < 3."""
-    value = sides[0].exact
-    if value.op == "abs" and len(sides) == 2 and signs[0][0] == "<":
-        end = sides[1].exact
-        return [node_of(part) for part in (-end, value.parts[0], end)], [signs[0]] * 2
-    return sides, signs
-
-
 def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
     """What an inequality says of its only variable, if it is linear in it."""
     if signs[0][0] == ">":
         sides, signs = sides[::-1], [s.replace(">", "<") for s in signs[::-1]]
-    if any(s[0] != "<" for s in signs) or len(sides) > 3:
+    first, last = sides[0].exact, sides[-1].exact
+    if first.op == "abs" and len(sides) == 2:  # |x - 2| < 3 is -3 < x - 2 < 3
+        sides, signs = [node_of(v) for v in (-last, first.parts[0], last)], [signs[0]] * 2
+    names = {name for side in sides for name in side.exact.variables}
+    if any(s[0] != "<" for s in signs) or len(sides) > 3 or len(names) != 1:
         return None
     ends = {False: (MINUS_INFINITE, "<"), True: (INFINITE, "<")}
-    names = {name for side in sides for name in side.exact.variables}
     for (left, right), sign in zip(pairwise(sides), signs, strict=True):
-        found = (left.exact - right.exact).linear(*names) if len(names) == 1 else None
-        slope = found[0].constant if found else None
-        if not found or not slope:
+        slope, rest = (left.exact - right.exact).linear(*names) or (left.exact, left.exact)
+        if not slope.constant:
             return None
-        ends[slope > 0] = (node_of(-found[1] / found[0]), sign)
+        ends[slope.constant > 0] = (node_of(-rest / slope), sign)
     mark = ("[" if ends[False][1] == "<=" else "(") + ("]" if ends[True][1] == "<=" else ")")
     return Node("tuple", mark, (ends[False][0], ends[True][0]))
 
