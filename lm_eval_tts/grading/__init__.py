@@ -21,9 +21,9 @@ from collections.abc import Mapping
 
 from lm_eval_tts.grading.canonical import answer_classes, equal
 from lm_eval_tts.grading.degeneration import has_loop
+from lm_eval_tts.grading.equality import Tolerance
 from lm_eval_tts.grading.extraction import SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Format, State, Tags, format_adherence
-from lm_eval_tts.grading.tolerance import Tolerance
 from lm_eval_tts.grading.verdicts import (
     Item,
     Kind,

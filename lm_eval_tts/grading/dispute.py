@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.grading.tolerance import Tolerance
+from lm_eval_tts.grading.equality import Tolerance
 from lm_eval_tts.grading.verdicts import Item, grade_many
 
 MAX_SHOWN = 60  # characters of what was read

@@ -71,11 +71,11 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
     found = node.value.powers.items() if node.value and not node.unit else ()
     letters = [(str(unit_of(f.op)), int(rate)) for f, rate in found if f.op in UNIT_LETTERS]
     factor = values.rational(1)
-    for number, rate in found:
-        if number.op not in UNIT_LETTERS:
-            factor *= values.power(number, values.rational(rate))
+    for other, rate in found:
+        if other.op not in UNIT_LETTERS:
+            factor *= values.power(other, values.rational(rate))
     number = factor.constant
-    if letters and number not in (None, 1, -1) and 10**40 % number.denominator == 0:
+    if letters and number and abs(number) != 1 and 10**40 % number.denominator == 0:
         yield Node("value", value=factor, unit=make_mark(letters))
 
 
@@ -108,8 +108,9 @@ def _any_letter(node: Node) -> Iterator[Node]:
     """The constant of x² + C; the integer of π/4 + nπ and of 30° + 360° k."""
     if node.kind in ("relation", "list"):
         yield node.mapped(lambda part: next(_any_letter(part), part))
-    for name in node.value.variables if node.value else ():
-        a, b = node.value.linear(name) or (node.value, node.value)
+    whole = node.value or values.rational(0)
+    for name in whole.variables:
+        a, b = whole.linear(name) or (whole, whole)
         is_constant = name[0] in "CKck" and a.constant == 1 and b.names
         is_angle = a.names == {"π"} or node.unit == (("degree", 1),)
         if is_constant or (name in ("k", "n", "m", "l") and is_angle and not b.variables):

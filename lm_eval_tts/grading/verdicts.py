@@ -16,14 +16,13 @@ from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equality import matches
+from lm_eval_tts.grading.equality import Tolerance, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
 from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work, restates_given
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
-from lm_eval_tts.grading.tolerance import Tolerance, within
 from lm_eval_tts.grading.values import TooLarge
 
 Kind = Literal["math", "choice"]
