@@ -12,31 +12,14 @@ from functools import lru_cache
 
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
-from lm_eval_tts.grading.trees import ORDER, Node, complement, components, is_name
+from lm_eval_tts.grading.lexicon import SYNONYMS
+from lm_eval_tts.grading.trees import Node, complement, components, is_name
 from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
 
-EMPTY_WORDS = words_of("empty_words")
-
 
 @lru_cache(maxsize=50_000)
-def key(text: str) -> Hashable:
-    """Return the canonical form of an answer."""
-    return _key(text)
-
-
-def equal(a: str, b: str) -> bool:
-    """Say whether two answers are the same by their canonical forms."""
-    return a == b or key(a) == key(b)
-
-
-@lru_cache(maxsize=50_000)
-def vote_class(answer: str) -> Hashable:
-    """Return what an answer votes for: its canonical form without the name of the value."""
-    return _key(answer, for_vote=True)
-
-
-def _key(text: str, *, for_vote: bool = False) -> Hashable:
+def key(text: str, for_vote: bool = False) -> Hashable:
+    """Return the canonical form of an answer; of a vote without the name of the value."""
     try:
         node = parse(text)
         return form_of(unnamed(node) if for_vote else node)
@@ -44,11 +27,16 @@ def _key(text: str, *, for_vote: bool = False) -> Hashable:
         return ("huge", "".join(text.split()))
 
 
+def equal(a: str, b: str) -> bool:
+    """Say whether two answers are the same by their canonical forms."""
+    return a == b or key(a) == key(b)
+
+
 def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return a number for each answer, the same for equal ones; None for a missing answer."""
     numbers: dict[Hashable, int] = {}
     return [
-        None if answer is None else numbers.setdefault(vote_class(answer), len(numbers))
+        None if answer is None else numbers.setdefault(key(answer, True), len(numbers))
         for answer in answers
     ]
 
@@ -76,8 +64,7 @@ def _names_value(left: Node, right: Node) -> bool:
     if left.kind == "opaque":
         return is_number or not right.value
     if not left.value:
-        are_names = left.kind == right.kind == "tuple" and all(map(is_name, left.parts))
-        return are_names or left.kind in ("text", "base")
+        return left.kind in ("text", "base", "tuple")
     if is_name(left):  # not S = D or MR = MC, which say that two things are the same
         letters = [len(side.value.names) if side.value else 0 for side in (left, right)]
         return not is_name(right) or (letters[0] == 1 < letters[1])
@@ -130,25 +117,21 @@ def _matrix(node: Node) -> Hashable:
 
 
 def _relation(node: Node) -> Hashable:
-    """Equations are the same if their differences are, up to a factor; inequalities as well."""
+    """Equations are the same if their differences are, up to a factor."""
     if node.mark == "!=" and is_name(node.parts[0]):
         return form_of(complement([node.parts[1]]))
     are_values = all(side.kind == "value" for side in node.parts)
-    if not are_values or node.mark not in ("=", *ORDER):
+    if not are_values or node.mark != "=":
         return ("relation", node.mark, _forms(node.parts))
-    left, right = node.parts if node.mark[0] != ">" else node.parts[::-1]
+    left, right = node.parts
     first, second = (left.exact - right.exact).number
-    if node.mark != "=":
-        size = abs(first) or 1
-        return ("order", "=" in node.mark, significant(first / size), significant(second / size))
     if not first or not second:
         return ("identity", frozenset((left.exact.key, right.exact.key)))
     return ("equation", significant(first / second))
 
 
 def _text(node: Node) -> Hashable:
-    words = [word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS]
-    plain = " ".join(words)
+    plain = node.mark.replace("-", " ")
     if plain.startswith("no "):
         plain = plain.removesuffix(" exist").removesuffix(" exists")
     return ("text", SYNONYMS.get(plain, plain).replace(" ", ""))

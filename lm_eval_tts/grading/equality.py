@@ -18,8 +18,7 @@ from lm_eval_tts.grading.units import Mark, size
 from lm_eval_tts.grading.values import CTX, Unreadable, rational
 
 MAX_ANSWER_LENGTH = 2_000
-_COMMA = re.compile(r"\d,\d")
-_LABEL = re.compile(r"(?:[a-z]+\s+)?\(?([A-J])[).:][\s~]*(?=.)|(?:equation|answer)\s+", re.I)
+_LABEL = re.compile(r"\(?([A-J])[).:][\s~]*(?=.)")
 _FONTS = re.compile(r"\\(?:text|math)?(?:bf|rm|it)?\s*\{([^{}]*)\}|[$*]")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
@@ -48,7 +47,7 @@ def matches(answer: str, reference: str) -> bool | None:
 
 def _are_alike(answer: str, reference: str) -> bool:
     given, wanted = [parse(answer)], [parse(reference)]
-    if _COMMA.search(answer):
+    if "," in answer:
         given.append(parse(answer, comma=True))  # 1,5 in Europe
     plain_answer, plain = readings.keys(given, "both"), readings.keys(wanted, "both")
     of_answer = readings.keys([*given, *_of_label(answer)], "answer")
@@ -60,7 +59,7 @@ def _of_label(text: str) -> list[Node]:
     """The letter and the value of a choice such as (C) 24."""
     bare = _FONTS.sub(r" \1", text).strip()
     label = _LABEL.match(bare)
-    return [parse(part) for part in (label[1], bare[label.end() :]) if part] if label else []
+    return [parse(part) for part in (label[1], bare[label.end() :])] if label else []
 
 
 class Tolerance(NamedTuple):

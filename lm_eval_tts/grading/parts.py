@@ -85,12 +85,12 @@ def _pattern(tags: Tags) -> re.Pattern[str]:
     return re.compile(rf"(?=[<\[\\◁{first}])(?:{'|'.join(branches)})", re.I)
 
 
-def first_turn(text: str) -> tuple[str, str]:
-    """Split a response at the first place where it goes on to write a user's turn."""
+def first_turn(text: str) -> str:
+    """Return a response up to where it goes on to write a user's turn."""
     for match in _TURN.finditer(text):
         if text[: match.start()].strip():
-            return text[: match.start()], text[match.start() :]
-    return text, ""
+            return text[: match.start()]
+    return text
 
 
 def split_parts(response: str, tags: Tags) -> Parts:

@@ -77,15 +77,10 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     if set(signs) == {"="}:
         if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
             left = sides[0]  # y = 2 + 3 = 5
-        are_numbers = not left.has_variables and not right.has_variables
-        if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
-            return right  # 2 + 3 = 5
         return Node("relation", "=", (left, right))
     are_values = all(side.kind == "value" for side in sides)
     if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
         return found
-    if signs[0] == "=" and is_name(sides[0]):  # f(x) = x > 3
-        return relation(sides[1:], signs[1:])
     return Node("relation", " ".join(signs), tuple(sides))
 
 

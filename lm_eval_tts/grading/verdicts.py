@@ -34,7 +34,6 @@ _LETTER_REFERENCE = re.compile(
 )  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
 _PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
-_LABELS = re.compile(r"(?<=[.;,\d$])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
 _ALSO = re.compile(r",?\s+and\s+(?=the\b|[A-Z])")
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
@@ -127,12 +126,8 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
     loop = has_loop(response)
     response = tidy(response)
-    turn, rest = first_turn(response)
-    parts = split_parts(turn, item.tags)
+    parts = split_parts(first_turn(response), item.tags)
     found = _find(item, parts, loop)
-    if rest and not found:
-        parts = split_parts(response, item.tags)
-        found = _find(item, parts, loop)
     return found, parts, loop
 
 
@@ -141,8 +136,6 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
-    if parts.open_thinking.strip() and not any(a.strip() for a in parts.answers):
-        parts = parts._replace(before="")  # the preamble of a thinking that was cut off
     return find_answer(parts, loop, counted(item.question))
 
 
@@ -197,15 +190,9 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
         return ", ".join(boxed) if len(boxed) == count else None
     if len(sentences(text)) < count:
         text = _ALSO.sub("\n", text)
-    pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
+    pieces = [unmarked(piece) for piece in sentences(text)[-count:]]
     if is_final and not all(map(_PART.match, pieces)):
         return None
-    found = [(p, committed(_PART.sub("", p), loosely=False)) for p in pieces]
-    answers = [(piece, claim.answer) for piece, claim in found if claim]
-    subjects = {_subject(piece, answer) for piece, answer in answers}
-    return ", ".join(answer for _, answer in answers) if len(subjects) == count else None
-
-
-def _subject(piece: str, answer: str) -> str:
-    """What a sentence says something of: all before the value."""
-    return piece[: max(piece.rfind(answer.rsplit("=", 1)[-1].strip()), 0)].strip().lower()
+    claims = [committed(_PART.sub("", piece), loosely=False) for piece in pieces]
+    answers = [claim.answer for claim in claims if claim]
+    return ", ".join(answers) if len(answers) == count else None
