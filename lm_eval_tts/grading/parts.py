@@ -21,11 +21,11 @@ TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 # closing tag that is cut off. The last channel of the harmony format of gpt-oss, and the second
 # turn of s1 (arXiv:2501.19393), only end the thinking.
 _FAMILY = (
-    r"(?:[<\[◁]\|?|<\|channel\|>)\s{0,2}(?P<end>[/\\]\s{0,2}|end_of_)?(?:begin_of_|start_of_)?"
+    r"(?P<last><\|im_start\|>answer\b|<\|channel\|>final<\|message\|>)|"
+    r"(?:[<\[◁]\|?|<\|(?:channel|im_start)\|>)\s{0,2}(?P<end>[/\\]\s{0,2}|end_of_)?(?:begin_of_|start_of_)?"
     r"(?:(?P<thinking>think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis)|"
     r"(?:final[_ -]?)?answer|solution)(?P<ending>_end)?(?:_start)?"
-    r"\s{0,2}(?:\|?[>\]▷]|<\|message\|>|(?(end)\Z|(?!)))"
-    r"|<\|im_start\|>(?:(?P<thought>think)|answer)\b|<\|channel\|>final<\|message\|>"
+    r"\s{0,2}(?:\|?[>\]▷]|<\|message\|>|(?=\n)|(?(end)\Z|(?!)))"
 )
 # Where a response goes on to write the user's next turn, and what chat templates leave behind.
 _TURN = pattern(
@@ -78,10 +78,8 @@ def _name(tag: re.Match[str]) -> str:
     """Which of the four kinds of tags one is."""
     if tag.lastgroup in TAG_NAMES:
         return tag.lastgroup
-    if "im_start" in tag[0] or "final<" in tag[0]:
-        return "thinking_start" if tag["thought"] else "thinking_end"
-    side = "end" if tag["end"] or tag["ending"] else "start"
-    return f"thinking_{side}" if tag["thinking"] else f"answer_{side}"
+    side = "end" if tag["end"] or tag["ending"] or tag["last"] else "start"
+    return f"thinking_{side}" if tag["thinking"] or tag["last"] else f"answer_{side}"
 
 
 def first_turn(text: str) -> str:
@@ -104,21 +102,20 @@ def split_parts(response: str, tags: Tags) -> Parts:
         text, at = _RESIDUE.sub("\n", response[at:start]), end
         if part == "answer":
             answers[-1] += text
-        else:
-            texts[part] += text
+        elif text.strip():
+            texts[part] += f"{text}\n\n"
         if not name or (part == "open_thinking" and name[0] == "a" and index < last_end):
             continue  # an answer tag in thinking that ends later
         if name == "thinking_end" and part == "before" and not (texts["thinking"] or answers):
             part = "open_thinking"  # the start was in the prompt
             texts["open_thinking"], texts["before"] = texts["before"], ""
         if part == "open_thinking":
-            texts["thinking"] += f"{texts['open_thinking']}\n\n"
+            texts["thinking"] += texts["open_thinking"]
             texts["open_thinking"] = ""
         elif part == "answer" and answers[-1].strip():
             outside = "after"
         part = {"thinking_start": "open_thinking", "answer_start": "answer"}.get(name, outside)
         answers += [""] if part == "answer" else []
-        texts[outside] += "\n\n"
     states: tuple[State, ...] = ("none", "end_only", "start_only", "both")
     state = states[2 * ("thinking_start" in names) + (last_end >= 0)]
     return Parts(state, answers=tuple(answers), **texts)

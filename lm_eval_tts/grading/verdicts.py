@@ -29,12 +29,8 @@ Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
 MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
-_LETTER_REFERENCE = re.compile(
-    r"\\text\w*\{\s*\([A-J]\)\s*\}$"
-)  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
-_PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
-_ALSO = re.compile(r",?\s+and\s+(?=the\b|[A-Z])")
+_PART = re.compile(r"^\W*(?:part\s*)?(?:[a-h]|[1-9])[).:]\s+", re.I)
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
@@ -132,7 +128,8 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
 
 
 def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
-    if item.kind == "choice" or _LETTER_REFERENCE.match(item.reference):
+    command, _, inner = item.reference.partition("{(")  # \\text{(C)}: the problem lists its options
+    if item.kind == "choice" or (command.startswith("\\text") and len(inner.strip(" })")) == 1):
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
@@ -182,14 +179,13 @@ def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
     except TooLarge:
         return None
     count = len(tree.parts)
-    is_plain = tree.kind in ("list", "tuple") and tree.mark not in (":", "to", "time", "cup")
-    if not is_plain or not 2 <= count <= MAX_SENTENCES:
+    if tree.kind not in ("list", "tuple") or not 2 <= count <= MAX_SENTENCES:
         return None
     text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
     if boxed := boxes(text):
         return ", ".join(boxed) if len(boxed) == count else None
     if len(sentences(text)) < count:
-        text = _ALSO.sub("\n", text)
+        text = text.replace(" and ", "\n")
     pieces = [unmarked(piece) for piece in sentences(text)[-count:]]
     if is_final and not all(map(_PART.match, pieces)):
         return None
