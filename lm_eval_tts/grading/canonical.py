@@ -28,7 +28,10 @@ def key(text: str, for_vote: bool = False) -> Hashable:
 
 
 def equal(a: str, b: str) -> bool:
-    """Say whether two answers are the same by their canonical forms."""
+    """Say whether two answers are the same, without any tolerance or leniency.
+
+    Stricter than `grade`: "5 cm" and "5" differ, though the first answers the second.
+    """
     return a == b or key(a) == key(b)
 
 

@@ -13,15 +13,7 @@ from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
 from lm_eval_tts.grading.numerals import fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, tidy, tokens
-from lm_eval_tts.grading.trees import (
-    ALL_REALS,
-    Node,
-    added,
-    complement,
-    multiplied,
-    node_of,
-    scaled,
-)
+from lm_eval_tts.grading.trees import ALL_REALS, Node, complement, node_of, scaled
 from lm_eval_tts.grading.units import Mark, are_of_one_dimension, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula, TooLarge
 
@@ -243,26 +235,19 @@ class NotationReader(FormulaReader):
         return Node("tuple", "to", tuple(node_of(values.rational(end)) for end in ends))
 
     def matrices(self) -> Node | None:
-        """Read a sum of products of matrices, each with a factor before it."""
+        """Read a matrix with a factor before it."""
         kinds = [token.kind for token in self.tokens[self.at :]]
         if next((k for k in kinds if k == "MATRIX" or k in _SIDE_ENDS), "") != "MATRIX":
             return None
         if kinds[0] in ("(", "[") and kinds[1:3] in (["MATRIX", ")"], ["MATRIX", "]"]):
             self.at += 3
             return matrix(self.peek(-2).text)
-        total = None
-        while self.peek().kind not in ("END", ")", "]", *_SIDE_ENDS):
-            factor = values.rational(-1 if self.take("-", "+") == "-" else 1)
-            if self.peek().kind != "MATRIX":
-                factor *= self.product()
-            self.take("*")
-            self.expect("MATRIX")
-            term = scaled(matrix(self.peek(-1).text), factor)
-            while self.take("*") or self.peek().kind == "MATRIX":
-                self.expect("MATRIX")
-                term = multiplied(term, matrix(self.peek(-1).text))
-            total = term if total is None else added(total, term)
-        return total
+        factor = values.rational(-1 if self.take("-", "+") == "-" else 1)
+        if self.peek().kind != "MATRIX":
+            factor *= self.product()
+        self.take("*")
+        self.expect("MATRIX")
+        return scaled(matrix(self.peek(-1).text), factor)
 
     def bind_integers(self) -> None:
         """In "kπ, k ∈ ℤ" and "for any integer k" the name of k says nothing."""

@@ -113,39 +113,9 @@ def complement(points: Sequence[Node]) -> Node:
     return Node("list", "cup", tuple(Node("tuple", "()", pair) for pair in pairs))
 
 
-def _matrix(rows: Sequence[Sequence[Value]]) -> Node:
-    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(node_of, r))) for r in rows))
-
-
-def _cells(matrix: Node) -> list[list[Value]]:
-    return [[cell.exact for cell in row.parts] for row in matrix.parts]
-
-
 def scaled(matrix: Node, factor: Value) -> Node:
     """Return a matrix times a number."""
-    if factor.constant == 1:
-        return matrix
-    return _matrix([[factor * x for x in row] for row in _cells(matrix)])
-
-
-def added(a: Node, b: Node) -> Node:
-    """Return the sum of two matrices. Raises TooLarge."""
-    if [len(row.parts) for row in a.parts] != [len(row.parts) for row in b.parts]:
-        raise TooLarge("shapes of a sum")
-    rows = zip(_cells(a), _cells(b), strict=True)
-    return _matrix([[x + y for x, y in zip(r, s, strict=True)] for r, s in rows])
-
-
-def multiplied(a: Node, b: Node) -> Node:
-    """Return the product of two matrices. Raises TooLarge."""
-    if len(a.parts[0].parts) != len(b.parts):
-        raise TooLarge("shapes of a product")
-    columns = list(zip(*_cells(b), strict=True))
-    return _matrix([[_dot(row, column) for column in columns] for row in _cells(a)])
-
-
-def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
-    return sum((x * y for x, y in zip(row, column, strict=True)), values.rational(0))
+    return matrix.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * factor)))
 
 
 def components(value: Value) -> tuple[Node, ...] | None:

@@ -26,7 +26,6 @@ CTX.dps = 100
 KEPT_BITS = 96
 NOISE = CTX.mpf(2) ** -290  # of the size of the terms; a sum below it is zero
 MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
-MAX_SIZE = 2_000
 MAX_BITS = 4_000
 MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
 
@@ -52,7 +51,7 @@ class Value:
     """op: "+", "*", "^", a function or its name; "" of a number. parts: what that is applied to.
 
     number: what it comes to. constant: the value itself if it is rational as it stands.
-    names: of the variables and constants in it. size: how many values it is made of.
+    names: of the variables and constants in it.
     """
 
     op: str
@@ -60,7 +59,6 @@ class Value:
     parts: tuple[Value, ...] = field(default=(), compare=False)
     names: frozenset[str] = frozenset()
     constant: Fraction | None = None
-    size: int = 1
 
     @property
     def variables(self) -> frozenset[str]:
@@ -150,11 +148,10 @@ def rational(value: Fraction | int) -> Value:
 def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
     """Return a value that is made of others, with its two numbers."""
     is_kept = (not n or abs(CTX.mag(n)) <= MAX_BITS for n in numbers)  # not of inf, nor of nan
-    size = 1 + sum(part.size for part in parts)
-    if not all(is_kept) or size > MAX_SIZE:
+    if not all(is_kept):
         raise TooLarge(op)
     names: frozenset[str] = frozenset().union(*(part.names for part in parts))
-    return Value(op, (numbers[0], numbers[1]), parts, names, size=size)
+    return Value(op, (numbers[0], numbers[1]), parts, names)
 
 
 def computed(op: str, parts: tuple[Value, ...], rule: Callable[..., Any]) -> Value:

@@ -6,7 +6,7 @@ Puts the other modules together.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -37,7 +37,13 @@ _SOLUTION = re.compile(
 
 
 class Item(NamedTuple):
-    """One response to grade; the fields are the arguments of `grading.grade`."""
+    """One response to grade.
+
+    kind: "math" compares by value; of a "choice" the reference is a letter, and `options` maps
+    letters to their texts, not necessarily all of them. tags: those asked for ("" for none); the
+    usual families are recognised without. question: what was asked, which an answer must not only
+    repeat. tolerance: of the task; exact without.
+    """
 
     response: str
     reference: str
@@ -49,15 +55,11 @@ class Item(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a response is right, and what it was judged by.
+    """Whether a response is right (not so where that could not be decided), and by what.
 
-    correct: False also where that could not be decided.
-    answer: as extracted, None if there is none.
-    source: where it was found (see `extraction`).
-    state: which thinking tags are present.
-    loop: the text ends in a repetition.
-    undecided: a sum, limit or integral would have to be worked out to decide.
-    reference: what was read from a reference that is a whole solution, else None.
+    answer: as extracted, if there is one. source: where it was found (see `extraction`). state:
+    which thinking tags are present. loop: the text ends in a repetition. undecided: a sum, limit or
+    integral would have to be worked out. reference: what was read from a whole solution.
     """
 
     correct: bool
@@ -69,6 +71,19 @@ class Verdict(NamedTuple):
     reference: str | None = None
 
 
+def grade(
+    response: str,
+    reference: str,
+    kind: Kind = "math",
+    options: Mapping[str, str] | None = None,
+    tags: Tags = DEFAULT_TAGS,
+    question: str = "",
+    tolerance: Tolerance | None = None,
+) -> Verdict:
+    """Grade one response; the arguments are the fields of `Item`."""
+    return grade_item(Item(response, reference, kind, options, tags, question, tolerance))
+
+
 def grade_item(item: Item) -> Verdict:
     """Grade one response."""
     if item.kind not in ("math", "choice"):
@@ -76,21 +91,19 @@ def grade_item(item: Item) -> Verdict:
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     solution = read_reference(item.reference) if item.kind == "math" else None
-    if not found:
-        return Verdict(False, None, None, parts.state, loop, False, solution)
-    correct = _correct(item._replace(reference=solution or item.reference), found, parts)
-    is_open = correct is None
-    return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
+    correct: bool | None = False
+    if found:
+        correct = _correct(item._replace(reference=solution or item.reference), found, parts)
+    answer, source = found[:2] if found else (None, None)
+    return Verdict(bool(correct), answer, source, parts.state, loop, correct is None, solution)
 
 
 def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict]:
     """Grade responses, equal items once."""
-    known: dict[Hashable, Verdict] = {}
+    known: dict[str, Verdict] = {}
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
-        item = Item(*item)
-        options = tuple(sorted(item.options.items())) if item.options else None
-        key = (*item[:3], options, tuple(item.tags), *item[5:])
+        key = repr(item)
         if key not in known:
             known[key] = grade_item(item)
         verdicts.append(known[key])
@@ -98,9 +111,7 @@ def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict
 
 
 def response_classes(
-    responses: Sequence[str],
-    options: Mapping[str, str] | None = None,
-    tags: Tags = DEFAULT_TAGS,
+    responses: Sequence[str], options: Mapping[str, str] | None = None, tags: Tags = DEFAULT_TAGS
 ) -> list[int | None]:
     """Return the class of each response's answer; with options the answer is a letter."""
     kind: Kind = "choice" if options else "math"
@@ -141,16 +152,17 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     if item.kind == "choice":
         return answer == _letter(reference, item.options)
     correct = matches(answer, reference)
+    if correct and question and restates_given(answer, question):
+        return restates_given(reference, question)
     if correct:
-        return _is_done(answer, reference, question)
+        return not leaves_work(answer, reference, question)
     if question and in_asked_form(answer, reference, question):
         return True
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
     is_final = found.source in ("phrase", "hash")
-    if correct is False and (whole := _in_parts(reference, parts, is_final)):
-        return matches(whole, reference) is True
-    return correct
+    whole = _in_parts(reference, parts, is_final) if correct is False else None
+    return bool(matches(whole, reference)) if whole else correct
 
 
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
@@ -160,13 +172,6 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
         split_parts(tidy(reference), DEFAULT_TAGS), options, False
     )
     return found.answer if found else bare
-
-
-def _is_done(answer: str, reference: str, question: str) -> bool:
-    """Whether an answer of the right value is more than the question, and leaves nothing to do."""
-    if question and restates_given(answer, question):
-        return restates_given(reference, question)
-    return not leaves_work(answer, reference, question)
 
 
 def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:

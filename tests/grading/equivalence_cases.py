@@ -125,16 +125,8 @@ EQUAL: list[tuple[str, str]] = [
     ),
     ("[[5, 6], [7, 9]]", "\\begin{bmatrix}5&6\\\\7&9\\end{bmatrix}"),
     (
-        "\\begin{pmatrix}1&0\\\\2&5\\end{pmatrix} + \\begin{pmatrix}4&1\\\\0&-5\\end{pmatrix}",
-        "\\begin{pmatrix}5&1\\\\2&0\\end{pmatrix}",
-    ),
-    (
-        "2\\begin{pmatrix}3\\\\1\\end{pmatrix} - \\begin{pmatrix}1\\\\4\\end{pmatrix}",
-        "\\begin{pmatrix}5\\\\-2\\end{pmatrix}",
-    ),
-    (
-        "\\begin{pmatrix}0&1\\\\1&0\\end{pmatrix}\\begin{pmatrix}2\\\\7\\end{pmatrix}",
-        "\\begin{pmatrix}7\\\\2\\end{pmatrix}",
+        "2\\begin{pmatrix}3\\\\1\\end{pmatrix}",
+        "\\begin{pmatrix}6\\\\2\\end{pmatrix}",
     ),
     ("4\\mathbf{i} - \\mathbf{j} + 6\\mathbf{k}", "\\begin{pmatrix}4\\\\-1\\\\6\\end{pmatrix}"),
     ("C(7,3)", "35"),
