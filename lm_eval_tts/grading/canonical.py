@@ -105,25 +105,19 @@ def _list(node: Node) -> Hashable:
     return next(iter(members)) if len(members) == 1 else ("list", members)
 
 
-def _tuple(node: Node) -> Hashable:
-    is_table = node.mark == "[]" and all((r.kind, r.mark) == ("tuple", "[]") for r in node.parts)
-    if is_table and len({len(row.parts) for row in node.parts}) == 1:  # [[1, 2], [3, 4]]
-        return _matrix(Node("matrix", parts=node.parts))
-    return ("tuple", node.mark, _forms(node.parts))
-
-
 def _matrix(node: Node) -> Hashable:
+    """A vector, standing or lying; a matrix is that of [[1, 2], [3, 4]]."""
     rows = [_forms(row.parts) for row in node.parts]
-    if len(rows) == 1 or all(len(row) == 1 for row in rows):  # a vector, standing or lying
+    if len(rows) == 1 or all(len(row) == 1 for row in rows):
         return ("tuple", "vector", tuple(cell for row in rows for cell in row))
-    return ("matrix", tuple(rows))
+    return ("tuple", "[]", tuple(("tuple", "[]", row) for row in rows))
 
 
 def _relation(node: Node) -> Hashable:
     """Equations are the same if their differences are, up to a factor."""
     if node.mark == "!=" and is_name(node.parts[0]):
         return form_of(complement([node.parts[1]]))
-    are_values = all(side.kind == "value" for side in node.parts)
+    are_values = all(side.kind == "value" and not side.unit for side in node.parts)
     if not are_values or node.mark != "=":
         return ("relation", node.mark, _forms(node.parts))
     left, right = node.parts
@@ -143,7 +137,7 @@ def _text(node: Node) -> Hashable:
 _FORMS: dict[str, Callable[[Node], Hashable]] = {
     "value": _value,
     "list": _list,
-    "tuple": _tuple,
+    "tuple": lambda node: ("tuple", node.mark, _forms(node.parts)),
     "matrix": _matrix,
     "relation": _relation,
     "text": _text,

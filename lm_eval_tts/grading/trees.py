@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.units import Mark
-from lm_eval_tts.grading.values import CTX, NotAFormula, TooLarge, Value
+from lm_eval_tts.grading.values import CTX, NotAFormula, Value
 
 ORDER = {"<", "<=", ">", ">="}
 
@@ -58,12 +58,7 @@ def is_name(node: Node) -> bool:
     if not node.value or node.unit:
         return False
     found = node.value.powers.items()
-    return all(is_letter(factor) and abs(rate) == 1 for factor, rate in found)
-
-
-def is_letter(value: Value) -> bool:
-    """Say whether a value is a variable (or i)."""
-    return value.names == {value.op} and (value.op == "i" or bool(value.variables))
+    return all(abs(rate) == 1 and (f.op == "i" or f.variables == {f.op}) for f, rate in found)
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
@@ -75,9 +70,8 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
         return Node("relation", "∈ℤ", tuple(sides)) if right.kind == "opaque" else right
     if set(signs) == {"="}:
-        if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
-            left = sides[0]  # y = 2 + 3 = 5
-        return Node("relation", "=", (left, right))
+        is_said = is_name(sides[0]) or sides[0].kind == "opaque"  # y = 2 + 3 = 5
+        return Node("relation", "=", (sides[0] if is_said else left, right))
     are_values = all(side.kind == "value" for side in sides)
     if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
         return found
