@@ -109,9 +109,10 @@ def readings_table() -> str:
     rows = ["| reading | of | why | answer | reference |", "|---|---|---|---|---|"]
     for reading in READINGS:
         answer, reference = (
-            f"`{text}`".replace("|", "\\|") for text in (reading.answer, reading.reference)
+            f"`{reading[side]}`".replace("|", "\\|") for side in ("answer", "reference")
         )
-        rows.append(f"| {reading.name} | {reading.of} | {reading.why} | {answer} | {reference} |")
+        said = " | ".join(reading[part] for part in ("name", "of", "why"))
+        rows.append(f"| {said} | {answer} | {reference} |")
     return "\n".join(rows)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.canonical import form_of, unnamed
@@ -21,19 +20,6 @@ from lm_eval_tts.grading.values import Unreadable
 MAX_TREES = 24
 ASIDES = words_of("asides")
 _OTHER_MARKS = {"()": "vector", "[]": "vector", ":": "time", "to": ":"}
-
-
-class Reading(NamedTuple):
-    """A rule. of: "answer", "reference", "both", or "either" of the two.
-
-    answer, reference: an example of what is the same by this rule.
-    """
-
-    name: str
-    of: str
-    why: str
-    answer: str
-    reference: str
 
 
 def _without_name(node: Node) -> Iterator[Node]:
@@ -59,11 +45,6 @@ def _without_unit(node: Node) -> Iterator[Node]:
         yield node_of(node.exact * values.rational(100))
     elif node.unit:
         yield node_of(node.exact)
-
-
-def _without_base(node: Node) -> Iterator[Node]:
-    if node.kind == "base" and node.parts[0].mark.isdigit():
-        yield node_of(int(node.parts[0].mark))
 
 
 def _letter_as_unit(node: Node) -> Iterator[Node]:
@@ -120,20 +101,19 @@ def _any_letter(node: Node) -> Iterator[Node]:
 _RULES: dict[str, Callable[[Node], Iterator[Node]]] = {
     "no name": _without_name,
     "no unit": _without_unit,
-    "no base": _without_base,
     "letter as a unit": _letter_as_unit,
     "brackets": _other_brackets,
     "name of a function": _as_function,
     "words around a word": _without_aside,
     "any letter": _any_letter,
 }
-READINGS = tuple(Reading(**row) for row in read_data("readings.yaml"))
+READINGS: list[dict[str, str]] = read_data("readings.yaml")
 
 
 def closure(trees: Sequence[Node], side: str) -> list[Node]:
     """Return trees and what they become by the readings of one side, repeatedly."""
     sides = ("both",) if side == "both" else (side, "both", "either")
-    rules = [_RULES[reading.name] for reading in READINGS if reading.of in sides]
+    rules = [_RULES[reading["name"]] for reading in READINGS if reading["of"] in sides]
     found, at = list(trees), 0
     while at < len(found) < MAX_TREES:
         for rule in rules:

@@ -132,10 +132,8 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
     response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
     loop = has_loop(response)
-    response = tidy(response)
-    parts = split_parts(first_turn(response), item.tags)
-    found = _find(item, parts, loop)
-    return found, parts, loop
+    parts = split_parts(first_turn(tidy(response)), item.tags)
+    return _find(item, parts, loop), parts, loop
 
 
 def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
@@ -167,10 +165,9 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
 
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     """The letter of a reference such as B, (B), "B. Ribosome" or "The correct answer is B."."""
-    bare = reference.strip().strip("()").upper()
-    found = len(bare) > 1 and find_choice(
-        split_parts(tidy(reference), DEFAULT_TAGS), options, False
-    )
+    bare = reference.strip(" ()").upper()
+    parts = split_parts(tidy(reference), DEFAULT_TAGS)
+    found = find_choice(parts, options, False) if len(bare) > 1 else None
     return found.answer if found else bare
 
 
