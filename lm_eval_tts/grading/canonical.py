@@ -97,7 +97,7 @@ def _value(node: Node) -> Hashable:
 
 
 def _list(node: Node) -> Hashable:
-    first = node.parts[0] if node.parts else node
+    first = node.parts[0]
     if (first.kind, first.mark) == ("relation", "!="):  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
         points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
         return form_of(complement(points))

@@ -12,6 +12,7 @@ from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.grading.equality import Tolerance
 from lm_eval_tts.grading.verdicts import Item, grade_many
 
+MARKS = ("wrong", "right")
 MAX_SHOWN = 60  # characters of what was read
 
 
@@ -70,7 +71,7 @@ def dispute_report(items: Sequence[Item], grader: str) -> str:
     ours, others = grade_many(items), list(map(GRADERS[grader], items))
     rows = list(enumerate(zip(items, ours, others, strict=True), 1))
     disputes = [row for row in rows if row[1][1].correct != row[1][2][0]]
-    counts = Counter((o.source or "nothing found", _mark(o.correct)) for _, (_, o, _) in disputes)
+    counts = Counter((o.source or "nothing found", MARKS[o.correct]) for _, (_, o, _) in disputes)
     total = max(len(items), 1)
     lines = [
         f"# lm_eval_tts against {grader}\n",
@@ -83,13 +84,9 @@ def dispute_report(items: Sequence[Item], grader: str) -> str:
         f"\n| line | reference | read here | | {grader} read | |\n|---|---|---|---|---|---|",
     ]
     for line, (item, verdict, (correct, read)) in disputes:
-        here = verdict.answer or "-", _mark(verdict.correct)
-        lines.append(_row(line, item.reference, *here, read, _mark(correct)))
+        here = verdict.answer or "-", MARKS[verdict.correct]
+        lines.append(_row(line, item.reference, *here, read, MARKS[correct]))
     return "\n".join(lines) + "\n"
-
-
-def _mark(correct: bool) -> str:
-    return "right" if correct else "wrong"
 
 
 def _row(*cells: object) -> str:

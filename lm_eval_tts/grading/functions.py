@@ -15,7 +15,6 @@ from lm_eval_tts.grading.values import (
     Value,
     computed,
     pseudo_number,
-    rational,
 )
 
 # Logarithms without a base are natural ones, as in sympy; log_b is read apart.
@@ -49,8 +48,6 @@ def absolute(value: Value) -> Value:
 
     Of a variable it is x times a constant of its own, so that |-x| and |x| agree and x differs.
     """
-    if value.constant is not None:
-        return rational(abs(value.constant))
     size = pseudo_number("| |")[0]
     return computed(
         "abs", (value,), lambda x: size * CTX.sqrt(x * x) if value.variables else abs(x)

@@ -84,10 +84,9 @@ def _name(tag: re.Match[str]) -> str:
 
 def first_turn(text: str) -> str:
     """Return a response up to where it goes on to write a user's turn."""
-    for match in _TURN.finditer(text):
-        if text[: match.start()].strip():
-            return text[: match.start()]
-    return text
+    match = _TURN.search(text)
+    head = text[: match.start()] if match else text
+    return head if head.strip() else text
 
 
 def split_parts(response: str, tags: Tags) -> Parts:

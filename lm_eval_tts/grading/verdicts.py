@@ -90,7 +90,7 @@ def grade_item(item: Item) -> Verdict:
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
-    solution = read_reference(item.reference) if item.kind == "math" else None
+    solution = _solved(item.reference) if item.kind == "math" else None
     correct: bool | None = False
     if found:
         correct = _correct(item._replace(reference=solution or item.reference), found, parts)
@@ -120,11 +120,10 @@ def response_classes(
 
 
 @lru_cache(maxsize=20_000)
-def read_reference(reference: str) -> str | None:
-    """Return the answer of a reference that is a whole solution, by the extraction of responses."""
-    if not _SOLUTION.search(reference):
-        return None
-    found = find_answer(split_parts(tidy(reference), DEFAULT_TAGS), is_cut=False)
+def _solved(reference: str) -> str | None:
+    """The answer of a reference that is a whole solution, by the extraction of responses."""
+    parts = split_parts(tidy(reference), DEFAULT_TAGS)
+    found = find_answer(parts, is_cut=False) if _SOLUTION.search(reference) else None
     return found.answer if found else None
 
 
