@@ -65,8 +65,7 @@ def _other_brackets(node: Node) -> Iterator[Node]:
         yield node._replace(mark=_OTHER_MARKS[node.mark])
     if (node.kind, node.mark, len(node.parts)) == ("tuple", ":", 2):
         yield node_of(node.parts[0].exact / node.parts[1].exact)
-    is_plain = not {"tuple", "relation", "text"} & {p.kind for p in node.parts}
-    if node.kind == "list" and not node.mark and is_plain:
+    if node.kind == "list" and not node.mark:
         yield Node("tuple", "()", node.parts)
     if node.value and (found := components(node.value)):
         yield Node("tuple", "()", found)

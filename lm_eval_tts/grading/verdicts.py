@@ -157,9 +157,9 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
         return True
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
-    is_final = found.source in ("phrase", "hash")
-    whole = _in_parts(reference, parts, is_final) if correct is False else None
-    return bool(matches(whole, reference)) if whole else correct
+    if correct is None or found.source in ("phrase", "hash"):
+        return correct
+    return matches(_in_parts(reference, parts), reference) is True
 
 
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
@@ -170,26 +170,19 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     return found.answer if found else bare
 
 
-def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
-    """The answer of several parts that the last boxes or sentences give one by one.
-
-    is_final: after an announcement only parts with labels are an answer.
-    """
+def _in_parts(reference: str, parts: Parts) -> str:
+    """The answer of several parts that the last boxes or sentences give one by one; or ""."""
     try:
         tree = parse(reference)
     except TooLarge:
-        return None
-    count = len(tree.parts)
-    if tree.kind not in ("list", "tuple") or not 2 <= count <= MAX_SENTENCES:
-        return None
-    text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    if boxed := boxes(text):
-        return ", ".join(boxed) if len(boxed) == count else None
-    if len(sentences(text)) < count:
-        text = text.replace(" and ", "\n")
-    pieces = [unmarked(piece) for piece in sentences(text)[-count:]]
-    if is_final and not all(map(_PART.match, pieces)):
-        return None
-    claims = [committed(_PART.sub("", piece), loosely=False) for piece in pieces]
-    answers = [claim.answer for claim in claims if claim]
-    return ", ".join(answers) if len(answers) == count else None
+        return ""
+    count = len(tree.parts) if tree.kind in ("list", "tuple") else 0
+    if not 2 <= count <= MAX_SENTENCES:
+        return ""
+    text = parts.after or "".join(parts.answers[-1:]) or parts.before
+    answers = boxes(text)
+    if not answers:
+        pieces = sentences(text.replace(" and ", "\n"))[-count:]
+        found = [committed(_PART.sub("", unmarked(p)), loosely=False) for p in pieces]
+        answers = [claim.answer for claim in found if claim]
+    return ", ".join(answers) if len(answers) == count else ""
