@@ -83,24 +83,21 @@ def _names_value(left: Node, right: Node) -> bool:
 
 def form_of(node: Node) -> Hashable:
     """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
-    return _FORMS[node.kind](node)
+    if node.kind == "value":
+        found = components(node.exact)
+        return ("tuple", "vector", _forms(found)) if found else (node.exact.key, node.unit)
+    if node.kind in _FORMS:
+        return _FORMS[node.kind](node)
+    return (node.kind, "".join(node.mark.split()), _forms(node.parts))
 
 
 def _forms(nodes: Sequence[Node]) -> tuple[Hashable, ...]:
     return tuple(map(form_of, nodes))
 
 
-def _value(node: Node) -> Hashable:
-    if found := components(node.exact):
-        return ("tuple", "vector", _forms(found))
-    return ("value", node.exact.key, node.unit) if node.unit else ("value", node.exact.key)
-
-
 def _list(node: Node) -> Hashable:
-    first = node.parts[0]
-    if (first.kind, first.mark) == ("relation", "!="):  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
-        points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
-        return form_of(complement(points))
+    if (node.parts[0].kind, node.parts[0].mark) == ("relation", "!="):  # x ≠ 1, 2
+        return form_of(complement([p.parts[1] if p.parts else p for p in node.parts]))
     members = frozenset(_forms(node.parts))
     return next(iter(members)) if len(members) == 1 else ("list", members)
 
@@ -115,12 +112,11 @@ def _matrix(node: Node) -> Hashable:
 
 def _relation(node: Node) -> Hashable:
     """Equations are the same if their differences are, up to a factor."""
-    if node.mark == "!=" and is_name(node.parts[0]):
-        return form_of(complement([node.parts[1]]))
-    are_values = all(side.kind == "value" and not side.unit for side in node.parts)
-    if not are_values or node.mark != "=":
+    left, right = node.parts[:2]
+    if node.mark == "!=" and is_name(left):
+        return form_of(complement([right]))
+    if node.mark != "=" or any(side.kind != "value" or side.unit for side in node.parts):
         return ("relation", node.mark, _forms(node.parts))
-    left, right = node.parts
     first, second = (left.exact - right.exact).number
     if not first or not second:
         return ("identity", frozenset((left.exact.key, right.exact.key)))
@@ -135,12 +131,8 @@ def _text(node: Node) -> Hashable:
 
 
 _FORMS: dict[str, Callable[[Node], Hashable]] = {
-    "value": _value,
     "list": _list,
-    "tuple": lambda node: ("tuple", node.mark, _forms(node.parts)),
     "matrix": _matrix,
     "relation": _relation,
     "text": _text,
-    "opaque": lambda node: ("opaque", "".join(node.mark.split())),
-    "base": lambda node: ("base", node.mark, node.parts[0].mark),
 }
