@@ -76,7 +76,7 @@ def _names_value(left: Node, right: Node) -> bool:
     is_open = any(name.startswith(BINDERS) for name in left.value.names)
     if is_open or left.value.op in FUNCTIONS:
         return is_open or is_number
-    factors = [item for term in left.value.terms for item in term.powers.items()]
+    factors = [item for term in left.value.terms for item in term.factors()]
     is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
     return is_sum and is_number and bool(left.value.variables)
 

@@ -49,7 +49,7 @@ def _without_unit(node: Node) -> Iterator[Node]:
 
 def _letter_as_unit(node: Node) -> Iterator[Node]:
     """A decimal number times letters that are units: 0.64 N, but not 5/7 g."""
-    found = node.value.powers.items() if node.value and not node.unit else ()
+    found = list(node.value.factors()) if node.value and not node.unit else []
     letters = [(str(unit_of(f.op)), int(rate)) for f, rate in found if f.op in UNIT_LETTERS]
     factor = values.rational(1)
     for other, rate in found:

@@ -57,7 +57,7 @@ def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
     if not node.value or node.unit:
         return False
-    found = node.value.powers.items()
+    found = node.value.factors()
     return all(abs(rate) == 1 and (f.op == "i" or f.variables == {f.op}) for f, rate in found)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -81,17 +81,15 @@ class Value:
         """The terms of a sum as it stands; the value itself if it is none."""
         return [t for part in self.parts for t in part.terms] if self.op == "+" else [self]
 
-    @property
-    def powers(self) -> dict[Value, Fraction]:
+    def factors(self, rate: Fraction = Fraction(1)) -> Iterator[tuple[Value, Fraction]]:
         """The factors of a product as it stands, with their exponents."""
-        rate = self.parts[1].constant if self.op == "^" else None
-        if self.op != "*" and rate is None:
-            return {self: Fraction(1)}
-        found: dict[Value, Fraction] = {}
-        for part in self.parts if rate is None else self.parts[:1]:
-            for factor, power in part.powers.items():
-                found[factor] = found.get(factor, 0) + power * (1 if rate is None else rate)
-        return found
+        if self.op == "*":
+            for part in self.parts:
+                yield from part.factors(rate)
+        elif self.op == "^" and (own := self.parts[1].constant) is not None:
+            yield from self.parts[0].factors(rate * own)
+        else:
+            yield self, rate
 
     def linear(self, name: str) -> tuple[Value, Value] | None:
         """Return a and b of a name + b; None if the value is not linear in it as it stands."""
