@@ -49,10 +49,10 @@ def _are_alike(answer: str, reference: str) -> bool:
     given, wanted = [parse(answer)], [parse(reference)]
     if "," in answer:
         given.append(parse(answer, comma=True))  # 1,5 in Europe
-    plain_answer, plain = readings.keys(given, "both"), readings.keys(wanted, "both")
-    of_answer = readings.keys([*given, *_of_label(answer)], "answer")
-    of_reference = readings.keys([*wanted, *_of_label(reference)], "reference")
-    return bool(of_answer & plain or plain_answer & of_reference)
+    return any(
+        readings.keys([*one, *_of_label(text)], "either") & readings.keys(other, "both")
+        for one, text, other in ((given, answer, wanted), (wanted, reference, given))
+    )
 
 
 def _of_label(text: str) -> list[Node]:
@@ -89,7 +89,7 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
     """Say whether an answer is near enough to a reference."""
     try:
         wanted = _quantities(readings.closure([parse(reference)], "both"))
-        given = _quantities(readings.closure([parse(answer)], "answer"))
+        given = _quantities(readings.closure([parse(answer)], "either"))
         return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
     except (Unreadable, RecursionError):
         return False

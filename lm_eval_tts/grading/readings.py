@@ -110,9 +110,8 @@ READINGS: list[dict[str, str]] = read_data("readings.yaml")
 
 
 def closure(trees: Sequence[Node], side: str) -> list[Node]:
-    """Return trees and what they become by the readings of one side, repeatedly."""
-    sides = ("both",) if side == "both" else (side, "both", "either")
-    rules = [_RULES[reading["name"]] for reading in READINGS if reading["of"] in sides]
+    """Return trees and what they become by the readings of "both" sides or of "either"."""
+    rules = [_RULES[row["name"]] for row in READINGS if row["of"] in ("both", side)]
     found, at = list(trees), 0
     while at < len(found) < MAX_TREES:
         for rule in rules:

@@ -28,7 +28,7 @@ class Node(NamedTuple):
     @property
     def exact(self) -> Value:
         """The value. Raises NotAFormula if this is not one."""
-        if self.kind != "value" or self.value is None:
+        if self.value is None:
             raise NotAFormula(self.kind)
         return self.value
 
@@ -65,7 +65,6 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     """Return an equation, an interval or a set."""
     left, right = sides[-2:]
     if signs[-1] == "~":
-        left = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else left
         return Node("relation", "=", (left, right)) if is_name(left) else left
     if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
         return Node("relation", "∈ℤ", tuple(sides)) if right.kind == "opaque" else right
@@ -99,9 +98,7 @@ def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
 
 
 def complement(points: Sequence[Node]) -> Node:
-    """Return all real numbers except some. Raises NotAFormula if they are not numbers."""
-    if any(point.has_variables for point in points):
-        raise NotAFormula("points")
+    """Return all real numbers except some. Raises NotAFormula if they are not values."""
     ordered = sorted(points, key=lambda p: float(CTX.re(p.exact.number[0])))
     pairs = pairwise([MINUS_INFINITE, *ordered, INFINITE])
     return Node("list", "cup", tuple(Node("tuple", "()", pair) for pair in pairs))
