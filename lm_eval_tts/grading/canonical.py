@@ -12,9 +12,11 @@ from functools import lru_cache
 
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import SYNONYMS
+from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.trees import Node, complement, components, is_name
 from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
+
+EMPTY_WORDS = words_of("empty_words")
 
 
 @lru_cache(maxsize=50_000)
@@ -124,7 +126,8 @@ def _relation(node: Node) -> Hashable:
 
 
 def _text(node: Node) -> Hashable:
-    plain = node.mark.replace("-", " ")
+    words = (word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS)
+    plain = " ".join(words)
     if plain.startswith("no "):
         plain = plain.removesuffix(" exist").removesuffix(" exists")
     return ("text", SYNONYMS.get(plain, plain).replace(" ", ""))
