@@ -108,8 +108,11 @@ def metrics_table() -> str:
 def readings_table() -> str:
     rows = ["| reading | of | why | answer | reference |", "|---|---|---|---|---|"]
     for reading in READINGS:
-        answer, reference = (f"`{text}`".replace("|", "\\|") for text in reading.example)
-        rows.append(f"| {reading.name} | {reading.side} | {reading.why} | {answer} | {reference} |")
+        answer, reference = (
+            f"`{reading[side]}`".replace("|", "\\|") for side in ("answer", "reference")
+        )
+        said = " | ".join(reading[part] for part in ("name", "of", "why"))
+        rows.append(f"| {said} | {answer} | {reference} |")
     return "\n".join(rows)
 
 

@@ -13,138 +13,120 @@ from functools import lru_cache
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
-from lm_eval_tts.grading.trees import ORDER, Node, complement, components
-from lm_eval_tts.grading.values import Unreadable, significant
+from lm_eval_tts.grading.trees import Node, complement, components, is_name
+from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
 
 EMPTY_WORDS = words_of("empty_words")
 
 
 @lru_cache(maxsize=50_000)
-def key(text: str) -> Hashable:
-    """Return the canonical form of an answer."""
-    return _key(text)
+def key(text: str, for_vote: bool = False) -> Hashable:
+    """Return the canonical form of an answer; of a vote without the name of the value."""
+    try:
+        node = parse(text)
+        return form_of(unnamed(node) if for_vote else node)
+    except (Unreadable, RecursionError):
+        return ("huge", "".join(text.split()))
 
 
 def equal(a: str, b: str) -> bool:
-    """Say whether two answers are the same by their canonical forms."""
+    """Say whether two answers are the same, without any tolerance or leniency.
+
+    Stricter than `grade`: "5 cm" and "5" differ, though the first answers the second.
+    """
     return a == b or key(a) == key(b)
-
-
-@lru_cache(maxsize=50_000)
-def vote_class(answer: str) -> Hashable:
-    """Return what an answer votes for: its canonical form without the name of the value."""
-    return _key(answer, for_vote=True)
-
-
-def _key(text: str, *, for_vote: bool = False) -> Hashable:
-    try:
-        node = parse(text)
-        return form_of(_unnamed(node) if for_vote else node)
-    except (Unreadable, RecursionError):
-        return ("huge", "".join(text.split()))
 
 
 def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return a number for each answer, the same for equal ones; None for a missing answer."""
     numbers: dict[Hashable, int] = {}
     return [
-        None if answer is None else numbers.setdefault(vote_class(answer), len(numbers))
+        None if answer is None else numbers.setdefault(key(answer, True), len(numbers))
         for answer in answers
     ]
 
 
-def _unnamed(node: Node) -> Node:
-    """The value of x = 3 and of m + n = 12, but 2x - 3y = 12 and x² + y² = 0 stay."""
-    left, right = node.parts if len(node.parts) == 2 else (node, node)
-    if node.kind == "named":
-        return _unnamed(right)
-    if node.kind == "relation" and node.mark == "=" and names_value(left, right):
-        return node if right.exact.constant == 0 else right
-    return node.mapped(_unnamed) if node.kind == "list" else node
+def unnamed(node: Node) -> Node:
+    """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
 
-
-def names_value(left: Node, right: Node) -> bool:
-    """Say whether a side of an equation is what somebody may ask the value of.
-
-    m + n, an integral or sin 30° are; 2x and x² + y² are not.
+    2x - 3y = 12 and x² + y² = 0 stay.
     """
-    if not left.value or not right.value:
-        return False
-    if left.value.is_open or left.value.op in FUNCTIONS:
-        return left.value.is_open or not right.has_variables
-    terms = [term.monomial for term in left.value.terms]
-    is_sum = all(
-        term and abs(term[0]) == 1 and term[1] and all(rate == 1 for rate in term[1].values())
-        for term in terms
-    )
-    return is_sum and not right.has_variables and left.value.names == left.value.variables
+    if node.kind in ("list", "tuple"):
+        return node.mapped(unnamed)
+    if (node.kind, node.mark) == ("relation", "="):
+        for name, side in (node.parts, node.parts[::-1]):
+            if _names_value(name, side):
+                return side
+    return node
+
+
+def _names_value(left: Node, right: Node) -> bool:
+    """Whether a side of an equation is what somebody may ask the value of.
+
+    Words, x, m + n, an integral and sin 30° are; 2x and x² + y² are not.
+    """
+    is_number = not right.has_variables and right.exact.constant != 0
+    if left.kind == "opaque":
+        return is_number or not right.value
+    if not left.value:
+        return left.kind in ("text", "base", "tuple")
+    if is_name(left):  # not S = D or MR = MC, which say that two things are the same
+        letters = [len(side.value.names) if side.value else 0 for side in (left, right)]
+        return not is_name(right) or (letters[0] == 1 < letters[1])
+    if not right.value or left.value.key == right.value.key:
+        return right.value is not None
+    is_open = any(name.startswith(BINDERS) for name in left.value.names)
+    if is_open or left.value.op in FUNCTIONS:
+        return is_open or is_number
+    factors = [item for term in left.value.terms for item in term.factors()]
+    is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
+    return is_sum and is_number and bool(left.value.variables)
 
 
 def form_of(node: Node) -> Hashable:
     """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
-    return _FORMS[node.kind](node)
+    if node.kind == "value":
+        found = components(node.exact)
+        return ("tuple", "vector", _forms(found)) if found else (node.exact.key, node.unit)
+    if node.kind in _FORMS:
+        return _FORMS[node.kind](node)
+    return (node.kind, "".join(node.mark.split()), _forms(node.parts))
 
 
 def _forms(nodes: Sequence[Node]) -> tuple[Hashable, ...]:
     return tuple(map(form_of, nodes))
 
 
-def _value(node: Node) -> Hashable:
-    if found := components(node.exact):
-        return ("tuple", "vector", _forms(found))
-    return ("value", node.exact.key, node.unit) if node.unit else ("value", node.exact.key)
-
-
 def _list(node: Node) -> Hashable:
-    first = node.parts[0] if node.parts else node
-    if (first.kind, first.mark) == ("relation", "!="):  # x ≠ 1, 2 and x ≠ 1, x ≠ 2
-        points = [p.parts[1] if p.kind == "relation" else p for p in node.parts]
-        return form_of(complement(points))
+    if (node.parts[0].kind, node.parts[0].mark) == ("relation", "!="):  # x ≠ 1, 2
+        return form_of(complement([p.parts[1] if p.parts else p for p in node.parts]))
     members = frozenset(_forms(node.parts))
     return next(iter(members)) if len(members) == 1 else ("list", members)
 
 
-def _tuple(node: Node) -> Hashable:
-    is_table = node.mark == "[]" and all((r.kind, r.mark) == ("tuple", "[]") for r in node.parts)
-    if is_table and len({len(row.parts) for row in node.parts}) == 1:  # [[1, 2], [3, 4]]
-        return _matrix(Node("matrix", parts=node.parts))
-    return ("tuple", node.mark, _forms(node.parts))
-
-
 def _matrix(node: Node) -> Hashable:
+    """A vector, standing or lying; a matrix is that of [[1, 2], [3, 4]]."""
     rows = [_forms(row.parts) for row in node.parts]
-    if len(rows) == 1 or all(len(row) == 1 for row in rows):  # a vector, standing or lying
+    if len(rows) == 1 or all(len(row) == 1 for row in rows):
         return ("tuple", "vector", tuple(cell for row in rows for cell in row))
-    return ("matrix", tuple(rows))
+    return ("tuple", "[]", tuple(("tuple", "[]", row) for row in rows))
 
 
 def _relation(node: Node) -> Hashable:
-    """Equations are the same if their differences are, up to a factor; inequalities as well."""
-    if node.mark == "!=":
-        return form_of(complement([node.parts[1]]))
-    are_values = all(side.kind == "value" for side in node.parts)
-    if not are_values or node.mark not in ("=", *ORDER):
+    """Equations are the same if their differences are, up to a factor."""
+    left, right = node.parts[:2]
+    if node.mark == "!=" and is_name(left):
+        return form_of(complement([right]))
+    if node.mark != "=" or any(side.kind != "value" or side.unit for side in node.parts):
         return ("relation", node.mark, _forms(node.parts))
-    left, right = node.parts if node.mark[0] != ">" else node.parts[::-1]
     first, second = (left.exact - right.exact).number
-    if node.mark != "=":
-        size = abs(first) or 1
-        return ("order", "=" in node.mark, significant(first / size), significant(second / size))
     if not first or not second:
         return ("identity", frozenset((left.exact.key, right.exact.key)))
     return ("equation", significant(first / second))
 
 
-def _named(node: Node) -> Hashable:
-    """An equation in variables, or a value with the name of what it is."""
-    name, side = node.parts
-    if name.kind == side.kind == "value" and not side.unit:
-        return _relation(node._replace(mark="="))
-    return ("named", *_forms(node.parts))
-
-
 def _text(node: Node) -> Hashable:
-    words = [word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS]
+    words = (word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS)
     plain = " ".join(words)
     if plain.startswith("no "):
         plain = plain.removesuffix(" exist").removesuffix(" exists")
@@ -152,13 +134,8 @@ def _text(node: Node) -> Hashable:
 
 
 _FORMS: dict[str, Callable[[Node], Hashable]] = {
-    "value": _value,
     "list": _list,
-    "tuple": _tuple,
     "matrix": _matrix,
     "relation": _relation,
-    "named": _named,
     "text": _text,
-    "opaque": lambda node: ("opaque", "".join(node.mark.split())),
-    "base": lambda node: ("base", node.mark, node.parts[0].mark),
 }

@@ -6,35 +6,28 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.grading.tolerance import Tolerance
+from lm_eval_tts.grading.equality import Tolerance
 from lm_eval_tts.grading.verdicts import Item, grade_many
 
+MARKS = ("wrong", "right")
 MAX_SHOWN = 60  # characters of what was read
 
 
-class Reply(NamedTuple):
-    """What another grader says about a response: whether it is right, and what it read."""
-
-    correct: bool
-    read: str
-
-
-def by_math_verify(item: Item) -> Reply:
-    """Grade by math-verify on the whole response."""
+def by_math_verify(item: Item) -> tuple[bool, str]:
+    """Say whether a whole response is right by math-verify, and what that read."""
     from math_verify import parse, verify
 
     try:
         found = parse(item.response)
-        correct = bool(verify(parse(f"${item.reference}$"), found))
+        return bool(verify(parse(f"${item.reference}$"), found)), str(found[-1] if found else "-")
     except Exception:  # a grader that fails on a response has not found it right
-        return Reply(False, "(failed)")
-    return Reply(correct, str(found[-1]) if found else "(nothing)")
+        return False, "(failed)"
 
 
-GRADERS: Mapping[str, Callable[[Item], Reply]] = {"math-verify": by_math_verify}
+GRADERS: Mapping[str, Callable[[Item], tuple[bool, str]]] = {"math-verify": by_math_verify}
 
 
 def read_items(path: Path) -> list[Item]:
@@ -45,29 +38,28 @@ def read_items(path: Path) -> list[Item]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # no other ends of lines, as U+2028
         rows = [json.loads(line) for line in lines if line.strip()]
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder: name one samples_*.jsonl in it") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON lines: {error}") from error
-    return [_item(row, path, number) for number, row in enumerate(rows, 1)]
+    return [_item(row, f"line {number} of {path}") for number, row in enumerate(rows, 1)]
 
 
-def _item(row: Any, path: Path, number: int) -> Item:
-    row = row if isinstance(row, dict) else {}
-    doc = row.get("doc", row)
-    response = row.get("response", row["resps"][0][0] if row.get("resps") else None)
-    reference = doc.get("reference", doc.get("answer"))
-    if not isinstance(response, str) or reference is None:
+def _item(row: Any, place: str) -> Item:
+    try:
+        doc = row.get("doc", row)
+        reference = doc["reference"] if "reference" in doc else doc["answer"]
+        response = row["response"] if "response" in row else row["resps"][0][0]
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise DataError(
-            f"line {number} of {path} has no response and reference: "
+            f"{place} has no response and reference: "
             "give lm_eval's samples, or rows with `response` and `reference`"
-        )
+        ) from error
+    options, question = doc.get("options"), doc.get("question", doc.get("problem", ""))
     return Item(
-        response,
+        str(response),
         str(reference),
-        "choice" if doc.get("options") else "math",
-        doc.get("options"),
-        question=str(doc.get("question", doc.get("problem", ""))),
+        "choice" if options else "math",
+        options,
+        question=str(question),
         tolerance=Tolerance.of(doc.get("tolerance")),
     )
 
@@ -76,30 +68,25 @@ def dispute_report(items: Sequence[Item], grader: str) -> str:
     """Return a report in Markdown. Raises SettingsError for an unknown grader."""
     if grader not in GRADERS:
         raise SettingsError(f"the grader {grader!r} is unknown; known are {', '.join(GRADERS)}")
-    ours = grade_many(items)
-    others = [GRADERS[grader](item) for item in items]
+    ours, others = grade_many(items), list(map(GRADERS[grader], items))
     rows = list(enumerate(zip(items, ours, others, strict=True), 1))
-    disputes = [row for row in rows if row[1][1].correct != row[1][2].correct]
-    counts = Counter((o.source or "nothing found", _mark(o.correct)) for _, (_, o, _) in disputes)
+    disputes = [row for row in rows if row[1][1].correct != row[1][2][0]]
+    counts = Counter((o.source or "nothing found", MARKS[o.correct]) for _, (_, o, _) in disputes)
     total = max(len(items), 1)
     lines = [
         f"# lm_eval_tts against {grader}\n",
         f"| {len(items)} responses | right |\n|---|---|",
         f"| lm_eval_tts | {sum(verdict.correct for verdict in ours) / total:.1%} |",
-        f"| {grader} | {sum(reply.correct for reply in others) / total:.1%} |\n",
+        f"| {grader} | {sum(correct for correct, _ in others) / total:.1%} |\n",
         f"Undecided here: {sum(v.undecided for v in ours)}. Different: {len(disputes)}.\n",
         "| what was read here from | here | responses |\n|---|---|---|",
         *(_row(source, mark, count) for (source, mark), count in counts.most_common()),
         f"\n| line | reference | read here | | {grader} read | |\n|---|---|---|---|---|---|",
     ]
-    for line, (item, verdict, other) in disputes:
-        here, there = (verdict.answer or "-", _mark(verdict.correct)), _mark(other.correct)
-        lines.append(_row(line, item.reference, *here, other.read, there))
+    for line, (item, verdict, (correct, read)) in disputes:
+        here = verdict.answer or "-", MARKS[verdict.correct]
+        lines.append(_row(line, item.reference, *here, read, MARKS[correct]))
     return "\n".join(lines) + "\n"
-
-
-def _mark(correct: bool) -> str:
-    return "right" if correct else "wrong"
 
 
 def _row(*cells: object) -> str:

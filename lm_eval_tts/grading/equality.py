@@ -1,28 +1,28 @@
-"""Whether an answer is that of a reference: by canonical forms and readings."""
+"""Whether an answer is that of a reference: by canonical forms and readings, or nearly so."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
+from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import readings
-from lm_eval_tts.grading.canonical import form_of, key
+from lm_eval_tts.grading.canonical import key, unnamed
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.trees import Node
-from lm_eval_tts.grading.values import Unreadable
+from lm_eval_tts.grading.units import Mark, size
+from lm_eval_tts.grading.values import CTX, Unreadable, rational
 
 MAX_ANSWER_LENGTH = 2_000
-_COMMA = re.compile(r"\d,\d")
-_LABEL = re.compile(
-    r"(?:(?:option|choice|answer|equation|graph|statement)\s+(?:\(?([A-J])\)?(?=[\s).:]|$)|)|"
-    r"\(([A-J])\)|([A-J])[).:](?=\s|$))[\s~]*",
-    re.I,
-)
-_LONE_LETTER = re.compile(r"\(?([A-J])\)?")
+_LABEL = re.compile(r"\(?([A-J])[).:][\s~]*(?=.)")
 _FONTS = re.compile(r"\\(?:text|math)?(?:bf|rm|it)?\s*\{([^{}]*)\}|[$*]")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
+# A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
+_DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*\^)")
 
 
 @lru_cache(maxsize=100_000)
@@ -34,57 +34,85 @@ def matches(answer: str, reference: str) -> bool | None:
         return answer == reference != ""
     if max(len(answer), len(reference)) > MAX_ANSWER_LENGTH:
         return False
-    if (letter := _letters(answer, reference)) is not None:
-        return letter
     if key(answer) == key(reference):
         return True
     try:
-        given, wanted = trees_of(answer), parse(reference)
-        if are_alike(given, wanted):
+        if _are_alike(answer, reference):
             return True
-        return None if is_open(given[0]) or is_open(wanted) else False
+    except (Unreadable, RecursionError):
+        return False
+    text = tidy(answer + reference)
+    return None if any(mark in text for mark in _UNFINISHED) else False
+
+
+def _are_alike(answer: str, reference: str) -> bool:
+    given, wanted = [parse(answer)], [parse(reference)]
+    if "," in answer:
+        given.append(parse(answer, comma=True))  # 1,5 in Europe
+    return any(
+        readings.keys([*one, *_of_label(text)], "either") & readings.keys(other, "both")
+        for one, text, other in ((given, answer, wanted), (wanted, reference, given))
+    )
+
+
+def _of_label(text: str) -> list[Node]:
+    """The letter and the value of a choice such as (C) 24."""
+    bare = _FONTS.sub(r" \1", text).strip()
+    label = _LABEL.match(bare)
+    return [parse(part) for part in (label[1], bare[label.end() :])] if label else []
+
+
+class Tolerance(NamedTuple):
+    """How far an answer may be from a reference that is a decimal; whole numbers are exact.
+
+    relative: a share of the reference, as 0.01. absolute: in its unit. Either is enough.
+    digits: half a unit of the last digit that the reference gives. units: 0.5 m is 50 cm.
+    """
+
+    relative: float = 0.0
+    absolute: float = 0.0
+    digits: bool = False
+    units: bool = False
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any] | None) -> Tolerance | None:
+        """Return the tolerance that a task or document names. Raises SettingsError."""
+        if unknown := set(settings or ()) - set(cls._fields):
+            raise SettingsError(
+                f"unknown in a tolerance: {', '.join(sorted(unknown))}; "
+                f"known are {', '.join(cls._fields)}"
+            )
+        return cls(**settings) if settings else None
+
+
+def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
+    """Say whether an answer is near enough to a reference."""
+    try:
+        wanted = _quantities(readings.closure([parse(reference)], "both"))
+        given = _quantities(readings.closure([parse(answer)], "either"))
+        return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
     except (Unreadable, RecursionError):
         return False
 
 
-def are_alike(given: Sequence[Node], wanted: Node) -> bool:
-    """Say whether one of the trees of an answer is that of a reference, by the readings."""
-    of_answer, of_reference = readings.keys(given, "answer"), readings.keys([wanted], "reference")
-    plain = {form_of(wanted)} | readings.keys([wanted], "both")
-    return bool(of_answer & plain or readings.keys(given, "both") & of_reference)
+def _quantities(trees: Sequence[Node]) -> list[tuple[Any, Mark]]:
+    nodes = [node for node in map(unnamed, trees) if not node.has_variables]
+    return [(node.exact.number[0], node.unit) for node in nodes]
 
 
-def trees_of(answer: str) -> list[Node]:
-    """Return the trees that the spelling of an answer allows."""
-    found = [parse(answer)]
-    if _COMMA.search(answer):
-        found.append(parse(answer, comma=True))  # 1,5 in Europe
-    bare = _bare(answer)
-    if (label := _LABEL.match(bare)) and label.end() < len(bare):
-        found.append(parse(bare[label.end() :]))  # (C) 24
-    return found
-
-
-def _bare(text: str) -> str:
-    return _FONTS.sub(r" \1", text).strip()
-
-
-def _letters(answer: str, reference: str) -> bool | None:
-    """A choice such as (C), if the reference is nothing but that."""
-    given, wanted = _bare(answer), _bare(reference)
-    single, letter = _LONE_LETTER.fullmatch(given), _LONE_LETTER.fullmatch(wanted)
-    if not letter:
-        label = _LABEL.match(wanted) if single and "(" in wanted else None
-        return single[1] in label.groups() if single and label else None
-    found = _LONE_LETTER.fullmatch(given.rstrip(".")) or _LABEL.match(given)
-    name = next((group for group in found.groups() if group), None) if found else None
-    if name is None or (name.islower() and "(" not in given):
-        return None
-    return (name if name == given else name.upper()) == letter[1]
-
-
-def is_open(node: Node) -> bool:
-    """Say whether a part of a tree is a sum, limit or integral that is not worked out here."""
-    if node.kind == "opaque":
-        return any(mark in node.mark for mark in _UNFINISHED)
-    return (node.value is not None and node.value.is_open) or any(map(is_open, node.parts))
+def _near(
+    given: tuple[Any, Mark], wanted: tuple[Any, Mark], reference: str, tolerance: Tolerance
+) -> bool:
+    (number, unit), (target, other) = given, wanted
+    if unit != other and unit and other:
+        (factor, dimension), (base, other_dimension) = size(unit), size(other)
+        if not tolerance.units or dimension != other_dimension:
+            return False
+        number *= rational(factor / base).number[0]
+    allowed = [abs(target) * CTX.mpf(10) ** -30]
+    if mantissa := _DECIMAL.search(reference):
+        allowed += [tolerance.absolute, abs(target) * tolerance.relative]
+        if tolerance.digits:
+            places = len(mantissa[0].partition(".")[2])
+            allowed.append(abs(target) / (CTX.mpf(mantissa[0]) or 1) / 10**places / 2)
+    return bool(abs(number - target) <= max(allowed) * (1 + CTX.mpf(10) ** -12))

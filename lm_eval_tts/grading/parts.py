@@ -16,26 +16,17 @@ State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
 DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
 
-# Families: <think>, <|think|>, <|begin_of_thought|>, [THINK], `< /reasoning>`, and a closing tag
-# cut off at the end of the response. s1: arXiv:2501.19393; the channels: the harmony format of
-# gpt-oss; <|begin_of_thought|>: Sky-T1 and OpenThinker.
-_TAG_WORDS = {
-    "thinking": "(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis)",
-    "answer": "(?:(?:final[_ -]?)?answer|solution)",
-}
-_START_TAG = r"[<\[]\|?\s{{0,2}}(?:begin_of_|start_of_)?{0}(?:_start)?\s{{0,2}}\|?[>\]]"
-_END_TAG = (
-    r"<\|?\s{{0,2}}[/\\]\s{{0,2}}{0}\s{{0,2}}(?:\|?>|\Z)"
-    r"|<\|(?:end_of_{0}|{0}_end)\|>|\[/{0}\]|\\end\{{{0}[>}}]"
-)
-_FAMILIES = {
-    "thinking_end": rf"<\|im_start\|>answer\b|<\|channel\|>final<\|message\|>|◁/think▷|{_END_TAG}",
-    "thinking_start": r"<\|im_start\|>think\b|<\|channel\|>analysis<\|message\|>|◁think▷|"
-    + _START_TAG,
-    "answer_end": _END_TAG,
-    "answer_start": _START_TAG,
-}
 TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
+# Families: <think>, <|think|>, <|begin_of_thought|>, [THINK], ◁think▷, `< /reasoning>`, and a
+# closing tag that is cut off. The last channel of the harmony format of gpt-oss, and the second
+# turn of s1 (arXiv:2501.19393), only end the thinking.
+_FAMILY = (
+    r"(?P<last><\|im_start\|>answer\b|<\|channel\|>final<\|message\|>)|"
+    r"(?:[<\[◁]\|?|<\|(?:channel|im_start)\|>)\s{0,2}(?P<end>[/\\]\s{0,2}|end_of_)?(?:begin_of_|start_of_)?"
+    r"(?:(?P<thinking>think(?:ing)?|thoughts?|reason(?:ing)?|scratch_?pad|analysis)|"
+    r"(?:final[_ -]?)?answer|solution)(?P<ending>_end)?(?:_start)?"
+    r"\s{0,2}(?:\|?[>\]▷]|<\|message\|>|(?=\n)|(?(end)\Z|(?!)))"
+)
 # Where a response goes on to write the user's next turn, and what chat templates leave behind.
 _TURN = pattern(
     r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user"
@@ -78,85 +69,55 @@ class Format(NamedTuple):
 def _pattern(tags: Tags) -> re.Pattern[str]:
     """Tags that are asked for, the longest first, before those of the families."""
     own = sorted(zip(tags, TAG_NAMES, strict=True), key=lambda pair: -len(pair[0]))
-    branches = [f"(?P<own_{name}>{re.escape(tag)})" for tag, name in own if tag]
-    for name, family in _FAMILIES.items():
-        branches.append(f"(?P<{name}>{family.format(_TAG_WORDS[name.split('_')[0]])})")
+    branches = [f"(?P<{name}>{re.escape(tag)})" for tag, name in own if tag]
     first = re.escape("".join({tag[:1] for tag in tags if tag}))
-    return re.compile(rf"(?=[<\[\\◁{first}])(?:{'|'.join(branches)})", re.I)
+    return re.compile(rf"(?=[<\[◁{first}])(?:{'|'.join([*branches, _FAMILY])})", re.I)
 
 
-def first_turn(text: str) -> tuple[str, str]:
-    """Split a response at the first place where it goes on to write a user's turn."""
-    for match in _TURN.finditer(text):
-        if text[: match.start()].strip():
-            return text[: match.start()], text[match.start() :]
-    return text, ""
+def _name(tag: re.Match[str]) -> str:
+    """Which of the four kinds of tags one is."""
+    if tag.lastgroup in TAG_NAMES:
+        return tag.lastgroup
+    side = "end" if tag["end"] or tag["ending"] or tag["last"] else "start"
+    return f"thinking_{side}" if tag["thinking"] or tag["last"] else f"answer_{side}"
+
+
+def first_turn(text: str) -> str:
+    """Return a response up to where it goes on to write a user's turn."""
+    match = _TURN.search(text)
+    head = text[: match.start()] if match else text
+    return head if head.strip() else text
 
 
 def split_parts(response: str, tags: Tags) -> Parts:
     """Take a response apart at its tags; special tokens of chat templates are left out."""
-    events = [
-        ((match.lastgroup or "").removeprefix("own_"), match.start(), match.end())
-        for match in _pattern(tuple(tags)).finditer(response)
-    ]
+    events = [(_name(m), *m.span()) for m in _pattern(tuple(tags)).finditer(response)]
     names = [name for name, _, _ in events]
     last_end = max((i for i, name in enumerate(names) if name == "thinking_end"), default=-1)
-    reader, at = _Reader(), 0
-    for index, (name, start, end) in enumerate(events):
-        reader.text(_RESIDUE.sub("\n", response[at:start]))
-        reader.tag(name, closes_later=last_end > index)
-        at = end
-    reader.text(_RESIDUE.sub("\n", response[at:]))
+    texts = dict.fromkeys(("thinking", "open_thinking", "before", "after"), "")
+    answers: list[str] = []
+    part, outside, at = "before", "before", 0
+    for index, (name, start, end) in enumerate([*events, ("", len(response), 0)]):
+        text, at = _RESIDUE.sub("\n", response[at:start]), end
+        if part == "answer":
+            answers[-1] += text
+        elif text.strip():
+            texts[part] += f"{text}\n\n"
+        if not name or (part == "open_thinking" and name[0] == "a" and index < last_end):
+            continue  # an answer tag in thinking that ends later
+        if name == "thinking_end" and part == "before" and not (texts["thinking"] or answers):
+            part = "open_thinking"  # the start was in the prompt
+            texts["open_thinking"], texts["before"] = texts["before"], ""
+        if part == "open_thinking":
+            texts["thinking"] += texts["open_thinking"]
+            texts["open_thinking"] = ""
+        elif part == "answer" and answers[-1].strip():
+            outside = "after"
+        part = {"thinking_start": "open_thinking", "answer_start": "answer"}.get(name, outside)
+        answers += [""] if part == "answer" else []
     states: tuple[State, ...] = ("none", "end_only", "start_only", "both")
-    return reader.parts(states[2 * ("thinking_start" in names) + (last_end >= 0)])
-
-
-class _Reader:
-    """Walks over texts and tags, knowing which part it is in."""
-
-    def __init__(self) -> None:
-        self.part = self.outside = "before"
-        self.answers: list[str] = []
-        self.texts: dict[str, list[str]] = {
-            part: [] for part in ("thinking", "open_thinking", "before", "after")
-        }
-
-    def text(self, text: str) -> None:
-        if self.part == "answer":
-            self.answers[-1] += text
-        else:
-            self.texts[self.part].append(text)
-
-    def tag(self, name: str, closes_later: bool) -> None:
-        in_thinking = self.part == "open_thinking"
-        if name == "thinking_start":
-            self.part = "open_thinking"
-        elif name == "thinking_end":
-            if self.part == "before" and not self.texts["thinking"] and not self.answers:
-                self.part = "open_thinking"  # the start was in the prompt
-                self.texts["open_thinking"], self.texts["before"] = self.texts["before"], []
-            self.end_part()
-        elif name == "answer_start" and not (in_thinking and closes_later):
-            self.end_part()
-            self.part = "answer"
-            self.answers.append("")
-        elif name == "answer_end":
-            if not (in_thinking and closes_later):
-                self.end_part()
-            self.text("\n\n")
-
-    def end_part(self) -> None:
-        if self.part == "open_thinking":
-            self.texts["thinking"] += [*self.texts["open_thinking"], "\n\n"]
-            self.texts["open_thinking"] = []
-        if self.part == "answer" and self.answers[-1].strip():
-            self.outside = "after"
-        self.part = self.outside
-
-    def parts(self, state: State) -> Parts:
-        thinking, thought = ("".join(self.texts[p]) for p in ("thinking", "open_thinking"))
-        around = ("\n\n".join(filter(str.strip, self.texts[p])) for p in ("before", "after"))
-        return Parts(state, thinking, thought, tuple(self.answers), *around)
+    state = states[2 * ("thinking_start" in names) + (last_end >= 0)]
+    return Parts(state, answers=tuple(answers), **texts)
 
 
 def format_adherence(response: str, tags: Sequence[str]) -> Format:
@@ -165,19 +126,11 @@ def format_adherence(response: str, tags: Sequence[str]) -> Format:
     if not wanted:
         return Format(float("nan"), float("nan"), float("nan"))
     counts = [response.count(tag) for tag in wanted]
-    rest, soft = response, True
-    for tag in wanted:
-        _, found, rest = rest.partition(tag)
+    rest, soft, outside = response, True, ""
+    for index, tag in enumerate(map(str.strip, tags)):
+        before, found, rest = rest.partition(tag) if tag else ("", "-", rest)
         soft = soft and bool(found)
-    strict = soft and set(counts) == {1} and not _outside(response, tags)
+        outside += before if index == 0 or (index == 2 and tags[1]) else ""
+    outside += rest if tags[3] else ""
+    strict = soft and set(counts) == {1} and not outside.strip()
     return Format(float(strict), float(soft), counts.count(1) / len(wanted))
-
-
-def _outside(response: str, tags: Sequence[str]) -> str:
-    """The text that is in no part: before the first tag, between the pairs, after the last."""
-    first, thinking_end, answer_start, last = (tag.strip() for tag in tags)
-    outside = response.partition(first)[0] if first else ""
-    outside += response.rpartition(last)[2] if last else ""
-    if thinking_end and answer_start:
-        outside += response.partition(thinking_end)[2].partition(answer_start)[0]
-    return outside.strip()

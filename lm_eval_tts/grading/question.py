@@ -7,14 +7,18 @@ evaluated, does not count; a form that was asked for does.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
+from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.formulas import spelled_name
-from lm_eval_tts.grading.functions import FUNCTIONS, SEVERAL
+from lm_eval_tts.grading.functions import FUNCTIONS
+from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import pattern
+from lm_eval_tts.grading.numerals import fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS
 
-_FUNCTIONS = {*FUNCTIONS, *SEVERAL, *BINDERS}
+_FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}
 _ROOT = re.compile(r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}[({]?\s?(\d{1,9})(?![\d.])\s?[)}]?")
 _HOW_MANY = pattern(
     r"how many (?:\w+ ){0,2}?([a-z]{3,}?)(?:ies|e?s|en)? "
@@ -40,6 +44,18 @@ def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     is_unevaluated = _functions(given) and not _functions(wanted)
     is_arithmetic = _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1
     return is_unevaluated or is_arithmetic or _is_reducible(side, reference)
+
+
+def in_asked_form(answer: str, reference: str, question: str) -> bool:
+    """Say whether the question makes an answer that of the reference: base b, or lhs = value."""
+    wanted, words = parse(reference), fold(tokens(tidy(question.replace("-", " "))))
+    if wanted.kind == "base":
+        bases = [b for a, b in pairwise(words) if a.text.lower() == "base" and b.kind in NUMBERS]
+        is_named = wanted.mark in {str(number_of(base)) for base in bases}
+        return is_named and answer.strip(" $.").upper().lstrip("0") == wanted.parts[0].mark
+    left, _, right = map(_squeezed, answer.rpartition("="))
+    is_asked = bool(left) and left in _squeezed(question) and f"{left}=" not in _squeezed(question)
+    return is_asked and matches(right, reference) is True
 
 
 def _functions(found: list[Token]) -> set[str]:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.units import Mark
-from lm_eval_tts.grading.values import CTX, NotAFormula, TooLarge, Value
+from lm_eval_tts.grading.values import CTX, NotAFormula, Value
 
 ORDER = {"<", "<=", ">", ">="}
 
 
 class Node(NamedTuple):
-    """kind: value, list, tuple, matrix (a row is a tuple), relation, named, text, base or opaque.
+    """kind: value, list, tuple, matrix (a row is a tuple), relation, text, base or opaque.
 
     mark: the brackets, signs of a relation, name, base, noun or words. unit: of a value.
     """
@@ -28,7 +28,7 @@ class Node(NamedTuple):
     @property
     def exact(self) -> Value:
         """The value. Raises NotAFormula if this is not one."""
-        if self.kind != "value" or self.value is None:
+        if self.value is None:
             raise NotAFormula(self.kind)
         return self.value
 
@@ -55,125 +55,66 @@ EMPTY = Node("text", "∅")
 
 def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
-    found = node.value.monomial if node.value and not node.unit else None
-    if not node.value or not found or found[0] != 1 or not found[1]:
+    if not node.value or node.unit:
         return False
-    are_names = {*found[1]} - {"i"} <= node.value.variables
-    return are_names and all(abs(rate) == 1 for rate in found[1].values())
+    found = node.value.factors()
+    return all(abs(rate) == 1 and (f.op == "i" or f.variables == {f.op}) for f, rate in found)
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
-    """Return a named value, an interval, a set or an equation."""
-    if signs[-1] == "~":
-        left = relation(sides[:-1], signs[:-1]) if len(sides) > 2 else sides[0]
-        return Node("named", "", (left, sides[-1])) if is_name(left) else left
-    if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
-        return Node("named", "∈ℤ", tuple(sides)) if sides[-1].kind == "opaque" else sides[-1]
-    if set(signs) == {"="}:
-        return _equation(sides)
-    are_values = all(side.kind == "value" for side in sides)
-    if list(signs) == ["!="] and is_name(sides[0]) and are_values:
-        return Node("relation", "!=", tuple(sides))
-    if set(signs) <= ORDER and are_values and (found := _interval(*_without_bars(sides, signs))):
-        return found
-    if signs[0] == "=" and is_name(sides[0]):  # f(x) = x > 3
-        return relation(sides[1:], signs[1:])
-    return Node("relation", " ".join(signs), tuple(sides))
-
-
-def _equation(sides: Sequence[Node]) -> Node:
+    """Return an equation, an interval or a set."""
     left, right = sides[-2:]
-    if len(sides) > 2 and (sides[0].kind == "opaque" or is_name(sides[0])):
-        left = sides[0]  # y = 2 + 3 = 5
-    if not is_name(left) and is_name(right) and not left.has_variables:
-        left, right = right, left  # 17 = x
-    of_names = left.kind == right.kind == "tuple" and all(map(is_name, left.parts))
-    if (is_name(left) and left != right) or of_names or left.kind == "text":
-        return Node("named", "", (left, right))  # (x, y) = (1, 2), area = 5
-    are_numbers = not left.has_variables and not right.has_variables
-    if are_numbers and (len(sides) > 2 or left.exact.key == right.exact.key):
-        return right  # 2 + 3 = 5
-    return Node("relation", "=", (left, right))
-
-
-def _without_bars(
-    sides: Sequence[Node], signs: Sequence[str]
-) -> tuple[Sequence[Node], Sequence[str]]:
-    """|x - 2| < 3 is -3 < x - 2 < 3."""
-    value = sides[0].exact
-    if value.op == "abs" and len(sides) == 2 and signs[0][0] == "<":
-        end = sides[1].exact
-        return [node_of(part) for part in (-end, value.parts[0], end)], [signs[0]] * 2
-    return sides, signs
+    if signs[-1] == "~":
+        return Node("relation", "=", (left, right)) if is_name(left) else left
+    if signs[-1] == "\\in":  # x ∈ S says S, other than k ∈ ℤ, which says what k may be
+        return Node("relation", "∈ℤ", tuple(sides)) if right.kind == "opaque" else right
+    if set(signs) == {"="}:
+        is_said = is_name(sides[0]) or sides[0].kind == "opaque"  # y = 2 + 3 = 5
+        return Node("relation", "=", (sides[0] if is_said else left, right))
+    are_values = all(side.kind == "value" for side in sides)
+    if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
+        return found
+    return Node("relation", " ".join(signs), tuple(sides))
 
 
 def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
     """What an inequality says of its only variable, if it is linear in it."""
     if signs[0][0] == ">":
         sides, signs = sides[::-1], [s.replace(">", "<") for s in signs[::-1]]
-    if any(s[0] != "<" for s in signs) or len(sides) > 3:
+    first, last = sides[0].exact, sides[-1].exact
+    if first.op == "abs" and len(sides) == 2:  # |x - 2| < 3 is -3 < x - 2 < 3
+        sides, signs = [node_of(v) for v in (-last, first.parts[0], last)], [signs[0]] * 2
+    names = {name for side in sides for name in side.exact.variables}
+    if any(s[0] != "<" for s in signs) or len(sides) > 3 or len(names) != 1:
         return None
     ends = {False: (MINUS_INFINITE, "<"), True: (INFINITE, "<")}
-    names = {name for side in sides for name in side.exact.variables}
     for (left, right), sign in zip(pairwise(sides), signs, strict=True):
-        found = (left.exact - right.exact).linear(*names) if len(names) == 1 else None
-        slope = found[0].constant if found else None
-        if not found or not slope:
+        slope, rest = (left.exact - right.exact).linear(*names) or (left.exact, left.exact)
+        if not slope.constant:
             return None
-        ends[slope > 0] = (node_of(-found[1] / found[0]), sign)
+        ends[slope.constant > 0] = (node_of(-rest / slope), sign)
     mark = ("[" if ends[False][1] == "<=" else "(") + ("]" if ends[True][1] == "<=" else ")")
     return Node("tuple", mark, (ends[False][0], ends[True][0]))
 
 
 def complement(points: Sequence[Node]) -> Node:
-    """Return all real numbers except some. Raises NotAFormula if they are not numbers."""
-    if any(point.has_variables for point in points):
-        raise NotAFormula("points")
+    """Return all real numbers except some. Raises NotAFormula if they are not values."""
     ordered = sorted(points, key=lambda p: float(CTX.re(p.exact.number[0])))
     pairs = pairwise([MINUS_INFINITE, *ordered, INFINITE])
     return Node("list", "cup", tuple(Node("tuple", "()", pair) for pair in pairs))
 
 
-def _matrix(rows: Sequence[Sequence[Value]]) -> Node:
-    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(node_of, r))) for r in rows))
-
-
-def _cells(matrix: Node) -> list[list[Value]]:
-    return [[cell.exact for cell in row.parts] for row in matrix.parts]
-
-
 def scaled(matrix: Node, factor: Value) -> Node:
     """Return a matrix times a number."""
-    if factor.constant == 1:
-        return matrix
-    return _matrix([[factor * x for x in row] for row in _cells(matrix)])
-
-
-def added(a: Node, b: Node) -> Node:
-    """Return the sum of two matrices. Raises TooLarge."""
-    if [len(row.parts) for row in a.parts] != [len(row.parts) for row in b.parts]:
-        raise TooLarge("shapes of a sum")
-    rows = zip(_cells(a), _cells(b), strict=True)
-    return _matrix([[x + y for x, y in zip(r, s, strict=True)] for r, s in rows])
-
-
-def multiplied(a: Node, b: Node) -> Node:
-    """Return the product of two matrices. Raises TooLarge."""
-    if len(a.parts[0].parts) != len(b.parts):
-        raise TooLarge("shapes of a product")
-    columns = list(zip(*_cells(b), strict=True))
-    return _matrix([[_dot(row, column) for column in columns] for row in _cells(a)])
-
-
-def _dot(row: Sequence[Value], column: Sequence[Value]) -> Value:
-    return sum((x * y for x, y in zip(row, column, strict=True)), values.rational(0))
+    return matrix.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * factor)))
 
 
 def components(value: Value) -> tuple[Node, ...] | None:
     """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
     found: list[Node] = []
-    for axis in "ijk" if value.variables & {"j", "k"} else "":
-        if not (split := value.linear(axis)) or split[0].names & set("ijk"):
+    axes = "ijk" if "k" in value.names else "ij"
+    for axis in axes if value.variables & {"j", "k"} else "":
+        if not (split := value.linear(axis)) or split[0].names & set(axes):
             return None
         found.append(node_of(split[0]))
         value = split[1]

@@ -11,7 +11,8 @@ Knows arithmetic only: no text, no LaTeX. Everything is capped, so no operation 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+import operator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -25,9 +26,8 @@ CTX.dps = 100
 KEPT_BITS = 96
 NOISE = CTX.mpf(2) ** -290  # of the size of the terms; a sum below it is zero
 MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
-MAX_SIZE = 2_000
 MAX_BITS = 4_000
-MAX_EXPONENT = 10**6
+MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
 
 Number = tuple[Any, Any]  # at the two points
 BINDERS = ("sum", "prod", "int", "lim")  # symbols of what is left open, with their limits
@@ -50,16 +50,15 @@ class TooLarge(Unreadable):
 class Value:
     """op: "+", "*", "^", a function or its name; "" of a number. parts: what that is applied to.
 
-    constant: the value itself if it is rational as it stands. numbers: what it comes to else.
-    names: of the variables and constants in it. size: how many values it is made of.
+    number: what it comes to. constant: the value itself if it is rational as it stands.
+    names: of the variables and constants in it.
     """
 
     op: str
+    number: Number
     parts: tuple[Value, ...] = field(default=(), compare=False)
-    numbers: Number = (None, None)
     names: frozenset[str] = frozenset()
     constant: Fraction | None = None
-    size: int = 1
 
     @property
     def variables(self) -> frozenset[str]:
@@ -67,50 +66,30 @@ class Value:
         return self.names - _NAMED
 
     @property
-    def is_open(self) -> bool:
-        """Whether a sum, product, integral or limit is left to be worked out, by its symbol."""
-        return any(name.partition("_")[0] in BINDERS for name in self.names)
-
-    @property
-    def number(self) -> Number:
-        """What the value comes to at the two points."""
-        if self.constant is None:
-            return self.numbers
-        number = CTX.mpf(self.constant.numerator) / self.constant.denominator
-        return number, number
-
-    @property
     def key(self) -> Hashable:
         """The one form of the value: a Fraction, or a tuple of rounded numbers."""
         if self.constant is not None:
             return self.constant
         first, second = self.number
-        if first == second or abs(first - second) <= abs(first) * NOISE:
-            rational_part = recognised(first)
-            return rational_part if rational_part is not None else significant(first)
-        return significant(first), significant(second)
+        if abs(first - second) > abs(first) * NOISE:
+            return significant(first), significant(second)
+        found = recognised(first)
+        return significant(first) if found is None else found
 
     @property
     def terms(self) -> list[Value]:
         """The terms of a sum as it stands; the value itself if it is none."""
         return [t for part in self.parts for t in part.terms] if self.op == "+" else [self]
 
-    @property
-    def monomial(self) -> tuple[Fraction, dict[str, Fraction]] | None:
-        """A rational factor and the powers of names that it multiplies; None of anything else."""
-        if self.constant is not None:
-            return self.constant, {}
-        if self.names == {self.op}:
-            return Fraction(1), {self.op: Fraction(1)}
-        found = [part.monomial for part in self.parts[: 1 if self.op == "^" else None]]
-        if self.op == "*" and (left := found[0]) and (right := found[1]):
-            (factor, powers), (other, more) = left, right
-            total = {n: powers.get(n, 0) + more.get(n, 0) for n in (*powers, *more)}
-            return factor * other, {name: Fraction(rate) for name, rate in total.items() if rate}
-        rate = self.parts[1].constant if self.op == "^" else None
-        if rate is None or not found[0] or found[0][0] != 1:
-            return None
-        return Fraction(1), {name: power * rate for name, power in found[0][1].items()}
+    def factors(self, rate: Fraction = Fraction(1)) -> Iterator[tuple[Value, Fraction]]:
+        """The factors of a product as it stands, with their exponents."""
+        if self.op == "*":
+            for part in self.parts:
+                yield from part.factors(rate)
+        elif self.op == "^" and (own := self.parts[1].constant) is not None:
+            yield from self.parts[0].factors(rate * own)
+        else:
+            yield self, rate
 
     def linear(self, name: str) -> tuple[Value, Value] | None:
         """Return a and b of a name + b; None if the value is not linear in it as it stands."""
@@ -118,12 +97,10 @@ class Value:
             return rational(0), self
         if self.op == name:
             return rational(1), rational(0)
-        if self.op not in ("+", "*"):
+        found = [part.linear(name) for part in self.parts] if self.op in ("+", "*") else [None]
+        if None in found:
             return None
-        left, right = (part.linear(name) for part in self.parts)
-        if not left or not right:
-            return None
-        (a, b), (c, d) = left, right
+        (a, b), (c, d) = filter(None, found)
         if self.op == "+":
             return a + c, b + d
         return (a * d + b * c, b * d) if a.constant == 0 or c.constant == 0 else None
@@ -150,9 +127,7 @@ class Value:
             return other
         if b == 1 or a == 0:
             return self
-        return made(
-            "*", (self, other), *(m * n for m, n in zip(self.number, other.number, strict=True))
-        )
+        return made("*", (self, other), *map(operator.mul, self.number, other.number))
 
     def __truediv__(self, other: Value) -> Value:
         return self * power(other, rational(-1))
@@ -164,7 +139,8 @@ def rational(value: Fraction | int) -> Value:
     value = Fraction(value)
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
         raise TooLarge("number")
-    return Value("", constant=value)
+    number = CTX.mpf(value.numerator) / value.denominator
+    return Value("", (number, number), constant=value)
 
 
 def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
@@ -172,21 +148,29 @@ def made(op: str, parts: tuple[Value, ...], *numbers: Any) -> Value:
     is_kept = (not n or abs(CTX.mag(n)) <= MAX_BITS for n in numbers)  # not of inf, nor of nan
     if not all(is_kept):
         raise TooLarge(op)
-    size = 1 + sum(part.size for part in parts)
-    if size > MAX_SIZE:
-        raise TooLarge("parts")
     names: frozenset[str] = frozenset().union(*(part.names for part in parts))
-    return Value(op, parts, (numbers[0], numbers[1]), names, size=size)
+    return Value(op, (numbers[0], numbers[1]), parts, names)
 
 
-def _named(name: str, numbers: Number) -> Value:
-    return Value(name, (), numbers, frozenset([name]))
+def computed(op: str, parts: tuple[Value, ...], rule: Callable[..., Any]) -> Value:
+    """Return a function of values by what it comes to, a rational number if it is one."""
+    try:
+        value = made(op, parts, *map(rule, *(part.number for part in parts)))
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise TooLarge(op) from error
+    found = None if value.names else recognised(value.number[0])
+    return value if found is None else rational(found)
+
+
+def named(name: str, *numbers: Any) -> Value:
+    """Return a constant of that name, or with two numbers a variable."""
+    return Value(name, (numbers[0], numbers[-1]), names=frozenset([name]))
 
 
 @lru_cache(maxsize=4096)
 def free(name: str) -> Value:
     """Return a variable, which stands for two positive numbers that depend on its name."""
-    return _named(name, pseudo_number(name))
+    return named(name, *pseudo_number(name))
 
 
 def pseudo_number(name: str) -> Number:
@@ -197,11 +181,11 @@ def pseudo_number(name: str) -> Number:
 
 
 # Named numbers that no rational arithmetic relates to others.
-PI = _named("π", (+CTX.pi, +CTX.pi))
-E = _named("e", (+CTX.e, +CTX.e))
-DEGREE = _named("°", (CTX.pi / 180, CTX.pi / 180))
-INFINITY = _named("∞", pseudo_number("∞"))
-IMAGINARY_UNIT = _named("i", (CTX.mpc(0, 1), CTX.mpc(0, 1)))
+PI = named("π", +CTX.pi)
+E = named("e", +CTX.e)
+DEGREE = named("°", CTX.pi / 180)
+INFINITY = named("∞", *pseudo_number("∞"))
+IMAGINARY_UNIT = named("i", CTX.mpc(0, 1))
 
 
 def _total(a: Any, b: Any) -> Any:
@@ -213,44 +197,24 @@ def _total(a: Any, b: Any) -> Any:
 def power(base: Value, exponent: Value) -> Value:
     """Return base to the power of exponent; principal values, but real roots of odd degree."""
     number, rate = base.constant, exponent.constant
+    if rate == 1:
+        return base
     if number is not None and rate is not None:
-        if (found := _rational_power(number, rate)) is not None:
-            return rational(found)
+        if rate.denominator == 1:
+            return rational(_whole_power(number, int(rate)))
         if number < 0 and rate.denominator % 2:
             root = power(-base, exponent)
             return -root if rate.numerator % 2 else root
-    if rate == 1:
-        return base
-    if any(abs(n) > MAX_EXPONENT for n in exponent.number):
+    if any(abs(n) > MAX_ARGUMENT for n in exponent.number):
         raise TooLarge("exponent")
-    try:
-        numbers = [b**e for b, e in zip(base.number, exponent.number, strict=True)]
-    except (ArithmeticError, ValueError) as error:
-        raise TooLarge("power") from error
-    return made("^", (base, exponent), *numbers)
+    return computed("^", (base, exponent), operator.pow)
 
 
-def _rational_power(base: Fraction, rate: Fraction) -> Fraction | None:
-    """A power of a rational number if it is rational again. Raises TooLarge."""
-    if rate.denominator > 1:
-        roots = [_root(n, rate.denominator) for n in (base.numerator, base.denominator)]
-        base = Fraction(roots[0] or 0, roots[1] or 1)
-        if None in roots:
-            return None
+def _whole_power(base: Fraction, rate: int) -> Fraction:
     size = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if size * abs(rate.numerator) > MAX_BITS and abs(base) != 1:
+    if (size * abs(rate) > MAX_BITS and abs(base) != 1) or (rate < 0 and not base):
         raise TooLarge("power")
-    if not base and rate < 0:
-        raise TooLarge("division by zero")
-    return base**rate.numerator
-
-
-def _root(number: int, degree: int) -> int | None:
-    """The whole root of a whole number, if there is one."""
-    if number < 0:
-        return None
-    root = int(CTX.nint(CTX.root(number, degree)))
-    return root if root**degree == number else None
+    return base**rate
 
 
 def recognised(number: Any) -> Fraction | None:

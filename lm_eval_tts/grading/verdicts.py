@@ -6,7 +6,7 @@ Puts the other modules together.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -16,34 +16,34 @@ from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equality import matches
+from lm_eval_tts.grading.equality import Tolerance, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, leaves_work
+from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
-from lm_eval_tts.grading.tolerance import Tolerance, within
 from lm_eval_tts.grading.values import TooLarge
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
 MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
-_LETTER_REFERENCE = re.compile(
-    r"\\text\w*\{\s*\([A-J]\)\s*\}$"
-)  # of a problem that lists its options
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
-_PART = re.compile(r"^\s*(?:part\s*)?\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)[).:]\s+", re.I)
-_LABELS = re.compile(r"(?<=[.;,\d$])\s+(?=(?:and\s+)?\(?[a-d]\)\s)")
-_ALSO = re.compile(r",?\s+and\s+(?=the\b|[A-Z])")
+_PART = re.compile(r"^\W*(?:part\s*)?(?:[a-h]|[1-9])[).:]\s+", re.I)
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
 
 
 class Item(NamedTuple):
-    """One response to grade; the fields are the arguments of `grading.grade`."""
+    """One response to grade.
+
+    kind: "math" compares by value; of a "choice" the reference is a letter, and `options` maps
+    letters to their texts, not necessarily all of them. tags: those asked for ("" for none); the
+    usual families are recognised without. question: what was asked, which an answer must not only
+    repeat. tolerance: of the task; exact without.
+    """
 
     response: str
     reference: str
@@ -55,15 +55,11 @@ class Item(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Whether a response is right, and what it was judged by.
+    """Whether a response is right (not so where that could not be decided), and by what.
 
-    correct: False also where that could not be decided.
-    answer: as extracted, None if there is none.
-    source: where it was found (see `extraction`).
-    state: which thinking tags are present.
-    loop: the text ends in a repetition.
-    undecided: a sum, limit or integral would have to be worked out to decide.
-    reference: what was read from a reference that is a whole solution, else None.
+    answer: as extracted, if there is one. source: where it was found (see `extraction`). state:
+    which thinking tags are present. loop: the text ends in a repetition. undecided: a sum, limit or
+    integral would have to be worked out. reference: what was read from a whole solution.
     """
 
     correct: bool
@@ -75,28 +71,39 @@ class Verdict(NamedTuple):
     reference: str | None = None
 
 
+def grade(
+    response: str,
+    reference: str,
+    kind: Kind = "math",
+    options: Mapping[str, str] | None = None,
+    tags: Tags = DEFAULT_TAGS,
+    question: str = "",
+    tolerance: Tolerance | None = None,
+) -> Verdict:
+    """Grade one response; the arguments are the fields of `Item`."""
+    return grade_item(Item(response, reference, kind, options, tags, question, tolerance))
+
+
 def grade_item(item: Item) -> Verdict:
     """Grade one response."""
     if item.kind not in ("math", "choice"):
         raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
-    solution = read_reference(item.reference) if item.kind == "math" else None
-    if not found:
-        return Verdict(False, None, None, parts.state, loop, False, solution)
-    correct = _correct(item._replace(reference=solution or item.reference), found, parts)
-    is_open = correct is None
-    return Verdict(bool(correct), *found[:2], parts.state, loop, is_open, solution)
+    solution = _solved(item.reference) if item.kind == "math" else None
+    correct: bool | None = False
+    if found:
+        correct = _correct(item._replace(reference=solution or item.reference), found, parts)
+    answer, source = found[:2] if found else (None, None)
+    return Verdict(bool(correct), answer, source, parts.state, loop, correct is None, solution)
 
 
 def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict]:
     """Grade responses, equal items once."""
-    known: dict[Hashable, Verdict] = {}
+    known: dict[str, Verdict] = {}
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
-        item = Item(*item)
-        options = tuple(sorted(item.options.items())) if item.options else None
-        key = (*item[:3], options, tuple(item.tags), *item[5:])
+        key = repr(item)
         if key not in known:
             known[key] = grade_item(item)
         verdicts.append(known[key])
@@ -104,9 +111,7 @@ def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict
 
 
 def response_classes(
-    responses: Sequence[str],
-    options: Mapping[str, str] | None = None,
-    tags: Tags = DEFAULT_TAGS,
+    responses: Sequence[str], options: Mapping[str, str] | None = None, tags: Tags = DEFAULT_TAGS
 ) -> list[int | None]:
     """Return the class of each response's answer; with options the answer is a letter."""
     kind: Kind = "choice" if options else "math"
@@ -115,11 +120,10 @@ def response_classes(
 
 
 @lru_cache(maxsize=20_000)
-def read_reference(reference: str) -> str | None:
-    """Return the answer of a reference that is a whole solution, by the extraction of responses."""
-    if not _SOLUTION.search(reference):
-        return None
-    found = find_answer(split_parts(tidy(reference), DEFAULT_TAGS), is_cut=False)
+def _solved(reference: str) -> str | None:
+    """The answer of a reference that is a whole solution, by the extraction of responses."""
+    parts = split_parts(tidy(reference), DEFAULT_TAGS)
+    found = find_answer(parts, is_cut=False) if _SOLUTION.search(reference) else None
     return found.answer if found else None
 
 
@@ -127,18 +131,13 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
     response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
     loop = has_loop(response)
-    response = tidy(response)
-    turn, rest = first_turn(response)
-    parts = split_parts(turn, item.tags)
-    found = _find(item, parts, loop)
-    if rest and not found:
-        parts = split_parts(response, item.tags)
-        found = _find(item, parts, loop)
-    return found, parts, loop
+    parts = split_parts(first_turn(tidy(response)), item.tags)
+    return _find(item, parts, loop), parts, loop
 
 
 def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
-    if item.kind == "choice" or _LETTER_REFERENCE.match(item.reference):
+    command, _, inner = item.reference.partition("{(")  # \\text{(C)}: the problem lists its options
+    if item.kind == "choice" or (command.startswith("\\text") and len(inner.strip(" })")) == 1):
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
@@ -152,50 +151,36 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     correct = matches(answer, reference)
     if correct:
         return not leaves_work(answer, reference, question)
+    if question and in_asked_form(answer, reference, question):
+        return True
     if item.tolerance and within(answer, reference, item.tolerance):
         return True
-    is_final = found.source in ("phrase", "hash")
-    if correct is False and (whole := _in_parts(reference, parts, is_final)):
-        return matches(whole, reference) is True
-    return correct
+    if correct is None or found.source in ("phrase", "hash"):
+        return correct
+    return matches(_in_parts(reference, parts), reference) is True
 
 
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     """The letter of a reference such as B, (B), "B. Ribosome" or "The correct answer is B."."""
-    bare = reference.strip().strip("()").upper()
-    found = len(bare) > 1 and find_choice(
-        split_parts(tidy(reference), DEFAULT_TAGS), options, False
-    )
+    bare = reference.strip(" ()").upper()
+    parts = split_parts(tidy(reference), DEFAULT_TAGS)
+    found = find_choice(parts, options, False) if len(bare) > 1 else None
     return found.answer if found else bare
 
 
-def _in_parts(reference: str, parts: Parts, is_final: bool) -> str | None:
-    """The answer of several parts that the last boxes or sentences give one by one.
-
-    is_final: after an announcement only parts with labels are an answer.
-    """
+def _in_parts(reference: str, parts: Parts) -> str:
+    """The answer of several parts that the last boxes or sentences give one by one; or ""."""
     try:
         tree = parse(reference)
     except TooLarge:
-        return None
-    count = len(tree.parts)
-    is_plain = tree.kind in ("list", "tuple") and tree.mark not in (":", "to", "time", "cup")
-    if not is_plain or not 2 <= count <= MAX_SENTENCES:
-        return None
-    text = parts.after or (parts.answers[-1] if parts.answers else parts.before)
-    if boxed := [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]:
-        return ", ".join(boxed) if len(boxed) == count else None
-    if len(sentences(text)) < count:
-        text = _ALSO.sub("\n", text)
-    pieces = [unmarked(piece) for piece in sentences(_LABELS.sub("\n", text))[-count:]]
-    if is_final and not all(map(_PART.match, pieces)):
-        return None
-    found = [(p, committed(_PART.sub("", p))) for p in pieces]
-    answers = [(piece, claim.answer) for piece, claim in found if claim]
-    subjects = {_subject(piece, answer) for piece, answer in answers}
-    return ", ".join(answer for _, answer in answers) if len(subjects) == count else None
-
-
-def _subject(piece: str, answer: str) -> str:
-    """What a sentence says something of: all before the value."""
-    return piece[: max(piece.rfind(answer.rsplit("=", 1)[-1].strip()), 0)].strip().lower()
+        return ""
+    count = len(tree.parts) if tree.kind in ("list", "tuple") else 0
+    if not 2 <= count <= MAX_SENTENCES:
+        return ""
+    text = parts.after or "".join(parts.answers[-1:]) or parts.before
+    answers = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
+    if not answers:
+        pieces = sentences(text.replace(" and ", "\n"))[-count:]
+        found = [committed(_PART.sub("", unmarked(p))) for p in pieces]
+        answers = [claim.answer for claim in found if claim]
+    return ", ".join(answers) if len(answers) == count else ""

@@ -60,7 +60,7 @@ def test_cases_that_were_measured_from_outside_are_graded_right() -> None:
         ("7 \\cdot 8 + 2", "58", "Compute $7 \\cdot 8 + 2$.", False),
         ("3x+4y = 10", "10", "If $3x+4y=10$ and $x=2$, find $10y$.", False),
         ("302", "302_5", "Write 77 in base 5.", True),
-        ("302", "302_5", "Write it in base 7.", True),  # by the digits, whatever was asked
+        ("302", "302_5", "Write it in base 7.", False),
         ("\\frac12", "\\frac{1}{2}", "Is it $\\frac12$ or $\\frac13$?", True),
     ],
 )

@@ -9,7 +9,7 @@ LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values", "functions"},
     {"formulas"},
     {"trees", "notations", "grammar"},
-    {"canonical", "readings", "equality", "tolerance"},
+    {"canonical", "readings", "equality"},
     {
         "expressions",
         "segments",
