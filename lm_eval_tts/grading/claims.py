@@ -145,7 +145,8 @@ def ends_with(group: str, before: str, words: int) -> bool:
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
     bold = (text.strip() for text in reversed(_EMPHASIS.findall(marked)))
-    values = (text for text in bold if text[-1:] != ":" and not _FILLER.fullmatch(text))
+    short = (text for text in bold if len(text.split()) <= 3 and text[-1:] != ":")
+    values = (text for text in short if not _FILLER.fullmatch(text))
     return next((plain(text) for text in values if not has("heading", text)), None)
 
 

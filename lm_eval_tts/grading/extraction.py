@@ -211,7 +211,8 @@ def last_line(text: str, asked: str = "") -> Found | None:
     if not pieces or ending.rstrip("*_ ")[-1:] in ("", *"=+-/,([{<&^"):
         return None
     first = unmarked(pieces[0]).rstrip(".")
-    is_answer = is_value(first) or first.lower() in ("yes", "no")
+    name, _, value = first.rpartition("=")
+    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in ("yes", "no")
     is_answer = is_answer and "#" not in pieces[0]
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
