@@ -154,9 +154,10 @@ class _Tokens(Cursor):
             return self.bracket_end(at, follows=True)
         is_argument = before.text.lstrip("\\") in FUNCTION_NAMES or before.kind[0] == "\\"
         follows_number = before.kind in NUMBERS and token.kind == "WORD"  # 5 sqrt(2), 2 x
+        is_glued = follows_number and token.text.isascii() and not token.spaced  # 4mn
         follows_number = follows_number and token.text not in _ARTICLES
         is_factor = is_argument or follows_number or not token.spaced
-        return at + 1 if is_factor and self.is_operand(at) else at
+        return at + 1 if is_glued or (is_factor and self.is_operand(at)) else at
 
 
 def listed(text: str, found: Sequence[Expression], at: int) -> int:
