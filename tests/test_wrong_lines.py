@@ -152,7 +152,7 @@ LINES = [
     ("lm-eval-tts show arith_r1 --gen_kwargs strategy=bon", "did you mean 'best_of_n'"),
     ("lm-eval-tts export RESULTS", "Missing option '-o' / '--output'"),
     ("lm-eval-tts export RESULTS -o runs.xlsx", "allowed: csv, parquet"),
-    ("lm-eval-tts grade nowhere.jsonl", "nowhere.jsonl cannot be read"),
+    ("lm-eval-tts grade nowhere.jsonl", "there is no such file"),
     (
         "lm-eval-tts fit RESULTS --baseline RESULTS --difficulty-by luck",
         "allowed: agreement, both, oracle, reward",

@@ -11,7 +11,6 @@ from lm_eval_tts.cli.app import MetricName, Results, app, complete_task, ending_
 from lm_eval_tts.core.metrics import GATED
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.grading import dispute
 from lm_eval_tts.harness import autoload
 from lm_eval_tts.results.runs import Run, keep_largest, load_runs
 from lm_eval_tts.results.samples import SampleTexts, sample_of
@@ -246,4 +245,6 @@ def run_grade(
     output: Annotated[Path | None, _output("file, Markdown")] = None,
 ) -> None:
     """Show where two graders differ on the same responses."""
+    from lm_eval_tts.results import dispute
+
     write(dispute.dispute_report(dispute.read_items(file), against), output)

@@ -19,7 +19,7 @@ LAYERS = [
         "extraction",
     }
     | {"choices", "question"},
-    {"verdicts", "dispute", "__init__"},
+    {"verdicts", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
 FOLDER = PACKAGE / "grading"
