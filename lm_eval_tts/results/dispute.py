@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lm_eval_tts.core.identity import mapping_in, question_of
 from lm_eval_tts.errors import DataError, SettingsError
-from lm_eval_tts.grading import Item, Tolerance, grade_many
+from lm_eval_tts.grading import Item, Kind, Tolerance, grade_many
 from lm_eval_tts.results.files import SampleRow, UnreadFile, read_samples, texts_in
 from lm_eval_tts.results.formats import MISSING, markdown_table
 
@@ -47,7 +47,7 @@ def _item(row: SampleRow | UnreadFile, place: str) -> Item:
         )
     options, question = doc.get("options"), question_of(doc) or ""
     tolerance = Tolerance.of(doc.get("tolerance"))
-    kind = "choice" if options else "math"
+    kind: Kind = "choice" if options else "math"
     return Item(response, str(reference), kind, options, question=question, tolerance=tolerance)
 
 
