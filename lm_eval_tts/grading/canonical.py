@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.trees import Node, complement, components, is_name
-from lm_eval_tts.grading.values import BINDERS, Unreadable, significant
+from lm_eval_tts.grading.values import BINDERS, FUNCTIONS, UNREADABLE, significant
 
 EMPTY_WORDS = words_of("empty_words")
 
@@ -25,7 +24,7 @@ def key(text: str, for_vote: bool = False) -> Hashable:
     try:
         node = parse(text)
         return form_of(unnamed(node) if for_vote else node)
-    except (Unreadable, RecursionError):
+    except UNREADABLE:
         return ("huge", "".join(text.split()))
 
 

@@ -15,7 +15,7 @@ from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.trees import Node
 from lm_eval_tts.grading.units import Mark, size
-from lm_eval_tts.grading.values import CTX, Unreadable, rational
+from lm_eval_tts.grading.values import CTX, UNREADABLE, rational
 
 MAX_ANSWER_LENGTH = 2_000
 _LABEL = re.compile(r"\(?([A-J])[).:][\s~]*(?=.)")
@@ -39,7 +39,7 @@ def matches(answer: str, reference: str) -> bool | None:
     try:
         if _are_alike(answer, reference):
             return True
-    except (Unreadable, RecursionError):
+    except UNREADABLE:
         return False
     text = tidy(answer + reference)
     return None if any(mark in text for mark in _UNFINISHED) else False
@@ -91,7 +91,7 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
         wanted = _quantities(readings.closure([parse(reference)], "both"))
         given = _quantities(readings.closure([parse(answer)], "either"))
         return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
-    except (Unreadable, RecursionError):
+    except UNREADABLE:
         return False
 
 

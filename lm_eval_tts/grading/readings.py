@@ -15,7 +15,7 @@ from lm_eval_tts.grading.canonical import form_of, unnamed
 from lm_eval_tts.grading.lexicon import read_data, words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
 from lm_eval_tts.grading.units import UNIT_LETTERS, make_mark, unit_of
-from lm_eval_tts.grading.values import Unreadable
+from lm_eval_tts.grading.values import UNREADABLE
 
 MAX_TREES = 24
 ASIDES = words_of("asides")
@@ -115,7 +115,7 @@ def closure(trees: Sequence[Node], side: str) -> list[Node]:
     found, at = list(trees), 0
     while at < len(found) < MAX_TREES:
         for rule in rules:
-            with suppress(Unreadable):
+            with suppress(*UNREADABLE):
                 found.extend(tree for tree in rule(found[at]) if tree not in found)
         at += 1
     return found[:MAX_TREES]
@@ -125,6 +125,6 @@ def keys(trees: Sequence[Node], side: str) -> set[Hashable]:
     """Return the canonical forms of trees and of their readings."""
     found: set[Hashable] = set()
     for tree in closure(trees, side):
-        with suppress(Unreadable):
+        with suppress(*UNREADABLE):
             found.add(form_of(tree))
     return found

@@ -47,8 +47,8 @@ def node_of(value: Value | int) -> Node:
     return Node("value", value=values.rational(value) if isinstance(value, int) else value)
 
 
-INFINITE = node_of(values.INFINITY)
-MINUS_INFINITE = node_of(-values.INFINITY)
+INFINITE = node_of(values.free("∞"))
+MINUS_INFINITE = node_of(-values.free("∞"))
 ALL_REALS = Node("tuple", "()", (MINUS_INFINITE, INFINITE))
 EMPTY = Node("text", "∅")
 
