@@ -1,19 +1,22 @@
-"""Whether an answer is that of a reference: by canonical forms and readings, or nearly so."""
+"""Whether two answers are the same, and whether one is that of a reference, or nearly so.
+
+Equality is equality of canonical forms, so it is reflexive, symmetric and transitive, and classes
+of votes do not depend on any order.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import readings
-from lm_eval_tts.grading.canonical import key, unnamed
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.tokens import tidy
-from lm_eval_tts.grading.trees import Node
+from lm_eval_tts.grading.trees import Node, form_of, unnamed
 from lm_eval_tts.grading.units import Mark, size
 from lm_eval_tts.grading.values import CTX, UNREADABLE, rational
 
@@ -23,6 +26,33 @@ _FONTS = re.compile(r"\\(?:text|math)?(?:bf|rm|it)?\s*\{([^{}]*)\}|[$*]")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
 _DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*\^)")
+
+
+@lru_cache(maxsize=50_000)
+def key(text: str, for_vote: bool = False) -> Hashable:
+    """Return the canonical form of an answer; of a vote without the name of the value."""
+    try:
+        node = parse(text)
+        return form_of(unnamed(node) if for_vote else node)
+    except UNREADABLE:
+        return ("huge", "".join(text.split()))
+
+
+def equivalent(a: str, b: str) -> bool:
+    """Say whether two answers are the same, without any tolerance or leniency.
+
+    Stricter than `grade`: "5 cm" and "5" differ, though the first answers the second.
+    """
+    return a == b or key(a) == key(b)
+
+
+def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+    """Return a number for each answer, the same for equal ones; None for a missing answer."""
+    numbers: dict[Hashable, int] = {}
+    return [
+        None if answer is None else numbers.setdefault(key(answer, True), len(numbers))
+        for answer in answers
+    ]
 
 
 @lru_cache(maxsize=100_000)

@@ -140,7 +140,7 @@ def _matrix(text: str) -> Node:
     table = TABLE.match(text)
     assert table  # its token was found by this pattern
     rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(_cell, r))) for r in rows))
+    return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(map(_cell, r))) for r in rows))
 
 
 def _cell(text: str) -> Node:

@@ -1,6 +1,6 @@
 """What an answer may leave out or write differently, and still be that of the reference.
 
-Equality (`canonical`) is strict. Grading against a reference also tries these readings, each a
+Equality is strict. Grading against a reference also tries these readings, each a
 named rule of `readings.yaml` with direction, reason and example; votes never do. A rule gives
 other trees of the same answer; one that drops something (a unit, a name) is tried on one side.
 """
@@ -11,9 +11,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.canonical import form_of, unnamed
 from lm_eval_tts.grading.lexicon import read_data, words_of
-from lm_eval_tts.grading.trees import Node, components, is_name, node_of
+from lm_eval_tts.grading.trees import Node, components, form_of, is_name, node_of, unnamed
 from lm_eval_tts.grading.units import UNIT_LETTERS, make_mark, unit_of
 from lm_eval_tts.grading.values import UNREADABLE
 

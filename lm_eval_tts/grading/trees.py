@@ -1,16 +1,21 @@
-"""The tree of an answer, and what needs no text: relations, intervals, sets and matrices."""
+"""The tree of an answer, and its canonical form: one hashable key for all ways to write the same.
+
+A key never depends on a reference and grants nothing; what grading allows on top is in `readings`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
+from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.units import Mark
-from lm_eval_tts.grading.values import CTX, NotAFormula, Value
+from lm_eval_tts.grading.values import BINDERS, CTX, FUNCTIONS, NotAFormula, Value, significant
 
 ORDER = {"<", "<=", ">", ">="}
+EMPTY_WORDS = words_of("empty_words")
 
 
 class Node(NamedTuple):
@@ -80,21 +85,20 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
 def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
     """What an inequality says of its only variable, if it is linear in it."""
     if signs[0][0] == ">":
-        sides, signs = sides[::-1], [s.replace(">", "<") for s in signs[::-1]]
+        return _interval(sides[::-1], [sign.replace(">", "<") for sign in signs[::-1]])
     first, last = sides[0].exact, sides[-1].exact
     if first.op == "abs" and len(sides) == 2:  # |x - 2| < 3 is -3 < x - 2 < 3
         sides, signs = [node_of(v) for v in (-last, first.parts[0], last)], [signs[0]] * 2
     names = {name for side in sides for name in side.exact.variables}
-    if any(s[0] != "<" for s in signs) or len(sides) > 3 or len(names) != 1:
-        return None
-    ends = {False: (MINUS_INFINITE, "<"), True: (INFINITE, "<")}
+    ends = [(MINUS_INFINITE, "("), (INFINITE, ")")]
     for (left, right), sign in zip(pairwise(sides), signs, strict=True):
-        slope, rest = (left.exact - right.exact).linear(*names) or (left.exact, left.exact)
-        if not slope.constant:
+        found = (left.exact - right.exact).linear(*names) if len(names) == 1 else None
+        if not found or not found[0].constant or sign[0] != "<":
             return None
-        ends[slope.constant > 0] = (node_of(-rest / slope), sign)
-    mark = ("[" if ends[False][1] == "<=" else "(") + ("]" if ends[True][1] == "<=" else ")")
-    return Node("tuple", mark, (ends[False][0], ends[True][0]))
+        is_upper = found[0].constant > 0
+        ends[is_upper] = node_of(-found[1] / found[0]), ("[]" if sign == "<=" else "()")[is_upper]
+    (low, opening), (high, closing) = ends
+    return Node("tuple", opening + closing, (low, high))
 
 
 def complement(points: Sequence[Node]) -> Node:
@@ -119,3 +123,82 @@ def components(value: Value) -> tuple[Node, ...] | None:
         found.append(node_of(split[0]))
         value = split[1]
     return tuple(found) if found and value.constant == 0 else None
+
+
+def unnamed(node: Node) -> Node:
+    """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
+
+    2x - 3y = 12 and x² + y² = 0 stay.
+    """
+    if node.kind in ("list", "tuple"):
+        return node.mapped(unnamed)
+    if (node.kind, node.mark) == ("relation", "="):
+        for name, side in (node.parts, node.parts[::-1]):
+            if _names_value(name, side):
+                return side
+    return node
+
+
+def _names_value(left: Node, right: Node) -> bool:
+    """Whether a side of an equation is what somebody may ask the value of.
+
+    Words, x, m + n, an integral and sin 30° are; 2x and x² + y² are not.
+    """
+    is_number = not right.has_variables and right.exact.constant != 0
+    if left.kind == "opaque":
+        return is_number or not right.value
+    if not left.value:
+        return left.kind in ("text", "base", "tuple")
+    if is_name(left):  # not S = D or MR = MC, which say that two things are the same
+        letters = [len(side.value.names) if side.value else 0 for side in (left, right)]
+        return not is_name(right) or (letters[0] == 1 < letters[1])
+    if not right.value or left.value.key == right.value.key:
+        return right.value is not None
+    is_open = any(name.startswith(BINDERS) for name in left.value.names)
+    if is_open or left.value.op in FUNCTIONS:
+        return is_open or is_number
+    factors = [item for term in left.value.terms for item in term.factors()]
+    is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
+    return is_sum and is_number and bool(left.value.variables)
+
+
+def form_of(node: Node) -> Hashable:
+    """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
+    if node.kind == "value":
+        found = components(node.exact)
+        return form_of(Node("tuple", "vector", found)) if found else (node.exact.key, node.unit)
+    if node.kind == "relation":
+        return _equation(node)
+    if node.kind == "text":
+        return ("text", _plain(node.mark))
+    forms = tuple(map(form_of, node.parts))
+    if node.kind == "list":
+        if (node.parts[0].kind, node.parts[0].mark) == ("relation", "!="):  # x ≠ 1, 2
+            return form_of(complement([p.parts[1] if p.parts else p for p in node.parts]))
+        return forms[0] if len(set(forms)) == 1 else ("list", frozenset(forms))
+    if node.kind == "matrix":  # a vector, standing or lying, or [[1, 2], [3, 4]]
+        cells = tuple(cell for row in node.parts for cell in row.parts)
+        is_vector = len(forms) in (1, len(cells))
+        return form_of(Node("tuple", "vector", cells)) if is_vector else ("tuple", "[]", forms)
+    return (node.kind, "".join(node.mark.split()), forms)
+
+
+def _equation(node: Node) -> Hashable:
+    """Equations are the same if their differences are, up to a factor."""
+    left, right = node.parts[:2]
+    if node.mark == "!=" and is_name(left):
+        return form_of(complement([right]))
+    if node.mark != "=" or any(side.kind != "value" or side.unit for side in node.parts):
+        return ("relation", node.mark, tuple(map(form_of, node.parts)))
+    first, second = (left.exact - right.exact).number
+    if not first or not second:
+        return ("identity", frozenset((left.exact.key, right.exact.key)))
+    return ("equation", significant(first / second))
+
+
+def _plain(text: str) -> str:
+    words = (word for word in text.replace("-", " ").split() if word not in EMPTY_WORDS)
+    plain = " ".join(words)
+    if plain.startswith("no "):
+        plain = plain.removesuffix(" exist").removesuffix(" exists")
+    return SYNONYMS.get(plain, plain).replace(" ", "")

@@ -9,7 +9,7 @@ LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values"},
     {"formulas"},
     {"trees", "notations", "grammar"},
-    {"canonical", "readings", "equality"},
+    {"readings", "equality"},
     {
         "expressions",
         "segments",
