@@ -17,8 +17,8 @@ from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.trees import Node, form_of, unnamed
-from lm_eval_tts.grading.units import Mark, size
-from lm_eval_tts.grading.values import CTX, UNREADABLE, rational
+from lm_eval_tts.grading.units import size
+from lm_eval_tts.grading.values import CTX, UNREADABLE
 
 MAX_ANSWER_LENGTH = 2_000
 _LABEL = re.compile(r"\(?([A-J])[).:][\s~]*(?=.)")
@@ -49,10 +49,8 @@ def equivalent(a: str, b: str) -> bool:
 def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return a number for each answer, the same for equal ones; None for a missing answer."""
     numbers: dict[Hashable, int] = {}
-    return [
-        None if answer is None else numbers.setdefault(key(answer, True), len(numbers))
-        for answer in answers
-    ]
+    keys = [None if answer is None else key(answer, True) for answer in answers]
+    return [None if k is None else numbers.setdefault(k, len(numbers)) for k in keys]
 
 
 @lru_cache(maxsize=100_000)
@@ -64,10 +62,8 @@ def matches(answer: str, reference: str) -> bool | None:
         return answer == reference != ""
     if max(len(answer), len(reference)) > MAX_ANSWER_LENGTH:
         return False
-    if key(answer) == key(reference):
-        return True
     try:
-        if _are_alike(answer, reference):
+        if key(answer) == key(reference) or _are_alike(answer, reference):
             return True
     except UNREADABLE:
         return False
@@ -118,27 +114,22 @@ class Tolerance(NamedTuple):
 def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
     """Say whether an answer is near enough to a reference."""
     try:
-        wanted = _quantities(readings.closure([parse(reference)], "both"))
-        given = _quantities(readings.closure([parse(answer)], "either"))
-        return any(_near(a, b, reference, tolerance) for a in given for b in wanted)
+        wanted = map(unnamed, readings.closure([parse(reference)], "both"))
+        given = list(map(unnamed, readings.closure([parse(answer)], "either")))
+        return any(_near(a, b, reference, tolerance) for b in wanted for a in given)
     except UNREADABLE:
         return False
 
 
-def _quantities(trees: Sequence[Node]) -> list[tuple[Any, Mark]]:
-    nodes = [node for node in map(unnamed, trees) if not node.has_variables]
-    return [(node.exact.number[0], node.unit) for node in nodes]
-
-
-def _near(
-    given: tuple[Any, Mark], wanted: tuple[Any, Mark], reference: str, tolerance: Tolerance
-) -> bool:
-    (number, unit), (target, other) = given, wanted
-    if unit != other and unit and other:
-        (factor, dimension), (base, other_dimension) = size(unit), size(other)
-        if not tolerance.units or dimension != other_dimension:
+def _near(given: Node, wanted: Node, reference: str, tolerance: Tolerance) -> bool:
+    if given.has_variables or wanted.has_variables:
+        return False
+    number, target = given.exact.number[0], wanted.exact.number[0]
+    if given.unit != wanted.unit and given.unit and wanted.unit:
+        (factor, dimension), (base, other) = size(given.unit), size(wanted.unit)
+        if not tolerance.units or dimension != other:
             return False
-        number *= rational(factor / base).number[0]
+        number *= factor / base
     allowed = [abs(target) * CTX.mpf(10) ** -30]
     if mantissa := _DECIMAL.search(reference):
         allowed += [tolerance.absolute, abs(target) * tolerance.relative]

@@ -1,8 +1,8 @@
 """What an answer may leave out or write differently, and still be that of the reference.
 
-Equality is strict. Grading against a reference also tries these readings, each a
-named rule of `readings.yaml` with direction, reason and example; votes never do. A rule gives
-other trees of the same answer; one that drops something (a unit, a name) is tried on one side.
+Equality is strict. Grading against a reference also tries these readings, each a named rule of
+`readings.yaml` with direction, reason and example; votes never do. A rule gives other trees of the
+same answer; one that drops something (a unit, a name) is tried on one side.
 """
 
 from __future__ import annotations
@@ -50,13 +50,10 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
     """A decimal number times letters that are units: 0.64 N, but not 5/7 g."""
     found = list(node.value.factors()) if node.value and not node.unit else []
     letters = [(str(unit_of(f.op)), int(rate)) for f, rate in found if f.op in UNIT_LETTERS]
-    factor = values.rational(1)
-    for other, rate in found:
-        if other.op not in UNIT_LETTERS:
-            factor *= values.power(other, values.rational(rate))
-    number = factor.constant
+    others = [f for f, _ in found if f.op not in UNIT_LETTERS]
+    number = others[0].constant if len(others) == 1 else None
     if letters and number and abs(number) != 1 and 10**40 % number.denominator == 0:
-        yield Node("value", value=factor, unit=make_mark(letters))
+        yield Node("value", value=others[0], unit=make_mark(letters))
 
 
 def _other_brackets(node: Node) -> Iterator[Node]:
