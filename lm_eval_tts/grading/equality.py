@@ -15,14 +15,14 @@ from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import readings
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.tokens import tidy
+from lm_eval_tts.grading.tokens import tidy, tokens
 from lm_eval_tts.grading.trees import Node, form_of, unnamed
 from lm_eval_tts.grading.units import size
 from lm_eval_tts.grading.values import CTX, UNREADABLE
 
 MAX_ANSWER_LENGTH = 2_000
-_LABEL = re.compile(r"\(?([A-J])[).:][\s~]*(?=.)")
-_FONTS = re.compile(r"\\(?:text|math)?(?:bf|rm|it)?\s*\{([^{}]*)\}|[$*]")
+_LETTERS = frozenset("ABCDEFGHIJ")
+_NO_SIGNS = str.maketrans("", "", "$*")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
 _DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*\^)")
@@ -83,9 +83,11 @@ def _are_alike(answer: str, reference: str) -> bool:
 
 def _of_label(text: str) -> list[Node]:
     """The letter and the value of a choice such as (C) 24."""
-    bare = _FONTS.sub(r" \1", text).strip()
-    label = _LABEL.match(bare)
-    return [parse(part) for part in (label[1], bare[label.end() :])] if label else []
+    text = tidy(text.translate(_NO_SIGNS))
+    head = [token for token in tokens(text) if token.kind != "("][:3]
+    if len(head) < 3 or head[0].text not in _LETTERS or head[1].text not in (")", ".", ":"):
+        return []
+    return [parse(head[0].text), parse(text[head[1].end :].lstrip(" }"))]
 
 
 class Tolerance(NamedTuple):

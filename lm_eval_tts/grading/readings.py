@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.lexicon import read_data, words_of
-from lm_eval_tts.grading.trees import Node, components, form_of, is_name, node_of, unnamed
+from lm_eval_tts.grading.trees import Node, form_of, is_name, node_of, unnamed
 from lm_eval_tts.grading.units import UNIT_LETTERS, make_mark, unit_of
 from lm_eval_tts.grading.values import UNREADABLE
 
@@ -63,8 +63,6 @@ def _other_brackets(node: Node) -> Iterator[Node]:
         yield node_of(node.parts[0].exact / node.parts[1].exact)
     if node.kind == "list" and not node.mark:
         yield Node("tuple", "()", node.parts)
-    if node.value and (found := components(node.value)):
-        yield Node("tuple", "()", found)
 
 
 def _as_function(node: Node) -> Iterator[Node]:
@@ -89,7 +87,7 @@ def _any_letter(node: Node) -> Iterator[Node]:
         a, b = whole.linear(name) or (whole, whole)
         is_constant = name[0] in "CKck" and a.constant == 1 and b.names
         is_angle = a.names == {"π"} or node.unit == (("degree", 1),)
-        if is_constant or (name in ("k", "n", "m", "l") and is_angle and not b.variables):
+        if is_constant or (name in "kmnl" and is_angle and not b.variables):
             yield node._replace(value=b + a * values.free("any integer"))
 
 

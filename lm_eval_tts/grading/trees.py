@@ -62,8 +62,7 @@ def is_name(node: Node) -> bool:
     """Say whether a tree is a product of variables and nothing else: x, f(x), PQ/RS."""
     if not node.value or node.unit:
         return False
-    found = node.value.factors()
-    return all(abs(rate) == 1 and (f.op == "i" or f.variables == {f.op}) for f, rate in found)
+    return all(abs(rate) == 1 and f.variables == {f.op} for f, rate in node.value.factors())
 
 
 def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
@@ -113,18 +112,6 @@ def scaled(matrix: Node, factor: Value) -> Node:
     return matrix.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * factor)))
 
 
-def components(value: Value) -> tuple[Node, ...] | None:
-    """Return x, y, z of x i + y j + z k; None if a value is not such a sum (3 + 4i is not)."""
-    found: list[Node] = []
-    axes = "ijk" if "k" in value.names else "ij"
-    for axis in axes if value.variables & {"j", "k"} else "":
-        if not (split := value.linear(axis)) or split[0].names & set(axes):
-            return None
-        found.append(node_of(split[0]))
-        value = split[1]
-    return tuple(found) if found and value.constant == 0 else None
-
-
 def unnamed(node: Node) -> Node:
     """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
 
@@ -155,18 +142,15 @@ def _names_value(left: Node, right: Node) -> bool:
     if not right.value or left.value.key == right.value.key:
         return right.value is not None
     is_open = any(name.startswith(BINDERS) for name in left.value.names)
-    if is_open or left.value.op in FUNCTIONS:
-        return is_open or is_number
     factors = [item for term in left.value.terms for item in term.factors()]
     is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
-    return is_sum and is_number and bool(left.value.variables)
+    return is_open or (is_number and (is_sum or left.value.op in FUNCTIONS))
 
 
 def form_of(node: Node) -> Hashable:
     """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
     if node.kind == "value":
-        found = components(node.exact)
-        return form_of(Node("tuple", "vector", found)) if found else (node.exact.key, node.unit)
+        return (node.exact.key, node.unit)
     if node.kind == "relation":
         return _equation(node)
     if node.kind == "text":

@@ -30,8 +30,14 @@ MAX_BITS = 4_000
 MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
 
 BINDERS = ("sum", "prod", "int", "lim")  # symbols of what is left open, with their limits
-# Named numbers that no rational arithmetic relates to others.
-_NAMED = {"π": +CTX.pi, "e": +CTX.e, "°": CTX.pi / 180, "i": CTX.mpc(0, 1), "∞": None}
+# Named numbers that no rational arithmetic relates to others; infinity is like a variable.
+_NAMED = {
+    "π": +CTX.pi,
+    "e": +CTX.e,
+    "°": CTX.pi / 180,
+    "i": CTX.mpc(0, 1),
+    "∞": CTX.sqrt(2) + CTX.pi,
+}
 # Logarithms without a base are natural ones, as in sympy; log_b is read apart.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(CTX, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
@@ -115,7 +121,7 @@ class Value:
             return rational(a + b)
         if a == 0 or b == 0:
             return other if a == 0 else self
-        return _made("+", _total, self, other)
+        return _made("+", operator.add, self, other)
 
     def __neg__(self) -> Value:
         return self * rational(-1)
@@ -150,15 +156,14 @@ def rational(value: Fraction | int) -> Value:
 @lru_cache(maxsize=4096)
 def free(name: str) -> Value:
     """Return a constant of that name, or a variable, which stands for two positive numbers."""
-    number = _NAMED.get(name)
-    return Value(name, _hashed(name) if number is None else (number, number), (), frozenset([name]))
+    numbers = (_NAMED[name],) * 2 if name in _NAMED else (_hashed(name), _hashed(f"{name} again"))
+    return Value(name, numbers, names=frozenset([name]))
 
 
-def _hashed(name: str) -> tuple[Any, Any]:
-    """Two numbers between 1/2 and 3/2 that only the name determines."""
-    digest = hashlib.sha512(name.encode("utf-8", "replace")).digest()
-    first, second = (int.from_bytes(half, "big") for half in (digest[:32], digest[32:]))
-    return CTX.mpf(first) / 2**256 + 0.5, CTX.mpf(second) / 2**256 + 0.5
+def _hashed(name: str) -> Any:
+    """A number between 1/2 and 3/2 that only the name determines."""
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
+    return CTX.mpf(int.from_bytes(digest, "big")) / 2**256 + 0.5
 
 
 def _made(op: str, rule: Callable[..., Any], *parts: Value) -> Value:
@@ -176,12 +181,6 @@ def _made(op: str, rule: Callable[..., Any], *parts: Value) -> Value:
     return Value(op, (first, second), parts, names) if found is None else rational(found)
 
 
-def _total(a: Any, b: Any) -> Any:
-    """The sum of two numbers; zero where they cancel up to rounding."""
-    total = a + b
-    return total if abs(total) > NOISE * (abs(a) + abs(b)) else CTX.mpf(0)
-
-
 def apply(name: str, *arguments: Value) -> Value:
     """Return a function of values.
 
@@ -191,7 +190,7 @@ def apply(name: str, *arguments: Value) -> Value:
     if rule is None:
         raise NotAFormula(name)
     if name in _STEPS and arguments[0].variables:
-        offset = _hashed(name)[0]
+        offset = _hashed(name)
         rule = (lambda x: offset * CTX.sqrt(x * x)) if name == "abs" else (lambda x: x + offset)
     return _made(name, rule, *arguments)
 

@@ -128,7 +128,6 @@ EQUAL: list[tuple[str, str]] = [
         "2\\begin{pmatrix}3\\\\1\\end{pmatrix}",
         "\\begin{pmatrix}6\\\\2\\end{pmatrix}",
     ),
-    ("4\\mathbf{i} - \\mathbf{j} + 6\\mathbf{k}", "\\begin{pmatrix}4\\\\-1\\\\6\\end{pmatrix}"),
     ("C(7,3)", "35"),
     ("{7 \\choose 3}", "\\dbinom{7}{4}"),
     ("(3;-1;2)", "(3,-1,2)"),
