@@ -12,9 +12,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.grading import readings
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.readings import closure, keys
 from lm_eval_tts.grading.tokens import tidy, tokens
 from lm_eval_tts.grading.trees import Node, form_of, unnamed
 from lm_eval_tts.grading.units import size
@@ -49,8 +49,8 @@ def equivalent(a: str, b: str) -> bool:
 def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
     """Return a number for each answer, the same for equal ones; None for a missing answer."""
     numbers: dict[Hashable, int] = {}
-    keys = [None if answer is None else key(answer, True) for answer in answers]
-    return [None if k is None else numbers.setdefault(k, len(numbers)) for k in keys]
+    forms = [None if answer is None else key(answer, True) for answer in answers]
+    return [None if form is None else numbers.setdefault(form, len(numbers)) for form in forms]
 
 
 @lru_cache(maxsize=100_000)
@@ -63,22 +63,18 @@ def matches(answer: str, reference: str) -> bool | None:
     if max(len(answer), len(reference)) > MAX_ANSWER_LENGTH:
         return False
     try:
-        if key(answer) == key(reference) or _are_alike(answer, reference):
+        if key(answer) == key(reference):
             return True
+        given, wanted = [parse(answer)], [parse(reference)]
+        if "," in answer:
+            given.append(parse(answer, comma=True))  # 1,5 in Europe
+        for one, label, other in ((given, answer, wanted), (wanted, reference, given)):
+            if keys([*one, *_of_label(label)], "either") & keys(other, "both"):
+                return True
     except UNREADABLE:
         return False
     text = tidy(answer + reference)
     return None if any(mark in text for mark in _UNFINISHED) else False
-
-
-def _are_alike(answer: str, reference: str) -> bool:
-    given, wanted = [parse(answer)], [parse(reference)]
-    if "," in answer:
-        given.append(parse(answer, comma=True))  # 1,5 in Europe
-    return any(
-        readings.keys([*one, *_of_label(text)], "either") & readings.keys(other, "both")
-        for one, text, other in ((given, answer, wanted), (wanted, reference, given))
-    )
 
 
 def _of_label(text: str) -> list[Node]:
@@ -105,19 +101,17 @@ class Tolerance(NamedTuple):
     @classmethod
     def of(cls, settings: Mapping[str, Any] | None) -> Tolerance | None:
         """Return the tolerance that a task or document names. Raises SettingsError."""
-        if unknown := set(settings or ()) - set(cls._fields):
-            raise SettingsError(
-                f"unknown in a tolerance: {', '.join(sorted(unknown))}; "
-                f"known are {', '.join(cls._fields)}"
-            )
-        return cls(**settings) if settings else None
+        try:
+            return cls(**settings) if settings else None
+        except TypeError as error:
+            raise SettingsError(f"a tolerance is of {', '.join(cls._fields)}: {error}") from None
 
 
 def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
     """Say whether an answer is near enough to a reference."""
     try:
-        wanted = map(unnamed, readings.closure([parse(reference)], "both"))
-        given = list(map(unnamed, readings.closure([parse(answer)], "either")))
+        wanted = map(unnamed, closure([parse(reference)], "both"))
+        given = list(map(unnamed, closure([parse(answer)], "either")))
         return any(_near(a, b, reference, tolerance) for b in wanted for a in given)
     except UNREADABLE:
         return False

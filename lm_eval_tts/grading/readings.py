@@ -106,12 +106,11 @@ READINGS: list[dict[str, str]] = read_data("readings.yaml")
 def closure(trees: Sequence[Node], side: str) -> list[Node]:
     """Return trees and what they become by the readings of "both" sides or of "either"."""
     rules = [_RULES[row["name"]] for row in READINGS if row["of"] in ("both", side)]
-    found, at = list(trees), 0
-    while at < len(found) < MAX_TREES:
-        for rule in rules:
+    found = list(trees)
+    for tree in found:  # which grows
+        for rule in rules if len(found) < MAX_TREES else ():
             with suppress(*UNREADABLE):
-                found.extend(tree for tree in rule(found[at]) if tree not in found)
-        at += 1
+                found.extend(other for other in rule(tree) if other not in found)
     return found[:MAX_TREES]
 
 

@@ -14,7 +14,6 @@ from lm_eval_tts.grading.lexicon import SYNONYMS, words_of
 from lm_eval_tts.grading.units import Mark
 from lm_eval_tts.grading.values import BINDERS, CTX, FUNCTIONS, NotAFormula, Value, significant
 
-ORDER = {"<", "<=", ">", ">="}
 EMPTY_WORDS = words_of("empty_words")
 
 
@@ -75,24 +74,23 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
     if set(signs) == {"="}:
         is_said = is_name(sides[0]) or sides[0].kind == "opaque"  # y = 2 + 3 = 5
         return Node("relation", "=", (sides[0] if is_said else left, right))
-    are_values = all(side.kind == "value" for side in sides)
-    if set(signs) <= ORDER and are_values and (found := _interval(sides, signs)):
-        return found
-    return Node("relation", " ".join(signs), tuple(sides))
+    is_order = {sign[0] for sign in signs} in ({"<"}, {">"})
+    exact = [side.value for side in sides if side.value]
+    found = _interval(exact, signs) if is_order and len(exact) == len(sides) else None
+    return found or Node("relation", " ".join(signs), tuple(sides))
 
 
-def _interval(sides: Sequence[Node], signs: Sequence[str]) -> Node | None:
+def _interval(sides: Sequence[Value], signs: Sequence[str]) -> Node | None:
     """What an inequality says of its only variable, if it is linear in it."""
     if signs[0][0] == ">":
         return _interval(sides[::-1], [sign.replace(">", "<") for sign in signs[::-1]])
-    first, last = sides[0].exact, sides[-1].exact
-    if first.op == "abs" and len(sides) == 2:  # |x - 2| < 3 is -3 < x - 2 < 3
-        sides, signs = [node_of(v) for v in (-last, first.parts[0], last)], [signs[0]] * 2
-    names = {name for side in sides for name in side.exact.variables}
+    if sides[0].op == "abs" and len(sides) == 2:  # |x - 2| < 3 is -3 < x - 2 < 3
+        sides, signs = [-sides[1], sides[0].parts[0], sides[1]], [signs[0]] * 2
+    names = {name for side in sides for name in side.variables}
     ends = [(MINUS_INFINITE, "("), (INFINITE, ")")]
     for (left, right), sign in zip(pairwise(sides), signs, strict=True):
-        found = (left.exact - right.exact).linear(*names) if len(names) == 1 else None
-        if not found or not found[0].constant or sign[0] != "<":
+        found = (left - right).linear(*names) if len(names) == 1 else None
+        if not found or not found[0].constant:
             return None
         is_upper = found[0].constant > 0
         ends[is_upper] = node_of(-found[1] / found[0]), ("[]" if sign == "<=" else "()")[is_upper]
@@ -107,11 +105,6 @@ def complement(points: Sequence[Node]) -> Node:
     return Node("list", "cup", tuple(Node("tuple", "()", pair) for pair in pairs))
 
 
-def scaled(matrix: Node, factor: Value) -> Node:
-    """Return a matrix times a number."""
-    return matrix.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * factor)))
-
-
 def unnamed(node: Node) -> Node:
     """Return the side of an equation whose other side only names it: 3 of x = 3, 12 of m + n = 12.
 
@@ -119,11 +112,8 @@ def unnamed(node: Node) -> Node:
     """
     if node.kind in ("list", "tuple"):
         return node.mapped(unnamed)
-    if (node.kind, node.mark) == ("relation", "="):
-        for name, side in (node.parts, node.parts[::-1]):
-            if _names_value(name, side):
-                return side
-    return node
+    sides = (node.parts, node.parts[::-1]) if (node.kind, node.mark) == ("relation", "=") else ()
+    return next((side for name, side in sides if _names_value(name, side)), node)
 
 
 def _names_value(left: Node, right: Node) -> bool:
@@ -181,8 +171,8 @@ def _equation(node: Node) -> Hashable:
 
 
 def _plain(text: str) -> str:
-    words = (word for word in text.replace("-", " ").split() if word not in EMPTY_WORDS)
+    words = [word for word in text.replace("-", " ").split() if word not in EMPTY_WORDS]
+    if words[:1] == ["no"] and words[-1] in ("exist", "exists"):
+        words.pop()
     plain = " ".join(words)
-    if plain.startswith("no "):
-        plain = plain.removesuffix(" exist").removesuffix(" exists")
-    return SYNONYMS.get(plain, plain).replace(" ", "")
+    return str(SYNONYMS.get(plain, plain)).replace(" ", "")

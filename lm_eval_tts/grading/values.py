@@ -1,9 +1,8 @@
 """Exact values of short expressions: what they come to, and how they are made.
 
 A rational number is itself. Any other value is what it comes to, in 100 digits of which 29 count,
-at two fixed points of its variables (identity testing after Schwartz, 1980, and Zippel, 1979), and
-`key` is the one hashable form of both. Two values that are not identical would have to agree in
-all of these, so no tolerance is involved.
+at two fixed points of its variables (identity testing after Schwartz, 1980, and Zippel, 1979): two
+that are not identical would have to agree in all of these, so no tolerance is involved.
 
 Knows arithmetic only: no text, no LaTeX. Everything is capped, so no operation is slow.
 """
@@ -45,8 +44,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{f"arc{name}": getattr(CTX, f"a{name}") for name in ("sin", "cos", "tan", "cot")},
     **{"cis": CTX.expj, "ln": CTX.log, "Re": CTX.re, "Im": CTX.im},
 }
-_MARKS = {"!": CTX.factorial, "binom": CTX.binomial, "^": operator.pow}
 _STEPS = {"abs": abs, "floor": CTX.floor, "ceil": CTX.ceil}
+_SIGNS = {"+": operator.add, "*": operator.mul, "^": operator.pow, "!": CTX.factorial}
+RULES = {**FUNCTIONS, **_STEPS, **_SIGNS, "binom": CTX.binomial}
 _LIMITED = {*FUNCTIONS, "^", "!"} - {"log", "ln"}
 
 
@@ -116,12 +116,9 @@ class Value:
         return (a * d + b * c, b * d) if a.constant == 0 or c.constant == 0 else None
 
     def __add__(self, other: Value) -> Value:
-        a, b = self.constant, other.constant
-        if a is not None and b is not None:
-            return rational(a + b)
-        if a == 0 or b == 0:
-            return other if a == 0 else self
-        return _made("+", operator.add, self, other)
+        if self.constant == 0 or other.constant == 0:
+            return other if self.constant == 0 else self
+        return apply("+", self, other)
 
     def __neg__(self) -> Value:
         return self * rational(-1)
@@ -130,14 +127,11 @@ class Value:
         return self + -other
 
     def __mul__(self, other: Value) -> Value:
-        a, b = self.constant, other.constant
-        if a is not None and b is not None:
-            return rational(a * b)
-        if a == 1 or b == 0:
+        if self.constant == 1 or other.constant == 0:
             return other
-        if b == 1 or a == 0:
+        if self.constant == 0 or other.constant == 1:
             return self
-        return _made("*", operator.mul, self, other)
+        return apply("*", self, other)
 
     def __truediv__(self, other: Value) -> Value:
         return self * power(other, rational(-1))
@@ -166,42 +160,38 @@ def _hashed(name: str) -> Any:
     return CTX.mpf(int.from_bytes(digest, "big")) / 2**256 + 0.5
 
 
-def _made(op: str, rule: Callable[..., Any], *parts: Value) -> Value:
-    """A value by what it comes to; a rational number if it is one."""
-    if op in _LIMITED and any(abs(n) > MAX_ARGUMENT for n in parts[-1].number):
-        raise TooLarge(op)
-    try:
-        first, second = map(rule, *(part.number for part in parts))
-    except (ArithmeticError, ValueError, TypeError) as error:
-        raise TooLarge(op) from error
-    if any(n and not abs(CTX.mag(n)) <= MAX_BITS for n in (first, second)):  # nor inf, nor nan
-        raise TooLarge(op)
-    names: frozenset[str] = frozenset().union(*(part.names for part in parts))
-    found = None if names else recognised(first)
-    return Value(op, (first, second), parts, names) if found is None else rational(found)
-
-
-def apply(name: str, *arguments: Value) -> Value:
-    """Return a function of values.
+def apply(name: str, *parts: Value) -> Value:
+    """Return a function of values; a rational number if it comes to one.
 
     What has steps is of variables a function without meaning: |-x| and |x| agree, and x differs.
     """
-    rule = FUNCTIONS.get(name) or _MARKS.get(name) or _STEPS.get(name)
-    if rule is None:
+    constants = [part.constant for part in parts]
+    if name in ("+", "*") and None not in constants:
+        return rational(RULES[name](*constants))
+    if name not in RULES:
         raise NotAFormula(name)
-    if name in _STEPS and arguments[0].variables:
+    if name in _LIMITED and any(abs(n) > MAX_ARGUMENT for n in parts[-1].number):
+        raise TooLarge(name)
+    rule = RULES[name]
+    if name in _STEPS and parts[0].variables:
         offset = _hashed(name)
         rule = (lambda x: offset * CTX.sqrt(x * x)) if name == "abs" else (lambda x: x + offset)
-    return _made(name, rule, *arguments)
+    try:
+        first, second = map(rule, *(part.number for part in parts))
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise TooLarge(name) from error
+    if any(n and not abs(CTX.mag(n)) <= MAX_BITS for n in (first, second)):  # nor inf, nor nan
+        raise TooLarge(name)
+    names: frozenset[str] = frozenset().union(*(part.names for part in parts))
+    found = None if names else recognised(first)
+    return Value(name, (first, second), parts, names) if found is None else rational(found)
 
 
 def power(base: Value, exponent: Value) -> Value:
     """Return base to the power of exponent; principal values, but real roots of odd degree."""
     number, rate = base.constant, exponent.constant
-    if rate == 1:
-        return base
     if number is None or rate is None:
-        return apply("^", base, exponent)
+        return base if rate == 1 else apply("^", base, exponent)
     if rate.denominator == 1:
         size = (max(abs(number.numerator), number.denominator) - 1).bit_length()
         if size * abs(rate) > MAX_BITS or number == 0 > rate:
