@@ -32,8 +32,7 @@ _DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*
 def key(text: str, for_vote: bool = False) -> Hashable:
     """Return the canonical form of an answer; of a vote without the name of the value."""
     try:
-        node = parse(text)
-        return form_of(unnamed(node) if for_vote else node)
+        return form_of(unnamed(parse(text)) if for_vote else parse(text))
     except UNREADABLE:
         return ("huge", "".join(text.split()))
 
@@ -55,8 +54,7 @@ def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
 
 @lru_cache(maxsize=100_000)
 def matches(answer: str, reference: str) -> bool | None:
-    """Say whether an answer is that of a reference; None if a sum, limit or integral would
-    have to be worked out."""
+    """Say whether an answer is that of a reference; None if that would have to be worked out."""
     answer, reference = answer.strip(), reference.strip()
     if answer == reference or not answer or not reference:
         return answer == reference != ""
@@ -118,18 +116,18 @@ def within(answer: str, reference: str, tolerance: Tolerance) -> bool:
 
 
 def _near(given: Node, wanted: Node, reference: str, tolerance: Tolerance) -> bool:
-    if given.has_variables or wanted.has_variables:
+    if not given.value or not wanted.value or given.value.variables or wanted.value.variables:
         return False
-    number, target = given.exact.number[0], wanted.exact.number[0]
+    number, target = given.value.number[0], wanted.value.number[0]
     if given.unit != wanted.unit and given.unit and wanted.unit:
         (factor, dimension), (base, other) = size(given.unit), size(wanted.unit)
         if not tolerance.units or dimension != other:
             return False
         number *= factor / base
-    allowed = [abs(target) * CTX.mpf(10) ** -30]
+    allowed = [abs(target) / 10**30]
     if mantissa := _DECIMAL.search(reference):
         allowed += [tolerance.absolute, abs(target) * tolerance.relative]
         if tolerance.digits:
             places = len(mantissa[0].partition(".")[2])
             allowed.append(abs(target) / (CTX.mpf(mantissa[0]) or 1) / 10**places / 2)
-    return bool(abs(number - target) <= max(allowed) * (1 + CTX.mpf(10) ** -12))
+    return bool(abs(number - target) <= max(allowed) * (1 + 1e-12))

@@ -38,8 +38,7 @@ def _names(equation: Node) -> tuple[str, ...]:
 
 def _without_unit(node: Node) -> Iterator[Node]:
     if node.kind in ("list", "tuple"):
-        bare = node.mapped(lambda part: next(_without_unit(part), part))
-        yield from [bare] if bare != node else []
+        yield node.mapped(lambda part: next(_without_unit(part), part))
     elif node.mark == "%" and abs(node.exact.number[0]) >= 0.01:
         yield node_of(node.exact * values.rational(100))
     elif node.unit:
@@ -63,6 +62,13 @@ def _other_brackets(node: Node) -> Iterator[Node]:
         yield node_of(node.parts[0].exact / node.parts[1].exact)
     if node.kind == "list" and not node.mark:
         yield Node("tuple", "()", node.parts)
+    if node.value and node.value.variables & {"j", "k"}:  # 2i - 3j
+        found, rest = [], node.value
+        for axis in "ijk" if "k" in rest.names else "ij":
+            slope, rest = rest.linear(axis) or (rest, rest)
+            found.append(node_of(slope))
+        if rest.constant == 0:
+            yield Node("tuple", "()", tuple(found))
 
 
 def _as_function(node: Node) -> Iterator[Node]:

@@ -36,11 +36,6 @@ class Node(NamedTuple):
             raise NotAFormula(self.kind)
         return self.value
 
-    @property
-    def has_variables(self) -> bool:
-        """Whether this is anything but a value without variables."""
-        return self.value is None or bool(self.value.variables)
-
     def mapped(self, change: Callable[[Node], Node]) -> Node:
         """Return this with each of its parts changed."""
         return self._replace(parts=tuple(map(change, self.parts))) if self.parts else self
@@ -121,34 +116,36 @@ def _names_value(left: Node, right: Node) -> bool:
 
     Words, x, m + n, an integral and sin 30° are; 2x and x² + y² are not.
     """
-    is_number = not right.has_variables and right.exact.constant != 0
+    value = right.value
+    is_number = value is not None and not value.variables and value.constant != 0
     if left.kind == "opaque":
-        return is_number or not right.value
+        return is_number or not value
     if not left.value:
         return left.kind in ("text", "base", "tuple")
     if is_name(left):  # not S = D or MR = MC, which say that two things are the same
-        letters = [len(side.value.names) if side.value else 0 for side in (left, right)]
-        return not is_name(right) or (letters[0] == 1 < letters[1])
-    if not right.value or left.value.key == right.value.key:
-        return right.value is not None
+        return not is_name(right) or len(left.value.names) == 1 < len(right.exact.names)
     is_open = any(name.startswith(BINDERS) for name in left.value.names)
-    factors = [item for term in left.value.terms for item in term.factors()]
-    is_sum = all(f.constant == -1 or (f.variables == {f.op} and rate == 1) for f, rate in factors)
-    return is_open or (is_number and (is_sum or left.value.op in FUNCTIONS))
+    is_asked = is_number and (left.value.is_plain or left.value.op in FUNCTIONS)
+    return value is not None and (is_open or is_asked or left.value.key == value.key)
 
 
 def form_of(node: Node) -> Hashable:
     """Return the canonical form of a tree. Raises TooLarge and NotAFormula."""
     if node.kind == "value":
         return (node.exact.key, node.unit)
+    members = node.parts if node.kind == "list" else (node,)
+    if members[0].mark == "!=" and is_name(members[0].parts[0]):  # x ≠ 1, 2
+        return form_of(complement([p.parts[1] if p.kind == "relation" else p for p in members]))
     if node.kind == "relation":
         return _equation(node)
     if node.kind == "text":
-        return ("text", _plain(node.mark))
+        words = [word for word in node.mark.replace("-", " ").split() if word not in EMPTY_WORDS]
+        if words[:1] == ["no"] and words[-1] in ("exist", "exists"):
+            words.pop()
+        plain = " ".join(words)
+        return ("text", SYNONYMS.get(plain, plain).replace(" ", ""))
     forms = tuple(map(form_of, node.parts))
     if node.kind == "list":
-        if (node.parts[0].kind, node.parts[0].mark) == ("relation", "!="):  # x ≠ 1, 2
-            return form_of(complement([p.parts[1] if p.parts else p for p in node.parts]))
         return forms[0] if len(set(forms)) == 1 else ("list", frozenset(forms))
     if node.kind == "matrix":  # a vector, standing or lying, or [[1, 2], [3, 4]]
         cells = tuple(cell for row in node.parts for cell in row.parts)
@@ -160,19 +157,9 @@ def form_of(node: Node) -> Hashable:
 def _equation(node: Node) -> Hashable:
     """Equations are the same if their differences are, up to a factor."""
     left, right = node.parts[:2]
-    if node.mark == "!=" and is_name(left):
-        return form_of(complement([right]))
     if node.mark != "=" or any(side.kind != "value" or side.unit for side in node.parts):
         return ("relation", node.mark, tuple(map(form_of, node.parts)))
     first, second = (left.exact - right.exact).number
     if not first or not second:
         return ("identity", frozenset((left.exact.key, right.exact.key)))
     return ("equation", significant(first / second))
-
-
-def _plain(text: str) -> str:
-    words = [word for word in text.replace("-", " ").split() if word not in EMPTY_WORDS]
-    if words[:1] == ["no"] and words[-1] in ("exist", "exists"):
-        words.pop()
-    plain = " ".join(words)
-    return str(SYNONYMS.get(plain, plain)).replace(" ", "")

@@ -87,9 +87,10 @@ class Value:
         return tuple(map(significant, self.number)) if found is None else found
 
     @property
-    def terms(self) -> list[Value]:
-        """The terms of a sum as it stands; the value itself if it is none."""
-        return [t for part in self.parts for t in part.terms] if self.op == "+" else [self]
+    def is_plain(self) -> bool:
+        """Whether it is made of variables and signs by sums and products."""
+        is_made = self.op in ("+", "*") and all(part.is_plain for part in self.parts)
+        return is_made or self.constant == -1 or self.variables == {self.op}
 
     def factors(self, rate: Fraction = Fraction(1)) -> Iterator[tuple[Value, Fraction]]:
         """The factors of a product as it stands, with their exponents."""
