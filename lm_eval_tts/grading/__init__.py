@@ -11,7 +11,6 @@ from lm_eval_tts.grading.degeneration import has_loop as has_loop
 from lm_eval_tts.grading.equality import Tolerance as Tolerance
 from lm_eval_tts.grading.equality import answer_classes as answer_classes
 from lm_eval_tts.grading.equality import equivalent as equivalent
-from lm_eval_tts.grading.extraction import SOURCES as SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS as DEFAULT_TAGS
 from lm_eval_tts.grading.parts import Tags as Tags
 from lm_eval_tts.grading.parts import format_adherence as format_adherence

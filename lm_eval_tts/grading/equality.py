@@ -1,7 +1,6 @@
 """Whether two answers are the same, and whether one is that of a reference, or nearly so.
 
-Equality is equality of canonical forms, so it is reflexive, symmetric and transitive, and classes
-of votes do not depend on any order.
+Equality is that of canonical forms, so an equivalence: classes of votes do not depend on an order.
 """
 
 from __future__ import annotations
@@ -126,8 +125,7 @@ def _near(given: Node, wanted: Node, reference: str, tolerance: Tolerance) -> bo
         number *= factor / base
     allowed = [abs(target) / 10**30]
     if mantissa := _DECIMAL.search(reference):
-        allowed += [tolerance.absolute, abs(target) * tolerance.relative]
-        if tolerance.digits:
-            places = len(mantissa[0].partition(".")[2])
-            allowed.append(abs(target) / (CTX.mpf(mantissa[0]) or 1) / 10**places / 2)
+        places = len(mantissa[0].partition(".")[2])
+        half = abs(target) / (CTX.mpf(mantissa[0]) or 1) / 10**places / 2  # of the last digit
+        allowed += [tolerance.absolute, abs(target) * tolerance.relative, tolerance.digits * half]
     return bool(abs(number - target) <= max(allowed) * (1 + 1e-12))

@@ -24,16 +24,13 @@ _OTHER_MARKS = {"()": "vector", "[]": "vector", ":": "time", "to": ":"}
 def _without_name(node: Node) -> Iterator[Node]:
     bare = unnamed(node)
     parts = node.parts if node.kind in ("list", "tuple") else ()
-    names = {_names(part): unnamed(part) for part in parts if part != unnamed(part)}
+    named = [(part.parts[0].value, unnamed(part)) for part in parts if part != unnamed(part)]
+    names = {value.op if value else "": side for value, side in named}
     if len(names) == len(parts) > 1:  # x = 1, y = 2 for (1, 2)
         yield Node("tuple", "()", tuple(names[name] for name in sorted(names)))
         yield Node("list", "named", bare.parts)
     elif bare != node:
         yield bare
-
-
-def _names(equation: Node) -> tuple[str, ...]:
-    return tuple(sorted(equation.parts[0].value.names)) if equation.parts[0].value else ()
 
 
 def _without_unit(node: Node) -> Iterator[Node]:
@@ -72,8 +69,8 @@ def _other_brackets(node: Node) -> Iterator[Node]:
 
 
 def _as_function(node: Node) -> Iterator[Node]:
-    is_equation = (node.kind, node.mark) == ("relation", "=")
-    if is_equation and is_name(node.parts[0]) and "(" in "".join(_names(node)):
+    is_equation = (node.kind, node.mark) == ("relation", "=") and is_name(node.parts[0])
+    if is_equation and "(" in node.parts[0].exact.op:
         yield node._replace(parts=(node_of(values.free("y")), node.parts[1]))
 
 
@@ -122,8 +119,4 @@ def closure(trees: Sequence[Node], side: str) -> list[Node]:
 
 def keys(trees: Sequence[Node], side: str) -> set[Hashable]:
     """Return the canonical forms of trees and of their readings."""
-    found: set[Hashable] = set()
-    for tree in closure(trees, side):
-        with suppress(*UNREADABLE):
-            found.add(form_of(tree))
-    return found
+    return set(map(form_of, closure(trees, side)))

@@ -235,6 +235,7 @@ ALIKE: list[tuple[str, str]] = [
     ("11:00 am", "11:00"),
     ("y \\approx 23", "23"),
     ("3\\hat{i} + 8\\hat{j}", "(3, 8)"),
+    ("4\\mathbf{i} - \\mathbf{j} + 6\\mathbf{k}", "\\begin{pmatrix}4\\\\-1\\\\6\\end{pmatrix}"),
     ("2,400.75m²", "2400.75"),
     ("18 = u", "18"),
     ("\\frac{PQ}{RS} = \\frac{2}{7}", "2/7"),
