@@ -29,14 +29,8 @@ MAX_BITS = 4_000
 MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
 
 BINDERS = ("sum", "prod", "int", "lim")  # symbols of what is left open, with their limits
-# Named numbers that no rational arithmetic relates to others; infinity is like a variable.
-_NAMED = {
-    "π": +CTX.pi,
-    "e": +CTX.e,
-    "°": CTX.pi / 180,
-    "i": CTX.mpc(0, 1),
-    "∞": CTX.sqrt(2) + CTX.pi,
-}
+# Named numbers that no rational arithmetic relates to others.
+_NAMED = {"π": +CTX.pi, "e": +CTX.e, "°": CTX.pi / 180, "i": CTX.mpc(0, 1)}
 # Logarithms without a base are natural ones, as in sympy; log_b is read apart.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(CTX, name) for name in ("sin", "cos", "tan", "cot", "sec", "csc")},
@@ -78,7 +72,7 @@ class Value:
     @property
     def variables(self) -> frozenset[str]:
         """The names of the variables."""
-        return self.names - _NAMED.keys()
+        return self.names - _NAMED.keys() - {"∞"}
 
     @property
     def key(self) -> Hashable:
