@@ -1,6 +1,6 @@
 """The tree of an answer, and its canonical form: one hashable key for all ways to write the same.
 
-A key never depends on a reference and grants nothing; what grading allows on top is in `readings`.
+A key never depends on a reference and grants nothing; what grading allows on top is in `equality`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values"},
     {"formulas"},
     {"trees", "notations", "grammar"},
-    {"readings", "equality"},
+    {"equality"},
     {
         "expressions",
         "segments",
