@@ -134,7 +134,7 @@ def form_of(node: Node) -> Hashable:
     if node.kind == "value":
         return (node.exact.key, node.unit)
     members = node.parts if node.kind == "list" else (node,)
-    if members[0].mark == "!=" and is_name(members[0].parts[0]):  # x ≠ 1, 2
+    if members[0][:2] == ("relation", "!=") and is_name(members[0].parts[0]):  # x ≠ 1, 2
         return form_of(complement([p.parts[1] if p.kind == "relation" else p for p in members]))
     if node.kind == "relation":
         return _equation(node)

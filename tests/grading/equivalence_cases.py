@@ -143,6 +143,10 @@ EQUAL: list[tuple[str, str]] = [
 ]
 
 DIFFERENT: list[tuple[str, str]] = [
+    ("|x|", "x"),
+    ("\\lfloor x \\rfloor", "x"),
+    ("\\log^{-1}(2)", "2"),  # no name of a function
+    ("1 < x^2", "x < -1"),
     ("1/3", "0.33"),
     ("1/3", "0.333333"),
     ("0.33333333333", "1/3"),
