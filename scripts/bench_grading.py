@@ -94,9 +94,9 @@ def run(judges: dict[str, Judge], pairs: list[Pair]) -> dict[str, tuple[float, i
 
 
 def clear_caches() -> None:
-    from lm_eval_tts.grading import canonical, equality, grammar, pool, values
+    from lm_eval_tts.grading import equality, grammar, pool, values
 
-    for function in (grammar.parse, canonical.key, equality.matches, values.free, pool._asked):
+    for function in (grammar.parse, equality.key, equality.matches, values.free, pool._asked):
         function.cache_clear()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from lm_eval_tts.cli import app
 from lm_eval_tts.core.metrics import METRICS
 from lm_eval_tts.engines.server.dialects import OFF, SERVERS, Dialect
-from lm_eval_tts.grading.readings import READINGS
+from lm_eval_tts.grading.equality import READINGS
 from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.prompts import load_prompts
 from lm_eval_tts.reward_models.loading import RewardModelSettings

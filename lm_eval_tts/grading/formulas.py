@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lm_eval_tts.grading import functions, values
-from lm_eval_tts.grading.functions import FUNCTIONS, binomial
+from lm_eval_tts.grading import values
 from lm_eval_tts.grading.lexicon import words_of
 from lm_eval_tts.grading.numerals import number_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
 from lm_eval_tts.grading.units import unit_of
-from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
+from lm_eval_tts.grading.values import FUNCTIONS, NotAFormula, TooLarge, Value, power, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 GREEK_NAMES = frozenset(GREEK.values())
@@ -29,8 +28,7 @@ FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 END = Token("END", "")
 MAX_DEPTH = 60
 EITHER_SIGN = ("\\pm", "\\mp")
-CONSTANTS = {"pi": values.PI} | dict.fromkeys(("infty", "infinity", "oo"), values.INFINITY)
-CONSTANTS |= {"i": values.IMAGINARY_UNIT, "e": values.E}
+CONSTANTS = {"pi": "π", "e": "e", "i": "i", "infty": "∞", "infinity": "∞", "oo": "∞"}
 _CLOSING = BRACKETS | {"|": "|"}
 _SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
@@ -151,9 +149,9 @@ class FormulaReader(Cursor):
         base = self.factor()
         while True:
             if self.peek(1).kind != "!" and self.take("!"):
-                base = functions.factorial(base)
+                base = values.apply("!", base)
             elif self.take("°"):
-                base *= values.DEGREE
+                base *= values.free("°")
             elif self.peek().kind == "^":
                 base = power(base, self.exponent())
             else:
@@ -169,13 +167,13 @@ class FormulaReader(Cursor):
         opening = self.expect(*_CLOSING)
         value = self.sum()
         if self.take("\\choose"):
-            value = binomial(value, self.sum())
+            value = values.apply("binom", value, self.sum())
         elif self.take("\\over"):
             value /= self.sum()
         self.expect(_CLOSING[opening])
         if opening == "|":
-            return functions.absolute(value)
-        return functions.rounded(opening[2:], value) if opening[0] == "\\" else value
+            return values.apply("abs", value)
+        return values.apply(opening[2:], value) if opening[0] == "\\" else value
 
     def argument(self) -> Value:
         """What a command takes: a group, or as TeX reads it one digit or letter."""
@@ -208,7 +206,7 @@ class FormulaReader(Cursor):
         name, is_word = spelled_name(token), token.kind == "WORD"
         if name in ("frac", "binom") and not is_word:
             top, bottom = self.argument(), self.argument()
-            return top / bottom if name == "frac" else binomial(top, bottom)
+            return top / bottom if name == "frac" else values.apply("binom", top, bottom)
         if name in ("sqrt", "cbrt"):
             degree = rational(3 if name == "cbrt" else 2)
             degree = self.group() if self.peek().kind == "[" else degree
@@ -233,7 +231,7 @@ class FormulaReader(Cursor):
             name += f"_{self._subscript()}"
         if self.peek().kind == "(" and not self.peek().spaced and self._is_function(name):
             return self._called(name)
-        return CONSTANTS.get(name) or values.free(name)
+        return values.free(CONSTANTS.get(name, name))
 
     def _subscript(self) -> str:
         if self.take("{"):
@@ -256,7 +254,7 @@ class FormulaReader(Cursor):
     def _called(self, name: str) -> Value:
         found = self._arguments()
         if name == "C" and len(found) == 2:
-            return binomial(*found)
+            return values.apply("binom", *found)
         return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
     def _arguments(self) -> list[Value]:
@@ -273,8 +271,8 @@ class FormulaReader(Cursor):
         if exponent is not None and exponent.constant == -1:
             name, exponent = f"arc{name}", None
         argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()
-        result = functions.apply(name, argument)
-        result = result if base is None else result / functions.apply("log", base)
+        result = values.apply(name, argument)
+        result = result if base is None else result / values.apply("log", base)
         return result if exponent is None else power(result, exponent)
 
     def _bare_argument(self) -> Value:

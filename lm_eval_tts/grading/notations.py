@@ -9,7 +9,7 @@ from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
 from lm_eval_tts.grading.numerals import PIECES, fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, TABLE, tidy, tokens
-from lm_eval_tts.grading.trees import Node, node_of, scaled
+from lm_eval_tts.grading.trees import Node, node_of
 from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula
 
@@ -41,7 +41,8 @@ class NotationReader(FormulaReader):
         value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
         value = -value if is_negative else value
         if self.take_all("*", "MATRIX") or self.take("MATRIX"):
-            return scaled(_matrix(self.peek(-1).text), value)
+            rows = _matrix(self.peek(-1).text)
+            return rows.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * value)))
         ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
             ratio.append(node_of(self.sum()))
@@ -140,7 +141,7 @@ def _matrix(text: str) -> Node:
     table = TABLE.match(text)
     assert table  # its token was found by this pattern
     rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-    return Node("matrix", parts=tuple(Node("tuple", "()", tuple(map(_cell, r))) for r in rows))
+    return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(map(_cell, r))) for r in rows))
 
 
 def _cell(text: str) -> Node:

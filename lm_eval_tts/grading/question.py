@@ -11,12 +11,11 @@ from itertools import pairwise
 
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.formulas import spelled_name
-from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import pattern
 from lm_eval_tts.grading.numerals import fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
-from lm_eval_tts.grading.values import BINDERS
+from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 _FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}
 _ROOT = re.compile(r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}[({]?\s?(\d{1,9})(?![\d.])\s?[)}]?")

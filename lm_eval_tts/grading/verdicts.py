@@ -12,11 +12,10 @@ from typing import Literal, NamedTuple
 
 from tqdm.auto import tqdm
 
-from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.degeneration import has_loop
-from lm_eval_tts.grading.equality import Tolerance, matches, within
+from lm_eval_tts.grading.equality import Tolerance, answer_classes, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts

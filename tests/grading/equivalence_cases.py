@@ -128,7 +128,6 @@ EQUAL: list[tuple[str, str]] = [
         "2\\begin{pmatrix}3\\\\1\\end{pmatrix}",
         "\\begin{pmatrix}6\\\\2\\end{pmatrix}",
     ),
-    ("4\\mathbf{i} - \\mathbf{j} + 6\\mathbf{k}", "\\begin{pmatrix}4\\\\-1\\\\6\\end{pmatrix}"),
     ("C(7,3)", "35"),
     ("{7 \\choose 3}", "\\dbinom{7}{4}"),
     ("(3;-1;2)", "(3,-1,2)"),
@@ -144,6 +143,10 @@ EQUAL: list[tuple[str, str]] = [
 ]
 
 DIFFERENT: list[tuple[str, str]] = [
+    ("|x|", "x"),
+    ("\\lfloor x \\rfloor", "x"),
+    ("\\log^{-1}(2)", "2"),  # no name of a function
+    ("1 < x^2", "x < -1"),
     ("1/3", "0.33"),
     ("1/3", "0.333333"),
     ("0.33333333333", "1/3"),
@@ -236,6 +239,7 @@ ALIKE: list[tuple[str, str]] = [
     ("11:00 am", "11:00"),
     ("y \\approx 23", "23"),
     ("3\\hat{i} + 8\\hat{j}", "(3, 8)"),
+    ("4\\mathbf{i} - \\mathbf{j} + 6\\mathbf{k}", "\\begin{pmatrix}4\\\\-1\\\\6\\end{pmatrix}"),
     ("2,400.75m²", "2400.75"),
     ("18 = u", "18"),
     ("\\frac{PQ}{RS} = \\frac{2}{7}", "2/7"),

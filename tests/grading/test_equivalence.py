@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_eval_tts.grading import answer_classes, grade
-from lm_eval_tts.grading.canonical import key
-from lm_eval_tts.grading.readings import READINGS
+from lm_eval_tts.grading.equality import READINGS, key
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 SPELLINGS = sorted({text for pair in (*EQUAL, *ALIKE, *ANSWERS, *DIFFERENT) for text in pair})

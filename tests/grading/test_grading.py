@@ -13,7 +13,6 @@ from grading.equivalence_cases import ALIKE, ANSWERS, DIFFERENT, EQUAL
 from grading.response_cases import CHOICE, MATH, OPTIONS
 
 from lm_eval_tts.grading import (
-    SOURCES,
     Item,
     equivalent,
     format_adherence,
@@ -21,6 +20,7 @@ from lm_eval_tts.grading import (
     grade_many,
     has_loop,
 )
+from lm_eval_tts.grading.extraction import SOURCES
 
 THINK = ("<think>", "</think>", "<answer>", "</answer>")
 

@@ -6,10 +6,10 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "numerals", "units", "values", "functions"},
+    {"lexicon", "tokens", "numerals", "units", "values"},
     {"formulas"},
     {"trees", "notations", "grammar"},
-    {"canonical", "readings", "equality"},
+    {"equality"},
     {
         "expressions",
         "segments",
