@@ -23,4 +23,4 @@ from lm_eval_tts.grading.verdicts import grade_many as grade_many
 from lm_eval_tts.grading.verdicts import response_classes as response_classes
 
 # Raise it when verdicts change; `make generated` hands it to task_configs/_base for the results.
-GRADER_VERSION = 7
+GRADER_VERSION = 8
