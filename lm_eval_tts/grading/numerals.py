@@ -6,22 +6,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import takewhile
 
 from lm_eval_tts.grading.lexicon import NOTATION
 from lm_eval_tts.grading.tokens import TABLE, Token
 from lm_eval_tts.grading.values import TooLarge
 
 MAX_DIGITS = 1_000
+MAX_WORDS = 16  # of a number
+PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
 _SMALL: dict[str, int] = NOTATION["numbers"]
 _SCALES: dict[str, int] = NOTATION["scales"]
-_PARTS = {
-    word + ending: number
-    for number, words in NOTATION["parts"].items()
-    for word in words.split()
-    for ending in ("", "s")
-}
-NUMBER_WORDS = {*_SMALL, *_SCALES, "hundred", *_PARTS, "dozen"}
-PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
+_PARTS = {word: number for number, words in NOTATION["parts"].items() for word in words.split()}
+_WORDS = {*_SMALL, *_SCALES, *_PARTS, "and"}
 
 
 def number_of(token: Token) -> Fraction:
@@ -34,14 +31,10 @@ def number_of(token: Token) -> Fraction:
     if kind == "SCALED":  # 1.5 million
         digits, scale = text.lower().split()
         return Fraction(digits) * _SCALES[scale]
-    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
-        whole, top, *bottom = PIECES.findall(text)
-        if top.isascii():
-            top, below = (top, bottom[0]) if bottom else (top[0], top[1:])
-            return int(whole) + Fraction(int(top), int(below))
-        return int(whole) + number_of(token._replace(kind="NUMBER", text=top))
-    if not text.isascii():
-        return Fraction(unicodedata.numeric(text)).limit_denominator(10)
+    if kind == "MIXED" or not text.isascii():  # 2 1/2, 2½, ½
+        pieces = " ".join(PIECES.findall(text))
+        *whole, top, bottom = PIECES.findall(unicodedata.normalize("NFKC", pieces))
+        return int(*whole) + Fraction(int(top), int(bottom))
     if kind in ("EUROPEAN", "GROUPED"):
         point = "," if kind == "EUROPEAN" else "."
         text = "".join(c for c in text if c.isdecimal() or c == point).replace(",", ".")
@@ -62,64 +55,36 @@ def _repeating(text: str) -> Fraction:
 
 def spelled(words: Sequence[str]) -> Fraction | None:
     """Return the number that these words are, all of them; None if they are none."""
-    words = [word.lower() for word in words]
-    if not words or words[-1] not in _PARTS:
-        number = _cardinal(words)
-        return None if number is None else Fraction(number)
-    split = len(words) - words[::-1].index("and") if "and" in words else 0
-    whole = _cardinal(words[: split - 1]) if split else 0  # two and two thirds
-    top = _cardinal(words[split:-1] or ["one"])
-    return None if whole is None or not top else whole + Fraction(top, _PARTS[words[-1]])
-
-
-def _cardinal(words: Sequence[str]) -> int | None:
-    """A whole number: groups of up to 999, each with its scale."""
-    total, group = 0, 0
-    for last, word in zip(["", *words], words, strict=False):
-        if word == "and" and last in (*_SCALES, "hundred"):
-            continue
-        if word in _SMALL:
-            if last in _SMALL and not (_SMALL[last] >= 20 and 0 < _SMALL[word] < 10):
-                return None
+    if words and words[-1] in _PARTS:  # two and two thirds
+        split = len(words) - words[::-1].index("and") if "and" in words else 0
+        whole = spelled(words[: split - 1]) if split else 0
+        top = spelled(words[split:-1] or ["one"])
+        return None if whole is None or not top else whole + top / _PARTS[words[-1]]
+    total, group, last = 0, 0, ""
+    for word in words:
+        if word in _SMALL and (last not in _SMALL or _SMALL[last] >= 20 > 10 > _SMALL[word] > 0):
             group += _SMALL[word]
-        elif word == "a" and not last:
-            group = 1
-        elif word == "hundred" and group < 100:
-            group = 100 * max(group, 1)
-        elif word == "dozen" and word is words[-1]:
-            group = 12 * max(group, 1)
         elif word in _SCALES:
-            total, group = total + max(group, 1) * _SCALES[word], 0
-        else:
+            group = max(group, 1) * _SCALES[word]
+            total, group = (total + group, 0) if _SCALES[word] > 100 else (total, group)
+        elif word != "and" or last not in _SCALES:
             return None
-    return total + group if words and words[-1] != "and" else None
+        last = word
+    return Fraction(total + group) if last not in ("", "and") else None
 
 
 def fold(found: Sequence[Token]) -> list[Token]:
-    """Return tokens with each longest run of number words as one NUMBER."""
+    """Return tokens with each longest run of words that is a number as one NUMBER."""
     folded: list[Token] = []
     at = 0
     while at < len(found):
-        end = _run_end(found, at)
-        number = spelled([word for token in found[at:end] for word in token.text.split("-")])
-        end = max(end, at + 1)
-        first = found[at]._replace(kind="NUMBER", text=str(number), end=found[end - 1].end)
-        folded += found[at:end] if number is None else [first]
-        at = end
+        texts = [token.text.lower() for token in found[at : at + MAX_WORDS]]
+        words = list(takewhile(lambda text: _WORDS.issuperset(text.split("-")), texts))
+        while words and (number := spelled("-".join(words).split("-"))) is None:
+            words.pop()
+        token, last = found[at], found[at + max(len(words), 1) - 1]
+        if words and words != ["a"]:
+            token = token._replace(kind="NUMBER", text=str(number), end=last.end)
+        folded.append(token)
+        at += max(len(words), 1)
     return folded
-
-
-def _run_end(found: Sequence[Token], at: int) -> int:
-    """Where a run of number words ends; at its start if there is none."""
-    following = found[at + 1].text if at + 1 < len(found) else ""
-    is_article = found[at].text in ("a", "A") and following in (*_SCALES, "hundred", "dozen")
-    end = at + (is_article or _is_number(found[at]))
-    while at < end < len(found) and (found[end].text in ("and", "a") or _is_number(found[end])):
-        end += 1
-    while end > at + 1 and found[end - 1].text in ("and", "a"):
-        end -= 1
-    return end
-
-
-def _is_number(token: Token) -> bool:
-    return NUMBER_WORDS.issuperset(token.text.lower().split("-"))
