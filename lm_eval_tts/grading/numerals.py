@@ -31,16 +31,17 @@ def number_of(token: Token) -> Fraction:
     if kind == "SCALED":  # 1.5 million
         digits, scale = text.lower().split()
         return Fraction(digits) * _SCALES[scale]
-    if kind == "MIXED" or not text.isascii():  # 2 1/2, 2½, ½
-        pieces = " ".join(PIECES.findall(text))
-        *whole, top, bottom = PIECES.findall(unicodedata.normalize("NFKC", pieces))
-        return int(*whole) + Fraction(int(top), int(bottom))
+    plain = unicodedata.normalize("NFKC", " ".join(PIECES.findall(text)))
+    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
+        whole, *rest = PIECES.findall(plain)
+        top, bottom = rest if len(rest) > 1 else rest[0]
+        return int(whole) + Fraction(int(top), int(bottom))
     if kind in ("EUROPEAN", "GROUPED"):
         point = "," if kind == "EUROPEAN" else "."
         text = "".join(c for c in text if c.isdecimal() or c == point).replace(",", ".")
     if abs(int(text.lower().partition("e")[2] or 0)) > 999:
         raise TooLarge("digits")
-    return Fraction(text)
+    return Fraction(text if text.isascii() else plain.replace("\u2044", "/"))
 
 
 def _repeating(text: str) -> Fraction:
