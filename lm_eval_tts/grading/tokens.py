@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
@@ -24,7 +23,12 @@ TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", 
 _KINDS: dict[str, str] = NOTATION["kinds"]
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
 _SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
-_DOLLAR = re.compile(r"(?<!\\)\$\$?")
+_DOLLARS = re.compile(  # a formula in dollars has no long words, and no operator at its end
+    r"\\.|\$\$(?:[^$]*\$\$)?|\$(?:\\begin[^$]*(?=\$)|[^\w\\$]|[\d_]|\\[^A-Za-z]"
+    r"|\\(?!begin)[A-Za-z]+(?:\s*\{[^{}$]*\}|(?!\s*\{[^{}$]*\}))"
+    r"|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))+(?<![-+*/=<>(^])(?<![-+*/=<>(^]\s)\$|\$",
+    re.S,
+)
 
 
 class Token(NamedTuple):
@@ -117,20 +121,4 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
 
 def currency(text: str) -> set[int]:
     """Return where a dollar sign is money: no sign of a pair around what reads like a formula."""
-    found: set[int] = set()
-    signs = [match.span() for match in _DOLLAR.finditer(text)] if "$" in text else []
-    closes = False
-    for (start, end), (following, _) in pairwise([*signs, (0, 0)]):
-        if closes or end - start == 2 or _is_formula(text[end:following]):
-            closes = not closes
-        else:
-            found.add(start)
-    return found
-
-
-def _is_formula(inside: str) -> bool:
-    end = inside.rstrip()[-1:]
-    if not end or end in "+-*/=<>(^":
-        return False
-    words = [t.text for t in tokens(inside[:MAX_LENGTH]) if t.kind == "WORD" and not t.mode]
-    return "\\begin" in inside or not any(len(word) > 3 for word in words)
+    return {match.start() for match in _DOLLARS.finditer(text) if match[0] == "$"}
