@@ -14,7 +14,7 @@ from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula
 
 QUALIFIERS = words_of("qualifiers")
-JOINTS = frozenset(["or", "and", "to", "x"])
+_ENDS = QUALIFIERS | {"or", "and", "to", "x", "per"}  # of a unit
 _OF_DATES = ("of", "the", ",", "st", "nd", "rd", "th")
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 
@@ -54,38 +54,33 @@ class NotationReader(FormulaReader):
             self.at += scale != "degree"
             return Node("value", value=angle[0], unit=((scale, 1),))
         signs = [t.text for t in self.tokens[start : self.at] if t.kind == "MONEY"]
-        noun, mark = self._units(bool(signs))
+        noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
         if noun and "a" in value.names:
             raise NotAFormula("an article")
-        money = make_mark((unit_of(sign) or "dollar", 1) for sign in signs[:1])
-        return Node("value", noun, value=value, unit=mark or money)
+        return Node("value", noun, value=value, unit=mark)
 
-    def _units(self, is_money: bool) -> tuple[str, Mark]:
+    def _units(self, money: list[tuple[str, int]]) -> tuple[str, Mark]:
         """The noun and the units, with their powers and quotients, that follow a number."""
         powers: list[tuple[str, int]] = []
-        noun, sign, pending = "", 1, 1
-        while (token := self.peek()).kind in ("WORD", "MONEY", "/", "*", "-"):
-            word = token.text.lower()
-            is_sign, is_over = word in ("/", "*", "-", "per"), word in ("/", "per")
-            if is_sign:
-                has_left = bool(powers) or (is_over and (is_money or bool(noun)))
-                goes_on = has_left and self.peek(1).kind == "WORD"
-            else:
-                is_named = len(word) > 1 or token.mode == "text" or not word.isascii()
-                goes_on = is_named or bool(powers) or token.kind == "MONEY"
-            if not goes_on or word in JOINTS or word in QUALIFIERS:
-                break
-            self.at += 1
-            if is_sign:
-                sign = -1 if is_over else sign
-            elif word in _SQUARES:
-                pending = _SQUARES[word]
-            else:
-                unit, rate = unit_of(token.text), sign * pending * self._unit_power()
-                powers += [(unit, rate)] if unit else []
-                noun = noun if unit else f"{noun} {word}".strip()
-                pending = 1
-        return noun, make_mark(powers)
+        noun, sign = "", 1
+        while True:
+            is_over = self.peek().text.lower() in ("/", "per")
+            is_joint = is_over or self.peek().kind in ("*", "-")
+            token = self.peek(int(is_joint))
+            is_named = len(token.text) > 1 or token.mode == "text" or not token.text.isascii()
+            has_left = bool(powers) or (is_over and bool(money or noun))
+            goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
+            is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _ENDS
+            if not (goes_on and is_word):
+                return noun, make_mark(powers or money)
+            self.at += is_joint
+            sign = -1 if is_over else sign
+            rate = sign * _SQUARES.get(self.take(*_SQUARES) or "", 1)
+            self.expect("WORD", "MONEY")
+            unit, word = unit_of(self.peek(-1).text), self.peek(-1).text.lower()
+            rate *= self._unit_power()
+            powers += [(unit, rate)] if unit else []
+            noun = noun if unit else f"{noun} {word}".strip()
 
     def _unit_power(self) -> int:
         constant = self.exponent().constant if self.peek().kind == "^" else Fraction(1)
@@ -105,12 +100,12 @@ class NotationReader(FormulaReader):
     def date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
         every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
-        words = sorted(word for word in every if word not in _OF_DATES)
-        names = [word for word in words if not word.isdigit()]
-        if not 1 < len(words) < 4 or len(names) != 1 or not phrases("months").fullmatch(names[0]):
+        *numbers, month = sorted(word for word in every if word not in _OF_DATES) or [""]
+        is_date = 0 < len(numbers) < 3 and all(map(str.isdigit, numbers))
+        if not is_date or not phrases("months").fullmatch(month):
             return None
         self.at += len(every)
-        return Node("text", " ".join(words))
+        return Node("text", " ".join([*numbers, month]))
 
     def base(self) -> Node | None:
         """101_2, 1A_{16}"""
