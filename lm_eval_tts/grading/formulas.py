@@ -54,20 +54,12 @@ class Cursor:
         return self.tokens[at] if 0 <= at < len(self.tokens) else END
 
     def take(self, *kinds: str) -> str | None:
-        """Pass a token of one of these kinds, and return it; None if there is another."""
+        """Pass a token of one of these kinds or texts, and return it; None if there is another."""
         token = self.peek()
-        if token.kind in kinds or (token.kind == "WORD" and token.text in kinds):
-            self.at += 1
-            return token.text if token.kind == "WORD" else token.kind
-        return None
-
-    def take_all(self, *kinds: str) -> bool:
-        """Pass tokens of these kinds or texts, if they are the next ones."""
-        following = [self.peek(ahead) for ahead in range(len(kinds))]
-        if any(kind not in (t.kind, t.text) for kind, t in zip(kinds, following, strict=True)):
-            return False
-        self.at += len(kinds)
-        return True
+        if token.kind not in kinds and token.text not in kinds:
+            return None
+        self.at += 1
+        return token.text if token.kind == "WORD" else token.kind
 
     def expect(self, *kinds: str) -> str:
         """Pass a token of one of these kinds. Raises NotAFormula."""
@@ -91,9 +83,11 @@ class Cursor:
     def starts_factor(self) -> bool:
         """Say whether a factor starts here, after another one."""
         token = self.peek()
-        if token.kind in NUMBERS or self.is_aside():
-            return token.kind in NUMBERS and self.peek(-1).kind not in (*NUMBERS, "WORD")
-        return token.kind in _STARTS or (not self.unit_at(0) and self.is_symbolic())
+        if token.kind in NUMBERS:
+            return self.peek(-1).kind not in (*NUMBERS, "WORD")
+        if token.kind in _STARTS:
+            return not self.is_aside()
+        return not self.unit_at(0) and self.is_symbolic()
 
     def is_aside(self) -> bool:
         """Whether the same is said again in parentheses: 12 (twelve), 0.5 (or 1/2)."""
@@ -130,7 +124,7 @@ class FormulaReader(Cursor):
         while True:
             if self.peek(1).kind != "MATRIX" and self.take("*"):
                 value *= self.signed()
-            elif self.take_all("out", "of") or (not self.unit_at(1) and self.take("/")):
+            elif (not self.unit_at(1) and self.take("/")) or (self.take("out") and self.take("of")):
                 value /= self.signed()
             elif self.starts_factor():
                 value *= self.power()
@@ -160,9 +154,8 @@ class FormulaReader(Cursor):
                 return base
 
     def exponent(self) -> Value:
-        """Read what is after ^."""
-        self.expect("^")
-        return self.signed()
+        """Read what is after ^, or 1."""
+        return self.signed() if self.take("^") else rational(1)
 
     def group(self) -> Value:
         r"""Read a sum in brackets, or two with \choose or \over between them."""
@@ -237,15 +230,14 @@ class FormulaReader(Cursor):
 
     def _subscript(self) -> str:
         if self.take("{"):
-            start, depth = self.at, 1
-            while depth and self.peek().kind != "END":
-                depth += (self.peek().kind == "{") - (self.peek().kind == "}")
-                self.at += 1
-            return "".join(t.text for t in self.tokens[start : self.at - 1] if t.text not in "{}")
+            inner = ""
+            while not self.take("}"):
+                inner += self._subscript()
+            return inner
         if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
             self.split()  # as TeX reads F_kF_n
         self.at += 1
-        return self.peek(-1).text
+        return self.tokens[self.at - 1].text
 
     def _is_function(self, name: str) -> bool:
         """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
@@ -254,28 +246,22 @@ class FormulaReader(Cursor):
         return (name[0] in _CALLED and name != "pi") or is_single or closing == ","
 
     def _called(self, name: str) -> Value:
-        found = self._arguments()
+        found: list[Value] = []
+        while self.take("(", ","):
+            found.append(self.sum())
+        self.expect(")")
         if name == "C" and len(found) == 2:
             return binomial(*found)
         return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
-    def _arguments(self) -> list[Value]:
-        self.expect("(", "{{")
-        found = [self.sum()]
-        while self.take(","):
-            found.append(self.sum())
-        self.expect(")", "}}")
-        return found
-
     def _applied(self, name: str) -> Value:
         base = self.argument() if self.take("_") else None
-        exponent = self.exponent() if self.peek().kind == "^" else None
-        if exponent is not None and exponent.constant == -1:
-            name, exponent = f"arc{name}", None
+        rate = self.exponent()
+        if rate.constant == -1:
+            name, rate = f"arc{name}", rational(1)
         argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()
         result = functions.apply(name, argument)
-        result = result if base is None else result / functions.apply("log", base)
-        return result if exponent is None else power(result, exponent)
+        return power(result / functions.apply("log", base) if base else result, rate)
 
     def _bare_argument(self) -> Value:
         """The argument of a function without brackets: factors up to an operator or function."""

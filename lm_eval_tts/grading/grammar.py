@@ -73,15 +73,15 @@ def _trimmed(found: list[Token]) -> list[Token]:
     """Without punctuation around, markdown and quotes."""
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
-        found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
+        found = [Token(turned[0], turned[0]), *found[1:-1], Token(turned[1], turned[1])]
     if sum(token.text == "**" for token in found) > 1:
         found = [token for token in found if token.text != "**"]
-    marks = (*_MARKS_AFTER, "}") if kinds.count("}") > kinds.count("{") else _MARKS_AFTER
+    lacking = kinds.count("{") - kinds.count("}")
+    marks = (*_MARKS_AFTER, "}") if lacking < 0 else _MARKS_AFTER
     while found and found[-1].kind in marks:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
-    lacking = kinds.count("{") - kinds.count("}")
     return found + [Token("}", "}")] * (lacking if lacking <= 3 else 0)  # of an answer that was cut
 
 
@@ -155,7 +155,7 @@ class AnswerReader(NotationReader):
 
     def number_set(self) -> Node | None:
         """Read ∅, ℤ, ℝ, or all (positive, nonnegative ...) real numbers (and zero), except some."""
-        if self.take("\\emptyset") or self.take_all("{{", "}}"):
+        if self.take("\\emptyset") or (self.take("{{") and self.take("}}")):
             return EMPTY
         if self.peek().kind.startswith("\\mathbb"):
             return Node("opaque", self.expect(self.peek().kind))
@@ -169,8 +169,8 @@ class AnswerReader(NotationReader):
             points = self.answer()
             return complement(points.parts if points.kind == "list" else [points])
         name = next((word for word in words if word in SPOKEN), "")
-        if self.take_all("0") or self.take_all(",", "0"):
-            name += " and 0"
+        self.take(",")
+        name += " and 0" if self.take("0") else ""
         return AnswerReader(tokens(SPOKEN[name])).answer() if name in SPOKEN else ALL_REALS
 
     def _bracketed(self) -> Node | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.formulas import FormulaReader
 from lm_eval_tts.grading.lexicon import phrases, words_of
@@ -40,7 +38,9 @@ class NotationReader(FormulaReader):
         is_negative = self.peek(1).kind == "MATRIX" and bool(self.take("-"))
         value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
         value = -value if is_negative else value
-        if self.take_all("*", "MATRIX") or self.take("MATRIX"):
+        if self.peek(1).kind == "MATRIX":
+            self.take("*")
+        if self.take("MATRIX"):
             return scaled(_matrix(self.peek(-1).text), value)
         ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
@@ -75,18 +75,14 @@ class NotationReader(FormulaReader):
                 return noun, make_mark(powers or money)
             self.at += is_joint
             sign = -1 if is_over else sign
-            rate = sign * _SQUARES.get(self.take(*_SQUARES) or "", 1)
+            square = _SQUARES.get(self.take(*_SQUARES) or "", 1)
             self.expect("WORD", "MONEY")
             unit, word = unit_of(self.peek(-1).text), self.peek(-1).text.lower()
-            rate *= self._unit_power()
-            powers += [(unit, rate)] if unit else []
+            rate = self.exponent().constant
+            if rate is None or rate.denominator > 1 or abs(rate) > 20:
+                raise NotAFormula("power of a unit")
+            powers += [(unit, sign * square * int(rate))] if unit else []
             noun = noun if unit else f"{noun} {word}".strip()
-
-    def _unit_power(self) -> int:
-        constant = self.exponent().constant if self.peek().kind == "^" else Fraction(1)
-        if constant is None or constant.denominator > 1 or abs(constant) > 20:
-            raise NotAFormula("power of a unit")
-        return int(constant)
 
     def time(self) -> Node | None:
         """A time of day, as hours, minutes and seconds of 24 hours."""
@@ -112,7 +108,7 @@ class NotationReader(FormulaReader):
         digits = ""
         while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
             digits, self.at = digits + self.peek().text, self.at + 1
-        if not (self.take_all("in", "base") or self.take("_", "base")):
+        if not (self.take("_", "base") or (self.take("in") and self.take("base"))):
             return None
         base = self._subscript()
         if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
