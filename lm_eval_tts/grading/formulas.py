@@ -224,9 +224,14 @@ class FormulaReader(Cursor):
             name += "'"
         if self.take("_"):
             name += f"_{self._subscript()}"
-        if self.peek().kind == "(" and not self.peek().spaced and self._is_function(name):
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        # f(0), P(x), g(x, y) are functions, x(x+1) is a product
+        is_single = self.peek(2).kind == ")" and self.peek(1).text.isalpha()
+        is_called = name[0] in _CALLED or is_single or self.peek(2).kind == ","
+        if is_called and self.peek().kind == "(" and not self.peek().spaced:
             return self._called(name)
-        return CONSTANTS.get(name) or values.free(name)
+        return values.free(name)
 
     def _subscript(self) -> str:
         if self.take("{"):
@@ -238,12 +243,6 @@ class FormulaReader(Cursor):
             self.split()  # as TeX reads F_kF_n
         self.at += 1
         return self.tokens[self.at - 1].text
-
-    def _is_function(self, name: str) -> bool:
-        """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
-        inner, closing = self.peek(1).text, self.peek(2).kind
-        is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
-        return (name[0] in _CALLED and name != "pi") or is_single or closing == ","
 
     def _called(self, name: str) -> Value:
         found: list[Value] = []

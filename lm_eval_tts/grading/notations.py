@@ -84,14 +84,12 @@ class NotationReader(FormulaReader):
             powers += [(unit, sign * square * int(rate))] if unit else []
             noun = noun if unit else f"{noun} {word}".strip()
 
-    def time(self) -> Node | None:
+    def time(self) -> Node:
         """A time of day, as hours, minutes and seconds of 24 hours."""
-        if not self.take("TIME"):
-            return None
+        self.expect("TIME")
         text = self.peek(-1).text.lower()
         hours, *rest = map(int, PIECES.findall(text))
-        parts = (hours % 12 + 12 * ("p" in text), *rest)
-        return Node("tuple", "time", tuple(map(node_of, parts)))
+        return Node("tuple", "time", tuple(map(node_of, (hours % 12 + 12 * ("p" in text), *rest))))
 
     def date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
@@ -115,15 +113,12 @@ class NotationReader(FormulaReader):
             return None
         return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
 
-    def number_range(self) -> Node | None:
+    def number_range(self) -> Node:
         """110-130, 3 to 7: a range, not a difference."""
         if [token.kind in NUMBERS for token in self.tokens[self.at :]] != [True, False, True]:
-            return None
-        sign, low, high = self.peek(1), number_of(self.peek()), number_of(self.peek(2))
-        if sign.text != "to" and (sign.kind != "-" or low >= high):
-            return None
-        self.at += 3
-        return Node("tuple", "to", (node_of(values.rational(low)), node_of(values.rational(high))))
+            raise NotAFormula("no range")
+        low, _, high = self.factor(), self.expect("-", "to"), self.factor()
+        return Node("tuple", "to", (node_of(low), node_of(high)))
 
 
 def _matrix(text: str) -> Node:
