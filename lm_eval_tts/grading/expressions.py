@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
-from lm_eval_tts.grading.grammar import bare, is_substance
-from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.grammar import bare
+from lm_eval_tts.grading.lexicon import is_substance, words_of
 from lm_eval_tts.grading.numerals import fold
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
 from lm_eval_tts.grading.units import unit_of

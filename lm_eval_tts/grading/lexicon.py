@@ -72,3 +72,12 @@ def end_of(skipped: re.Pattern[str], text: str, at: int = 0) -> int:
     """Return where a pattern's match at a place ends: the place itself, if nothing matches."""
     match = skipped.match(text, at)
     return match.end() if match else at
+
+
+_ATOMS = rf"(?:{'|'.join(sorted(words_of('elements')))})(?:[2-9]|[1-9]\d)?"
+_SUBSTANCE = re.compile(rf"(?=.*\d)(?:{_ATOMS}|\((?:{_ATOMS})+\)\d?){{2,}}")  # H2O, but not O2
+
+
+def is_substance(word: str) -> bool:
+    """Say whether a word is the formula of a substance, as H2SO4, and no product of letters."""
+    return bool(_SUBSTANCE.fullmatch(word))
