@@ -103,9 +103,8 @@ class Cursor:
             return True
         if token.kind != "WORD" or len(name) == 1:
             return token.kind == "WORD" and name < FIRST_IDEOGRAM
-        is_prose = token.mode == "text" or not name.isalpha() or name.lower() in SHORT
-        is_short = len(name) <= 4 and (name.isupper() or not set(name.lower()) & set("aeiouy"))
-        return not is_prose and (len(name) == 2 or is_short)
+        is_long = len(name) > 2 and not name.isupper() and bool(set("aeiouy") & set(name.lower()))
+        return not (is_long or len(name) > 4 or token.mode == "text" or name.lower() in SHORT)
 
 
 class FormulaReader(Cursor):
@@ -188,10 +187,8 @@ class FormulaReader(Cursor):
         elif token.kind in NUMBERS:
             value = rational(number_of(token))
             self.at += 1
-        elif token.kind.startswith("\\") or token.kind == "WORD":
-            value = self.name(token)
         else:
-            raise NotAFormula(token.text)
+            value = self.name(token)
         self.depth -= 1
         return value
 
@@ -199,8 +196,10 @@ class FormulaReader(Cursor):
         """Read what a word or command stands for."""
         self.at += 1
         name, is_word = spelled_name(token), token.kind == "WORD"
-        if name in ("frac", "binom") and not is_word:
+        if name in ("frac", "binom"):
             top, bottom = self.argument(), self.argument()
+            if top.op == "d" and bottom.op == "*" and "d" in bottom.names:
+                return values.free(f"d/d {bottom.key}")
             return top / bottom if name == "frac" else binomial(top, bottom)
         if name in ("sqrt", "cbrt"):
             degree = rational(3 if name == "cbrt" else 2)

@@ -30,7 +30,7 @@ MAX_BITS = 4_000
 MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
 
 Number = tuple[Any, Any]  # at the two points
-BINDERS = ("sum", "prod", "int", "lim")  # symbols of what is left open, with their limits
+BINDERS = ("sum", "prod", "int", "lim", "d/d")  # symbols of what is left open, with their limits
 _NAMED = frozenset("πe°∞i")
 
 
