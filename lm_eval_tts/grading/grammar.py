@@ -33,7 +33,7 @@ EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "âˆ
 _CLOSING = ("END", ")", "]", "}", "}}")
 _TURNED = {"<>": "()", "][": "()", "]]": "(]", "[[": "[)"}  # <1, 2>, and ]2, 7[ of ISO 80000-2
 _ENDS = QUALIFIERS | {"or", "and", "to", "x", "per"}  # of a unit
-_OF_DATES = ("of", "the", ",", "st", "nd", "rd", "th")
+_OF_DATES = {"of", "the", ",", "st", "nd", "rd", "th"}
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _MARKS_BEFORE = (*".,;:\"'?^=", "\\to")  # punctuation around an answer
 _MARKS_AFTER = (*".,;:\"'?^<>", "\\to", "\\", "\\n")
@@ -167,7 +167,7 @@ class AnswerReader(FormulaReader):
         name = next((word for word in words if word in SPOKEN), "")
         self.take(",")
         name += " and 0" if self.take("0") else ""
-        return AnswerReader(tokens(SPOKEN[name])).answer() if name in SPOKEN else ALL_REALS
+        return parse(SPOKEN[name]) if name in SPOKEN else ALL_REALS
 
     def _bracketed(self) -> Node | None:
         opening = self.take(*BRACKETS)
@@ -215,13 +215,14 @@ class AnswerReader(FormulaReader):
 
     def _measured(self) -> Node:
         start = self.at
-        is_negative = self.peek(1).kind == "MATRIX" and bool(self.take("-"))
-        value = values.rational(1) if self.peek().kind == "MATRIX" else self.sum()
-        value = -value if is_negative else value
+        if self.take("MATRIX"):
+            return _matrix(self.peek(-1).text)
+        is_negative = self.peek(1).kind == "MATRIX" and self.take("-")
+        value = values.rational(-1) if is_negative else self.sum()
         if self.peek(1).kind == "MATRIX":
             self.take("*")
-        if self.take("MATRIX"):
-            return scaled(_matrix(self.peek(-1).text), value)
+        if self.peek().kind == "MATRIX":
+            return scaled(self._measured(), value)
         ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
             ratio.append(node_of(self.sum()))
@@ -274,9 +275,8 @@ class AnswerReader(FormulaReader):
     def date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
         every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
-        *numbers, month = sorted(word for word in every if word not in _OF_DATES) or [""]
-        is_date = 0 < len(numbers) < 3 and all(map(str.isdigit, numbers))
-        if not is_date or not phrases("months").fullmatch(month):
+        *numbers, month = sorted({"", *every} - _OF_DATES)
+        if not "".join(numbers).isdigit() or not phrases("months").fullmatch(month):
             return None
         self.at += len(every)
         return Node("text", " ".join([*numbers, month]))
@@ -286,9 +286,8 @@ class AnswerReader(FormulaReader):
         digits = ""
         while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
             digits, self.at = digits + self.peek().text, self.at + 1
-        if not (self.take("_", "base") or (self.take("in") and self.take("base"))):
-            return None
-        base = self._subscript()
+        is_named = self.take("_", "base") or (self.take("in") and self.take("base"))
+        base = self._subscript() if is_named else ""
         if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
             return None
         return Node("base", base, (Node("text", digits.upper().lstrip("0")),))

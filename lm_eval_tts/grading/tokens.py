@@ -113,7 +113,6 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     kind = _KINDS.get(kind, kind)
     if kind in ("SIGN", "OTHER"):
         plain = word[1:] if word.startswith("\\\\") else word
-        plain = plain.strip("{ }") if len(word) > 1 and word[0] == "{" else plain  # {-}1
         kind = SIGNS.get(plain, plain)
     is_pair = (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets)
     return ("NUMBER", word.partition(",")[0]) if is_pair and "{" not in word else (kind, word)
