@@ -71,8 +71,6 @@ def _trimmed(found: list[Token]) -> list[Token]:
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
         found = [Token(turned[0], turned[0]), *found[1:-1], Token(turned[1], turned[1])]
-    if sum(token.text == "**" for token in found) > 1:
-        found = [token for token in found if token.text != "**"]
     lacking = kinds.count("{") - kinds.count("}")
     marks = (*_MARKS_AFTER, "}") if lacking < 0 else _MARKS_AFTER
     while found and found[-1].kind in marks:
@@ -231,13 +229,10 @@ class AnswerReader(FormulaReader):
         if self.take("%", "percent"):
             return Node("value", "%", value=value / values.rational(100))
         if (angle := value.linear("°")) and angle[0].constant != 0 and angle[1].constant == 0:
-            scale = {"C": "celsius", "F": "fahrenheit"}.get(self.peek().text, "degree")
-            self.at += scale != "degree"
-            return Node("value", value=angle[0], unit=((scale, 1),))
+            unit = {"C": "celsius", "F": "fahrenheit"}.get(self.take("C", "F") or "", "degree")
+            return Node("value", value=angle[0], unit=((unit, 1),))
         signs = [t.text for t in self.tokens[start : self.at] if t.kind == "MONEY"]
         noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
-        if noun and "a" in value.names:
-            raise NotAFormula("an article")
         return Node("value", noun, value=value, unit=mark)
 
     def _units(self, money: list[tuple[str, int]]) -> tuple[str, Mark]:
