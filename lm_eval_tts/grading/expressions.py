@@ -23,7 +23,7 @@ _CONSTANTS = (*GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX")
 _LIST_WORDS = words_of("list_words")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
-_DELIMITERS = str.maketrans(",;", "  ", "\\$()")
+_DELIMITERS = str.maketrans({",": " , ", ";": " ; "} | dict.fromkeys("\\$()", ""))
 
 
 class Expression(NamedTuple):
@@ -141,9 +141,8 @@ def listed(text: str, found: Sequence[Expression], at: int) -> int:
     """Return where a list that starts with this expression ends, as in "-1, 0, and 5"."""
     end = found[at].end
     for run in found[at + 1 :]:
-        between = text[end : run.start].lower()
-        words = between.translate(_DELIMITERS).split()
-        if not between.strip("\\$() \n") or not _LIST_WORDS.issuperset(words):
+        words = text[end : run.start].lower().translate(_DELIMITERS).split()
+        if not words or not _LIST_WORDS.issuperset(words):
             break
         end = run.end
     return end

@@ -110,101 +110,95 @@ class Cursor:
 class FormulaReader(Cursor):
     """Each method raises NotAFormula and TooLarge."""
 
-    def sum(self) -> Value:
-        """Read a sum."""
-        total = self.product()
+    def _sum(self) -> Value:
+        total = self._product()
         while self.peek().kind in _SIGNS:
-            total += self.product()
+            total += self._product()
         return total
 
-    def product(self) -> Value:
-        """Read a product."""
-        value = self.signed()
+    def _product(self) -> Value:
+        value = self._signed()
         while True:
             if self.peek(1).kind != "MATRIX" and self.take("*"):
-                value *= self.signed()
+                value *= self._signed()
             elif (not self.unit_at(1) and self.take("/")) or (self.take("out") and self.take("of")):
-                value /= self.signed()
+                value /= self._signed()
             elif self.starts_factor():
-                value *= self.power()
+                value *= self._power()
             else:
                 return value
 
-    def signed(self) -> Value:
-        """Read a factor with signs before it."""
+    def _signed(self) -> Value:
         negative = False
         minus = ("-", "minus", "negative", EITHER_SIGN[self.sign > 0])
         while sign := self.take(*_SIGNS, "MONEY"):
             negative ^= sign in minus
-        value = self.power()
+        value = self._power()
         return -value if negative else value
 
-    def power(self) -> Value:
-        """Read a factor with its powers."""
-        base = self.factor()
+    def _power(self) -> Value:
+        base = self._factor()
         while True:
             if self.peek(1).kind != "!" and self.take("!"):
                 base = functions.factorial(base)
             elif self.take("°"):
                 base *= values.DEGREE
             elif self.peek().kind == "^":
-                base = power(base, self.exponent())
+                base = power(base, self._exponent())
             else:
                 return base
 
-    def exponent(self) -> Value:
+    def _exponent(self) -> Value:
         """Read what is after ^, or 1."""
-        return self.signed() if self.take("^") else rational(1)
+        return self._signed() if self.take("^") else rational(1)
 
-    def group(self) -> Value:
+    def _group(self) -> Value:
         r"""Read a sum in brackets, or two with \choose or \over between them."""
         opening = self.expect(*_CLOSING)
-        value = self.sum()
+        value = self._sum()
         if self.take("\\choose"):
-            value = binomial(value, self.sum())
+            value = binomial(value, self._sum())
         elif self.take("\\over"):
-            value /= self.sum()
+            value /= self._sum()
         self.expect(_CLOSING[opening])
         if opening == "|":
             return functions.absolute(value)
         return functions.rounded(opening[2:], value) if opening[0] == "\\" else value
 
-    def argument(self) -> Value:
+    def _argument(self) -> Value:
         """What a command takes: a group, or as TeX reads it one digit or letter."""
         token = self.peek()
         if token.text[:1].isalnum() and len(token.text) > 1:
             self.split()
-        return self.factor()
+        return self._factor()
 
-    def factor(self) -> Value:
-        """Read a number, a name or brackets."""
+    def _factor(self) -> Value:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLarge("nested too deep")
         token = self.peek()
         if token.kind in _CLOSING:
-            value = self.group()
+            value = self._group()
         elif token.kind in NUMBERS:
             value = rational(number_of(token))
             self.at += 1
         else:
-            value = self.name(token)
+            value = self._name(token)
         self.depth -= 1
         return value
 
-    def name(self, token: Token) -> Value:
-        """Read what a word or command stands for."""
+    def _name(self, token: Token) -> Value:
         self.at += 1
         name, is_word = spelled_name(token), token.kind == "WORD"
         if name in ("frac", "binom"):
-            top, bottom = self.argument(), self.argument()
+            top, bottom = self._argument(), self._argument()
             if top.op == "d" and bottom.op == "*" and "d" in bottom.names:
                 return values.free(f"d/d {bottom.key}")
             return top / bottom if name == "frac" else binomial(top, bottom)
         if name in ("sqrt", "cbrt"):
             degree = rational(3 if name == "cbrt" else 2)
-            degree = self.group() if self.peek().kind == "[" else degree
-            radicand = self.argument() if token.text.startswith("\\") else self.factor()
+            degree = self._group() if self.peek().kind == "[" else degree
+            radicand = self._argument() if token.text.startswith("\\") else self._factor()
             return power(radicand, rational(1) / degree)
         if name in FUNCTIONS:
             return self._applied(name)
@@ -216,7 +210,7 @@ class FormulaReader(Cursor):
         if not is_word or not self.is_symbolic():
             raise NotAFormula(name)
         self.split()
-        return self.name(self.peek())
+        return self._name(self.peek())
 
     def _symbol(self, name: str) -> Value:
         while self.take("'"):
@@ -246,24 +240,24 @@ class FormulaReader(Cursor):
     def _called(self, name: str) -> Value:
         found: list[Value] = []
         while self.take("(", ","):
-            found.append(self.sum())
+            found.append(self._sum())
         self.expect(")")
         if name == "C" and len(found) == 2:
             return binomial(*found)
         return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
     def _applied(self, name: str) -> Value:
-        base = self.argument() if self.take("_") else None
-        rate = self.exponent()
+        base = self._argument() if self.take("_") else None
+        rate = self._exponent()
         if rate.constant == -1:
             name, rate = f"arc{name}", rational(1)
-        argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()
+        argument = self._group() if self.peek().kind in BRACKETS else self._bare_argument()
         result = functions.apply(name, argument)
         return power(result / functions.apply("log", base) if base else result, rate)
 
     def _bare_argument(self) -> Value:
         """The argument of a function without brackets: factors up to an operator or function."""
-        value = self.signed()
+        value = self._signed()
         while self.starts_factor() and spelled_name(self.peek()) not in ("(", *FUNCTIONS):
-            value *= self.power()
+            value *= self._power()
         return value

@@ -91,18 +91,17 @@ class AnswerReader(FormulaReader):
             self.at = label + 1  # Total: 96
         while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
             self.at += 1
-        node = self.answer()
+        node = self._answer()
         rest = self.peek(1) if self.peek().kind == "," else self.peek()
         if rest.kind != "END" and rest.text.lower() not in QUALIFIERS:
             raise NotAFormula(rest.text)
         return node
 
-    def answer(self) -> Node:
-        """Read a list of items."""
-        parts, joins = [self.item()], set()
+    def _answer(self) -> Node:
+        parts, joins = [self._item()], set()
         while join := self._join():
             joins.add(join)
-            parts.append(self.item())
+            parts.append(self._item())
             if join == "(":
                 self.expect(")")
             if len(parts) > MAX_PARTS:
@@ -124,20 +123,19 @@ class AnswerReader(FormulaReader):
             pass
         return join if self.peek().kind not in _CLOSING else None
 
-    def item(self) -> Node:
-        """Read sides with relations between them."""
+    def _item(self) -> Node:
         self.take("~")
-        sides, signs = [self.side()], []
+        sides, signs = [self._side()], []
         while sign := self.take(*RELATIONS):
             signs.append(sign)
-            sides.append(self.side())
+            sides.append(self._side())
         return relation(sides, signs) if signs else sides[0]
 
-    def side(self) -> Node:
+    def _side(self) -> Node:
         """Read what may stand between two relations: by the first reader that gets to its end."""
         start, saved = self.at, list(self.tokens)
-        readers = (self.time, self.date, self.number_set, self.base, self.number_range)
-        for read in (*readers, self.quantity, self._bracketed, self._words, self._unknown):
+        readers = (self._time, self._date, self._number_set, self._base, self._number_range)
+        for read in (*readers, self._quantity, self._bracketed, self._words, self._unknown):
             self.at, self.tokens, self.depth = start, list(saved), 0
             try:
                 node = read()
@@ -147,7 +145,7 @@ class AnswerReader(FormulaReader):
                 return node
         raise NotAFormula("nothing known")
 
-    def number_set(self) -> Node | None:
+    def _number_set(self) -> Node | None:
         """Read ∅, ℤ, ℝ, or all (positive, nonnegative ...) real numbers (and zero), except some."""
         if self.take("\\emptyset") or (self.take("{{") and self.take("}}")):
             return EMPTY
@@ -160,7 +158,7 @@ class AnswerReader(FormulaReader):
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
             return None
         if words[-1] in EXCEPT or self.take("-"):
-            points = self.answer()
+            points = self._answer()
             return complement(points.parts if points.kind == "list" else [points])
         name = next((word for word in words if word in SPOKEN), "")
         self.take(",")
@@ -171,9 +169,9 @@ class AnswerReader(FormulaReader):
         opening = self.take(*BRACKETS)
         if not opening:
             return None
-        is_set, inner = opening == "{{", self.answer()
+        is_set, inner = opening == "{{", self._answer()
         is_condition = is_set and self.take("|", ":")  # {x : x > 3} or {x ∈ ℝ | x > 3}
-        inner = self.answer() if is_condition else inner
+        inner = self._answer() if is_condition else inner
         mark = opening + self.expect(*BRACKETS[opening])
         if is_condition or (not is_set and (opening == "{" or inner.kind != "list")):
             return inner
@@ -198,7 +196,7 @@ class AnswerReader(FormulaReader):
             raise NotAFormula("nothing known")
         return Node("opaque", "".join(token.text for token in self.tokens[start : self.at]))
 
-    def quantity(self) -> Node:
+    def _quantity(self) -> Node:
         """Read a number with its unit, percent sign or noun, a ratio, a matrix, or 1 h 45 min."""
         left = self._measured()
         start, _ = self.at, self.take("and", ",")
@@ -216,14 +214,14 @@ class AnswerReader(FormulaReader):
         if self.take("MATRIX"):
             return _matrix(self.peek(-1).text)
         is_negative = self.peek(1).kind == "MATRIX" and self.take("-")
-        value = values.rational(-1) if is_negative else self.sum()
+        value = values.rational(-1) if is_negative else self._sum()
         if self.peek(1).kind == "MATRIX":
             self.take("*")
         if self.peek().kind == "MATRIX":
             return scaled(self._measured(), value)
         ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
-            ratio.append(node_of(self.sum()))
+            ratio.append(node_of(self._sum()))
         if len(ratio) > 1:
             return Node("tuple", ":", tuple(ratio))
         if self.take("%", "percent"):
@@ -254,20 +252,20 @@ class AnswerReader(FormulaReader):
             square = _SQUARES.get(self.take(*_SQUARES) or "", 1)
             self.expect("WORD", "MONEY")
             unit, word = unit_of(self.peek(-1).text), self.peek(-1).text.lower()
-            rate = self.exponent().constant
+            rate = self._exponent().constant
             if rate is None or rate.denominator > 1 or abs(rate) > 20:
                 raise NotAFormula("power of a unit")
             powers += [(unit, sign * square * int(rate))] if unit else []
             noun = noun if unit else f"{noun} {word}".strip()
 
-    def time(self) -> Node:
+    def _time(self) -> Node:
         """A time of day, as hours, minutes and seconds of 24 hours."""
         self.expect("TIME")
         text = self.peek(-1).text.lower()
         hours, *rest = map(int, PIECES.findall(text))
         return Node("tuple", "time", tuple(map(node_of, (hours % 12 + 12 * ("p" in text), *rest))))
 
-    def date(self) -> Node | None:
+    def _date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
         every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
         *numbers, month = sorted({"", *every} - _OF_DATES)
@@ -276,7 +274,7 @@ class AnswerReader(FormulaReader):
         self.at += len(every)
         return Node("text", " ".join([*numbers, month]))
 
-    def base(self) -> Node | None:
+    def _base(self) -> Node | None:
         """101_2, 1A_{16}"""
         digits = ""
         while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
@@ -287,11 +285,11 @@ class AnswerReader(FormulaReader):
             return None
         return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
 
-    def number_range(self) -> Node:
+    def _number_range(self) -> Node:
         """110-130, 3 to 7: a range, not a difference."""
         if [token.kind in NUMBERS for token in self.tokens[self.at :]] != [True, False, True]:
             raise NotAFormula("no range")
-        low, _, high = self.factor(), self.expect("-", "to"), self.factor()
+        low, _, high = self._factor(), self.expect("-", "to"), self._factor()
         return Node("tuple", "to", (node_of(low), node_of(high)))
 
 
