@@ -18,9 +18,8 @@ from lm_eval_tts.grading.numerals import PIECES, fold
 from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, TABLE, Token, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, scaled
 from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
-from lm_eval_tts.grading.values import NotAFormula, TooLarge
+from lm_eval_tts.grading.values import NotAFormula
 
-MAX_PARTS = 100
 ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
@@ -104,8 +103,6 @@ class AnswerReader(FormulaReader):
             parts.append(self._item())
             if join == "(":
                 self.expect(")")
-            if len(parts) > MAX_PARTS:
-                raise TooLarge("parts")
         members = [part for part in parts if part.mark != "∈ℤ"] or parts
         if len(members) == 1:
             return members[0]
