@@ -20,7 +20,7 @@ PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|"
 _SIGNS = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _ARTICLES = frozenset(["a", "A", "I"])
 _CONSTANTS = (*GREEK, "pi", "infinity")
-_NUMBERS = (*NUMBERS, "TIME", "MATRIX")
+_NUMBERS = (*NUMBERS, "TIME", "MATRIX", "\\infty", "\\pi")
 _LIST_WORDS = words_of("list_words")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans({",": " , ", ";": " ; "} | dict.fromkeys("\\$()", ""))
@@ -36,8 +36,7 @@ class Expression(NamedTuple):
     @property
     def has_number(self) -> bool:
         """Whether a number or a constant occurs."""
-        known = (*_NUMBERS, "\\infty", "\\pi", "π", "pi")
-        return any(t.kind in known or t.text in known for t in self.tokens)
+        return any(t.kind in _NUMBERS or t.text in ("π", "pi") for t in self.tokens)
 
 
 def runs(text: str) -> list[Expression]:

@@ -196,8 +196,7 @@ class FormulaReader(Cursor):
                 return values.free(f"d/d {bottom.key}")
             return top / bottom if name == "frac" else binomial(top, bottom)
         if name in ("sqrt", "cbrt"):
-            degree = rational(3 if name == "cbrt" else 2)
-            degree = self._group() if self.peek().kind == "[" else degree
+            degree = self._group() if self.peek().kind == "[" else rational(2 + (name == "cbrt"))
             radicand = self._argument() if token.text.startswith("\\") else self._factor()
             return power(radicand, rational(1) / degree)
         if name in FUNCTIONS:

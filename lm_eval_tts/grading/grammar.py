@@ -162,10 +162,8 @@ class AnswerReader(FormulaReader):
         name += " and 0" if self.take("0") else ""
         return parse(SPOKEN[name]) if name in SPOKEN else ALL_REALS
 
-    def _bracketed(self) -> Node | None:
-        opening = self.take(*BRACKETS)
-        if not opening:
-            return None
+    def _bracketed(self) -> Node:
+        opening = self.expect(*BRACKETS)
         is_set, inner = opening == "{{", self._answer()
         is_condition = is_set and self.take("|", ":")  # {x : x > 3} or {x ∈ ℝ | x > 3}
         inner = self._answer() if is_condition else inner

@@ -8,7 +8,7 @@ from test_architecture import PACKAGE, imports_of
 LAYERS = [
     {"lexicon", "tokens", "numerals", "units", "values", "functions"},
     {"formulas"},
-    {"trees", "notations", "grammar"},
+    {"trees", "grammar"},
     {"canonical", "readings", "equality"},
     {
         "expressions",
