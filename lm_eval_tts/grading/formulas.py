@@ -216,14 +216,19 @@ class FormulaReader(Cursor):
             name += "'"
         if self.take("_"):
             name += f"_{self._subscript()}"
-        if name in CONSTANTS:
-            return CONSTANTS[name]
         # f(0), P(x), g(x, y) are functions, x(x+1) is a product
         is_single = self.peek(2).kind == ")" and self.peek(1).text.isalpha()
         is_called = name[0] in _CALLED or is_single or self.peek(2).kind == ","
-        if is_called and self.peek().kind == "(" and not self.peek().spaced:
-            return self._called(name)
-        return values.free(name)
+        is_bracket = self.peek().kind == "(" and not self.peek().spaced
+        if name in CONSTANTS or not (is_called and is_bracket):
+            return CONSTANTS.get(name) or values.free(name)
+        found: list[Value] = []
+        while self.take("(", ","):
+            found.append(self._sum())
+        self.expect(")")
+        if name == "C" and len(found) == 2:
+            return binomial(*found)
+        return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
     def _subscript(self) -> str:
         if self.take("{"):
@@ -235,15 +240,6 @@ class FormulaReader(Cursor):
             self.split()  # as TeX reads F_kF_n
         self.at += 1
         return self.tokens[self.at - 1].text
-
-    def _called(self, name: str) -> Value:
-        found: list[Value] = []
-        while self.take("(", ","):
-            found.append(self._sum())
-        self.expect(")")
-        if name == "C" and len(found) == 2:
-            return binomial(*found)
-        return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
     def _applied(self, name: str) -> Value:
         base = self._argument() if self.take("_") else None

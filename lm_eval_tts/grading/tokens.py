@@ -24,10 +24,9 @@ _KINDS: dict[str, str] = NOTATION["kinds"]
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
 _SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
 _DOLLARS = re.compile(  # a formula in dollars has no long words, and no operator at its end
-    r"\\.|\$\$(?:[^$]*\$\$)?|\$(?:\\begin[^$]*(?=\$)|[^\w\\$]|[\d_]|\\[^A-Za-z]"
-    r"|\\(?!begin)[A-Za-z]+(?:\s*\{[^{}$]*\}|(?!\s*\{[^{}$]*\}))"
-    r"|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))+(?<![-+*/=<>(^])(?<![-+*/=<>(^]\s)\$|\$",
-    re.S,
+    r"(?s)\\.|\$\$(?:[^$]*\$\$)?|\$(?:[^\w\\$]|[\d_]|\\[^A-Za-z]"
+    r"|\\[A-Za-z]+(?:\s*\{[^{}$]*\}|(?!\s*\{[^{}$]*\}))"
+    r"|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))+(?<![-+*/=<>(^])(?<![-+*/=<>(^]\s)\$|\$"
 )
 
 
@@ -89,9 +88,7 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
             depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
-            is_after = kind == "WORD" and bool(found) and found[-1].formula  # $2$ m: a unit
-            outer = "math" if inside else "text" if is_after else ""
-            mode = next((font for font in reversed(braces) if font), outer)
+            mode = next((font for font in reversed(braces) if font), "")
             here = Token(kind, word, start, at, spaced, mode, inside)
             found += _script(here) if kind in ("SUPER", "SUB") else [here]
             spaced = False
