@@ -9,8 +9,7 @@ from typing import NamedTuple
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.grammar import bare
 from lm_eval_tts.grading.lexicon import is_substance, words_of
-from lm_eval_tts.grading.numerals import fold
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, tokens
+from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, fold, tokens
 from lm_eval_tts.grading.units import unit_of
 
 BINARY = words_of("binary")

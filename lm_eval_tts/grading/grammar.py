@@ -14,8 +14,7 @@ from functools import lru_cache
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
 from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, words_of
-from lm_eval_tts.grading.numerals import PIECES, fold
-from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, TABLE, Token, tidy, tokens
+from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, scaled
 from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula
