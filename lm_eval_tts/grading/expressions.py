@@ -85,8 +85,7 @@ class _Tokens(Cursor):
         """After a bracket that holds nothing but expressions; (A) is a label unless it follows."""
         opening, inner = self.peek(at), at + 1
         while (token := self.peek(inner)).kind not in PAIRS[opening.kind] or inner == at + 1:
-            is_joint = token.kind in (",", ";", ":") or token.text in ("and", "or")
-            end = inner + 1 if is_joint else self.run_end(inner)
+            end = inner + 1 if token.kind in (",", ";", ":") else self.run_end(inner)
             if end == inner:
                 if opening.kind not in BINARY:  # never tried again, in deep nests
                     self.tokens[at] = opening._replace(kind="UNCLOSED")

@@ -125,7 +125,9 @@ class AnswerReader(FormulaReader):
         while sign := self.take(*RELATIONS):
             signs.append(sign)
             sides.append(self._side())
-        return relation(sides, signs) if signs else sides[0]
+        is_congruence = {"≡", "\\equiv"} & {token.text for token in self.tokens}
+        is_last = not signs or (is_congruence and not sides[0].has_variables)  # 7^10 ≡ 49 ≡ 9
+        return sides[-1] if is_last else relation(sides, signs)
 
     def _side(self) -> Node:
         """Read what may stand between two relations: by the first reader that gets to its end."""
