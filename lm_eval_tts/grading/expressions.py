@@ -102,8 +102,6 @@ class _Tokens(Cursor):
             return token.kind[:1] == "\\"
         if token.text in FUNCTION_NAMES:
             return following.kind in ("(", "_", "^", "WORD", *NUMBERS)
-        if token.text in _ARTICLES:
-            return following.kind in BINARY
         is_letter = len(token.text) == 1 and token.text < FIRST_IDEOGRAM
         return is_letter and self.peek(at - 1).kind != "'"  # that's -7
 

@@ -96,8 +96,7 @@ class Cursor:
 
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""
-        token = self.peek()
-        name = spelled_name(token)
+        token, name = self.peek(), spelled_name(self.peek())
         if name in FUNCTION_NAMES or name in GREEK_NAMES:
             return True
         if token.kind != "WORD" or len(name) == 1:

@@ -176,9 +176,8 @@ class AnswerReader(FormulaReader):
 
     def _words(self) -> Node:
         words: list[str] = []
-        while self.peek().kind in ("WORD", "NUMBER") and self.peek().text not in ("or", "and"):
-            words.append(self.peek().text.lower())
-            self.at += 1
+        while self.peek().text not in ("or", "and") and self.take("WORD", "NUMBER"):
+            words.append(self.peek(-1).text.lower())
         if not any(len(word) > 1 and word[0].isalpha() for word in words):
             raise NotAFormula("no words")
         return Node("text", " ".join(words))
@@ -273,8 +272,8 @@ class AnswerReader(FormulaReader):
     def _base(self) -> Node | None:
         """101_2, 1A_{16}"""
         digits = ""
-        while self.peek().kind in ("NUMBER", "WORD") and not (digits and self.peek().spaced):
-            digits, self.at = digits + self.peek().text, self.at + 1
+        while not (digits and self.peek().spaced) and self.take("NUMBER", "WORD"):
+            digits += self.peek(-1).text
         is_named = self.take("_", "base") or (self.take("in") and self.take("base"))
         base = self._subscript() if is_named else ""
         if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
