@@ -11,10 +11,9 @@ from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import readings
 from lm_eval_tts.grading.canonical import key, unnamed
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.lexicon import Mark, size, words_of
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.trees import Node
-from lm_eval_tts.grading.units import Mark, size
 from lm_eval_tts.grading.values import CTX, Unreadable, rational
 
 MAX_ANSWER_LENGTH = 2_000

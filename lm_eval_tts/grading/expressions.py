@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.grammar import bare
-from lm_eval_tts.grading.lexicon import is_substance, words_of
+from lm_eval_tts.grading.lexicon import is_substance, unit_of, words_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, fold, tokens
-from lm_eval_tts.grading.units import unit_of
 
 BINARY = words_of("binary")
 MAX_SUBSTANCE = 16  # tokens of its formula
@@ -96,10 +95,9 @@ class _Tokens(Cursor):
 
     def is_operand(self, at: int) -> bool:
         token, following = self.peek(at), self.peek(at + 1)
-        if token.formula or token.kind in _NUMBERS or token.text in _CONSTANTS:
-            return True
-        if token.kind != "WORD":
-            return token.kind[:1] == "\\"
+        is_known = token.formula or token.kind in _NUMBERS or token.text in _CONSTANTS
+        if is_known or token.kind != "WORD":
+            return is_known or token.kind[0] == "\\"
         if token.text in FUNCTION_NAMES:
             return following.kind in ("(", "_", "^", "WORD", *NUMBERS)
         is_letter = len(token.text) == 1 and token.text < FIRST_IDEOGRAM
@@ -124,12 +122,11 @@ class _Tokens(Cursor):
             return end if end > at + 1 else at
         if token.kind in ("(", "[", "{") and (not token.spaced or token.formula):
             return self.bracket_end(at, follows=True)
-        is_factor = before.kind in NUMBERS and token.kind == "WORD"  # 5 sqrt(2), 2 x
-        if is_factor and token.text.isascii() and not token.spaced:
-            return at + 1  # 4mn
-        is_factor = is_factor and token.text not in _ARTICLES
+        is_word = before.kind in NUMBERS and token.kind == "WORD"  # 5 sqrt(2), 2 x
+        is_glued = is_word and token.text.isascii() and not token.spaced  # 4mn
+        is_factor = is_word and token.text not in _ARTICLES
         goes_on = is_factor or is_function or before.kind[0] == "\\" or not token.spaced
-        return at + (goes_on and self.is_operand(at))
+        return at + (is_glued or (goes_on and self.is_operand(at)))
 
 
 def listed(text: str, found: Sequence[Expression], at: int) -> int:

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 
 from lm_eval_tts.grading import functions, values
 from lm_eval_tts.grading.functions import FUNCTIONS, binomial
-from lm_eval_tts.grading.lexicon import words_of
+from lm_eval_tts.grading.lexicon import unit_of, words_of
 from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, number_of
-from lm_eval_tts.grading.units import unit_of
 from lm_eval_tts.grading.values import NotAFormula, TooLarge, Value, power, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}

@@ -11,12 +11,11 @@ import html
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading import values
+from lm_eval_tts.grading import lexicon, values
 from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
-from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, words_of
+from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, unit_of, words_of
 from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, scaled
-from lm_eval_tts.grading.units import Mark, make_mark, size, unit_of
 from lm_eval_tts.grading.values import NotAFormula
 
 ENDS = words_of("answer_ends")
@@ -197,7 +196,7 @@ class AnswerReader(FormulaReader):
         start, _ = self.at, self.take("and", ",")
         if left.unit and self.peek().kind in NUMBERS:
             right = self._measured()
-            (large, dimensions), (small, others) = size(left.unit), size(right.unit)
+            (large, dimensions), (small, others) = map(lexicon.size, (left.unit, right.unit))
             if dimensions == others and large > small:  # but 5 minutes, 3 hours are two
                 whole = left.exact * values.rational(large / small)
                 return right._replace(value=whole + right.exact)
@@ -228,7 +227,7 @@ class AnswerReader(FormulaReader):
         noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
         return Node("value", noun, value=value, unit=mark)
 
-    def _units(self, money: list[tuple[str, int]]) -> tuple[str, Mark]:
+    def _units(self, money: list[tuple[str, int]]) -> tuple[str, lexicon.Mark]:
         """The noun and the units, with their powers and quotients, that follow a number."""
         powers: list[tuple[str, int]] = []
         noun, sign = "", 1
@@ -241,7 +240,7 @@ class AnswerReader(FormulaReader):
             goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
             is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _ENDS
             if not (goes_on and is_word):
-                return noun, make_mark(powers or money)
+                return noun, lexicon.make_mark(powers or money)
             self.at += is_joint
             sign = -1 if is_over else sign
             square = _SQUARES.get(self.take(*_SQUARES) or "", 1)

@@ -12,9 +12,8 @@ from contextlib import suppress
 
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.canonical import form_of, unnamed
-from lm_eval_tts.grading.lexicon import read_data, words_of
+from lm_eval_tts.grading.lexicon import UNIT_LETTERS, make_mark, read_data, unit_of, words_of
 from lm_eval_tts.grading.trees import Node, components, is_name, node_of
-from lm_eval_tts.grading.units import UNIT_LETTERS, make_mark, unit_of
 from lm_eval_tts.grading.values import Unreadable
 
 MAX_TREES = 24

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.units import Mark
+from lm_eval_tts.grading.lexicon import Mark
 from lm_eval_tts.grading.values import CTX, NotAFormula, Value
 
 ORDER = {"<", "<=", ">", ">="}

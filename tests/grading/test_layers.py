@@ -6,7 +6,7 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "units", "values", "functions"},
+    {"lexicon", "tokens", "values", "functions"},
     {"formulas"},
     {"trees", "grammar"},
     {"canonical", "readings", "equality"},
