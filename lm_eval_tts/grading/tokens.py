@@ -89,9 +89,8 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
         if kind == "FONT":
             is_text = word.startswith(("\\text", "\\mbox", "\\mathrm", "\\hbox"))
             braces += ["text" if is_text else "math"] if word.endswith("{") else []
-        elif word == "$" and start not in money:
+        elif word in ("$", "$$") and start not in money:
             inside, spaced = not inside, True
-            at += text.startswith("$", at) and at not in money
         elif kind == "SKIP":
             spaced = spaced or not word.startswith(_SIZES)
         elif kind == "DELIMITER":
