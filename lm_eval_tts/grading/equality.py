@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import read_data, words_of
+from lm_eval_tts.grading.lexicon import UNIT_LETTERS, make_mark, read_data, size, unit_of, words_of
 from lm_eval_tts.grading.tokens import tidy, tokens
 from lm_eval_tts.grading.trees import Node, form_of, is_name, node_of, unnamed
-from lm_eval_tts.grading.units import UNIT_LETTERS, make_mark, size, unit_of
 from lm_eval_tts.grading.values import CTX, UNREADABLE
 
 MAX_ANSWER_LENGTH = 2_000

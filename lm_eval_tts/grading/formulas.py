@@ -12,10 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.lexicon import words_of
-from lm_eval_tts.grading.numerals import number_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token
-from lm_eval_tts.grading.units import unit_of
+from lm_eval_tts.grading.lexicon import unit_of, words_of
+from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, number_of
 from lm_eval_tts.grading.values import FUNCTIONS, NotAFormula, TooLarge, Value, power, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
@@ -52,20 +50,12 @@ class Cursor:
         return self.tokens[at] if 0 <= at < len(self.tokens) else END
 
     def take(self, *kinds: str) -> str | None:
-        """Pass a token of one of these kinds, and return it; None if there is another."""
+        """Pass a token of one of these kinds or texts, and return it; None if there is another."""
         token = self.peek()
-        if token.kind in kinds or (token.kind == "WORD" and token.text in kinds):
-            self.at += 1
-            return token.text if token.kind == "WORD" else token.kind
-        return None
-
-    def take_all(self, *kinds: str) -> bool:
-        """Pass tokens of these kinds or texts, if they are the next ones."""
-        following = [self.peek(ahead) for ahead in range(len(kinds))]
-        if any(kind not in (t.kind, t.text) for kind, t in zip(kinds, following, strict=True)):
-            return False
-        self.at += len(kinds)
-        return True
+        if token.kind not in kinds and token.text not in kinds:
+            return None
+        self.at += 1
+        return token.text if token.kind == "WORD" else token.kind
 
     def expect(self, *kinds: str) -> str:
         """Pass a token of one of these kinds. Raises NotAFormula."""
@@ -89,9 +79,11 @@ class Cursor:
     def starts_factor(self) -> bool:
         """Say whether a factor starts here, after another one."""
         token = self.peek()
-        if token.kind in NUMBERS or self.is_aside():
-            return token.kind in NUMBERS and self.peek(-1).kind not in (*NUMBERS, "WORD")
-        return token.kind in _STARTS or (not self.unit_at(0) and self.is_symbolic())
+        if token.kind in NUMBERS:
+            return self.peek(-1).kind not in (*NUMBERS, "WORD")
+        if token.kind in _STARTS:
+            return not self.is_aside()
+        return not self.unit_at(0) and self.is_symbolic()
 
     def is_aside(self) -> bool:
         """Whether the same is said again in parentheses: 12 (twelve), 0.5 (or 1/2)."""
@@ -101,116 +93,106 @@ class Cursor:
 
     def is_symbolic(self) -> bool:
         """Whether a word is a function, a letter or a product of letters rather than prose."""
-        token = self.peek()
-        name = spelled_name(token)
+        token, name = self.peek(), spelled_name(self.peek())
         if name in FUNCTION_NAMES or name in GREEK_NAMES:
             return True
         if token.kind != "WORD" or len(name) == 1:
             return token.kind == "WORD" and name < FIRST_IDEOGRAM
-        is_prose = token.mode == "text" or not name.isalpha() or name.lower() in SHORT
-        is_short = len(name) <= 4 and (name.isupper() or not set(name.lower()) & set("aeiouy"))
-        return not is_prose and (len(name) == 2 or is_short)
+        is_long = len(name) > 2 and not name.isupper() and bool(set("aeiouy") & set(name.lower()))
+        return not (is_long or len(name) > 4 or token.mode == "text" or name.lower() in SHORT)
 
 
 class FormulaReader(Cursor):
     """Each method raises NotAFormula and TooLarge."""
 
-    def sum(self) -> Value:
-        """Read a sum."""
-        total = self.product()
+    def _sum(self) -> Value:
+        total = self._product()
         while self.peek().kind in _SIGNS:
-            total += self.product()
+            total += self._product()
         return total
 
-    def product(self) -> Value:
-        """Read a product."""
-        value = self.signed()
+    def _product(self) -> Value:
+        value = self._signed()
         while True:
             if self.peek(1).kind != "MATRIX" and self.take("*"):
-                value *= self.signed()
-            elif self.take_all("out", "of") or (not self.unit_at(1) and self.take("/")):
-                value /= self.signed()
+                value *= self._signed()
+            elif (not self.unit_at(1) and self.take("/")) or (self.take("out") and self.take("of")):
+                value /= self._signed()
             elif self.starts_factor():
-                value *= self.power()
+                value *= self._power()
             else:
                 return value
 
-    def signed(self) -> Value:
-        """Read a factor with signs before it."""
+    def _signed(self) -> Value:
         negative = False
         minus = ("-", "minus", "negative", EITHER_SIGN[self.sign > 0])
         while sign := self.take(*_SIGNS, "MONEY"):
             negative ^= sign in minus
-        value = self.power()
+        value = self._power()
         return -value if negative else value
 
-    def power(self) -> Value:
-        """Read a factor with its powers."""
-        base = self.factor()
+    def _power(self) -> Value:
+        base = self._factor()
         while True:
             if self.peek(1).kind != "!" and self.take("!"):
                 base = values.apply("!", base)
             elif self.take("°"):
                 base *= values.free("°")
             elif self.peek().kind == "^":
-                base = power(base, self.exponent())
+                base = power(base, self._exponent())
             else:
                 return base
 
-    def exponent(self) -> Value:
-        """Read what is after ^."""
-        self.expect("^")
-        return self.signed()
+    def _exponent(self) -> Value:
+        """Read what is after ^, or 1."""
+        return self._signed() if self.take("^") else rational(1)
 
-    def group(self) -> Value:
+    def _group(self) -> Value:
         r"""Read a sum in brackets, or two with \choose or \over between them."""
         opening = self.expect(*_CLOSING)
-        value = self.sum()
+        value = self._sum()
         if self.take("\\choose"):
-            value = values.apply("binom", value, self.sum())
+            value = values.apply("binom", value, self._sum())
         elif self.take("\\over"):
-            value /= self.sum()
+            value /= self._sum()
         self.expect(_CLOSING[opening])
         if opening == "|":
             return values.apply("abs", value)
         return values.apply(opening[2:], value) if opening[0] == "\\" else value
 
-    def argument(self) -> Value:
+    def _argument(self) -> Value:
         """What a command takes: a group, or as TeX reads it one digit or letter."""
         token = self.peek()
         if token.text[:1].isalnum() and len(token.text) > 1:
             self.split()
-        return self.factor()
+        return self._factor()
 
-    def factor(self) -> Value:
-        """Read a number, a name or brackets."""
+    def _factor(self) -> Value:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooLarge("nested too deep")
         token = self.peek()
         if token.kind in _CLOSING:
-            value = self.group()
+            value = self._group()
         elif token.kind in NUMBERS:
             value = rational(number_of(token))
             self.at += 1
-        elif token.kind.startswith("\\") or token.kind == "WORD":
-            value = self.name(token)
         else:
-            raise NotAFormula(token.text)
+            value = self._name(token)
         self.depth -= 1
         return value
 
-    def name(self, token: Token) -> Value:
-        """Read what a word or command stands for."""
+    def _name(self, token: Token) -> Value:
         self.at += 1
         name, is_word = spelled_name(token), token.kind == "WORD"
-        if name in ("frac", "binom") and not is_word:
-            top, bottom = self.argument(), self.argument()
+        if name in ("frac", "binom"):
+            top, bottom = self._argument(), self._argument()
+            if top.op == "d" and bottom.op == "*" and "d" in bottom.names:
+                return values.free(f"d/d {bottom.key}")
             return top / bottom if name == "frac" else values.apply("binom", top, bottom)
         if name in ("sqrt", "cbrt"):
-            degree = rational(3 if name == "cbrt" else 2)
-            degree = self.group() if self.peek().kind == "[" else degree
-            radicand = self.argument() if token.text.startswith("\\") else self.factor()
+            degree = self._group() if self.peek().kind == "[" else rational(2 + (name == "cbrt"))
+            radicand = self._argument() if token.text.startswith("\\") else self._factor()
             return power(radicand, rational(1) / degree)
         if name in FUNCTIONS:
             return self._applied(name)
@@ -222,62 +204,50 @@ class FormulaReader(Cursor):
         if not is_word or not self.is_symbolic():
             raise NotAFormula(name)
         self.split()
-        return self.name(self.peek())
+        return self._name(self.peek())
 
     def _symbol(self, name: str) -> Value:
         while self.take("'"):
             name += "'"
         if self.take("_"):
             name += f"_{self._subscript()}"
-        if self.peek().kind == "(" and not self.peek().spaced and self._is_function(name):
-            return self._called(name)
-        return values.free(CONSTANTS.get(name, name))
-
-    def _subscript(self) -> str:
-        if self.take("{"):
-            start, depth = self.at, 1
-            while depth and self.peek().kind != "END":
-                depth += (self.peek().kind == "{") - (self.peek().kind == "}")
-                self.at += 1
-            return "".join(t.text for t in self.tokens[start : self.at - 1] if t.text not in "{}")
-        if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
-            self.split()  # as TeX reads F_kF_n
-        self.at += 1
-        return self.peek(-1).text
-
-    def _is_function(self, name: str) -> bool:
-        """Whether a letter before a parenthesis is a function: f(0), P(x), but not x(x+1)."""
-        inner, closing = self.peek(1).text, self.peek(2).kind
-        is_single = closing == ")" and len(inner) == 1 and (inner.isalpha() or name.isupper())
-        return (name[0] in _CALLED and name != "pi") or is_single or closing == ","
-
-    def _called(self, name: str) -> Value:
-        found = self._arguments()
+        # f(0), P(x), g(x, y) are functions, x(x+1) is a product
+        is_single = self.peek(2).kind == ")" and self.peek(1).text.isalpha()
+        is_called = name[0] in _CALLED or is_single or self.peek(2).kind == ","
+        is_bracket = self.peek().kind == "(" and not self.peek().spaced
+        if name in CONSTANTS or not (is_called and is_bracket):
+            return values.free(CONSTANTS.get(name, name))
+        found: list[Value] = []
+        while self.take("(", ","):
+            found.append(self._sum())
+        self.expect(")")
         if name == "C" and len(found) == 2:
             return values.apply("binom", *found)
         return values.free(f"{name}({', '.join(str(value.key) for value in found)})")
 
-    def _arguments(self) -> list[Value]:
-        self.expect("(", "{{")
-        found = [self.sum()]
-        while self.take(","):
-            found.append(self.sum())
-        self.expect(")", "}}")
-        return found
+    def _subscript(self) -> str:
+        if self.take("{"):
+            inner = ""
+            while not self.take("}"):
+                inner += self._subscript()
+            return inner
+        if self.peek().text.isalpha() and self.peek(1).kind in ("_", "^"):
+            self.split()  # as TeX reads F_kF_n
+        self.at += 1
+        return self.tokens[self.at - 1].text
 
     def _applied(self, name: str) -> Value:
-        base = self.argument() if self.take("_") else None
-        exponent = self.exponent() if self.peek().kind == "^" else None
-        if exponent is not None and exponent.constant == -1:
-            name, exponent = f"arc{name}", None
-        argument = self.group() if self.peek().kind in BRACKETS else self._bare_argument()
+        base = self._argument() if self.take("_") else None
+        rate = self._exponent()
+        if rate.constant == -1:
+            name, rate = f"arc{name}", rational(1)
+        argument = self._group() if self.peek().kind in BRACKETS else self._bare_argument()
         result = values.apply(name, argument)
-        result = result if base is None else result / values.apply("log", base)
-        return result if exponent is None else power(result, exponent)
+        return power(result / values.apply("log", base) if base else result, rate)
 
     def _bare_argument(self) -> Value:
         """The argument of a function without brackets: factors up to an operator or function."""
-        value = self.signed()
+        value = self._signed()
         while self.starts_factor() and spelled_name(self.peek()) not in ("(", *FUNCTIONS):
-            value *= self.power()
+            value *= self._power()
         return value

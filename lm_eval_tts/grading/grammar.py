@@ -8,22 +8,20 @@ side   := notation | quantity | bracket answer bracket | words
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading.formulas import EITHER_SIGN
-from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, words_of
-from lm_eval_tts.grading.notations import QUALIFIERS, NotationReader
-from lm_eval_tts.grading.numerals import fold
-from lm_eval_tts.grading.tokens import MAX_LENGTH, Token, tidy, tokens
-from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, relation
-from lm_eval_tts.grading.values import NotAFormula, TooLarge
+from lm_eval_tts.grading import lexicon, values
+from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
+from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, unit_of, words_of
+from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
+from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
+from lm_eval_tts.grading.values import NotAFormula
 
-MAX_PARTS = 100
 ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
+QUALIFIERS = words_of("qualifiers")
 LEADING = words_of("leading")
 SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
@@ -31,8 +29,9 @@ _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
 EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
 _CLOSING = ("END", ")", "]", "}", "}}")
 _TURNED = {"<>": "()", "][": "()", "]]": "(]", "[[": "[)"}  # <1, 2>, and ]2, 7[ of ISO 80000-2
-_ATOMS = rf"(?:{'|'.join(sorted(words_of('elements')))})(?:[2-9]|[1-9]\d)?"
-_SUBSTANCE = re.compile(rf"(?=.*\d)(?:{_ATOMS}|\((?:{_ATOMS})+\)\d?){{2,}}")  # H2O, but not O2
+_ENDS = QUALIFIERS | {"or", "and", "to", "x", "per"}  # of a unit
+_OF_DATES = {"of", "the", ",", "st", "nd", "rd", "th"}
+_SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _MARKS_BEFORE = (*".,;:\"'?^=", "\\to")  # punctuation around an answer
 _MARKS_AFTER = (*".,;:\"'?^<>", "\\to", "\\", "\\n")
 
@@ -64,55 +63,44 @@ def bare(found: Sequence[Token]) -> str:
     return "".join(token.text for token in found if token.kind not in ("{", "}", "_", "MONEY"))
 
 
-def is_substance(word: str) -> bool:
-    """Say whether a word is the formula of a substance, as H2SO4, and no product of letters."""
-    return bool(_SUBSTANCE.fullmatch(word))
-
-
 def _trimmed(found: list[Token]) -> list[Token]:
     """Without punctuation around, markdown and quotes."""
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
-        found[0], found[-1] = found[0]._replace(kind=turned[0]), found[-1]._replace(kind=turned[1])
-    if sum(token.text == "**" for token in found) > 1:
-        found = [token for token in found if token.text != "**"]
-    marks = (*_MARKS_AFTER, "}") if kinds.count("}") > kinds.count("{") else _MARKS_AFTER
+        found = [Token(turned[0], turned[0]), *found[1:-1], Token(turned[1], turned[1])]
+    lacking = kinds.count("{") - kinds.count("}")
+    marks = (*_MARKS_AFTER, "}") if lacking < 0 else _MARKS_AFTER
     while found and found[-1].kind in marks:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
-    lacking = kinds.count("{") - kinds.count("}")
     return found + [Token("}", "}")] * (lacking if lacking <= 3 else 0)  # of an answer that was cut
 
 
-class AnswerReader(NotationReader):
+class AnswerReader(FormulaReader):
     """The levels of an answer above its formulas."""
 
     def whole(self) -> Node:
         """Read an answer to its end."""
-        words = 0
-        while self.peek(words).kind == "WORD" and len(self.peek(words).text) > 1:
-            words += 1
-        if words and self.peek(words).kind == ":" and self.peek(words + 1).kind != "END":
-            self.at = words + 1  # Total: 96
+        kinds = [token.kind for token in self.tokens]
+        label = kinds.index(":") if ":" in kinds[:-1] else 0
+        if set(kinds[:label]) == {"WORD"} and len(self.peek().text) > 1:
+            self.at = label + 1  # Total: 96
         while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
             self.at += 1
-        node = self.answer()
+        node = self._answer()
         rest = self.peek(1) if self.peek().kind == "," else self.peek()
         if rest.kind != "END" and rest.text.lower() not in QUALIFIERS:
             raise NotAFormula(rest.text)
         return node
 
-    def answer(self) -> Node:
-        """Read a list of items."""
-        parts, joins = [self.item()], set()
+    def _answer(self) -> Node:
+        parts, joins = [self._item()], set()
         while join := self._join():
             joins.add(join)
-            parts.append(self.item())
+            parts.append(self._item())
             if join == "(":
                 self.expect(")")
-            if len(parts) > MAX_PARTS:
-                raise TooLarge("parts")
         members = [part for part in parts if part.mark != "∈ℤ"] or parts
         if len(members) == 1:
             return members[0]
@@ -130,20 +118,22 @@ class AnswerReader(NotationReader):
             pass
         return join if self.peek().kind not in _CLOSING else None
 
-    def item(self) -> Node:
-        """Read sides with relations between them."""
+    def _item(self) -> Node:
         self.take("~")
-        sides, signs = [self.side()], []
+        sides, signs = [self._side()], []
         while sign := self.take(*RELATIONS):
             signs.append(sign)
-            sides.append(self.side())
-        return relation(sides, signs) if signs else sides[0]
+            sides.append(self._side())
+        is_congruence = {"≡", "\\equiv"} & {token.text for token in self.tokens}
+        is_number = sides[0].value and not sides[0].value.variables
+        is_last = not signs or (is_congruence and is_number)  # 7^10 ≡ 49 ≡ 9
+        return sides[-1] if is_last else relation(sides, signs)
 
-    def side(self) -> Node:
+    def _side(self) -> Node:
         """Read what may stand between two relations: by the first reader that gets to its end."""
         start, saved = self.at, list(self.tokens)
-        readers = (self.time, self.date, self.number_set, self.base, self.number_range)
-        for read in (*readers, self.quantity, self._bracketed, self._words, self._unknown):
+        readers = (self._time, self._date, self._number_set, self._base, self._number_range)
+        for read in (*readers, self._quantity, self._bracketed, self._words, self._unknown):
             self.at, self.tokens, self.depth = start, list(saved), 0
             try:
                 node = read()
@@ -153,9 +143,9 @@ class AnswerReader(NotationReader):
                 return node
         raise NotAFormula("nothing known")
 
-    def number_set(self) -> Node | None:
+    def _number_set(self) -> Node | None:
         """Read ∅, ℤ, ℝ, or all (positive, nonnegative ...) real numbers (and zero), except some."""
-        if self.take("\\emptyset") or self.take_all("{{", "}}"):
+        if self.take("\\emptyset") or (self.take("{{") and self.take("}}")):
             return EMPTY
         if self.peek().kind.startswith("\\mathbb"):
             return Node("opaque", self.expect(self.peek().kind))
@@ -166,20 +156,18 @@ class AnswerReader(NotationReader):
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
             return None
         if words[-1] in EXCEPT or self.take("-"):
-            points = self.answer()
+            points = self._answer()
             return complement(points.parts if points.kind == "list" else [points])
         name = next((word for word in words if word in SPOKEN), "")
-        if self.take_all("0") or self.take_all(",", "0"):
-            name += " and 0"
-        return AnswerReader(tokens(SPOKEN[name])).answer() if name in SPOKEN else ALL_REALS
+        self.take(",")
+        name += " and 0" if self.take("0") else ""
+        return parse(SPOKEN[name]) if name in SPOKEN else ALL_REALS
 
-    def _bracketed(self) -> Node | None:
-        opening = self.take(*BRACKETS)
-        if not opening:
-            return None
-        is_set, inner = opening == "{{", self.answer()
+    def _bracketed(self) -> Node:
+        opening = self.expect(*BRACKETS)
+        is_set, inner = opening == "{{", self._answer()
         is_condition = is_set and self.take("|", ":")  # {x : x > 3} or {x ∈ ℝ | x > 3}
-        inner = self.answer() if is_condition else inner
+        inner = self._answer() if is_condition else inner
         mark = opening + self.expect(*BRACKETS[opening])
         if is_condition or (not is_set and (opening == "{" or inner.kind != "list")):
             return inner
@@ -188,9 +176,8 @@ class AnswerReader(NotationReader):
 
     def _words(self) -> Node:
         words: list[str] = []
-        while self.peek().kind in ("WORD", "NUMBER") and self.peek().text not in ("or", "and"):
-            words.append(self.peek().text.lower())
-            self.at += 1
+        while self.peek().text not in ("or", "and") and self.take("WORD", "NUMBER"):
+            words.append(self.peek(-1).text.lower())
         if not any(len(word) > 1 and word[0].isalpha() for word in words):
             raise NotAFormula("no words")
         return Node("text", " ".join(words))
@@ -203,3 +190,108 @@ class AnswerReader(NotationReader):
         if self.peek().kind == "END" or self.at == start:
             raise NotAFormula("nothing known")
         return Node("opaque", "".join(token.text for token in self.tokens[start : self.at]))
+
+    def _quantity(self) -> Node:
+        """Read a number with its unit, percent sign or noun, a ratio, a matrix, or 1 h 45 min."""
+        left = self._measured()
+        start, _ = self.at, self.take("and", ",")
+        if left.unit and self.peek().kind in NUMBERS:
+            right = self._measured()
+            (large, dimensions), (small, others) = map(lexicon.size, (left.unit, right.unit))
+            if dimensions == others and large > small:  # but 5 minutes, 3 hours are two
+                whole = left.exact * values.rational(large / small)
+                return right._replace(value=whole + right.exact)
+        self.at = start
+        return left
+
+    def _measured(self) -> Node:
+        start = self.at
+        if self.take("MATRIX"):
+            return _matrix(self.peek(-1).text)
+        is_negative = self.peek(1).kind == "MATRIX" and self.take("-")
+        value = values.rational(-1) if is_negative else self._sum()
+        if self.peek(1).kind == "MATRIX":
+            self.take("*")
+        if self.peek().kind == "MATRIX":
+            scaled = lambda cell: node_of(cell.exact * value)
+            return self._measured().mapped(lambda row: row.mapped(scaled))
+        ratio = [node_of(value)]
+        while self.peek(-1).kind in NUMBERS and self.take(":"):
+            ratio.append(node_of(self._sum()))
+        if len(ratio) > 1:
+            return Node("tuple", ":", tuple(ratio))
+        if self.take("%", "percent"):
+            return Node("value", "%", value=value / values.rational(100))
+        if (angle := value.linear("°")) and angle[0].constant != 0 and angle[1].constant == 0:
+            unit = {"C": "celsius", "F": "fahrenheit"}.get(self.take("C", "F") or "", "degree")
+            return Node("value", value=angle[0], unit=((unit, 1),))
+        signs = [t.text for t in self.tokens[start : self.at] if t.kind == "MONEY"]
+        noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
+        return Node("value", noun, value=value, unit=mark)
+
+    def _units(self, money: list[tuple[str, int]]) -> tuple[str, lexicon.Mark]:
+        """The noun and the units, with their powers and quotients, that follow a number."""
+        powers: list[tuple[str, int]] = []
+        noun, sign = "", 1
+        while True:
+            is_over = self.peek().text.lower() in ("/", "per")
+            is_joint = is_over or self.peek().kind in ("*", "-")
+            token = self.peek(int(is_joint))
+            is_named = len(token.text) > 1 or token.mode == "text" or not token.text.isascii()
+            has_left = bool(powers) or (is_over and bool(money or noun))
+            goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
+            is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _ENDS
+            if not (goes_on and is_word):
+                return noun, lexicon.make_mark(powers or money)
+            self.at += is_joint
+            sign = -1 if is_over else sign
+            square = _SQUARES.get(self.take(*_SQUARES) or "", 1)
+            self.expect("WORD", "MONEY")
+            unit, word = unit_of(self.peek(-1).text), self.peek(-1).text.lower()
+            rate = self._exponent().constant
+            if rate is None or rate.denominator > 1 or abs(rate) > 20:
+                raise NotAFormula("power of a unit")
+            powers += [(unit, sign * square * int(rate))] if unit else []
+            noun = noun if unit else f"{noun} {word}".strip()
+
+    def _time(self) -> Node:
+        """A time of day, as hours, minutes and seconds of 24 hours."""
+        self.expect("TIME")
+        text = self.peek(-1).text.lower()
+        hours, *rest = map(int, PIECES.findall(text))
+        return Node("tuple", "time", tuple(map(node_of, (hours % 12 + 12 * ("p" in text), *rest))))
+
+    def _date(self) -> Node | None:
+        """December 25, 25 December, the 25th of December, 2001"""
+        every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
+        *numbers, month = sorted({"", *every} - _OF_DATES)
+        if not "".join(numbers).isdigit() or not phrases("months").fullmatch(month):
+            return None
+        self.at += len(every)
+        return Node("text", " ".join([*numbers, month]))
+
+    def _base(self) -> Node | None:
+        """101_2, 1A_{16}"""
+        digits = ""
+        while not (digits and self.peek().spaced) and self.take("NUMBER", "WORD"):
+            digits += self.peek(-1).text
+        is_named = self.take("_", "base") or (self.take("in") and self.take("base"))
+        base = self._subscript() if is_named else ""
+        if not (base.isdigit() and digits[:1].isdigit() and digits.isalnum()):
+            return None
+        return Node("base", base, (Node("text", digits.upper().lstrip("0")),))
+
+    def _number_range(self) -> Node:
+        """110-130, 3 to 7: a range, not a difference."""
+        if [token.kind in NUMBERS for token in self.tokens[self.at :]] != [True, False, True]:
+            raise NotAFormula("no range")
+        low, _, high = self._factor(), self.expect("-", "to"), self._factor()
+        return Node("tuple", "to", (node_of(low), node_of(high)))
+
+
+def _matrix(text: str) -> Node:
+    """A matrix in LaTeX; its cells are quantities."""
+    table = TABLE.match(text)
+    assert table  # its token was found by this pattern
+    rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
+    return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(map(parse, r))) for r in rows))

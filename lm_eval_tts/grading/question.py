@@ -13,8 +13,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.formulas import spelled_name
 from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.lexicon import pattern
-from lm_eval_tts.grading.numerals import fold, number_of
-from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
+from lm_eval_tts.grading.tokens import NUMBERS, Token, fold, number_of, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 _FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}

@@ -1,4 +1,4 @@
-"""The one tokenizer: spelling of formulas and words, in LaTeX, plain text or a mix of both.
+"""The one tokenizer: spelling of formulas, words and numbers, in LaTeX, plain text or a mix.
 
 What only dresses a formula (spacing, sizes, fonts, delimiters) is not a token.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import takewhile
 from typing import NamedTuple
 
 from lm_eval_tts.grading.lexicon import NOTATION, words_of
+from lm_eval_tts.grading.values import TooLarge
 
 MAX_LENGTH = 2_000
 NUMBERS = ("NUMBER", "GROUPED", "REPEATING", "EUROPEAN", "MIXED", "SCALED")
@@ -24,7 +27,18 @@ TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", 
 _KINDS: dict[str, str] = NOTATION["kinds"]
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
 _SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
-_DOLLAR = re.compile(r"(?<!\\)\$\$?")
+_DOLLARS = re.compile(  # a formula in dollars has no long words, and no operator at its end
+    r"(?s)\\.|\$\$(?:[^$]*\$\$)?|\$(?:[^\w\\$]|[\d_]|\\[^A-Za-z]"
+    r"|\\[A-Za-z]+(?:\s*\{[^{}$]*\}|(?!\s*\{[^{}$]*\}))"
+    r"|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))+(?<![-+*/=<>(^])(?<![-+*/=<>(^]\s)\$|\$"
+)
+MAX_DIGITS = 1_000
+MAX_WORDS = 16  # of a number
+PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
+_SMALL: dict[str, int] = NOTATION["numbers"]
+_SCALES: dict[str, int] = NOTATION["scales"]
+_PARTS = {word: number for number, words in NOTATION["parts"].items() for word in words.split()}
+_WORDS = {*_SMALL, *_SCALES, *_PARTS, "and"}
 
 
 class Token(NamedTuple):
@@ -75,9 +89,8 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
         if kind == "FONT":
             is_text = word.startswith(("\\text", "\\mbox", "\\mathrm", "\\hbox"))
             braces += ["text" if is_text else "math"] if word.endswith("{") else []
-        elif word == "$" and start not in money:
+        elif word in ("$", "$$") and start not in money:
             inside, spaced = not inside, True
-            at += text.startswith("$", at) and at not in money
         elif kind == "SKIP":
             spaced = spaced or not word.startswith(_SIZES)
         elif kind == "DELIMITER":
@@ -85,9 +98,7 @@ def tokens(text: str, *, comma: bool = False) -> list[Token]:
         elif word != "}" or not braces or not braces.pop():
             braces += [""] if word == "{" else []
             depth += (kind in ("(", "[", "{{")) - (kind in (")", "]", "}}"))
-            is_after = kind == "WORD" and bool(found) and found[-1].formula  # $2$ m: a unit
-            outer = "math" if inside else "text" if is_after else ""
-            mode = next((font for font in reversed(braces) if font), outer)
+            mode = next((font for font in reversed(braces) if font), "")
             here = Token(kind, word, start, at, spaced, mode, inside)
             found += _script(here) if kind in ("SUPER", "SUB") else [here]
             spaced = False
@@ -109,7 +120,6 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     kind = _KINDS.get(kind, kind)
     if kind in ("SIGN", "OTHER"):
         plain = word[1:] if word.startswith("\\\\") else word
-        plain = plain.strip("{ }") if len(word) > 1 and word[0] == "{" else plain  # {-}1
         kind = SIGNS.get(plain, plain)
     is_pair = (kind == "EUROPEAN" and split) or (kind == "GROUPED" and in_brackets)
     return ("NUMBER", word.partition(",")[0]) if is_pair and "{" not in word else (kind, word)
@@ -117,20 +127,74 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
 
 def currency(text: str) -> set[int]:
     """Return where a dollar sign is money: no sign of a pair around what reads like a formula."""
-    found: set[int] = set()
-    signs = [match.span() for match in _DOLLAR.finditer(text)] if "$" in text else []
-    closes = False
-    for (start, end), (following, _) in pairwise([*signs, (0, 0)]):
-        if closes or end - start == 2 or _is_formula(text[end:following]):
-            closes = not closes
-        else:
-            found.add(start)
-    return found
+    return {match.start() for match in _DOLLARS.finditer(text) if match[0] == "$"}
 
 
-def _is_formula(inside: str) -> bool:
-    end = inside.rstrip()[-1:]
-    if not end or end in "+-*/=<>(^":
-        return False
-    words = [t.text for t in tokens(inside[:MAX_LENGTH]) if t.kind == "WORD" and not t.mode]
-    return "\\begin" in inside or not any(len(word) > 3 for word in words)
+def number_of(token: Token) -> Fraction:
+    """Return the number that a token is. Raises TooLarge."""
+    kind, text = token.kind, token.text
+    if len(text) > MAX_DIGITS:
+        raise TooLarge("digits")
+    if kind == "REPEATING":
+        return _repeating(text)
+    if kind == "SCALED":  # 1.5 million
+        digits, scale = text.lower().split()
+        return Fraction(digits) * _SCALES[scale]
+    plain = unicodedata.normalize("NFKC", " ".join(PIECES.findall(text)))
+    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
+        whole, *rest = PIECES.findall(plain)
+        top, bottom = rest if len(rest) > 1 else rest[0]
+        return int(whole) + Fraction(int(top), int(bottom))
+    if kind in ("EUROPEAN", "GROUPED"):
+        point = "," if kind == "EUROPEAN" else "."
+        text = "".join(c for c in text if c.isdecimal() or c == point).replace(",", ".")
+    if abs(int(text.lower().partition("e")[2] or 0)) > 999:
+        raise TooLarge("digits")
+    return Fraction(text if text.isascii() else plain.replace("\u2044", "/"))
+
+
+def _repeating(text: str) -> Fraction:
+    r"""0.1\overline{6}, 0.1(6), 0.1666..."""
+    match = TABLE.match(text)
+    *before, cycle = PIECES.findall(text)
+    if match and match["cycle"]:
+        before, cycle = [text[: match.start("cycle")].replace(".", "")], match["cycle"]
+    size = Fraction(10 ** len("".join(before)) // 10 ** text.index("."))
+    return (int("".join(before) or 0) + Fraction(int(cycle), 10 ** len(cycle) - 1)) / size
+
+
+def spelled(words: Sequence[str]) -> Fraction | None:
+    """Return the number that these words are, all of them; None if they are none."""
+    if words and words[-1] in _PARTS:  # two and two thirds
+        split = len(words) - words[::-1].index("and") if "and" in words else 0
+        whole = spelled(words[: split - 1]) if split else 0
+        top = spelled(words[split:-1] or ["one"])
+        return None if whole is None or not top else whole + top / _PARTS[words[-1]]
+    total, group, last = 0, 0, ""
+    for word in words:
+        if word in _SMALL and (last not in _SMALL or _SMALL[last] >= 20 > 10 > _SMALL[word] > 0):
+            group += _SMALL[word]
+        elif word in _SCALES:
+            group = max(group, 1) * _SCALES[word]
+            total, group = (total + group, 0) if _SCALES[word] > 100 else (total, group)
+        elif word != "and" or last not in _SCALES:
+            return None
+        last = word
+    return Fraction(total + group) if last not in ("", "and") else None
+
+
+def fold(found: Sequence[Token]) -> list[Token]:
+    """Return tokens with each longest run of words that is a number as one NUMBER."""
+    folded: list[Token] = []
+    at = 0
+    while at < len(found):
+        texts = [token.text.lower() for token in found[at : at + MAX_WORDS]]
+        words = list(takewhile(lambda text: _WORDS.issuperset(text.split("-")), texts))
+        while words and (number := spelled("-".join(words).split("-"))) is None:
+            words.pop()
+        token, last = found[at], found[at + max(len(words), 1) - 1]
+        if words and words != ["a"]:
+            token = token._replace(kind="NUMBER", text=str(number), end=last.end)
+        folded.append(token)
+        at += max(len(words), 1)
+    return folded

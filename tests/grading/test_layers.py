@@ -6,9 +6,9 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "numerals", "units", "values"},
+    {"lexicon", "tokens", "values"},
     {"formulas"},
-    {"trees", "notations", "grammar"},
+    {"trees", "grammar"},
     {"equality"},
     {
         "expressions",
