@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.canonical import equal as equivalent
-from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import Tolerance
 from lm_eval_tts.grading.extraction import SOURCES
-from lm_eval_tts.grading.parts import DEFAULT_TAGS, Tags, format_adherence
+from lm_eval_tts.grading.parts import DEFAULT_TAGS, Tags, format_adherence, has_loop
 from lm_eval_tts.grading.verdicts import (
     Item,
     Kind,

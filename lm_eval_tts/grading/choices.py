@@ -17,11 +17,10 @@ from itertools import chain, pairwise
 from lm_eval_tts.grading.claims import (
     Claim,
     committed,
-    ends_with,
     has_digit,
+    is_denied,
     is_hedged,
     is_hypothetical,
-    is_mentioned,
     is_name,
 )
 from lm_eval_tts.grading.equality import matches
@@ -78,7 +77,6 @@ _IS_WRONG = pattern(
 )
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
 _DESCRIBES = ("explains", "describes", "applies", "holds", "fits", "fit", "works", "true")
-_JOINTS = pattern("<like|option>")
 _TICKS = str.maketrans(dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct "))
 _LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
@@ -230,12 +228,14 @@ def statements(piece: str, options: Options) -> list[Claim]:
     labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
     if len(labels) > MAX_MENTIONS:
         return []
-    found, listed = [], _listed(text, labels)
+    found, joint = [], phrases("like")  # (A) or (B)
+    gaps = [(pair, text[pair[0].end() : pair[1].start()]) for pair in pairwise(labels)]
+    listed = [m for pair, gap in gaps for m in pair if not says_something(joint.sub("", gap))]
     for label in labels:
         letter, after = label_of(label), text[label.end() :]
         rest, has_text = beyond(after, options.get(letter, ""))
         before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
-        if label in listed or is_mentioned(text, label.start()) or denies(before, clause):
+        if label in listed or is_denied(text[: label.start()]) or denies(before, clause):
             continue
         if has("working", text) and not _CHOSEN.search(before):
             continue
@@ -244,21 +244,10 @@ def statements(piece: str, options: Options) -> list[Claim]:
     return found
 
 
-def _listed(text: str, labels: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The labels with nothing but words as "and" between them, as in (A) or (B)."""
-    return [
-        label
-        for pair in pairwise(labels)
-        if not says_something(_JOINTS.sub("", text[pair[0].end() : pair[1].start()]))
-        for label in pair
-    ]
-
-
 def denies(before: str, rest: str) -> bool:
     """Say whether a clause says of the label between its two parts that it is not, or may be."""
     return (
-        ends_with("not", before.rpartition(",")[2], 3)
-        or is_hedged(before)
+        is_hedged(before)
         or bool(phrases("hedge").match(rest.lstrip(" ),")))
         or bool(_IS_WRONG.match(rest))
         or is_hypothetical(f"{before} {rest}")

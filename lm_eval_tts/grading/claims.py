@@ -63,7 +63,7 @@ class Claim(NamedTuple):
 def committed(sentence: str, asked: str = "") -> Claim | None:
     """Return what a sentence says the answer is; None if it says none.
 
-    asked: the noun whose number is the answer, where there are several.
+    asked: the question in small letters, which tells which of several numbers is the answer.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
@@ -106,9 +106,15 @@ def is_value(text: str) -> bool:
     return any(r.has_number and not any(t.kind in BINARY for t in r.tokens) for r in found)
 
 
-def is_mentioned(text: str, at: int) -> bool:
-    """Say whether a sentence makes the claim there somebody else's, an earlier or a denied one."""
-    return has("mention", text[max(0, at - MAX_CLAUSE) : at].rpartition(", but ")[2])
+def is_denied(before: str) -> bool:
+    """Say whether what stands before a claim denies it or makes it somebody else's or earlier."""
+    is_said_so = has("mention", before[-MAX_CLAUSE:].rpartition(", but ")[2])
+    return is_said_so or ends_with("not", _clause(before), 3)
+
+
+def _clause(before: str) -> str:
+    """What follows the last comma or stop."""
+    return before[max(before.rfind(mark) for mark in _ENDS) + 1 :]
 
 
 def has_digit(text: str) -> bool:
@@ -123,16 +129,14 @@ def is_hedged(text: str) -> bool:
 
 def is_hypothetical(text: str) -> bool:
     """Say whether a sentence tells what would be so if something else were."""
-    said = phrases("idiom").sub("", text.lower()) if "would" in text else ""
-    words = _WORD.findall(said)
-    return "would" in words and not {"if", "instead", "without", "otherwise"}.isdisjoint(words)
+    words = set(_WORD.findall(phrases("idiom").sub("", text.lower())))
+    return "would" in words and not words.isdisjoint(("if", "instead", "without", "otherwise"))
 
 
 def is_name(before: str) -> bool:
     """Say whether a capital before a number or letter makes it a name: Team 7, Vitamin D."""
-    words = before[-MAX_CLAUSE:].split()
-    is_capital = len(words) > 1 and words[-1].isalpha() and words[-1].istitle()
-    return is_capital and before.endswith(" ") and not ends_with("filler", before, 0)
+    words = before.split()[-2:]
+    return len(words) > 1 and words[-1].istitle() and not ends_with("filler", before, 0)
 
 
 def ends_with(group: str, before: str, words: int) -> bool:
@@ -167,7 +171,8 @@ class Sentence:
 
     def claim(self, asked: str) -> Claim | None:
         """Return what it says the answer is (see `committed`)."""
-        counts = [n for n, run in enumerate(self.runs) if asked and self.is_of(run, asked)]
+        nouns = [_WORD.search(self.text, run.start) for run in self.runs]
+        counts = [n for n, noun in enumerate(nouns) if noun and f"many {noun[0].lower()}" in asked]
         if len(counts) == 1:  # 4 dimes and 7 nickels
             return Claim(self.answer(counts[0]), 2)
         if found := self.object() or self.equation():
@@ -175,26 +180,20 @@ class Sentence:
         found = self.loose() or _predicate(self.text) or _yes_or_no(self.text)
         return Claim(found, 0) if found else None
 
-    def is_of(self, run: Expression, noun: str) -> bool:
-        """Say whether a noun follows an expression."""
-        after = self.text[run.end :].lstrip("$\\) ").lower()
-        return after.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
-
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
-        start = max(self.text.rfind(mark, 0, run.start) for mark in _ENDS)
-        before = self.text[start + 1 : run.start]
+        before = self.text[: run.start]
+        clause = _clause(before)
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
-        is_part = self.text[run.end - 1] in "%t" and after[:3] == "of " and has_digit(after[:5])
+        is_part = after[:3] == "of " and has_digit(after[:5])
         return not (
-            ends_with("bound", before, 1)
-            or ends_with("not", before, 3)
-            or (is_number and ends_with("named", before.rstrip(" ("), 0))
+            is_denied(before)
+            or ends_with("bound", clause, 1)
+            or (is_number and ends_with("named", clause.rstrip(" ("), 0))
             or is_name(before)
             or is_part
             or phrases("compare").match(after)
-            or is_mentioned(self.text, run.start)
         )
 
     def object(self) -> str | None:

@@ -27,7 +27,7 @@ from lm_eval_tts.grading.claims import (
     MAX_WORDS,
     committed,
     is_formula,
-    is_mentioned,
+    is_denied,
     is_value,
     leading,
 )
@@ -180,7 +180,7 @@ def _phrase(text: str) -> Found | None:
 
 def _announces(text: str, noun: re.Match[str]) -> bool:
     """Whether a noun names what is asked: "the answer", "final result", at a line's start."""
-    if is_mentioned(text, noun.end()):
+    if is_denied(text[: noun.end()]):
         return False
     before = _BEFORE.search(text, max(0, noun.start() - 80), noun.start())
     is_named = before and (not before["ARTICLE"] or phrases("answer").fullmatch(noun[0]))
@@ -197,11 +197,8 @@ def _section(rest: str) -> str | None:
     words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
     if direct := words if is_formula(words) else leading(words):
         return direct
-    if len(pieces) > 1 and (found := last_line(rest)):
-        return found.answer
-    if stated := committed(pieces[0]):
-        return stated.answer
-    return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not has("not", words) else None
+    found = last_line(rest)
+    return found.answer if found else None
 
 
 def last_line(text: str, asked: str = "") -> Found | None:
@@ -223,6 +220,6 @@ def last_line(text: str, asked: str = "") -> Found | None:
             rank = 2 if claim.weight >= 3 else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
-    if len(text.split()) <= 2:
+    if len(text.split()) <= MAX_WORDS // 2 and not has("not", text):
         ranked.append((False, 0, -1, pieces[0]))
     return Found(max(ranked)[-1][:MAX_ANSWER], "last_line") if ranked else None

@@ -1,4 +1,4 @@
-"""The parts of a response: thinking, answers between tags, and the text outside both.
+"""The parts of a response: thinking, answers between tags, the text outside both; and its loops.
 
 Knows tags only, those asked for and the usual families; it does not know what an answer is.
 """
@@ -6,6 +6,7 @@ Knows tags only, those asked for and the usual families; it does not know what a
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -38,6 +39,8 @@ _RESIDUE = re.compile(
     r"|<\|(?:im_end|im_sep|endoftext|eot_id|eom_id|end|start|begin_of_text|assistant|channel|"
     r"message|return)\|>|</?s>|<(?:end|start)_of_turn>(?:model\b)?|\[/INST\]|<｜[^｜<>\n]{1,30}｜>)"
 )
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+MAX_LOOP = 8_000  # characters in which a loop is looked for
 
 
 class Parts(NamedTuple):
@@ -126,11 +129,32 @@ def format_adherence(response: str, tags: Sequence[str]) -> Format:
     if not wanted:
         return Format(float("nan"), float("nan"), float("nan"))
     counts = [response.count(tag) for tag in wanted]
-    rest, soft, outside = response, True, ""
-    for index, tag in enumerate(map(str.strip, tags)):
-        before, found, rest = rest.partition(tag) if tag else ("", "-", rest)
+    rest, soft = response, True
+    for tag in wanted:
+        _, found, rest = rest.partition(tag)
         soft = soft and bool(found)
-        outside += before if index == 0 or (index == 2 and tags[1]) else ""
-    outside += rest if tags[3] else ""
-    strict = soft and set(counts) == {1} and not outside.strip()
-    return Format(float(strict), float(soft), counts.count(1) / len(wanted))
+    first, second, third, fourth = (re.escape(tag.strip()) for tag in tags)
+    whole = f"{first}.*{second} ?{third}.*{fourth}"  # what is empty is anywhere
+    strict = set(counts) == {1} and re.fullmatch(whole, " ".join(response.split()))
+    return Format(float(bool(strict)), float(soft), counts.count(1) / len(wanted))
+
+
+def has_loop(text: str) -> bool:
+    """Say whether a text ends in a repetition, closing tags aside: it compresses far better.
+
+    A loop may also count ("If n = 48: ... Not equal. If n = 49: ..."): with its numbers masked far
+    more of it is required, as lists of cases are good practice.
+
+    >>> has_loop("So x = 1. " * 40)
+    True
+    """
+    ending = " ".join(text[-MAX_LOOP:].split())
+    while ending.endswith(">") and "<" in ending[-32:]:  # closed by the model or for it
+        ending = ending[: ending.rindex("<")].rstrip()
+    plain, masked = (s.encode("utf-8", "replace") for s in (ending, _NUMBER.sub("0", ending)))
+    # Chosen on recorded runs: endings that enumerate cases without a loop measured 0.14 and more.
+    limits = ((plain, 300, 0.17), (plain, 2_000, 0.14), (masked, 1_000, 0.07))
+    return any(
+        len(data) >= size and len(zlib.compress(data[-size:])) < ratio * size
+        for data, size, ratio in limits
+    )

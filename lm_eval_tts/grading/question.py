@@ -13,24 +13,13 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.formulas import spelled_name
 from lm_eval_tts.grading.functions import FUNCTIONS
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import pattern
 from lm_eval_tts.grading.numerals import fold, number_of
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS
 
 _FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}
 _ROOT = re.compile(r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}[({]?\s?(\d{1,9})(?![\d.])\s?[)}]?")
-_HOW_MANY = pattern(
-    r"how many (?:\w+ ){0,2}?([a-z]{3,}?)(?:ies|e?s|en)? "
-    r"(?:do|does|did|are|is|were|was|can|could|will|would|must|has|have|had|should|in|on)\b"
-)
 _UNSEEN = str.maketrans("", "", " ${}\n")
-
-
-def counted(question: str) -> str:
-    """Return the noun, without its ending, whose number is asked for, or ""."""
-    found = _HOW_MANY.findall(question)
-    return found[-1].lower() if found else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:

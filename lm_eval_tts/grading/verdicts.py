@@ -15,12 +15,19 @@ from tqdm.auto import tqdm
 from lm_eval_tts.grading.canonical import answer_classes
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
-from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import Tolerance, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work
+from lm_eval_tts.grading.parts import (
+    DEFAULT_TAGS,
+    Parts,
+    State,
+    Tags,
+    first_turn,
+    has_loop,
+    split_parts,
+)
+from lm_eval_tts.grading.question import in_asked_form, leaves_work
 from lm_eval_tts.grading.segments import sentences, undressed, unmarked
 from lm_eval_tts.grading.tokens import tidy
 from lm_eval_tts.grading.values import TooLarge
@@ -141,7 +148,7 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
-    return find_answer(parts, loop, counted(item.question))
+    return find_answer(parts, loop, item.question.lower())
 
 
 def _correct(item: Item, found: Found, parts: Parts) -> bool | None:

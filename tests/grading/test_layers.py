@@ -15,7 +15,6 @@ LAYERS = [
         "segments",
         "claims",
         "parts",
-        "degeneration",
         "extraction",
     }
     | {"choices", "question"},
