@@ -27,8 +27,7 @@ from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
 from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
+from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 from lm_eval_tts.grading.tokens import tidy
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import BINARY, Expression, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.segments import plain, says_something, shown, unmarked
+from lm_eval_tts.grading.parts import plain, says_something, shown, unmarked
 
 MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
@@ -72,10 +72,6 @@ def committed(sentence: str, asked: str = "") -> Claim | None:
         return None
     if nothing := phrases("nothing").search(body):
         return Claim(body[nothing.start() :], 2)
-    if has("refusal", text):
-        return None
-    if is_formula(body):
-        return Claim(plain(body), 1)
     if (date := _DATE.search(body)) and has_digit(date[0]):
         return Claim(date[0], 1)
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):

@@ -26,14 +26,13 @@ from typing import NamedTuple
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
     committed,
-    is_formula,
     is_denied,
+    is_formula,
     is_value,
     leading,
 )
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
-from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
+from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000
 MAX_BOXES = 20

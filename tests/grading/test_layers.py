@@ -10,14 +10,7 @@ LAYERS = [
     {"formulas"},
     {"trees", "notations", "grammar"},
     {"canonical", "readings", "equality"},
-    {
-        "expressions",
-        "segments",
-        "claims",
-        "parts",
-        "extraction",
-    }
-    | {"choices", "question"},
+    {"expressions", "parts", "claims", "extraction", "choices"},
     {"verdicts", "dispute", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
