@@ -25,7 +25,7 @@ from lm_eval_tts.grading.claims import (
 )
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.expressions import runs
-from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find
+from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 from lm_eval_tts.grading.tokens import tidy
@@ -85,10 +85,10 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
     """Return the letter that a response commits to."""
     known = {letter.upper(): text for letter, text in (options or {}).items()}
     stated, last = (partial(read, options=known) for read in (stated_choice, _last))
-    reader = Reader(lambda content: stated(content) or last(content), stated, last)
-    found = find(parts, reader, is_cut)
+    readers = stated, last, lambda content: stated(content) or last(content)
+    found = find(parts, is_cut, *readers)
     if not found and LABEL.search(f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]):
-        found = find(parts._replace(before="", after=""), reader, is_cut)  # talks of the others
+        found = find(parts._replace(before="", after=""), is_cut, *readers)  # talks of the others
     return found
 
 

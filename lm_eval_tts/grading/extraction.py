@@ -5,15 +5,12 @@ r"""Where the final answer of a response is, as an ordered list of sources.
     hash         #### as in GSM8K
     phrase       "the final answer is", "Answer:" and the like, in any language of `phrases`
     last_line    a last sentence or formula that states a value
-
     option_text  a choice by the text of an option (see `choices`)
     letter       a choice by a letter alone
     thinking     any of these inside the thinking, if there is no other text
 
-The last of boxed, hash and phrase in the text counts, since the last commitment does, unless the
-text takes it back. Text after an answer tag overrides it only by one of these three.
-Thinking that was cut off holds no answer; a thinking whose last sentence states one was only not
-closed. Knows nothing of the reference.
+The last of boxed, hash and phrase counts, after answer tags too, unless the text takes it back.
+Thinking that was cut off holds no answer; one whose last sentence states one was only not closed.
 """
 
 from __future__ import annotations
@@ -35,13 +32,13 @@ from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000
+MAX_TAGGED = 200  # characters between tags that are an answer as a whole
 MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_NOUNS = 20  # announcements that are looked at, from the end
-SOURCES = (
-    *("answer_tag", "boxed", "hash", "phrase", "last_line"),
-    *("option_text", "letter", "thinking"),
+SOURCES = tuple(
+    ["answer_tag", "boxed", "hash", "phrase", "last_line", "option_text", "letter", "thinking"]
 )
 
 _INSIDE = r"(?:\\.|[^{}\\])"
@@ -84,53 +81,40 @@ class Found(NamedTuple):
 Read = Callable[[str], Found | None]
 
 
-class Reader(NamedTuple):
-    """How answers of a kind are read: the answer that a text between tags is, what a text states,
-    and what its last line says."""
-
-    tagged: Read
-    stated: Read
-    last: Read
-
-
-def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
-    """Return the final answer of a response. is_cut: it ends in a loop."""
-    tagged = [content.strip() for content in parts.answers if content.strip()][-1:]
-    if tagged and (found := reader.stated(parts.after)):
+def find(parts: Parts, is_cut: bool, stated: Read, last: Read, tagged: Read) -> Found | None:
+    """Return the final answer of a response, by what reads the statements of a text, its last line
+    and a text between tags. is_cut: it ends in a loop."""
+    if found := stated(parts.after):
         return found
-    if tagged and (found := reader.tagged(*tagged)):
+    contents = [content.strip() for content in parts.answers if content.strip()]
+    if contents and (found := tagged(contents[-1])):
         return found._replace(source="answer_tag")
-    if not tagged and not parts.open_thinking.strip():
-        found = reader.stated(parts.before) or (None if is_cut else reader.last(parts.before))
-        if found or says_something(parts.before + parts.after):
-            return found  # who says something, says what counts
-    thought = reader.stated(_conclusion(parts))
+    if not contents and says_something(parts.before + parts.after):
+        return stated(parts.before) or (None if is_cut else last(parts.before))
+    thought = stated(_conclusion(parts))
     return thought._replace(source="thinking") if thought else None
 
 
-def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
-    """Return the value that a response commits to. asked: the noun of "how many apples"."""
-    return find(parts, Reader(_tagged, stated, partial(last_line, asked=asked)), is_cut)
+def find_answer(parts: Parts, is_cut: bool, question: str = "") -> Found | None:
+    """Return the value that a response commits to."""
+    return find(parts, is_cut, stated, partial(last_line, asked=question.lower()), _tagged)
 
 
 def _conclusion(parts: Parts) -> str:
     """What a thinking concludes: nothing if its end wavers, or was cut off."""
     text = parts.open_thinking or parts.thinking
     last = "".join(sentences(text[-MAX_TAIL:])[-1:])
-    is_whole = text.rstrip()[-1:] in (*".!$}*]。)",) or text.endswith("\n")
-    if has("hedge", last) or has("waver", last):
+    is_cut = parts.open_thinking and text.rstrip(" ")[-1:] not in (*".!$}*]。)\n",)
+    if is_cut or has("hedge", last) or has("waver", last):
         return ""
-    return text if not parts.open_thinking else last if is_whole else ""
+    return last if parts.open_thinking else text
 
 
 def _tagged(content: str) -> Found | None:
     """A short text is the answer itself; a long one is read like any text."""
-    found = explicit(content)
-    is_text = "\n" in content or has("is", content) or has("gives", content)
-    if not found and is_text and not is_formula(content):
-        found = last_line(content)
-    answer = found.answer if found else content if len(content) <= 200 else ""
-    return Found(answer[:MAX_ANSWER], "answer_tag") if answer else None
+    is_text = (has("is", content) or has("gives", content)) and not is_formula(content)
+    found = explicit(content) or (last_line(content) if is_text else None)
+    return found or (Found(content, "answer_tag") if len(content) <= MAX_TAGGED else None)
 
 
 def stated(text: str) -> Found | None:

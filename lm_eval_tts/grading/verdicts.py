@@ -158,7 +158,7 @@ def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
         letter = find_choice(parts, item.options, loop)
         if letter or item.kind == "choice":
             return letter
-    return find_answer(parts, loop, item.question.lower())
+    return find_answer(parts, loop, item.question)
 
 
 def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
