@@ -105,7 +105,7 @@ def _last(text: str, options: Options) -> Found | None:
         return Found(label_of(left[0]), "letter") if len(left) == 1 < len(heads) - 1 else None
     marked = explicit(text)
     lower = marked.answer.upper() if marked and marked.answer.islower() else ""
-    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lines[0], lower))
+    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lower))
     said = (one.answer for one in reversed(statements(pieces[-1], options)))
     if letter := next(filter(None, chain(labelled, said)), None):
         return Found(letter, "letter")

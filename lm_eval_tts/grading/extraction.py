@@ -37,8 +37,9 @@ MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_NOUNS = 20  # announcements that are looked at, from the end
-SOURCES = tuple(
-    ["answer_tag", "boxed", "hash", "phrase", "last_line", "option_text", "letter", "thinking"]
+SOURCES = (
+    *("answer_tag", "boxed", "hash", "phrase", "last_line"),
+    *("option_text", "letter", "thinking"),
 )
 
 _INSIDE = r"(?:\\.|[^{}\\])"
@@ -55,8 +56,8 @@ _NOUN = pattern(
     r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0
 )
 _BEFORE = pattern(
-    r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*|"  # at the start of a line, or final
-    r"(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
+    r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*"  # at the start of a line, or final
+    r"|(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3})$",
     0,
 )
 _AFTER = pattern(
@@ -154,20 +155,13 @@ def _phrase(text: str) -> Found | None:
     # As long as the text: İ has two small letters.
     lower = text.lower() if text.isascii() else "".join(c.lower()[:1] for c in text)
     for noun in list(_NOUN.finditer(lower))[: -MAX_NOUNS - 1 : -1]:
-        is_hash = noun[0] == "####"
-        verb = noun if is_hash else _announces(lower, noun) and _AFTER.match(lower, noun.end())
+        is_hash, start = noun[0] == "####", noun.start()
+        is_named = not noun[0].isascii() or _BEFORE.search(lower, max(0, start - 80), start)
+        is_said = is_named and not is_denied(lower[: noun.end()])
+        verb = noun if is_hash else is_said and _AFTER.match(lower, noun.end())
         if answer := _section(text[verb.end() :]) if verb else None:
-            return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", noun.start())
+            return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", start)
     return None
-
-
-def _announces(text: str, noun: re.Match[str]) -> bool:
-    """Whether a noun names what is asked: "the answer", "final result", at a line's start."""
-    if is_denied(text[: noun.end()]):
-        return False
-    before = _BEFORE.search(text, max(0, noun.start() - 80), noun.start())
-    is_named = before and (not before["ARTICLE"] or phrases("answer").fullmatch(noun[0]))
-    return bool(is_named) or not noun[0].isascii()
 
 
 def _section(rest: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The layout of a response: thinking, answers between tags, the text outside both; sentences, loops.
+"""The layout of a response: thinking, answers in tags, the text outside both; sentences, loops.
 
 Knows tags, those asked for and the usual families, and markup; not what an answer is.
 """

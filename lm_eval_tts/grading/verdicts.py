@@ -37,7 +37,7 @@ from lm_eval_tts.grading.parts import (
     unmarked,
 )
 from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
-from lm_eval_tts.grading.values import BINDERS, TooLarge
+from lm_eval_tts.grading.values import BINDERS
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
@@ -187,20 +187,14 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
 
 def _in_parts(reference: str, parts: Parts) -> str:
     """The answer of several parts that the last boxes or sentences give one by one; or ""."""
-    try:
-        tree = parse(reference)
-    except TooLarge:
-        return ""
-    count = len(tree.parts) if tree.kind in ("list", "tuple") else 0
-    if not 2 <= count <= MAX_SENTENCES:
-        return ""
     text = parts.after or "".join(parts.answers[-1:]) or parts.before
     answers = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
-    if not answers:
+    count = min(reference.count(",") + 1, MAX_SENTENCES)
+    if not answers and count > 1:
         pieces = sentences(text.replace(" and ", "\n"))[-count:]
         found = [committed(_PART.sub("", unmarked(p))) for p in pieces]
-        answers = [claim.answer for claim in found if claim]
-    return ", ".join(answers) if len(answers) == count else ""
+        answers = [claim.answer for claim in found if claim] if all(found) else []
+    return ", ".join(answers) if len(answers) > 1 else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
