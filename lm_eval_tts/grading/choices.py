@@ -17,14 +17,12 @@ from itertools import chain, pairwise
 from lm_eval_tts.grading.claims import (
     Claim,
     committed,
-    has_digit,
     is_denied,
     is_hedged,
     is_hypothetical,
     is_name,
 )
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.expressions import runs
 from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
@@ -43,6 +41,7 @@ _TEX = re.compile(
     r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
 )
 _PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
+_SLIP = re.compile(r"(?<=[a-z]{3})[es]\b")  # hexan-2-one, hexane-2-one
 _ORDINALS = ("first", "second", "third", "fourth")
 # What follows says more of what was claimed, or compares it.
 _AFTER_CLAIM = pattern(
@@ -114,7 +113,7 @@ def _last(text: str, options: Options) -> Found | None:
 
 
 def _spoken(text: str) -> str:
-    return spoken(text[-MAX_TEXT:]).translate(_TICKS)
+    return spoken(text[-MAX_TEXT:]).replace("[x]", "✅").replace("[ ]", "☐").translate(_TICKS)
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -124,7 +123,7 @@ def stated_choice(text: str, options: Options) -> Found | None:
         piece = whole[-MAX_PIECE:]
         if found and (taken := _taken_back(piece)):
             piece, found = taken, None
-        if letters := [said.answer for said in statements(piece, options) if said.weight > 1]:
+        if letters := [said.answer for said in statements(piece, options) if said.is_sure]:
             found = Found(letters[-1], "phrase", 0)
         for box in boxes(piece):
             if letter := _labelled_line(box["inside"], options):
@@ -165,44 +164,31 @@ def bare_text(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a text without spaces and punctuation, in small letters."""
-    return tidy(text).translate(_PUNCTUATION).casefold()
+    """Return a text in small letters, without spaces, punctuation and slips at ends of words."""
+    return _SLIP.sub("", tidy(text)).translate(_PUNCTUATION).casefold()
 
 
 def named(text: str, options: Options) -> str | None:
     """The option whose text a sentence is, ends with, or has in it; or that of its value."""
     plain = _AFTER_CLAIM.split(bare_text(text[:MAX_OPTION]), maxsplit=1)[0]
-    sentence, whole = plain.casefold(), squeezed(plain)
-    names = [
-        (whole.endswith(squeezed(own)), len(own), own in plain, own, letter)
-        for own, letter in _names(options)
+    said, whole = plain.casefold(), squeezed(plain)
+    names = [(bare_text(option), letter) for letter, option in options.items()]
+    if len(options) >= 4:
+        names += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
+    found = [
+        (whole.endswith(squeezed(own)), len(own), own in plain, own.casefold(), letter)
+        for own, letter in names
         if squeezed(own) == whole
-        or (own.casefold() in sentence and len(own.encode(errors="replace")) >= MIN_TAIL)
+        or (own.casefold() in said and len(own.encode(errors="replace")) >= MIN_TAIL)
     ]
-    *_, name, letter = max(names, default=("", None))
-    said = sentence.replace(name.casefold(), " ") if name else sentence
-    is_none = name and has("refusal", name)  # none of the above
-    if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
+    *_, name, letter = max(found, default=("", ""))
+    groups = () if has("refusal", name) else ("working", "not", "wrong")  # none of the above
+    rest = said.replace(name, " ") if name else said
+    if is_hedged(rest) or any(has(group, rest) for group in groups):
         return None
     claim = None if letter else committed(bare_text(text))
-    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
-
-
-def _names(options: Options) -> list[tuple[str, str]]:
-    """The texts of the options, and "second option" and the like, with their letters."""
-    texts = [(bare_text(text), letter) for letter, text in options.items()]
-    if len(options) >= 4:
-        texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
-    articles = ("a ", "the ")
-    bare = (own.partition(" ")[2] if own.lower().startswith(articles) else own for own, _ in texts)
-    return [(own, letter) for own, (_, letter) in zip(bare, texts, strict=True) if own]
-
-
-def _by_value(text: str, options: Options) -> str | None:
-    """The only option of this value."""
-    short = {k: option for k, option in options.items() if len(option) < 100 and has_digit(option)}
-    found = [letter for letter, option in short.items() if matches(text, option)]
-    return found[0] if len(found) == 1 else None
+    same = [k for k, option in options.items() if claim and matches(claim.answer, option)]
+    return letter or (same[0] if len(same) == 1 else None)
 
 
 def label_of(match: re.Match[str]) -> str:
@@ -220,7 +206,7 @@ def beyond(after: str, option: str) -> tuple[str, bool]:
 def statements(piece: str, options: Options) -> list[Claim]:
     """Return what a sentence says of the options, from left to right.
 
-    weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
+    Sure is that a label is said to be the answer, not so what is so for a last sentence only.
     """
     text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
@@ -239,7 +225,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
         if has("working", text) and not _CHOSEN.search(before):
             continue
         if weight := _weight(before, after.partition("; ")[0], has_text):
-            found.append(Claim(letter, weight))
+            found.append(Claim(letter, weight > 1))
     return found
 
 

@@ -51,19 +51,16 @@ _ENDS = ".;:!?。；：,，"
 
 
 class Claim(NamedTuple):
-    """What a sentence says the answer is: a value as written, or the letter of an option.
-
-    weight: how surely; the surest of several counts.
-    """
+    """What a sentence says the answer is: a value as written, or the letter of an option."""
 
     answer: str
-    weight: int
+    is_sure: bool = False  # also where it is not the last sentence
 
 
-def committed(sentence: str, asked: str = "") -> Claim | None:
+def committed(sentence: str, question: str = "") -> Claim | None:
     """Return what a sentence says the answer is; None if it says none.
 
-    asked: the question in small letters, which tells which of several numbers is the answer.
+    question: in small letters; tells which of several numbers is asked for.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
@@ -71,12 +68,13 @@ def committed(sentence: str, asked: str = "") -> Claim | None:
     if not body or body.endswith(":") or is_hypothetical(body) or is_hedged(body):
         return None
     if nothing := phrases("nothing").search(body):
-        return Claim(body[nothing.start() :], 2)
+        return Claim(body[nothing.start() :])
     if (date := _DATE.search(body)) and has_digit(date[0]):
-        return Claim(date[0], 1)
+        return Claim(date[0])
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):
-        return Claim(name, 3)
-    return Sentence(body).claim(asked)
+        return Claim(name, is_sure=True)
+    found = Sentence(body).claim(question)
+    return Claim(found) if found else None
 
 
 def leading(text: str) -> str | None:
@@ -144,10 +142,11 @@ def ends_with(group: str, before: str, words: int) -> bool:
 
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
-    bold = (text.strip() for text in reversed(_EMPHASIS.findall(marked)))
-    short = (text for text in bold if len(text.split()) <= 3 and text[-1:] != ":")
-    values = (text for text in short if not _FILLER.fullmatch(text))
-    return next((plain(text) for text in values if not has("heading", text)), None)
+    for text in map(str.strip, reversed(_EMPHASIS.findall(marked))):
+        is_title = text.endswith(":") or has("heading", text)
+        if len(text.split()) <= 3 and not is_title and not _FILLER.fullmatch(text):
+            return plain(text)
+    return None
 
 
 def _predicate(text: str) -> str | None:
@@ -165,16 +164,14 @@ class Sentence:
     def __init__(self, text: str) -> None:
         self.text, self.runs = text, runs(text)
 
-    def claim(self, asked: str) -> Claim | None:
+    def claim(self, question: str) -> str | None:
         """Return what it says the answer is (see `committed`)."""
         nouns = [_WORD.search(self.text, run.start) for run in self.runs]
-        counts = [n for n, noun in enumerate(nouns) if noun and f"many {noun[0].lower()}" in asked]
-        if len(counts) == 1:  # 4 dimes and 7 nickels
-            return Claim(self.answer(counts[0]), 2)
-        if found := self.object() or self.equation():
-            return Claim(found, 1)
-        found = self.loose() or _predicate(self.text) or _yes_or_no(self.text)
-        return Claim(found, 0) if found else None
+        asked = [f"many {noun[0].lower()}" in question if noun else False for noun in nouns]
+        if sum(asked) == 1:  # 4 dimes and 7 nickels
+            return self.answer(asked.index(True))
+        claimed = self.object() or self.equation() or self.loose()
+        return claimed or _predicate(self.text) or _yes_or_no(self.text)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""

@@ -24,7 +24,6 @@ from lm_eval_tts.grading.claims import (
     MAX_WORDS,
     committed,
     is_denied,
-    is_formula,
     is_value,
     leading,
 )
@@ -98,7 +97,7 @@ def find(parts: Parts, is_cut: bool, stated: Read, last: Read, tagged: Read) -> 
 
 def find_answer(parts: Parts, is_cut: bool, question: str = "") -> Found | None:
     """Return the value that a response commits to."""
-    return find(parts, is_cut, stated, partial(last_line, asked=question.lower()), _tagged)
+    return find(parts, is_cut, stated, partial(last_line, question=question.lower()), _tagged)
 
 
 def _conclusion(parts: Parts) -> str:
@@ -113,7 +112,7 @@ def _conclusion(parts: Parts) -> str:
 
 def _tagged(content: str) -> Found | None:
     """A short text is the answer itself; a long one is read like any text."""
-    is_text = (has("is", content) or has("gives", content)) and not is_formula(content)
+    is_text = has("is", content) or has("gives", content)
     found = explicit(content) or (last_line(content) if is_text else None)
     return found or (Found(content, "answer_tag") if len(content) <= MAX_TAGGED else None)
 
@@ -172,13 +171,13 @@ def _section(rest: str) -> str | None:
     if not first or first.endswith("?"):
         return None
     words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
-    if direct := words if is_formula(words) else leading(words):
+    if direct := leading(words):
         return direct
     found = last_line(rest)
     return found.answer if found else None
 
 
-def last_line(text: str, asked: str = "") -> Found | None:
+def last_line(text: str, question: str = "") -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
     ending = text[-MAX_TAIL:].rstrip()
     pieces = [p for p in sentences(ending) if not (p.endswith("?") or has("chatter", p))]
@@ -193,8 +192,8 @@ def last_line(text: str, asked: str = "") -> Found | None:
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
-        if claim := committed(piece, asked):
-            rank = 2 if claim.weight >= 3 else int(is_last)
+        if claim := committed(piece, question):
+            rank = 2 if claim.is_sure else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
     if len(text.split()) <= MAX_WORDS // 2 and not has("not", text):

@@ -188,13 +188,14 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
 def _in_parts(reference: str, parts: Parts) -> str:
     """The answer of several parts that the last boxes or sentences give one by one; or ""."""
     text = parts.after or "".join(parts.answers[-1:]) or parts.before
-    answers = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
+    boxed = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
+    if len(boxed) > 1:
+        return ", ".join(boxed)
     count = min(reference.count(",") + 1, MAX_SENTENCES)
-    if not answers and count > 1:
-        pieces = sentences(text.replace(" and ", "\n"))[-count:]
-        found = [committed(_PART.sub("", unmarked(p))) for p in pieces]
-        answers = [claim.answer for claim in found if claim] if all(found) else []
-    return ", ".join(answers) if len(answers) > 1 else ""
+    pieces = sentences(text.replace(" and ", "\n"))[-count:]
+    found = [committed(_PART.sub("", unmarked(piece))) for piece in pieces]
+    answers = [claim.answer for claim in found if claim]
+    return ", ".join(answers) if len(answers) == count > 1 else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
