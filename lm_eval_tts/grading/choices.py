@@ -210,21 +210,17 @@ def statements(piece: str, options: Options) -> list[Claim]:
     """
     text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
-    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
-    if len(labels) > MAX_MENTIONS:
-        return []
+    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))][-MAX_MENTIONS:]
     found, joint = [], phrases("like")  # (A) or (B)
     gaps = [(pair, text[pair[0].end() : pair[1].start()]) for pair in pairwise(labels)]
     listed = [m for pair, gap in gaps for m in pair if not says_something(joint.sub("", gap))]
     for label in labels:
-        letter, after = label_of(label), text[label.end() :]
+        letter, before, after = label_of(label), text[: label.start()], text[label.end() :]
         rest, has_text = beyond(after, options.get(letter, ""))
-        before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
-        if label in listed or is_denied(text[: label.start()]) or denies(before, clause):
+        is_work = has("working", text) and not _CHOSEN.search(before)
+        if is_work or label in listed or denies(before, rest):
             continue
-        if has("working", text) and not _CHOSEN.search(before):
-            continue
-        if weight := _weight(before, after.partition("; ")[0], has_text):
+        if weight := _weight(before, after, has_text):
             found.append(Claim(letter, weight > 1))
     return found
 
@@ -232,7 +228,8 @@ def statements(piece: str, options: Options) -> list[Claim]:
 def denies(before: str, rest: str) -> bool:
     """Say whether a clause says of the label between its two parts that it is not, or may be."""
     return (
-        is_hedged(before)
+        is_denied(before)
+        or is_hedged(before)
         or bool(phrases("hedge").match(rest.lstrip(" ),")))
         or bool(_IS_WRONG.match(rest))
         or is_hypothetical(f"{before} {rest}")

@@ -168,9 +168,8 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     correct = matches(answer, reference)
     if correct:
         return not leaves_work(answer, reference, question)
-    if question and in_asked_form(answer, reference, question):
-        return True
-    if item.tolerance and within(answer, reference, item.tolerance):
+    is_asked = bool(question) and in_asked_form(answer, reference, question)
+    if is_asked or (item.tolerance and within(answer, reference, item.tolerance)):
         return True
     if correct is None or found.source in ("phrase", "hash"):
         return correct
