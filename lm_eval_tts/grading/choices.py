@@ -94,7 +94,7 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
 def _last(text: str, options: Options) -> Found | None:
     """The letter that the last line or sentence names."""
     text = _spoken(text)
-    pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
+    pieces = [piece[-MAX_PIECE:] for piece in sentences(text)]
     lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces
     if not pieces:
         return None
@@ -108,7 +108,7 @@ def _last(text: str, options: Options) -> Found | None:
     said = (one.answer for one in reversed(statements(pieces[-1], options)))
     if letter := next(filter(None, chain(labelled, said)), None):
         return Found(letter, "letter")
-    letter = named(lines[-1], options) or named(pieces[-1], options)
+    letter = named(pieces[-1], options)
     return Found(letter, "option_text") if letter else None
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import BINARY, Expression, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.parts import plain, says_something, shown, unmarked
+from lm_eval_tts.grading.parts import plain, says_something, unmarked
 
 MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
@@ -225,7 +225,7 @@ class Sentence:
 
     def answer(self, number: int) -> str:
         """Return an expression with the rest of its list."""
-        return shown(self.text, self.runs[number].start, listed(self.text, self.runs, number))
+        return plain(self.text, self.runs[number].start, listed(self.text, self.runs, number))
 
     def loose(self) -> str | None:
         """A number that is not bound by a preposition, else the first that was not talked of."""

@@ -44,10 +44,9 @@ _RESIDUE = re.compile(
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
 _COLON = re.compile(r":[ \t*]*\n\s*")
-_ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|vs|approx|i\.e|e\.g|Ans|Eq|Fig|No)\.")
 _END = re.compile(
     # after a word, since 5! is a factorial
-    r"(?:(?<=[.?])|(?<=[a-z]!)|(?<=\d!)(?= [A-Z][a-z]))[*)\"'$\]\\]*\s+"
+    r"(?:(?<=[.?])(?<!\b[A-Z][a-z]\.)|(?<=[a-z]!)|(?<=\d!)(?= [A-Z][a-z]))[*)\"'$\]\\]*\s+"
     r"(?=[A-Z\\$*(#\d\"'-]|[^\x00-\x7f])"
     r"|(?<=[。！？])|(?<=[\u2e80-\u9fff][.!?])(?=\S)|\n+"
 )
@@ -188,7 +187,6 @@ def says_something(text: str) -> bool:
 def sentences(text: str) -> list[str]:
     """Split a text into sentences and lines; what a colon announces belongs to it."""
     text = _COLON.sub(": ", text)
-    text = _ABBREVIATION.sub(r"\1", text)
     return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
 
 
@@ -211,15 +209,8 @@ def spoken(text: str) -> str:
     return _SPOKEN.sub(r" \1 ", text)
 
 
-def plain(text: str) -> str:
-    """Return a claim without the punctuation after it and the signs that only delimit formulas."""
-    stripped = text.rstrip(".,;: ")
-    return shown(stripped, 0, len(stripped))
-
-
-def shown(text: str, start: int, end: int) -> str:
-    """Return a part of a text without the dollar signs that only delimit formulas."""
-    part = text[start:end]
-    money = currency(text) if "$" in part else ()
-    kept = (c for i, c in enumerate(part, start) if c != "$" or i in money or text[i - 1] == "\\")
-    return "".join(kept).strip()
+def plain(text: str, start: int = 0, end: int | None = None) -> str:
+    """Return a part of a text without the punctuation after it and the dollars around formulas."""
+    money = currency(text) if "$" in text else ()
+    signs = (i for i, c in enumerate(text[:end]) if c != "$" or i in money or text[i - 1] == "\\")
+    return "".join(text[i] for i in signs if i >= start).rstrip(".,;: ").strip()

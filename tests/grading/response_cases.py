@@ -65,7 +65,7 @@ MATH: list[tuple[str, str, str, bool, str | None]] = [
         True,
         "last_line",
     ),
-    ("polite_end", "The value is 7. Please ask if you need more.", "7", True, "last_line"),
+    ("polite_end", "The value is 7. Please ask if you need more.", "7", True, "phrase"),
     ("list_is_not_member", "<answer>1, -4, -5</answer>", "-4", False, "answer_tag"),
     ("restated_question", "What is 3+4? It equals 7.", "7", True, "last_line"),
     ("new_turn", "The answer is 5.\nUser: and 2+2?\nThe answer is 4.", "5", True, "phrase"),
