@@ -36,10 +36,7 @@ MAX_MENTIONS = 12  # of labels in a sentence that states one
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
 Options = Mapping[str, str]  # the texts of the letters that are known
 
-_TEX = re.compile(
-    r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
-    r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
-)
+_TEX = re.compile(r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\[()\[\]]|\\q?quad|\\ |[$\"“”]")
 _PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
 _SLIP = re.compile(r"(?<=[a-z]{3})[es]\b")  # hexan-2-one, hexane-2-one
 _ORDINALS = ("first", "second", "third", "fourth")
@@ -99,7 +96,7 @@ def _last(text: str, options: Options) -> Found | None:
     if not pieces:
         return None
     heads = list(filter(None, map(_head, lines)))
-    if len(heads) > 1 and _head(lines[-1]):  # goes through the options one by one
+    if len(heads) > 1:  # goes through the options one by one
         left = [head for head in heads if not has("wrong", head.string)]
         return Found(label_of(left[0]), "letter") if len(left) == 1 < len(heads) - 1 else None
     marked = explicit(text)
@@ -159,7 +156,7 @@ def _labelled_line(text: str, options: Options) -> str | None:
 
 def bare_text(text: str) -> str:
     """Return a sentence without markup, fonts and delimiters of formulas."""
-    plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", text)
+    plain = _TEX.sub(lambda m: f" {m[1] or ''} ", text)
     return " ".join(unmarked(tidy(plain)).split())
 
 

@@ -46,6 +46,7 @@ _VERB = pattern(
 )
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _KNOWN = ("the", "these", "those", "all", "each", "every")  # before what was talked of
+YES_NO = ("yes", "no")
 _EQUAL = ("=", "\\equiv", "~")
 _ENDS = ".;:!?。；：,，"
 
@@ -85,19 +86,12 @@ def leading(text: str) -> str | None:
     return found[0] if found and not is_heading else None
 
 
-def is_formula(text: str) -> bool:
-    """Say whether a text is one expression, or a list of some, and nothing else."""
-    bare = text.strip().strip("*_`").strip().rstrip(".,;:").strip()
-    if not (found := runs(bare)):
-        return False
-    around = bare[: found[0].start] + bare[listed(bare, found, 0) :]
-    return not says_something(around)
-
-
 def is_value(text: str) -> bool:
     """Say whether a text is one number, maybe with its unit, and nothing else."""
-    found = runs(text)[:1] if is_formula(text) else []
-    return any(r.has_number and not any(t.kind in BINARY for t in r.tokens) for r in found)
+    found = runs(text)
+    if len(found) != 1 or any(token.kind in BINARY for token in found[0].tokens):
+        return False
+    return found[0].has_number and not says_something(text[: found[0].start] + text[found[0].end :])
 
 
 def is_denied(before: str) -> bool:
@@ -171,7 +165,8 @@ class Sentence:
         if sum(asked) == 1:  # 4 dimes and 7 nickels
             return self.answer(asked.index(True))
         claimed = self.object() or self.equation() or self.loose()
-        return claimed or _predicate(self.text) or _yes_or_no(self.text)
+        first = self.text.replace(".", ",").partition(",")[0]
+        return claimed or _predicate(self.text) or (first if first.lower() in YES_NO else None)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
@@ -238,8 +233,3 @@ class Sentence:
                 return self.answer(number)
             new = new or (self.answer(number) if word.lower() not in _KNOWN else None)
         return new
-
-
-def _yes_or_no(text: str) -> str | None:
-    first = text.replace(".", ",").partition(",")[0]
-    return first if first.lower() in ("yes", "no") else None

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
+    YES_NO,
     committed,
     is_denied,
     is_value,
@@ -51,9 +52,7 @@ _BOX = re.compile(
 _JOINS = re.compile(r"(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
-_NOUN = pattern(
-    r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0
-)
+_NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0)
 _BEFORE = pattern(
     r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*"  # at the start of a line, or final
     r"|(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3})$",
@@ -185,7 +184,7 @@ def last_line(text: str, question: str = "") -> Found | None:
         return None
     first = unmarked(pieces[0]).rstrip(".")
     name, _, value = first.rpartition("=")
-    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in ("yes", "no")
+    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in YES_NO
     is_answer = is_answer and "#" not in pieces[0]
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None

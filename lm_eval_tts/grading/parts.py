@@ -106,8 +106,7 @@ def _name(tag: re.Match[str]) -> str:
 
 def first_turn(text: str) -> str:
     """Return a response up to where it goes on to write a user's turn."""
-    match = _TURN.search(text)
-    head = text[: match.start()] if match else text
+    head = _TURN.split(text, maxsplit=1)[0]
     return head if head.strip() else text
 
 

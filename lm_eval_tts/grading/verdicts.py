@@ -149,16 +149,11 @@ def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
     loop = has_loop(response)
     parts = split_parts(first_turn(tidy(response)), item.tags)
-    return _find(item, parts, loop), parts, loop
-
-
-def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
     command, _, inner = item.reference.partition("{(")  # \\text{(C)}: the problem lists its options
-    if item.kind == "choice" or (command.startswith("\\text") and len(inner.strip(" })")) == 1):
-        letter = find_choice(parts, item.options, loop)
-        if letter or item.kind == "choice":
-            return letter
-    return find_answer(parts, loop, item.question)
+    is_letter = command.startswith("\\text") and len(inner.strip(" })")) == 1
+    is_choice = item.kind == "choice"
+    found = find_choice(parts, item.options, loop) if is_choice or is_letter else None
+    return found if found or is_choice else find_answer(parts, loop, item.question), parts, loop
 
 
 def _correct(item: Item, found: Found, parts: Parts) -> bool | None:

@@ -115,7 +115,7 @@ MATH: list[tuple[str, str, str, bool, str | None]] = [
         "answer_tag",
     ),
     ("equation_of_formula", "Hence $p + q = 61$.", "61", True, "last_line"),
-    ("equation_asked_for", "Hence the value is $8$.", "3x + z = 8", False, "last_line"),
+    ("equation_asked_for", "Hence the value is $8$.", "3x + z = 8", False, "phrase"),
     ("turned_equation", "So $61 = p + q$.", "61", True, "last_line"),
     ("two_boxes", "So $\\boxed{4}$ and $\\boxed{9}$.", "9, 4", True, "boxed"),
     ("three_boxes", "\\boxed{4}, \\boxed{9}, and \\boxed{2}", "2,4,9", True, "boxed"),
