@@ -36,7 +36,7 @@ from lm_eval_tts.grading.parts import (
     undressed,
     unmarked,
 )
-from lm_eval_tts.grading.tokens import NUMBERS, Token, tidy, tokens
+from lm_eval_tts.grading.tokens import NUMBERS, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS
 
 Kind = Literal["math", "choice"]
@@ -49,6 +49,7 @@ _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
 _FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}
+_ARITHMETIC = {*NUMBERS, *"+-*()"}
 _ROOT = re.compile(r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}[({]?\s?(\d{1,9})(?![\d.])\s?[)}]?")
 _UNSEEN = str.maketrans("", "", " ${}\n")
 
@@ -139,8 +140,7 @@ def response_classes(
 @lru_cache(maxsize=20_000)
 def _solved(reference: str) -> str | None:
     """The answer of a reference that is a whole solution, by the extraction of responses."""
-    parts = split_parts(tidy(reference), DEFAULT_TAGS)
-    found = find_answer(parts, is_cut=False) if _SOLUTION.search(reference) else None
+    found = _read(Item(reference, ""))[0] if _SOLUTION.search(reference) else None
     return found.answer if found else None
 
 
@@ -174,8 +174,7 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     """The letter of a reference such as B, (B), "B. Ribosome" or "The correct answer is B."."""
     bare = reference.strip(" ()").upper()
-    parts = split_parts(tidy(reference), DEFAULT_TAGS)
-    found = find_choice(parts, options, False) if len(bare) > 1 else None
+    found = _read(Item(reference, "", "choice", options))[0] if len(bare) > 1 else None
     return found.answer if found else bare
 
 
@@ -200,9 +199,13 @@ def leaves_work(answer: str, reference: str, question: str = "") -> bool:
     if _squeezed(side) == _squeezed(reference):
         return False
     given, wanted = tokens(tidy(side)), tokens(tidy(reference))
-    is_unevaluated = _functions(given) and not _functions(wanted)
-    is_arithmetic = _is_arithmetic(given) and sum(t.kind in NUMBERS for t in wanted) == 1
-    return is_unevaluated or is_arithmetic or _is_reducible(side, reference)
+    named, needed = (
+        {spelled_name(t) for t in side if t.mode != "text"} & _FUNCTIONS for side in (given, wanted)
+    )
+    kinds = [t.kind for t in given]
+    is_sum = not {"+", "-", "*"}.isdisjoint(kinds[1:]) and _ARITHMETIC.issuperset(kinds)
+    is_sum = is_sum and sum(t.kind in NUMBERS for t in wanted) == 1  # 3 * 4 + 7
+    return bool(named and not needed) or is_sum or _is_reducible(side, reference)
 
 
 def in_asked_form(answer: str, reference: str, question: str) -> bool:
@@ -217,26 +220,12 @@ def in_asked_form(answer: str, reference: str, question: str) -> bool:
     return is_asked and matches(right, reference) is True
 
 
-def _functions(found: list[Token]) -> set[str]:
-    """The functions, sums, limits and integrals in an answer, as in sin 30° and log_2 8."""
-    return {spelled_name(t) for t in found if t.mode != "text"} & _FUNCTIONS
-
-
 def _is_reducible(text: str, reference: str) -> bool:
     """Whether a root is left that the reference has not, or is all there is, as in √242."""
     is_plain = "sqrt" not in reference and "√" not in reference
-    for root in _ROOT.finditer(text):
-        number, power = int(root[2]), int(root[1] or 2)
-        is_alone = is_plain or root[0] == text.strip(" $.")
-        if is_alone and any(number % factor**power == 0 for factor in range(2, 200)):
-            return True
-    return False
-
-
-def _is_arithmetic(found: list[Token]) -> bool:
-    """3 * 4 + 7: whole numbers and operators."""
-    kinds = [t.kind for t in found]
-    return bool({"+", "-", "*"} & set(kinds[1:])) and {*NUMBERS, *"+-*()"}.issuperset(kinds)
+    roots = [m for m in _ROOT.finditer(text) if is_plain or m[0] == text.strip(" $.")]
+    powers = [(int(root[2]), int(root[1] or 2)) for root in roots]
+    return any(n % factor**power == 0 for n, power in powers for factor in range(2, 200))
 
 
 def _repeats(text: str, question: str) -> bool:
