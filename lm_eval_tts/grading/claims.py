@@ -47,7 +47,6 @@ _VERB = pattern(
 _RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _KNOWN = ("the", "these", "those", "all", "each", "every")  # before what was talked of
 YES_NO = ("yes", "no")
-_EQUAL = ("=", "\\equiv", "~")
 _ENDS = ".;:!?。；：,，"
 
 
@@ -164,7 +163,7 @@ class Sentence:
         asked = [f"many {noun[0].lower()}" in question if noun else False for noun in nouns]
         if sum(asked) == 1:  # 4 dimes and 7 nickels
             return self.answer(asked.index(True))
-        claimed = self.object() or self.equation() or self.loose()
+        claimed = self.object() or self.loose()
         first = self.text.replace(".", ",").partition(",")[0]
         return claimed or _predicate(self.text) or (first if first.lower() in YES_NO else None)
 
@@ -194,16 +193,6 @@ class Sentence:
             if (answer := self.object_at(start)) is not None:
                 found, end = answer
         return found
-
-    def equation(self) -> str | None:
-        """The equation, or the list of some, that a sentence ends with."""
-        every = [n for n, run in enumerate(self.runs) if any(t.kind in _EQUAL for t in run.tokens)]
-        if not every or every[-1] != len(self.runs) - 1:
-            return None
-        end = self.runs[-1].end
-        first = next(n for n in every if listed(self.text, self.runs, n) >= end)
-        holds = ends_with("condition", self.text[: self.runs[first].start].rstrip("$\\([ "), 0)
-        return self.answer(first) if self.is_free(self.runs[first]) and not holds else None
 
     def object_at(self, start: int) -> tuple[str, int] | None:
         """The expression that starts here, with the rest of its list, and where it ends."""
