@@ -46,9 +46,9 @@ _AFTER_CLAIM = pattern(
     r"|less than)\b|,\s+not\b"
 )
 LABEL = re.compile(
-    r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
+    r"(?P<dressed>[(\[])\s{0,2}[A-Ja-j]\s{0,2}[)\]]"
     r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
-    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
+    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))[a-j](?![A-Za-z0-9'’=+^_-])"
 )
 _CONTRAST = pattern(
     r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
@@ -190,7 +190,7 @@ def named(text: str, options: Options) -> str | None:
 
 def label_of(match: re.Match[str]) -> str:
     """Return the letter of a match of LABEL."""
-    return str(next(filter(None, match.groups()))).upper()
+    return match[0].strip("([ )]").upper()
 
 
 def beyond(after: str, option: str) -> tuple[str, bool]:

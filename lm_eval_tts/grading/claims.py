@@ -44,7 +44,7 @@ _VERB = pattern(
     r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b"
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
 )
-_RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
+_RATIO = pattern(r"\s*(?:to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _KNOWN = ("the", "these", "those", "all", "each", "every")  # before what was talked of
 YES_NO = ("yes", "no")
 _ENDS = ".;:!?。；：,，"
@@ -95,8 +95,8 @@ def is_value(text: str) -> bool:
 
 def is_denied(before: str) -> bool:
     """Say whether what stands before a claim denies it or makes it somebody else's or earlier."""
-    is_said_so = has("mention", before[-MAX_CLAUSE:].rpartition(", but ")[2])
-    return is_said_so or ends_with("not", _clause(before), 3)
+    mention = has("mention", before[-MAX_CLAUSE:].rpartition(", but ")[2])
+    return mention or ends_with("not", _clause(before), 3)
 
 
 def _clause(before: str) -> str:
@@ -199,13 +199,10 @@ class Sentence:
         here = next((n for n, run in enumerate(self.runs) if run.start <= start < run.end), None)
         if here is None or self.text[self.runs[here].start : start].strip("$\\([ "):
             return None
-        run, answer = self.runs[here], self.answer(here)
-        if not self.is_free(run):
-            return None
-        if ratio := _RATIO.match(self.text, run.end):  # 3 to 4 is a ratio, 3 in 4 a chance
-            sign = " : " if ratio[1] in ("to", ":") else "/"
-            answer = f"{answer}{sign}{ratio[2]}"
-        return answer, run.end
+        run = self.runs[here]
+        ratio = _RATIO.match(self.text, run.end)  # 3 to 4, 3 in 4
+        answer = self.answer(here) + (f" : {ratio[1]}" if ratio else "")
+        return (answer, run.end) if self.is_free(run) else None
 
     def answer(self, number: int) -> str:
         """Return an expression with the rest of its list."""

@@ -164,16 +164,13 @@ def _phrase(text: str) -> Found | None:
 
 def _section(rest: str) -> str | None:
     """What an announced answer is: the first sentence if it states one, else the section's end."""
-    pieces = sentences(rest[:MAX_TAIL])
-    first = unmarked(pieces[0]) if pieces else ""
-    first = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
-    if not first or first.endswith("?"):
+    first = unmarked("".join(sentences(rest[:MAX_TAIL])[:1]))
+    words = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
+    words = words.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
+    if not words or words.endswith("?"):
         return None
-    words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
-    if direct := leading(words):
-        return direct
     found = last_line(rest)
-    return found.answer if found else None
+    return leading(words) or (found.answer if found else None)
 
 
 def last_line(text: str, question: str = "") -> Found | None:

@@ -109,9 +109,8 @@ def grade_item(item: Item) -> Verdict:
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     solution = _solved(item.reference) if item.kind == "math" else None
-    correct: bool | None = False
-    if found:
-        correct = _correct(item._replace(reference=solution or item.reference), found, parts)
+    wanted = item._replace(reference=solution or item.reference)
+    correct = _correct(wanted, found, parts) if found else False
     answer, source = found[:2] if found else (None, None)
     return Verdict(bool(correct), answer, source, parts.state, loop, correct is None, solution)
 
