@@ -215,9 +215,8 @@ def statements(piece: str, options: Options) -> list[Claim]:
         letter, before, after = label_of(label), text[: label.start()], text[label.end() :]
         rest, has_text = beyond(after, options.get(letter, ""))
         is_work = has("working", text) and not _CHOSEN.search(before)
-        if is_work or label in listed or denies(before, rest):
-            continue
-        if weight := _weight(before, after, has_text):
+        is_moot = is_work or label in listed or denies(before, rest)
+        if weight := 0 if is_moot else _weight(before, after, has_text):
             found.append(Claim(letter, weight > 1))
     return found
 

@@ -167,7 +167,7 @@ def _section(rest: str) -> str | None:
     first = unmarked("".join(sentences(rest[:MAX_TAIL])[:1]))
     words = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
     words = words.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
-    if not words or words.endswith("?"):
+    if words.endswith("?"):
         return None
     found = last_line(rest)
     return leading(words) or (found.answer if found else None)
