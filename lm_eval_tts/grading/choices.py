@@ -118,21 +118,15 @@ def stated_choice(text: str, options: Options) -> Found | None:
     found: Found | None = None
     for whole in sentences(_spoken(text))[-MAX_PIECES:]:
         piece = whole[-MAX_PIECE:]
-        if found and (taken := _taken_back(piece)):
-            piece, found = taken, None
+        *taken, rest = phrases("retract").split(bare_text(piece))
+        if found and taken and not LABEL.search(" ".join(taken)):  # No, that's wrong: so C
+            piece, found = f" {rest}", None
         if letters := [said.answer for said in statements(piece, options) if said.is_sure]:
             found = Found(letters[-1], "phrase", 0)
         for box in boxes(piece):
             if letter := _labelled_line(box["inside"], options):
                 found = Found(letter, "boxed", 0)
     return found
-
-
-def _taken_back(piece: str) -> str:
-    """What follows in a sentence that takes back what was said before: "No, that's wrong: so C"."""
-    plain = bare_text(piece)
-    ends = [match.end() for match in phrases("retract").finditer(plain)]
-    return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
 def _head(line: str) -> re.Match[str] | None:
