@@ -143,9 +143,8 @@ def _labelled_line(text: str, options: Options) -> str | None:
         return None
     letter, after = label_of(label), label.string[label.end() :]
     rest, has_text = beyond(after, options.get(letter, ""))
-    if after[:1] == " " and not has_text and not label["dressed"]:
-        return None
-    return None if denies("", rest) or LABEL.search(rest) else letter
+    is_word = after[:1] == " " and not has_text and not label["dressed"]
+    return None if is_word or denies("", rest) or LABEL.search(rest) else letter
 
 
 def bare_text(text: str) -> str:

@@ -104,14 +104,14 @@ def _name(tag: re.Match[str]) -> str:
     return f"thinking_{side}" if tag["thinking"] or tag["last"] else f"answer_{side}"
 
 
-def first_turn(text: str) -> str:
-    """Return a response up to where it goes on to write a user's turn."""
-    head = _TURN.split(text, maxsplit=1)[0]
-    return head if head.strip() else text
-
-
 def split_parts(response: str, tags: Tags) -> Parts:
-    """Take a response apart at its tags; special tokens of chat templates are left out."""
+    """Take a response apart at its tags, up to where it goes on to write a user's turn.
+
+    What is struck out, HTML tags of fonts and special tokens of chat templates are left out.
+    """
+    response = _DRESS.sub("", response)
+    turn = _TURN.split(response, maxsplit=1)[0]
+    response = turn if turn.strip() else response
     events = [(_name(m), *m.span()) for m in _pattern(tuple(tags)).finditer(response)]
     names = [name for name, _, _ in events]
     last_end = max((i for i, name in enumerate(names) if name == "thinking_end"), default=-1)
@@ -196,11 +196,6 @@ def unmarked(text: str) -> str:
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) != "So" or c == "°")
     return text.replace("`", "").strip().lstrip("#> ")
-
-
-def undressed(text: str) -> str:
-    """Return a text without what is struck out, and without the HTML tags of fonts."""
-    return _DRESS.sub("", text)
 
 
 def spoken(text: str) -> str:

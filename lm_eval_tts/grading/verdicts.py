@@ -29,11 +29,9 @@ from lm_eval_tts.grading.parts import (
     Parts,
     State,
     Tags,
-    first_turn,
     has_loop,
     sentences,
     split_parts,
-    undressed,
     unmarked,
 )
 from lm_eval_tts.grading.tokens import NUMBERS, tidy, tokens
@@ -145,9 +143,9 @@ def _solved(reference: str) -> str | None:
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
-    response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
+    response = _BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:])
     loop = has_loop(response)
-    parts = split_parts(first_turn(tidy(response)), item.tags)
+    parts = split_parts(tidy(response), item.tags)
     command, _, inner = item.reference.partition("{(")  # \\text{(C)}: the problem lists its options
     is_letter = command.startswith("\\text") and len(inner.strip(" })")) == 1
     is_choice = item.kind == "choice"
