@@ -69,7 +69,7 @@ def committed(sentence: str, question: str = "") -> Claim | None:
         return None
     if nothing := phrases("nothing").search(body):
         return Claim(body[nothing.start() :])
-    if (date := _DATE.search(body)) and has_digit(date[0]):
+    if (date := _DATE.search(body)) and any(map(str.isdigit, date[0])):
         return Claim(date[0])
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):
         return Claim(name, is_sure=True)
@@ -102,11 +102,6 @@ def is_denied(before: str) -> bool:
 def _clause(before: str) -> str:
     """What follows the last comma or stop."""
     return before[max(before.rfind(mark) for mark in _ENDS) + 1 :]
-
-
-def has_digit(text: str) -> bool:
-    """Say whether there is a digit in a text."""
-    return any(c.isdigit() for c in text)
 
 
 def is_hedged(text: str) -> bool:
@@ -173,7 +168,7 @@ class Sentence:
         clause = _clause(before)
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
-        is_part = after[:3] == "of " and has_digit(after[:5])
+        is_part = after[:3] == "of " and any(map(str.isdigit, after[:5]))
         return not (
             is_denied(before)
             or ends_with("bound", clause, 1)

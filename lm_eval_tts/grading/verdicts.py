@@ -119,8 +119,7 @@ def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
         key = repr(item)
-        if key not in known:
-            known[key] = grade_item(item)
+        known[key] = known.get(key) or grade_item(item)
         verdicts.append(known[key])
     return verdicts
 
