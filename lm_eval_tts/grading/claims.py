@@ -139,11 +139,10 @@ def _bold(marked: str) -> str | None:
 
 def _predicate(text: str) -> str | None:
     """The few words after the last verb: "the curve is an ellipse"."""
-    found = list(_PREDICATE.finditer(text))
-    words = text[found[-1].end() :].strip().rstrip(".!").split() if found else []
-    if not 1 <= len(words) <= MAX_WORDS or has("not", " ".join(words[:2])):
-        return None
-    return " ".join(words)
+    *verbs, said = _PREDICATE.split(text)
+    words = said.strip().rstrip(".!").split()
+    is_short = verbs and 1 <= len(words) <= MAX_WORDS and not has("not", " ".join(words[:2]))
+    return " ".join(words) if is_short else None
 
 
 class Sentence:
