@@ -181,10 +181,10 @@ def _in_parts(reference: str, parts: Parts) -> str:
     if len(boxed) > 1:
         return ", ".join(boxed)
     count = min(reference.count(",") + 1, MAX_SENTENCES)
-    pieces = sentences(text.replace(" and ", "\n"))[-count:]
+    pieces = sentences(text.replace(" and ", "\n"))[-count:] if count > 1 else []
     found = [committed(_PART.sub("", unmarked(piece))) for piece in pieces]
     answers = [claim.answer for claim in found if claim]
-    return ", ".join(answers) if len(answers) == count > 1 else ""
+    return ", ".join(answers) if len(answers) == count else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:
