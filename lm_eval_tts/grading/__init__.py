@@ -7,13 +7,16 @@ Layers, each knows only those before it (tests/grading/test_layers.py): notation
 equality, reading, verdicts. Knows text libraries only: no model, no lm_eval, no files but its data.
 """
 
-from lm_eval_tts.grading.degeneration import has_loop as has_loop
 from lm_eval_tts.grading.equality import Tolerance as Tolerance
 from lm_eval_tts.grading.equality import answer_classes as answer_classes
 from lm_eval_tts.grading.equality import equivalent as equivalent
+from lm_eval_tts.grading.extraction import SOURCES as SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS as DEFAULT_TAGS
+from lm_eval_tts.grading.parts import Format as Format
+from lm_eval_tts.grading.parts import State as State
 from lm_eval_tts.grading.parts import Tags as Tags
 from lm_eval_tts.grading.parts import format_adherence as format_adherence
+from lm_eval_tts.grading.parts import has_loop as has_loop
 from lm_eval_tts.grading.verdicts import Item as Item
 from lm_eval_tts.grading.verdicts import Kind as Kind
 from lm_eval_tts.grading.verdicts import Verdict as Verdict

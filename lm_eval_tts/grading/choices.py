@@ -17,19 +17,15 @@ from itertools import chain, pairwise
 from lm_eval_tts.grading.claims import (
     Claim,
     committed,
-    ends_with,
-    has_digit,
+    is_denied,
     is_hedged,
     is_hypothetical,
-    is_mentioned,
     is_name,
 )
 from lm_eval_tts.grading.equality import matches
-from lm_eval_tts.grading.expressions import runs
-from lm_eval_tts.grading.extraction import Found, Reader, boxes, explicit, find
+from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
+from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 from lm_eval_tts.grading.tokens import tidy
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
@@ -40,11 +36,9 @@ MAX_MENTIONS = 12  # of labels in a sentence that states one
 MIN_TAIL = 4  # characters of an option's text that count as one at the end of a sentence
 Options = Mapping[str, str]  # the texts of the letters that are known
 
-_TEX = re.compile(
-    r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\f?box(?:ed)?\s*\{([^{}]*)\}"
-    r"|\\[()\[\]]|\\q?quad|\\ |[$\"“”]"
-)
+_TEX = re.compile(r"\\(?:text|math)\w*\s*\{([^{}]*)\}|\\[()\[\]]|\\q?quad|\\ |[$\"“”]")
 _PUNCTUATION = str.maketrans("", "", " \n\t.,;:!?*_$\"'`\\{}")
+_SLIP = re.compile(r"(?<=[a-z]{3})[es]\b")  # hexan-2-one, hexane-2-one
 _ORDINALS = ("first", "second", "third", "fourth")
 # What follows says more of what was claimed, or compares it.
 _AFTER_CLAIM = pattern(
@@ -52,9 +46,9 @@ _AFTER_CLAIM = pattern(
     r"|less than)\b|,\s+not\b"
 )
 LABEL = re.compile(
-    r"[(\[]\s{0,2}(?P<dressed>[A-Ja-j])\s{0,2}[)\]]"
+    r"(?P<dressed>[(\[])\s{0,2}[A-Ja-j]\s{0,2}[)\]]"
     r"|(?<![\d}] )(?<![A-Za-z0-9'’.=+^_\\-])(?P<bare>[A-HJ]|I(?!\s[a-z]))(?![A-Za-z0-9'’=+^_-])"
-    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))(?P<named>[a-j])(?![A-Za-z0-9'’=+^_-])"
+    r"|(?:(?<=[Oo]ption )|(?<=[Cc]hoice ))[a-j](?![A-Za-z0-9'’=+^_-])"
 )
 _CONTRAST = pattern(
     r"(?:,\s*(?:and\s+|but\s+)?not|\s(?:and not|instead of|rather than|unlike))\s[^.;,]*"
@@ -78,7 +72,6 @@ _IS_WRONG = pattern(
 )
 _LIKE = pattern(rf"<like>\s+(?:(?:the|a|an|that of|in)\s+)*{_OPTION_NOUN}\W*$")
 _DESCRIBES = ("explains", "describes", "applies", "holds", "fits", "fit", "works", "true")
-_JOINTS = pattern("<like|option>")
 _TICKS = str.maketrans(dict.fromkeys("❌✗✘☐", " wrong ") | dict.fromkeys("✅✓✔☑", " correct "))
 _LEAD = pattern(r"[\W_]*?(?:<option|so>[\s,:]*)?(?=[(\[]?[A-J])")
 _LABEL_ALONE = pattern(r"(?:<option|answer|filler|final>|[\W_])*?([A-J])[^\w?]*")
@@ -88,36 +81,36 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
     """Return the letter that a response commits to."""
     known = {letter.upper(): text for letter, text in (options or {}).items()}
     stated, last = (partial(read, options=known) for read in (stated_choice, _last))
-    reader = Reader(lambda content: stated(content) or last(content), stated, last)
-    found = find(parts, reader, is_cut)
+    readers = stated, last, lambda content: stated(content) or last(content)
+    found = find(parts, is_cut, *readers)
     if not found and LABEL.search(f"{parts.before}\n{parts.after}"[-2 * MAX_PIECE :]):
-        found = find(parts._replace(before="", after=""), reader, is_cut)  # talks of the others
+        found = find(parts._replace(before="", after=""), is_cut, *readers)  # talks of the others
     return found
 
 
 def _last(text: str, options: Options) -> Found | None:
     """The letter that the last line or sentence names."""
     text = _spoken(text)
-    pieces = [piece[-MAX_PIECE:] for piece in sentences(text) if says_something(piece)]
+    pieces = [piece[-MAX_PIECE:] for piece in sentences(text)]
     lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces
     if not pieces:
         return None
     heads = list(filter(None, map(_head, lines)))
-    if len(heads) > 1 and _head(lines[-1]):  # goes through the options one by one
+    if len(heads) > 1:  # goes through the options one by one
         left = [head for head in heads if not has("wrong", head.string)]
         return Found(label_of(left[0]), "letter") if len(left) == 1 < len(heads) - 1 else None
     marked = explicit(text)
     lower = marked.answer.upper() if marked and marked.answer.islower() else ""
-    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lines[0], lower))
+    labelled = (_labelled_line(line, options) for line in (lines[-1], pieces[0], lower))
     said = (one.answer for one in reversed(statements(pieces[-1], options)))
     if letter := next(filter(None, chain(labelled, said)), None):
         return Found(letter, "letter")
-    letter = named(lines[-1], options) or named(pieces[-1], options)
+    letter = named(pieces[-1], options)
     return Found(letter, "option_text") if letter else None
 
 
 def _spoken(text: str) -> str:
-    return spoken(text[-MAX_TEXT:]).translate(_TICKS)
+    return spoken(text[-MAX_TEXT:]).replace("[x]", "✅").replace("[ ]", "☐").translate(_TICKS)
 
 
 def stated_choice(text: str, options: Options) -> Found | None:
@@ -125,21 +118,15 @@ def stated_choice(text: str, options: Options) -> Found | None:
     found: Found | None = None
     for whole in sentences(_spoken(text))[-MAX_PIECES:]:
         piece = whole[-MAX_PIECE:]
-        if found and (taken := _taken_back(piece)):
-            piece, found = taken, None
-        if letters := [said.answer for said in statements(piece, options) if said.weight > 1]:
+        *taken, rest = phrases("retract").split(bare_text(piece))
+        if found and taken and not LABEL.search(" ".join(taken)):  # No, that's wrong: so C
+            piece, found = f" {rest}", None
+        if letters := [said.answer for said in statements(piece, options) if said.is_sure]:
             found = Found(letters[-1], "phrase", 0)
         for box in boxes(piece):
             if letter := _labelled_line(box["inside"], options):
                 found = Found(letter, "boxed", 0)
     return found
-
-
-def _taken_back(piece: str) -> str:
-    """What follows in a sentence that takes back what was said before: "No, that's wrong: so C"."""
-    plain = bare_text(piece)
-    ends = [match.end() for match in phrases("retract").finditer(plain)]
-    return f" {plain[ends[-1] :]}" if ends and not LABEL.search(plain, 0, ends[-1]) else ""
 
 
 def _head(line: str) -> re.Match[str] | None:
@@ -156,61 +143,47 @@ def _labelled_line(text: str, options: Options) -> str | None:
         return None
     letter, after = label_of(label), label.string[label.end() :]
     rest, has_text = beyond(after, options.get(letter, ""))
-    if after[:1] == " " and not has_text and not label["dressed"]:
-        return None
-    return None if denies("", rest) or LABEL.search(rest) else letter
+    is_word = after[:1] == " " and not has_text and not label["dressed"]
+    return None if is_word or denies("", rest) or LABEL.search(rest) else letter
 
 
 def bare_text(text: str) -> str:
     """Return a sentence without markup, fonts and delimiters of formulas."""
-    plain = _TEX.sub(lambda m: f" {m[1] or m[2] or ''} ", text)
+    plain = _TEX.sub(lambda m: f" {m[1] or ''} ", text)
     return " ".join(unmarked(tidy(plain)).split())
 
 
 def squeezed(text: str) -> str:
-    """Return a text without spaces and punctuation, in small letters."""
-    return tidy(text).translate(_PUNCTUATION).casefold()
+    """Return a text in small letters, without spaces, punctuation and slips at ends of words."""
+    return _SLIP.sub("", tidy(text)).translate(_PUNCTUATION).casefold()
 
 
 def named(text: str, options: Options) -> str | None:
     """The option whose text a sentence is, ends with, or has in it; or that of its value."""
     plain = _AFTER_CLAIM.split(bare_text(text[:MAX_OPTION]), maxsplit=1)[0]
-    sentence, whole = plain.casefold(), squeezed(plain)
-    names = [
-        (whole.endswith(squeezed(own)), len(own), own in plain, own, letter)
-        for own, letter in _names(options)
+    said, whole = plain.casefold(), squeezed(plain)
+    names = [(bare_text(option), letter) for letter, option in options.items()]
+    if len(options) >= 4:
+        names += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
+    found = [
+        (whole.endswith(squeezed(own)), len(own), own in plain, own.casefold(), letter)
+        for own, letter in names
         if squeezed(own) == whole
-        or (own.casefold() in sentence and len(own.encode(errors="replace")) >= MIN_TAIL)
+        or (own.casefold() in said and len(own.encode(errors="replace")) >= MIN_TAIL)
     ]
-    *_, name, letter = max(names, default=("", None))
-    said = sentence.replace(name.casefold(), " ") if name else sentence
-    is_none = name and has("refusal", name)  # none of the above
-    if is_hedged(said) or (not is_none and any(has(g, said) for g in ("working", "not", "wrong"))):
+    *_, name, letter = max(found, default=("", ""))
+    groups = () if has("refusal", name) else ("working", "not", "wrong")  # none of the above
+    rest = said.replace(name, " ") if name else said
+    if is_hedged(rest) or any(has(group, rest) for group in groups):
         return None
     claim = None if letter else committed(bare_text(text))
-    return _by_value(claim.answer, options) if claim and runs(claim.answer) else letter
-
-
-def _names(options: Options) -> list[tuple[str, str]]:
-    """The texts of the options, and "second option" and the like, with their letters."""
-    texts = [(bare_text(text), letter) for letter, text in options.items()]
-    if len(options) >= 4:
-        texts += [(f"{o} option", k) for o, k in zip(_ORDINALS, sorted(options), strict=False)]
-    articles = ("a ", "the ")
-    bare = (own.partition(" ")[2] if own.lower().startswith(articles) else own for own, _ in texts)
-    return [(own, letter) for own, (_, letter) in zip(bare, texts, strict=True) if own]
-
-
-def _by_value(text: str, options: Options) -> str | None:
-    """The only option of this value."""
-    short = {k: option for k, option in options.items() if len(option) < 100 and has_digit(option)}
-    found = [letter for letter, option in short.items() if matches(text, option)]
-    return found[0] if len(found) == 1 else None
+    same = [k for k, option in options.items() if claim and matches(claim.answer, option)]
+    return letter or (same[0] if len(same) == 1 else None)
 
 
 def label_of(match: re.Match[str]) -> str:
     """Return the letter of a match of LABEL."""
-    return str(next(filter(None, match.groups()))).upper()
+    return match[0].strip("([ )]").upper()
 
 
 def beyond(after: str, option: str) -> tuple[str, bool]:
@@ -223,41 +196,28 @@ def beyond(after: str, option: str) -> tuple[str, bool]:
 def statements(piece: str, options: Options) -> list[Claim]:
     """Return what a sentence says of the options, from left to right.
 
-    weight: 2 where a label is said to be the answer, 1 where that is so for a last sentence only.
+    Sure is that a label is said to be the answer, not so what is so for a last sentence only.
     """
     text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
-    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))]
-    if len(labels) > MAX_MENTIONS:
-        return []
-    found, listed = [], _listed(text, labels)
+    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))][-MAX_MENTIONS:]
+    found, joint = [], phrases("like")  # (A) or (B)
+    gaps = [(pair, text[pair[0].end() : pair[1].start()]) for pair in pairwise(labels)]
+    listed = [m for pair, gap in gaps for m in pair if not says_something(joint.sub("", gap))]
     for label in labels:
-        letter, after = label_of(label), text[label.end() :]
+        letter, before, after = label_of(label), text[: label.start()], text[label.end() :]
         rest, has_text = beyond(after, options.get(letter, ""))
-        before, clause = text[: label.start()].rpartition("; ")[2], rest.partition("; ")[0]
-        if label in listed or is_mentioned(text, label.start()) or denies(before, clause):
-            continue
-        if has("working", text) and not _CHOSEN.search(before):
-            continue
-        if weight := _weight(before, after.partition("; ")[0], has_text):
-            found.append(Claim(letter, weight))
+        is_work = has("working", text) and not _CHOSEN.search(before)
+        is_moot = is_work or label in listed or denies(before, rest)
+        if weight := 0 if is_moot else _weight(before, after, has_text):
+            found.append(Claim(letter, weight > 1))
     return found
-
-
-def _listed(text: str, labels: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The labels with nothing but words as "and" between them, as in (A) or (B)."""
-    return [
-        label
-        for pair in pairwise(labels)
-        if not says_something(_JOINTS.sub("", text[pair[0].end() : pair[1].start()]))
-        for label in pair
-    ]
 
 
 def denies(before: str, rest: str) -> bool:
     """Say whether a clause says of the label between its two parts that it is not, or may be."""
     return (
-        ends_with("not", before.rpartition(",")[2], 3)
+        is_denied(before)
         or is_hedged(before)
         or bool(phrases("hedge").match(rest.lstrip(" ),")))
         or bool(_IS_WRONG.match(rest))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.expressions import BINARY, Expression, listed, runs
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
-from lm_eval_tts.grading.segments import plain, says_something, shown, unmarked
+from lm_eval_tts.grading.parts import plain, says_something, unmarked
 
 MAX_SENTENCE = 1_500
 MAX_WORDS = 8  # of an answer in words
@@ -44,26 +44,23 @@ _VERB = pattern(
     r"<is|gives>|:(?!\d)|=|→|\b(?:i\.e|namely)\b"
     r"|\b(?:so|thus|hence|therefore)\b(?=\s+\S{0,3}\d)"
 )
-_RATIO = pattern(r"\s*(to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
+_RATIO = pattern(r"\s*(?:to|:|in|out of)\s*(\d+(?:\.\d+)?)\b")
 _KNOWN = ("the", "these", "those", "all", "each", "every")  # before what was talked of
-_EQUAL = ("=", "\\equiv", "~")
+YES_NO = ("yes", "no")
 _ENDS = ".;:!?。；：,，"
 
 
 class Claim(NamedTuple):
-    """What a sentence says the answer is: a value as written, or the letter of an option.
-
-    weight: how surely; the surest of several counts.
-    """
+    """What a sentence says the answer is: a value as written, or the letter of an option."""
 
     answer: str
-    weight: int
+    is_sure: bool = False  # also where it is not the last sentence
 
 
-def committed(sentence: str, asked: str = "") -> Claim | None:
+def committed(sentence: str, question: str = "") -> Claim | None:
     """Return what a sentence says the answer is; None if it says none.
 
-    asked: the noun whose number is the answer, where there are several.
+    question: in small letters; tells which of several numbers is asked for.
     """
     marked = sentence.strip()[-MAX_SENTENCE:]
     text = unmarked(marked)
@@ -71,16 +68,13 @@ def committed(sentence: str, asked: str = "") -> Claim | None:
     if not body or body.endswith(":") or is_hypothetical(body) or is_hedged(body):
         return None
     if nothing := phrases("nothing").search(body):
-        return Claim(body[nothing.start() :], 2)
-    if has("refusal", text):
-        return None
-    if is_formula(body):
-        return Claim(plain(body), 1)
-    if (date := _DATE.search(body)) and has_digit(date[0]):
-        return Claim(date[0], 1)
+        return Claim(body[nothing.start() :])
+    if (date := _DATE.search(body)) and any(map(str.isdigit, date[0])):
+        return Claim(date[0])
     if name := _bold(marked) or ((agent := _AGENT.match(body)) and agent[1]):
-        return Claim(name, 3)
-    return Sentence(body).claim(asked)
+        return Claim(name, is_sure=True)
+    found = Sentence(body).claim(question)
+    return Claim(found) if found else None
 
 
 def leading(text: str) -> str | None:
@@ -91,29 +85,23 @@ def leading(text: str) -> str | None:
     return found[0] if found and not is_heading else None
 
 
-def is_formula(text: str) -> bool:
-    """Say whether a text is one expression, or a list of some, and nothing else."""
-    bare = text.strip().strip("*_`").strip().rstrip(".,;:").strip()
-    if not (found := runs(bare)):
-        return False
-    around = bare[: found[0].start] + bare[listed(bare, found, 0) :]
-    return not says_something(around)
-
-
 def is_value(text: str) -> bool:
     """Say whether a text is one number, maybe with its unit, and nothing else."""
-    found = runs(text)[:1] if is_formula(text) else []
-    return any(r.has_number and not any(t.kind in BINARY for t in r.tokens) for r in found)
+    found = runs(text)
+    if len(found) != 1 or any(token.kind in BINARY for token in found[0].tokens):
+        return False
+    return found[0].has_number and not says_something(text[: found[0].start] + text[found[0].end :])
 
 
-def is_mentioned(text: str, at: int) -> bool:
-    """Say whether a sentence makes the claim there somebody else's, an earlier or a denied one."""
-    return has("mention", text[max(0, at - MAX_CLAUSE) : at].rpartition(", but ")[2])
+def is_denied(before: str) -> bool:
+    """Say whether what stands before a claim denies it or makes it somebody else's or earlier."""
+    mention = has("mention", before[-MAX_CLAUSE:].rpartition(", but ")[2])
+    return mention or ends_with("not", _clause(before), 3)
 
 
-def has_digit(text: str) -> bool:
-    """Say whether there is a digit in a text."""
-    return any(c.isdigit() for c in text)
+def _clause(before: str) -> str:
+    """What follows the last comma or stop."""
+    return before[max(before.rfind(mark) for mark in _ENDS) + 1 :]
 
 
 def is_hedged(text: str) -> bool:
@@ -123,16 +111,14 @@ def is_hedged(text: str) -> bool:
 
 def is_hypothetical(text: str) -> bool:
     """Say whether a sentence tells what would be so if something else were."""
-    said = phrases("idiom").sub("", text.lower()) if "would" in text else ""
-    words = _WORD.findall(said)
-    return "would" in words and not {"if", "instead", "without", "otherwise"}.isdisjoint(words)
+    words = set(_WORD.findall(phrases("idiom").sub("", text.lower())))
+    return "would" in words and not words.isdisjoint(("if", "instead", "without", "otherwise"))
 
 
 def is_name(before: str) -> bool:
     """Say whether a capital before a number or letter makes it a name: Team 7, Vitamin D."""
-    words = before[-MAX_CLAUSE:].split()
-    is_capital = len(words) > 1 and words[-1].isalpha() and words[-1].istitle()
-    return is_capital and before.endswith(" ") and not ends_with("filler", before, 0)
+    words = before.split()[-2:]
+    return len(words) > 1 and words[-1].istitle() and not ends_with("filler", before, 0)
 
 
 def ends_with(group: str, before: str, words: int) -> bool:
@@ -144,19 +130,19 @@ def ends_with(group: str, before: str, words: int) -> bool:
 
 def _bold(marked: str) -> str | None:
     """The last words in bold that are a value, and no heading."""
-    bold = (text.strip() for text in reversed(_EMPHASIS.findall(marked)))
-    short = (text for text in bold if len(text.split()) <= 3 and text[-1:] != ":")
-    values = (text for text in short if not _FILLER.fullmatch(text))
-    return next((plain(text) for text in values if not has("heading", text)), None)
+    for text in map(str.strip, reversed(_EMPHASIS.findall(marked))):
+        is_title = text.endswith(":") or has("heading", text)
+        if len(text.split()) <= 3 and not is_title and not _FILLER.fullmatch(text):
+            return plain(text)
+    return None
 
 
 def _predicate(text: str) -> str | None:
     """The few words after the last verb: "the curve is an ellipse"."""
-    found = list(_PREDICATE.finditer(text))
-    words = text[found[-1].end() :].strip().rstrip(".!").split() if found else []
-    if not 1 <= len(words) <= MAX_WORDS or has("not", " ".join(words[:2])):
-        return None
-    return " ".join(words)
+    *verbs, said = _PREDICATE.split(text)
+    words = said.strip().rstrip(".!").split()
+    is_short = verbs and 1 <= len(words) <= MAX_WORDS and not has("not", " ".join(words[:2]))
+    return " ".join(words) if is_short else None
 
 
 class Sentence:
@@ -165,36 +151,30 @@ class Sentence:
     def __init__(self, text: str) -> None:
         self.text, self.runs = text, runs(text)
 
-    def claim(self, asked: str) -> Claim | None:
+    def claim(self, question: str) -> str | None:
         """Return what it says the answer is (see `committed`)."""
-        counts = [n for n, run in enumerate(self.runs) if asked and self.is_of(run, asked)]
-        if len(counts) == 1:  # 4 dimes and 7 nickels
-            return Claim(self.answer(counts[0]), 2)
-        if found := self.object() or self.equation():
-            return Claim(found, 1)
-        found = self.loose() or _predicate(self.text) or _yes_or_no(self.text)
-        return Claim(found, 0) if found else None
-
-    def is_of(self, run: Expression, noun: str) -> bool:
-        """Say whether a noun follows an expression."""
-        after = self.text[run.end :].lstrip("$\\) ").lower()
-        return after.startswith(noun) or run.tokens[-1].text.lower().startswith(noun)
+        nouns = [_WORD.search(self.text, run.start) for run in self.runs]
+        asked = [f"many {noun[0].lower()}" in question if noun else False for noun in nouns]
+        if sum(asked) == 1:  # 4 dimes and 7 nickels
+            return self.answer(asked.index(True))
+        claimed = self.object() or self.loose()
+        first = self.text.replace(".", ",").partition(",")[0]
+        return claimed or _predicate(self.text) or (first if first.lower() in YES_NO else None)
 
     def is_free(self, run: Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
-        start = max(self.text.rfind(mark, 0, run.start) for mark in _ENDS)
-        before = self.text[start + 1 : run.start]
+        before = self.text[: run.start]
+        clause = _clause(before)
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
-        is_part = self.text[run.end - 1] in "%t" and after[:3] == "of " and has_digit(after[:5])
+        is_part = after[:3] == "of " and any(map(str.isdigit, after[:5]))
         return not (
-            ends_with("bound", before, 1)
-            or ends_with("not", before, 3)
-            or (is_number and ends_with("named", before.rstrip(" ("), 0))
+            is_denied(before)
+            or ends_with("bound", clause, 1)
+            or (is_number and ends_with("named", clause.rstrip(" ("), 0))
             or is_name(before)
             or is_part
             or phrases("compare").match(after)
-            or is_mentioned(self.text, run.start)
         )
 
     def object(self) -> str | None:
@@ -208,32 +188,19 @@ class Sentence:
                 found, end = answer
         return found
 
-    def equation(self) -> str | None:
-        """The equation, or the list of some, that a sentence ends with."""
-        every = [n for n, run in enumerate(self.runs) if any(t.kind in _EQUAL for t in run.tokens)]
-        if not every or every[-1] != len(self.runs) - 1:
-            return None
-        end = self.runs[-1].end
-        first = next(n for n in every if listed(self.text, self.runs, n) >= end)
-        holds = ends_with("condition", self.text[: self.runs[first].start].rstrip("$\\([ "), 0)
-        return self.answer(first) if self.is_free(self.runs[first]) and not holds else None
-
     def object_at(self, start: int) -> tuple[str, int] | None:
         """The expression that starts here, with the rest of its list, and where it ends."""
         here = next((n for n, run in enumerate(self.runs) if run.start <= start < run.end), None)
         if here is None or self.text[self.runs[here].start : start].strip("$\\([ "):
             return None
-        run, answer = self.runs[here], self.answer(here)
-        if not self.is_free(run):
-            return None
-        if ratio := _RATIO.match(self.text, run.end):  # 3 to 4 is a ratio, 3 in 4 a chance
-            sign = " : " if ratio[1] in ("to", ":") else "/"
-            answer = f"{answer}{sign}{ratio[2]}"
-        return answer, run.end
+        run = self.runs[here]
+        ratio = _RATIO.match(self.text, run.end)  # 3 to 4, 3 in 4
+        answer = self.answer(here) + (f" : {ratio[1]}" if ratio else "")
+        return (answer, run.end) if self.is_free(run) else None
 
     def answer(self, number: int) -> str:
         """Return an expression with the rest of its list."""
-        return shown(self.text, self.runs[number].start, listed(self.text, self.runs, number))
+        return plain(self.text, self.runs[number].start, listed(self.text, self.runs, number))
 
     def loose(self) -> str | None:
         """A number that is not bound by a preposition, else the first that was not talked of."""
@@ -246,8 +213,3 @@ class Sentence:
                 return self.answer(number)
             new = new or (self.answer(number) if word.lower() not in _KNOWN else None)
         return new
-
-
-def _yes_or_no(text: str) -> str | None:
-    first = text.replace(".", ",").partition(",")[0]
-    return first if first.lower() in ("yes", "no") else None

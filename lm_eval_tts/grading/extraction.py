@@ -5,15 +5,12 @@ r"""Where the final answer of a response is, as an ordered list of sources.
     hash         #### as in GSM8K
     phrase       "the final answer is", "Answer:" and the like, in any language of `phrases`
     last_line    a last sentence or formula that states a value
-
     option_text  a choice by the text of an option (see `choices`)
     letter       a choice by a letter alone
     thinking     any of these inside the thinking, if there is no other text
 
-The last of boxed, hash and phrase in the text counts, since the last commitment does, unless the
-text takes it back. Text after an answer tag overrides it only by one of these three.
-Thinking that was cut off holds no answer; a thinking whose last sentence states one was only not
-closed. Knows nothing of the reference.
+The last of boxed, hash and phrase counts, after answer tags too, unless the text takes it back.
+Thinking that was cut off holds no answer; one whose last sentence states one was only not closed.
 """
 
 from __future__ import annotations
@@ -25,17 +22,17 @@ from typing import NamedTuple
 
 from lm_eval_tts.grading.claims import (
     MAX_WORDS,
+    YES_NO,
     committed,
-    is_formula,
-    is_mentioned,
+    is_denied,
     is_value,
     leading,
 )
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
-from lm_eval_tts.grading.parts import Parts
-from lm_eval_tts.grading.segments import says_something, sentences, spoken, unmarked
+from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000
+MAX_TAGGED = 200  # characters between tags that are an answer as a whole
 MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
@@ -55,12 +52,10 @@ _BOX = re.compile(
 _JOINS = re.compile(r"(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
-_NOUN = pattern(
-    r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|\Aa(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0
-)
+_NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0)
 _BEFORE = pattern(
-    r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*|"  # at the start of a line, or final
-    r"(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
+    r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*"  # at the start of a line, or final
+    r"|(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3})$",
     0,
 )
 _AFTER = pattern(
@@ -85,53 +80,40 @@ class Found(NamedTuple):
 Read = Callable[[str], Found | None]
 
 
-class Reader(NamedTuple):
-    """How answers of a kind are read: the answer that a text between tags is, what a text states,
-    and what its last line says."""
-
-    tagged: Read
-    stated: Read
-    last: Read
-
-
-def find(parts: Parts, reader: Reader, is_cut: bool) -> Found | None:
-    """Return the final answer of a response. is_cut: it ends in a loop."""
-    tagged = [content.strip() for content in parts.answers if content.strip()][-1:]
-    if tagged and (found := reader.stated(parts.after)):
+def find(parts: Parts, is_cut: bool, stated: Read, last: Read, tagged: Read) -> Found | None:
+    """Return the final answer of a response, by what reads the statements of a text, its last line
+    and a text between tags. is_cut: it ends in a loop."""
+    if found := stated(parts.after):
         return found
-    if tagged and (found := reader.tagged(*tagged)):
+    contents = [content.strip() for content in parts.answers if content.strip()]
+    if contents and (found := tagged(contents[-1])):
         return found._replace(source="answer_tag")
-    if not tagged and not parts.open_thinking.strip():
-        found = reader.stated(parts.before) or (None if is_cut else reader.last(parts.before))
-        if found or says_something(parts.before + parts.after):
-            return found  # who says something, says what counts
-    thought = reader.stated(_conclusion(parts))
+    if not contents and says_something(parts.before + parts.after):
+        return stated(parts.before) or (None if is_cut else last(parts.before))
+    thought = stated(_conclusion(parts))
     return thought._replace(source="thinking") if thought else None
 
 
-def find_answer(parts: Parts, is_cut: bool, asked: str = "") -> Found | None:
-    """Return the value that a response commits to. asked: the noun of "how many apples"."""
-    return find(parts, Reader(_tagged, stated, partial(last_line, asked=asked)), is_cut)
+def find_answer(parts: Parts, is_cut: bool, question: str = "") -> Found | None:
+    """Return the value that a response commits to."""
+    return find(parts, is_cut, stated, partial(last_line, question=question.lower()), _tagged)
 
 
 def _conclusion(parts: Parts) -> str:
     """What a thinking concludes: nothing if its end wavers, or was cut off."""
     text = parts.open_thinking or parts.thinking
     last = "".join(sentences(text[-MAX_TAIL:])[-1:])
-    is_whole = text.rstrip()[-1:] in (*".!$}*]。)",) or text.endswith("\n")
-    if has("hedge", last) or has("waver", last):
+    is_cut = parts.open_thinking and text.rstrip(" ")[-1:] not in (*".!$}*]。)\n",)
+    if is_cut or has("hedge", last) or has("waver", last):
         return ""
-    return text if not parts.open_thinking else last if is_whole else ""
+    return last if parts.open_thinking else text
 
 
 def _tagged(content: str) -> Found | None:
     """A short text is the answer itself; a long one is read like any text."""
-    found = explicit(content)
-    is_text = "\n" in content or has("is", content) or has("gives", content)
-    if not found and is_text and not is_formula(content):
-        found = last_line(content)
-    answer = found.answer if found else content if len(content) <= 200 else ""
-    return Found(answer[:MAX_ANSWER], "answer_tag") if answer else None
+    is_text = has("is", content) or has("gives", content)
+    found = explicit(content) or (last_line(content) if is_text else None)
+    return found or (Found(content, "answer_tag") if len(content) <= MAX_TAGGED else None)
 
 
 def stated(text: str) -> Found | None:
@@ -171,40 +153,27 @@ def _phrase(text: str) -> Found | None:
     # As long as the text: İ has two small letters.
     lower = text.lower() if text.isascii() else "".join(c.lower()[:1] for c in text)
     for noun in list(_NOUN.finditer(lower))[: -MAX_NOUNS - 1 : -1]:
-        is_hash = noun[0] == "####"
-        verb = noun if is_hash else _announces(lower, noun) and _AFTER.match(lower, noun.end())
+        is_hash, start = noun[0] == "####", noun.start()
+        is_named = not noun[0].isascii() or _BEFORE.search(lower, max(0, start - 80), start)
+        is_said = is_named and not is_denied(lower[: noun.end()])
+        verb = noun if is_hash else is_said and _AFTER.match(lower, noun.end())
         if answer := _section(text[verb.end() :]) if verb else None:
-            return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", noun.start())
+            return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", start)
     return None
-
-
-def _announces(text: str, noun: re.Match[str]) -> bool:
-    """Whether a noun names what is asked: "the answer", "final result", at a line's start."""
-    if is_mentioned(text, noun.end()):
-        return False
-    before = _BEFORE.search(text, max(0, noun.start() - 80), noun.start())
-    is_named = before and (not before["ARTICLE"] or phrases("answer").fullmatch(noun[0]))
-    return bool(is_named) or not noun[0].isascii()
 
 
 def _section(rest: str) -> str | None:
     """What an announced answer is: the first sentence if it states one, else the section's end."""
-    pieces = sentences(rest[:MAX_TAIL])
-    first = unmarked(pieces[0]) if pieces else ""
-    first = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
-    if not first or first.endswith("?"):
+    first = unmarked("".join(sentences(rest[:MAX_TAIL])[:1]))
+    words = first.strip(" :*_>" if "(" in first else " :*_>)")  # as in (Answer: 5)
+    words = words.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
+    if words.endswith("?"):
         return None
-    words = first.rstrip(".!").rstrip("_*= ")  # what the announcement has opened, as _12_
-    if direct := words if is_formula(words) else leading(words):
-        return direct
-    if len(pieces) > 1 and (found := last_line(rest)):
-        return found.answer
-    if stated := committed(pieces[0]):
-        return stated.answer
-    return words if 1 <= len(words.split()) <= MAX_WORDS // 2 and not has("not", words) else None
+    found = last_line(rest)
+    return leading(words) or (found.answer if found else None)
 
 
-def last_line(text: str, asked: str = "") -> Found | None:
+def last_line(text: str, question: str = "") -> Found | None:
     """Return what the last sentence says that states something, unless the text breaks off."""
     ending = text[-MAX_TAIL:].rstrip()
     pieces = [p for p in sentences(ending) if not (p.endswith("?") or has("chatter", p))]
@@ -212,17 +181,17 @@ def last_line(text: str, asked: str = "") -> Found | None:
         return None
     first = unmarked(pieces[0]).rstrip(".")
     name, _, value = first.rpartition("=")
-    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in ("yes", "no")
+    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in YES_NO
     is_answer = is_answer and "#" not in pieces[0]
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
-        if claim := committed(piece, asked):
-            rank = 2 if claim.weight >= 3 else int(is_last)
+        if claim := committed(piece, question):
+            rank = 2 if claim.is_sure else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
-    if len(text.split()) <= 2:
+    if len(text.split()) <= MAX_WORDS // 2 and not has("not", text):
         ranked.append((False, 0, -1, pieces[0]))
     return Found(max(ranked)[-1][:MAX_ANSWER], "last_line") if ranked else None

@@ -213,8 +213,8 @@ class AnswerReader(FormulaReader):
         if self.peek(1).kind == "MATRIX":
             self.take("*")
         if self.peek().kind == "MATRIX":
-            scaled = lambda cell: node_of(cell.exact * value)
-            return self._measured().mapped(lambda row: row.mapped(scaled))
+            rows = self._measured()
+            return rows.mapped(lambda row: row.mapped(lambda cell: node_of(cell.exact * value)))
         ratio = [node_of(value)]
         while self.peek(-1).kind in NUMBERS and self.take(":"):
             ratio.append(node_of(self._sum()))

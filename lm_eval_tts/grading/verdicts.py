@@ -1,6 +1,8 @@
 """One response against one reference: what was answered, and whether that is right.
 
-Puts the other modules together.
+Right is an answer of the reference's value that does what the question, or the form of the
+reference, asks beyond it: it does not only repeat an expression of the question, nor leave
+unevaluated what was to be evaluated.
 """
 
 from __future__ import annotations
@@ -8,21 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from tqdm.auto import tqdm
 
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
-from lm_eval_tts.grading.degeneration import has_loop
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
+from lm_eval_tts.grading.formulas import spelled_name
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, first_turn, split_parts
-from lm_eval_tts.grading.question import counted, in_asked_form, leaves_work
-from lm_eval_tts.grading.segments import sentences, undressed, unmarked
-from lm_eval_tts.grading.tokens import tidy
-from lm_eval_tts.grading.values import TooLarge
+from lm_eval_tts.grading.parts import (
+    DEFAULT_TAGS,
+    Parts,
+    State,
+    Tags,
+    has_loop,
+    sentences,
+    split_parts,
+    unmarked,
+)
+from lm_eval_tts.grading.tokens import NUMBERS, fold, number_of, tidy, tokens
+from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
@@ -33,6 +43,10 @@ _PART = re.compile(r"^\W*(?:part\s*)?(?:[a-h]|[1-9])[).:]\s+", re.I)
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
+_FUNCTIONS = {*FUNCTIONS, *BINDERS, "gcd", "lcm", "max", "min"}
+_ARITHMETIC = {*NUMBERS, *"+-*()"}
+_ROOT = re.compile(r"(?:\\?sqrt|√)(?:\[(\d)\])?\s{0,2}[({]?\s?(\d{1,9})(?![\d.])\s?[)}]?")
+_UNSEEN = str.maketrans("", "", " ${}\n")
 
 
 class Item(NamedTuple):
@@ -90,9 +104,8 @@ def grade_item(item: Item) -> Verdict:
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     solution = _solved(item.reference) if item.kind == "math" else None
-    correct: bool | None = False
-    if found:
-        correct = _correct(item._replace(reference=solution or item.reference), found, parts)
+    wanted = item._replace(reference=solution or item.reference)
+    correct = _correct(wanted, found, parts) if found else False
     answer, source = found[:2] if found else (None, None)
     return Verdict(bool(correct), answer, source, parts.state, loop, correct is None, solution)
 
@@ -103,8 +116,7 @@ def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
         key = repr(item)
-        if key not in known:
-            known[key] = grade_item(item)
+        known[key] = known.get(key) or grade_item(item)
         verdicts.append(known[key])
     return verdicts
 
@@ -121,26 +133,20 @@ def response_classes(
 @lru_cache(maxsize=20_000)
 def _solved(reference: str) -> str | None:
     """The answer of a reference that is a whole solution, by the extraction of responses."""
-    parts = split_parts(tidy(reference), DEFAULT_TAGS)
-    found = find_answer(parts, is_cut=False) if _SOLUTION.search(reference) else None
+    found = _read(Item(reference, ""))[0] if _SOLUTION.search(reference) else None
     return found.answer if found else None
 
 
 def _read(item: Item) -> tuple[Found | None, Parts, bool]:
     """Return what was answered, the parts it was read from, and whether the text ends in a loop."""
-    response = undressed(_BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:]))
+    response = _BLANKS.sub("\n\n", str(item.response)[-MAX_RESPONSE:])
     loop = has_loop(response)
-    parts = split_parts(first_turn(tidy(response)), item.tags)
-    return _find(item, parts, loop), parts, loop
-
-
-def _find(item: Item, parts: Parts, loop: bool) -> Found | None:
+    parts = split_parts(tidy(response), item.tags)
     command, _, inner = item.reference.partition("{(")  # \\text{(C)}: the problem lists its options
-    if item.kind == "choice" or (command.startswith("\\text") and len(inner.strip(" })")) == 1):
-        letter = find_choice(parts, item.options, loop)
-        if letter or item.kind == "choice":
-            return letter
-    return find_answer(parts, loop, counted(item.question))
+    is_letter = command.startswith("\\text") and len(inner.strip(" })")) == 1
+    is_choice = item.kind == "choice"
+    found = find_choice(parts, item.options, loop) if is_choice or is_letter else None
+    return found if found or is_choice else find_answer(parts, loop, item.question), parts, loop
 
 
 def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
@@ -150,9 +156,8 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
     correct = matches(answer, reference)
     if correct:
         return not leaves_work(answer, reference, question)
-    if question and in_asked_form(answer, reference, question):
-        return True
-    if item.tolerance and within(answer, reference, item.tolerance):
+    is_asked = bool(question) and in_asked_form(answer, reference, question)
+    if is_asked or (item.tolerance and within(answer, reference, item.tolerance)):
         return True
     if correct is None or found.source in ("phrase", "hash"):
         return correct
@@ -162,24 +167,64 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     """The letter of a reference such as B, (B), "B. Ribosome" or "The correct answer is B."."""
     bare = reference.strip(" ()").upper()
-    parts = split_parts(tidy(reference), DEFAULT_TAGS)
-    found = find_choice(parts, options, False) if len(bare) > 1 else None
+    found = _read(Item(reference, "", "choice", options))[0] if len(bare) > 1 else None
     return found.answer if found else bare
 
 
 def _in_parts(reference: str, parts: Parts) -> str:
     """The answer of several parts that the last boxes or sentences give one by one; or ""."""
-    try:
-        tree = parse(reference)
-    except TooLarge:
-        return ""
-    count = len(tree.parts) if tree.kind in ("list", "tuple") else 0
-    if not 2 <= count <= MAX_SENTENCES:
-        return ""
     text = parts.after or "".join(parts.answers[-1:]) or parts.before
-    answers = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
-    if not answers:
-        pieces = sentences(text.replace(" and ", "\n"))[-count:]
-        found = [committed(_PART.sub("", unmarked(p))) for p in pieces]
-        answers = [claim.answer for claim in found if claim]
+    boxed = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
+    if len(boxed) > 1:
+        return ", ".join(boxed)
+    count = min(reference.count(",") + 1, MAX_SENTENCES)
+    pieces = sentences(text.replace(" and ", "\n"))[-count:] if count > 1 else []
+    found = [committed(_PART.sub("", unmarked(piece))) for piece in pieces]
+    answers = [claim.answer for claim in found if claim]
     return ", ".join(answers) if len(answers) == count else ""
+
+
+def leaves_work(answer: str, reference: str, question: str = "") -> bool:
+    """Say whether an answer of the right value leaves the work that was asked for undone."""
+    side = answer.rpartition("=")[2]
+    if not _repeats(reference, question) and any(_repeats(a, question) for a in (answer, side)):
+        return True
+    if _squeezed(side) == _squeezed(reference):
+        return False
+    given, wanted = tokens(tidy(side)), tokens(tidy(reference))
+    named, needed = (
+        {spelled_name(t) for t in side if t.mode != "text"} & _FUNCTIONS for side in (given, wanted)
+    )
+    kinds = [t.kind for t in given]
+    is_sum = not {"+", "-", "*"}.isdisjoint(kinds[1:]) and _ARITHMETIC.issuperset(kinds)
+    is_sum = is_sum and sum(t.kind in NUMBERS for t in wanted) == 1  # 3 * 4 + 7
+    return bool(named and not needed) or is_sum or _is_reducible(side, reference)
+
+
+def in_asked_form(answer: str, reference: str, question: str) -> bool:
+    """Say whether the question makes an answer that of the reference: base b, or lhs = value."""
+    wanted, words = parse(reference), fold(tokens(tidy(question.replace("-", " "))))
+    if wanted.kind == "base":
+        bases = [b for a, b in pairwise(words) if a.text.lower() == "base" and b.kind in NUMBERS]
+        is_named = wanted.mark in {str(number_of(base)) for base in bases}
+        return is_named and answer.strip(" $.").upper().lstrip("0") == wanted.parts[0].mark
+    left, _, right = map(_squeezed, answer.rpartition("="))
+    is_asked = bool(left) and left in _squeezed(question) and f"{left}=" not in _squeezed(question)
+    return is_asked and matches(right, reference) is True
+
+
+def _is_reducible(text: str, reference: str) -> bool:
+    """Whether a root is left that the reference has not, or is all there is, as in √242."""
+    is_plain = "sqrt" not in reference and "√" not in reference
+    roots = [m for m in _ROOT.finditer(text) if is_plain or m[0] == text.strip(" $.")]
+    powers = [(int(root[2]), int(root[1] or 2)) for root in roots]
+    return any(n % factor**power == 0 for n, power in powers for factor in range(2, 200))
+
+
+def _repeats(text: str, question: str) -> bool:
+    plain = _squeezed(text).strip(".")
+    return len(plain) > 2 and any(c in plain for c in "^/+*(\\!=-") and plain in _squeezed(question)
+
+
+def _squeezed(text: str) -> str:
+    return text.translate(_UNSEEN)

@@ -10,15 +10,7 @@ LAYERS = [
     {"formulas"},
     {"trees", "grammar"},
     {"equality"},
-    {
-        "expressions",
-        "segments",
-        "claims",
-        "parts",
-        "degeneration",
-        "extraction",
-    }
-    | {"choices", "question"},
+    {"expressions", "parts", "claims", "extraction", "choices"},
     {"verdicts", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
