@@ -20,7 +20,7 @@ from lm_eval_tts.grading.claims import (
     is_denied,
     is_hedged,
     is_hypothetical,
-    is_name,
+    is_named,
 )
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
@@ -200,7 +200,7 @@ def statements(piece: str, options: Options) -> list[Claim]:
     """
     text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
-    labels = [m for m in every if not (m["bare"] and is_name(text[: m.start()]))][-MAX_MENTIONS:]
+    labels = [m for m in every if not (m["bare"] and is_named(text[: m.start()]))][-MAX_MENTIONS:]
     found, joint = [], phrases("like")  # (A) or (B)
     gaps = [(pair, text[pair[0].end() : pair[1].start()]) for pair in pairwise(labels)]
     listed = [m for pair, gap in gaps for m in pair if not says_something(joint.sub("", gap))]

@@ -115,7 +115,7 @@ def is_hypothetical(text: str) -> bool:
     return "would" in words and not words.isdisjoint(("if", "instead", "without", "otherwise"))
 
 
-def is_name(before: str) -> bool:
+def is_named(before: str) -> bool:
     """Say whether a capital before a number or letter makes it a name: Team 7, Vitamin D."""
     words = before.split()[-2:]
     return len(words) > 1 and words[-1].istitle() and not ends_with("filler", before, 0)
@@ -172,7 +172,7 @@ class Sentence:
             is_denied(before)
             or ends_with("bound", clause, 1)
             or (is_number and ends_with("named", clause.rstrip(" ("), 0))
-            or is_name(before)
+            or is_named(before)
             or is_part
             or phrases("compare").match(after)
         )

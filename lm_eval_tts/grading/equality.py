@@ -24,7 +24,7 @@ from lm_eval_tts.grading.values import CTX, UNREADABLE
 
 MAX_ANSWER_LENGTH = 2_000
 MAX_TREES = 24  # of the readings of an answer
-_LETTERS = frozenset("ABCDEFGHIJ")
+_OPTIONS = frozenset("ABCDEFGHIJ")
 _NO_SIGNS = str.maketrans("", "", "$*")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
@@ -85,7 +85,7 @@ def _of_label(text: str) -> list[Node]:
     """The letter and the value of a choice such as (C) 24."""
     text = tidy(text.translate(_NO_SIGNS))
     head = [token for token in tokens(text) if token.kind != "("][:3]
-    if len(head) < 3 or head[0].text not in _LETTERS or head[1].text not in (")", ".", ":"):
+    if len(head) < 3 or head[0].text not in _OPTIONS or head[1].text not in (")", ".", ":"):
         return []
     return [parse(head[0].text), parse(text[head[1].end :].lstrip(" }"))]
 

@@ -15,7 +15,7 @@ BINARY = words_of("binary")
 MAX_SUBSTANCE = 16  # tokens of its formula
 MAX_NESTED = 8  # brackets and scripts
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
-_SIGNS = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
+_SIGNS_BEFORE = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _ARTICLES = frozenset(["a", "A", "I"])
 _CONSTANTS = (*GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX", "\\infty", "\\pi")
@@ -71,7 +71,7 @@ class _Tokens(Cursor):
     def operand_end(self, at: int) -> int:
         """After signs or a currency, and one operand or bracket."""
         start, token = at, self.peek(at)
-        while at < start + 3 and (token.kind in _SIGNS or token.text in _SIGNS):
+        while at < start + 3 and (token.kind in _SIGNS_BEFORE or token.text in _SIGNS_BEFORE):
             at += 1
             sign, token = token, self.peek(at)
             if sign.kind in ("+", "-") and token.spaced and not sign.formula:

@@ -20,16 +20,16 @@ from lm_eval_tts.grading.values import NotAFormula
 
 ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
-BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
+LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 QUALIFIERS = words_of("qualifiers")
 LEADING = words_of("leading")
 SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
 _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
 EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
-_CLOSING = ("END", ")", "]", "}", "}}")
+_LIST_ENDS = ("END", ")", "]", "}", "}}")
 _TURNED = {"<>": "()", "][": "()", "]]": "(]", "[[": "[)"}  # <1, 2>, and ]2, 7[ of ISO 80000-2
-_ENDS = QUALIFIERS | {"or", "and", "to", "x", "per"}  # of a unit
+_UNIT_ENDS = QUALIFIERS | {"or", "and", "to", "x", "per"}  # of a unit
 _OF_DATES = {"of", "the", ",", "st", "nd", "rd", "th"}
 _SQUARES = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _MARKS_BEFORE = (*".,;:\"'?^=", "\\to")  # punctuation around an answer
@@ -116,7 +116,7 @@ class AnswerReader(FormulaReader):
         join = self.take(",", ";", "or", "and", "&", "\\cup")
         while join and self.take(",", "and", "or", ";", "&"):
             pass
-        return join if self.peek().kind not in _CLOSING else None
+        return join if self.peek().kind not in _LIST_ENDS else None
 
     def _item(self) -> Node:
         self.take("~")
@@ -164,11 +164,11 @@ class AnswerReader(FormulaReader):
         return parse(SPOKEN[name]) if name in SPOKEN else ALL_REALS
 
     def _bracketed(self) -> Node:
-        opening = self.expect(*BRACKETS)
+        opening = self.expect(*LIST_BRACKETS)
         is_set, inner = opening == "{{", self._answer()
         is_condition = is_set and self.take("|", ":")  # {x : x > 3} or {x ∈ ℝ | x > 3}
         inner = self._answer() if is_condition else inner
-        mark = opening + self.expect(*BRACKETS[opening])
+        mark = opening + self.expect(*LIST_BRACKETS[opening])
         if is_condition or (not is_set and (opening == "{" or inner.kind != "list")):
             return inner
         parts = inner.parts if inner.kind == "list" else (inner,)
@@ -240,7 +240,7 @@ class AnswerReader(FormulaReader):
             is_named = len(token.text) > 1 or token.mode == "text" or not token.text.isascii()
             has_left = bool(powers) or (is_over and bool(money or noun))
             goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
-            is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _ENDS
+            is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _UNIT_ENDS
             if not (goes_on and is_word):
                 return noun, lexicon.make_mark(powers or money)
             self.at += is_joint

@@ -19,7 +19,7 @@ def read_data(name: str) -> Any:
 
 NOTATION = read_data("notation.yaml")
 _PHRASES = read_data("phrases.yaml")
-_LETTERS = {" ": r"\s+", "'": "['’]", "\1": r"(?<!\w)", "\2": r"(?!\w)"}
+_AS_PATTERN = {" ": r"\s+", "'": "['’]", "\1": r"(?<!\w)", "\2": r"(?!\w)"}
 SYNONYMS = {other: word for word, others in _PHRASES["synonyms"].items() for other in others}
 
 
@@ -45,7 +45,7 @@ def _branches(phrases: list[str]) -> str:
         by_first.setdefault(phrase[:1], []).append(phrase[1:])
     ends = by_first.pop("", None)
     branches = [
-        (_LETTERS.get(first) or re.escape(first)) + _branches(rest)
+        (_AS_PATTERN.get(first) or re.escape(first)) + _branches(rest)
         for first, rest in by_first.items()
     ]
     if len(branches) <= 1 and not ends:
@@ -98,13 +98,13 @@ _PREFIXED = {
     for prefix in _PREFIXES
     if name in words_of("prefixed") and (len(prefix) > 2) == (len(word) > 3)  # km, kilometer
 }
-_NAMES = _PREFIXED | _SPELLINGS
+_UNIT_NAMES = _PREFIXED | _SPELLINGS
 UNIT_LETTERS = frozenset(w for w in _SPELLINGS if w == "Omega" or (len(w) == 1 and w.isalpha()))
 
 
 def unit_of(word: str) -> str | None:
     """Return the name of the unit that a word stands for, with its prefix; None if it is none."""
-    return _NAMES.get(word) or (_NAMES.get(word.lower()) if len(word) > 2 else None)
+    return _UNIT_NAMES.get(word) or (_UNIT_NAMES.get(word.lower()) if len(word) > 2 else None)
 
 
 def make_mark(powers: Iterable[tuple[str, int]]) -> Mark:

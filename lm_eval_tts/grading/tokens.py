@@ -33,12 +33,12 @@ _DOLLARS = re.compile(  # a formula in dollars has no long words, and no operato
     r"|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))+(?<![-+*/=<>(^])(?<![-+*/=<>(^]\s)\$|\$"
 )
 MAX_DIGITS = 1_000
-MAX_WORDS = 16  # of a number
+MAX_NUMBER_WORDS = 16  # of a number
 PIECES = re.compile(r"\d+|[¼-¾⅐-⅞]")
 _SMALL: dict[str, int] = NOTATION["numbers"]
 _SCALES: dict[str, int] = NOTATION["scales"]
 _PARTS = {word: number for number, words in NOTATION["parts"].items() for word in words.split()}
-_WORDS = {*_SMALL, *_SCALES, *_PARTS, "and"}
+_NUMBER_WORDS = {*_SMALL, *_SCALES, *_PARTS, "and"}
 
 
 class Token(NamedTuple):
@@ -188,8 +188,8 @@ def fold(found: Sequence[Token]) -> list[Token]:
     folded: list[Token] = []
     at = 0
     while at < len(found):
-        texts = [token.text.lower() for token in found[at : at + MAX_WORDS]]
-        words = list(takewhile(lambda text: _WORDS.issuperset(text.split("-")), texts))
+        texts = [token.text.lower() for token in found[at : at + MAX_NUMBER_WORDS]]
+        words = list(takewhile(lambda text: _NUMBER_WORDS.issuperset(text.split("-")), texts))
         while words and (number := spelled("-".join(words).split("-"))) is None:
             words.pop()
         token, last = found[at], found[at + max(len(words), 1) - 1]

@@ -39,8 +39,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{"cis": CTX.expj, "ln": CTX.log, "Re": CTX.re, "Im": CTX.im},
 }
 _STEPS = {"abs": abs, "floor": CTX.floor, "ceil": CTX.ceil}
-_SIGNS = {"+": operator.add, "*": operator.mul, "^": operator.pow, "!": CTX.factorial}
-RULES = {**FUNCTIONS, **_STEPS, **_SIGNS, "binom": CTX.binomial}
+_OPERATORS = {"+": operator.add, "*": operator.mul, "^": operator.pow, "!": CTX.factorial}
+RULES = {**FUNCTIONS, **_STEPS, **_OPERATORS, "binom": CTX.binomial}
 _LIMITED = {*FUNCTIONS, "^", "!"} - {"log", "ln"}
 
 

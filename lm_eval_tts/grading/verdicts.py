@@ -8,7 +8,7 @@ unevaluated what was to be evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -112,10 +112,10 @@ def grade_item(item: Item) -> Verdict:
 
 def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict]:
     """Grade responses, equal items once."""
-    known: dict[str, Verdict] = {}
+    known: dict[Hashable, Verdict] = {}
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
-        key = repr(item)
+        key = (*item[:3], repr(item[3:]))
         known[key] = known.get(key) or grade_item(item)
         verdicts.append(known[key])
     return verdicts
