@@ -7,8 +7,6 @@ label, or a label with the text of its option, or that text alone. Knows the opt
 given, possibly not all.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import partial

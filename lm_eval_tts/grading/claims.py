@@ -5,8 +5,6 @@ is said of what is asked; bounds, negations, comparisons, refusals, hedges, name
 announcements of further work claim nothing. `options` reads what is said of labels the same way.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

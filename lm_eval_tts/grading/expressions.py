@@ -1,7 +1,5 @@
 """Expressions in a sentence: maximal runs of tokens that belong to one formula, as 16π + 3n."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -13,8 +13,6 @@ The last of boxed, hash and phrase counts, after answer tags too, unless the tex
 Thinking that was cut off holds no answer; one whose last sentence states one was only not closed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import partial

@@ -7,8 +7,6 @@
 
 It evaluates as it reads and never runs anything; what is not known raises `NotAFormula`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from lm_eval_tts.grading import values

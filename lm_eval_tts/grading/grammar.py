@@ -5,8 +5,6 @@ item   := side (RELATION side)*
 side   := notation | quantity | bracket answer bracket | words
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Sequence
 from functools import lru_cache

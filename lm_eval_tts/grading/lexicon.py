@@ -1,7 +1,5 @@
 """What grading knows about words, signs and units, from `notation.yaml` and `phrases.yaml`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from fractions import Fraction

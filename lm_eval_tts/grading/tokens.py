@@ -3,8 +3,6 @@
 What only dresses a formula (spacing, sizes, fonts, delimiters) is not a token.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ reference, asks beyond it: it does not only repeat an expression of the question
 unevaluated what was to be evaluated.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +13,7 @@ from typing import Literal, NamedTuple
 
 from tqdm.auto import tqdm
 
+from lm_eval_tts.core.behaviour import has_loop
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, matches, within
@@ -26,7 +25,6 @@ from lm_eval_tts.grading.parts import (
     Parts,
     State,
     Tags,
-    has_loop,
     sentences,
     split_parts,
     unmarked,
@@ -94,13 +92,9 @@ def grade(
     tolerance: Tolerance | None = None,
 ) -> Verdict:
     """Grade one response; the arguments are the fields of `Item`."""
-    return grade_item(Item(response, reference, kind, options, tags, question, tolerance))
-
-
-def grade_item(item: Item) -> Verdict:
-    """Grade one response."""
-    if item.kind not in ("math", "choice"):
-        raise ValueError(f'kind {item.kind!r} is unknown: it is "math" or "choice"')
+    if kind not in ("math", "choice"):
+        raise ValueError(f'kind {kind!r} is unknown: it is "math" or "choice"')
+    item = Item(response, reference, kind, options, tags, question, tolerance)
     found, parts, loop = _read(item)
     loop = loop or any(map(has_loop, (parts.thinking, *parts.answers)))
     solution = _solved(item.reference) if item.kind == "math" else None
@@ -116,7 +110,7 @@ def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict
     verdicts = []
     for item in tqdm(items, desc="grading", disable=not progress):
         key = (*item[:3], repr(item[3:]))
-        known[key] = known.get(key) or grade_item(item)
+        known[key] = known.get(key) or grade(*item)
         verdicts.append(known[key])
     return verdicts
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from lm_eval_tts.grading import grade_item
+from lm_eval_tts.grading import grade
 from lm_eval_tts.harness.names import own_tasks
 from lm_eval_tts.harness.response import item_of
 
@@ -64,6 +64,6 @@ def quick_check(task: str | None, doc: Any, response: str) -> bool | None:
     if task not in _known_tasks() or len(response) > MAX_QUICK:
         return None
     try:
-        return grade_item(item_of(response, doc)).correct
+        return grade(*item_of(response, doc)).correct
     except Exception:  # a progress line must never end a run
         return None
