@@ -165,7 +165,8 @@ class Sentence:
         clause = _clause(before)
         after = self.text[run.end : run.end + 40].lstrip(" *)$\\")
         is_number = sum(token.kind not in ("(", ")") for token in run.tokens) < 3
-        is_part = after[:3] == "of " and any(map(str.isdigit, after[:5]))
+        is_share = self.text[run.end - 1] in "%t0123456789"  # 20% of 80, 3/4 of 12
+        is_part = is_share and after[:3] == "of " and any(map(str.isdigit, after[:5]))
         return not (
             is_denied(before)
             or ends_with("bound", clause, 1)

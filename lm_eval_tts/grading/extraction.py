@@ -34,6 +34,7 @@ MAX_TAGGED = 200  # characters between tags that are an answer as a whole
 MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
+MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
 MAX_NOUNS = 20  # announcements that are looked at, from the end
 SOURCES = (
     *("answer_tag", "boxed", "hash", "phrase", "last_line"),
@@ -53,7 +54,7 @@ _JOINS = re.compile(r"(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\
 _NOUN = pattern(r"<answer|result>|(?<=\n)\W*a(?=[ \t*]*:)|####(?!\s*\d+\.\s)(?=[^\n#]*\d)", 0)
 _BEFORE = pattern(
     r"(?:(?:^|\n)[\W_]*|<final>[\s*_]*"  # at the start of a line, or final
-    r"|(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3})$",
+    r"|(?P<ARTICLE>(?<!\w)(?:the|our|my|an|your|la|el|l'|die|le)\s+[*_]{0,3}))$",
     0,
 )
 _AFTER = pattern(
@@ -152,7 +153,9 @@ def _phrase(text: str) -> Found | None:
     lower = text.lower() if text.isascii() else "".join(c.lower()[:1] for c in text)
     for noun in list(_NOUN.finditer(lower))[: -MAX_NOUNS - 1 : -1]:
         is_hash, start = noun[0] == "####", noun.start()
-        is_named = not noun[0].isascii() or _BEFORE.search(lower, max(0, start - 80), start)
+        before = _BEFORE.search(lower, max(0, start - 80), start)
+        is_answer = before and (not before["ARTICLE"] or phrases("answer").fullmatch(noun[0]))
+        is_named = not noun[0].isascii() or is_answer
         is_said = is_named and not is_denied(lower[: noun.end()])
         verb = noun if is_hash else is_said and _AFTER.match(lower, noun.end())
         if answer := _section(text[verb.end() :]) if verb else None:
@@ -180,7 +183,7 @@ def last_line(text: str, question: str = "") -> Found | None:
     first = unmarked(pieces[0]).rstrip(".")
     name, _, value = first.rpartition("=")
     is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in YES_NO
-    is_answer = is_answer and "#" not in pieces[0]
+    is_answer = is_answer and "#" not in pieces[0] and len(text) < MAX_EXPLAINED
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation

@@ -66,12 +66,13 @@ def _trimmed(found: list[Token]) -> list[Token]:
     kinds = [token.kind for token in found]
     if found and {",", ";"} & set(kinds) and (turned := _TURNED.get(kinds[0] + kinds[-1])):
         found = [Token(turned[0], turned[0]), *found[1:-1], Token(turned[1], turned[1])]
-    lacking = kinds.count("{") - kinds.count("}")
-    marks = (*_MARKS_AFTER, "}") if lacking < 0 else _MARKS_AFTER
+    is_closed = kinds.count("{") >= kinds.count("}")
+    marks = _MARKS_AFTER if is_closed else (*_MARKS_AFTER, "}")
     while found and found[-1].kind in marks:
         found.pop()
     while found and found[0].kind in _MARKS_BEFORE:
         found.pop(0)
+    lacking = sum((token.kind == "{") - (token.kind == "}") for token in found)
     return found + [Token("}", "}")] * (lacking if lacking <= 3 else 0)  # of an answer that was cut
 
 

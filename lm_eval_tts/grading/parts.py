@@ -39,6 +39,7 @@ _RESIDUE = re.compile(
 )
 # A formula that is a sentence: \[ \text{The answer is } (B) \]
 _SPOKEN = re.compile(r"\\(?:text\w*|mbox)\s*\{([^{}]*[^\W\d_]{2}\s[^{}]*)\}")
+_DISPLAY = re.compile(r"(?<!\\)\\\[.{0,1000}?\\\]|\$\$.{1,1000}?\$\$", re.S)
 _COLON = re.compile(r":[ \t*]*\n\s*")
 _END = re.compile(
     # after a word, since 5! is a factorial
@@ -129,8 +130,8 @@ def says_something(text: str) -> bool:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text into sentences and lines; what a colon announces belongs to it."""
-    text = _COLON.sub(": ", text)
+    """Split a text into sentences and lines; a formula on lines of its own is one."""
+    text = _DISPLAY.sub(lambda m: " ".join(m[0].split()), _COLON.sub(": ", text))
     return [piece.strip() for piece in _END.split(text) if piece.strip(" *#-_\n\t`>|")]
 
 

@@ -67,6 +67,8 @@ def relation(sides: Sequence[Node], signs: Sequence[str]) -> Node:
         return Node("relation", "∈ℤ", tuple(sides)) if right.kind == "opaque" else right
     if set(signs) == {"="}:
         is_said = is_name(sides[0]) or sides[0].kind == "opaque"  # y = 2 + 3 = 5
+        if len(sides) > 2 and not is_said and right.value and not right.value.variables:
+            return right  # 2 * 3 + 1 = 6 + 1 = 7
         return Node("relation", "=", (sides[0] if is_said else left, right))
     is_order = {sign[0] for sign in signs} in ({"<"}, {">"})
     exact = [side.value for side in sides if side.value]

@@ -217,7 +217,8 @@ def _is_reducible(text: str, reference: str) -> bool:
 
 def _repeats(text: str, question: str) -> bool:
     plain = _squeezed(text).strip(".")
-    return len(plain) > 2 and any(c in plain for c in "^/+*(\\!=-") and plain in _squeezed(question)
+    is_long = len(plain) > (4 if "=" in plain else 2)  # x = 2 stands in 2x = 256 too
+    return is_long and any(c in plain for c in "^/+*(\\!=-") and plain in _squeezed(question)
 
 
 def _squeezed(text: str) -> str:
