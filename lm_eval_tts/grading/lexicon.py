@@ -121,5 +121,7 @@ def size(mark: Mark) -> tuple[Fraction, Mark]:
         prefix, _, base = name.rpartition("-")
         base_size, dimension, _ = _TABLE[base]
         factor *= (Fraction(base_size) * Fraction(_PREFIXES[prefix] if prefix else 1)) ** rate
+        if dimension == "volume":  # a litre is 1,000 cm³
+            factor, dimension, rate = factor / 1000**rate, "length", 3 * rate
         dimensions.append((dimension, rate))
     return factor, make_mark(dimensions)

@@ -85,6 +85,7 @@ def test_the_question_decides_what_is_an_answer(
         ("4.49e33", "4.5e33", None, False),
         ("4.49e33", "4.5e33", Tolerance(relative=0.01), True),
         ("4.4e33", "4.5e33", Tolerance(relative=0.01), False),
+        ("2.0 L", "2000.0 cm^3", Tolerance(units=True), True),
         ("101", "100", Tolerance(relative=0.05), False),  # whole numbers are exact
         ("0.34", "1/3", Tolerance(relative=0.05), False),
         ("583.33", "583.3333", Tolerance(absolute=0.01), True),
