@@ -3,8 +3,16 @@
     >>> grade("<think>2+2</think><answer>4</answer>", "4").correct
     True
 
-Layers, each knows only those before it (tests/grading/test_layers.py): notation, formulas, answers,
-equality, reading, verdicts. Knows text libraries only: no model, no lm_eval, no files but its data.
+Six layers, each knows only those before it (tests/grading/test_layers.py):
+
+    notation     lexicon, tokens, values: words and units, spelling, arithmetic
+    formulas     formulas: from tokens to exact values
+    answers      trees, grammar: lists, intervals, equations, words
+    equality     equality: canonical forms, readings, tolerance
+    reading      parts, expressions, claims, extraction, choices: what a text commits to
+    verdicts     verdicts: one response, many, votes
+
+Knows text libraries only: no model, no lm_eval, no files but its own data.
 """
 
 from lm_eval_tts.core.behaviour import Format, format_adherence, has_loop

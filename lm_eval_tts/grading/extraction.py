@@ -36,10 +36,8 @@ MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
 MAX_NOUNS = 20  # announcements that are looked at, from the end
-SOURCES = (
-    *("answer_tag", "boxed", "hash", "phrase", "last_line"),
-    *("option_text", "letter", "thinking"),
-)
+SOURCES: tuple[str, ...] = ("answer_tag", "boxed", "hash", "phrase", "last_line")
+SOURCES += ("option_text", "letter", "thinking")
 
 _INSIDE = r"(?:\\.|[^{}\\])"
 for _ in range(8):  # braces in braces
