@@ -71,7 +71,9 @@ class SharedStop:
         with suppress(OSError):
             if self._path is not None and self.told() is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_text(str(number))
+                part = self._path.with_suffix(f".{os.getpid()}")  # nobody reads it half written
+                part.write_text(str(number))
+                part.replace(self._path)
 
     def told(self) -> int | None:
         """Return the number of the signal that has stopped a rank, if one has."""
