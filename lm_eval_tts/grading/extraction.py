@@ -136,7 +136,7 @@ def boxed(text: str) -> Found | None:
         joint.insert(0, box)
     answer = ", ".join(box["inside"].strip()[:MAX_ANSWER] for box in joint)
     sentence = spoken(answer)  # \\text{The area is } 18
-    claim = committed(sentence) if sentence != answer else None
+    claim = committed(sentence) if sentence != answer and has("is", sentence) else None
     return Found(claim.answer if claim else answer, "boxed", joint[-1].start()) if joint else None
 
 

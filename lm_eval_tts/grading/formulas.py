@@ -96,8 +96,10 @@ class Cursor:
             return True
         if token.kind != "WORD" or len(name) == 1:
             return token.kind == "WORD" and name < FIRST_IDEOGRAM
-        is_long = len(name) > 2 and not name.isupper() and bool(set("aeiouy") & set(name.lower()))
-        return not (is_long or len(name) > 4 or token.mode == "text" or name.lower() in SHORT)
+        is_glued = self.peek(-1).kind in NUMBERS and not token.spaced  # 8xyz
+        is_word = name[1:].islower() and bool(set("aeiouy") & set(name.lower())) and not is_glued
+        is_long = len(name) > 4 or (len(name) > 2 and is_word)
+        return not (is_long or token.mode == "text" or name.lower() in SHORT)
 
 
 class FormulaReader(Cursor):

@@ -14,7 +14,6 @@ from lm_eval_tts.grading.tokens import currency
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
 DEFAULT_TAGS: Tags = ("<think>", "</think>", "<answer>", "</answer>")
-
 TAG_NAMES = ("thinking_start", "thinking_end", "answer_start", "answer_end")
 # Families: <think>, <|think|>, <|begin_of_thought|>, [THINK], ◁think▷, `< /reasoning>`, and a
 # closing tag that is cut off. The last channel of the harmony format of gpt-oss, and the second

@@ -27,7 +27,6 @@ NOISE = CTX.mpf(2) ** -280  # of the size of the terms; a sum below it is zero
 MAX_DENOMINATOR = 10**6  # up to which a number is recognised as a rational one
 MAX_BITS = 4_000
 MAX_ARGUMENT = 10**6  # of powers and functions, beyond which digits are lost
-
 BINDERS = ("sum", "prod", "int", "lim", "d/d")  # symbols of what is left open, with their limits
 # Named numbers that no rational arithmetic relates to others.
 _NAMED = {"π": +CTX.pi, "e": +CTX.e, "°": CTX.pi / 180, "i": CTX.mpc(0, 1)}

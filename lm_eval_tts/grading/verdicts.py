@@ -172,7 +172,8 @@ def _in_parts(reference: str, parts: Parts) -> str:
     if len(boxed) > 1:
         return ", ".join(boxed)
     count = min(reference.count(",") + 1, MAX_SENTENCES)
-    pieces = sentences(text.replace(" and ", "\n"))[-count:] if count > 1 else []
+    lines = text.replace(" and ", "\n").replace(", (", "\n(")  # (a) 15, (b) 28
+    pieces = sentences(lines)[-count:] if count > 1 else []
     found = [committed(_PART.sub("", unmarked(piece))) for piece in pieces]
     answers = [claim.answer for claim in found if claim]
     return ", ".join(answers) if len(answers) == count else ""
