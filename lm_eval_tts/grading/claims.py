@@ -2,7 +2,7 @@
 
 A sentence is read once: into expressions (`expressions`) and the words around them. A claim is what
 is said of what is asked; bounds, negations, comparisons, refusals, hedges, names with numbers and
-announcements of further work claim nothing. `options` reads what is said of labels the same way.
+announcements of further work claim nothing. `choices` reads what is said of labels the same way.
 """
 
 import re
