@@ -13,7 +13,7 @@ from lm_eval_tts.grading import lexicon, values
 from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
 from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, unit_of, words_of
 from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
-from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation
+from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, unnamed
 from lm_eval_tts.grading.values import NotAFormula
 
 ENDS = words_of("answer_ends")
@@ -99,7 +99,7 @@ class AnswerReader(FormulaReader):
             joins.add(join)
             parts.append(self._item())
             if join == "(":
-                self.expect(")")
+                self.take(")")
         members = [part for part in parts if part.mark != "∈ℤ"] or parts
         if len(members) == 1:
             return members[0]
@@ -155,7 +155,7 @@ class AnswerReader(FormulaReader):
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
             return None
         if words[-1] in EXCEPT or self.take("-"):
-            points = self._answer()
+            points = unnamed(self._answer())
             return complement(points.parts if points.kind == "list" else [points])
         name = next((word for word in words if word in SPOKEN), "")
         self.take(",")

@@ -1,6 +1,8 @@
 """Pairs of answers that are, and are not, the same. All made up for these tests."""
 
 EQUAL: list[tuple[str, str]] = [
+    ("3/4 (or 0.75", "0.75"),  # of a sentence, without what closes it
+    ("all real numbers except x = 2", "x \\neq 2"),
     ("0.5", "1/2"),
     ("50%", "50\\%"),
     ("17 out of 50", "17/50"),
