@@ -163,7 +163,7 @@ class FormulaReader(Cursor):
     def _argument(self) -> Value:
         """What a command takes: a group, or as TeX reads it one digit or letter."""
         token = self.peek()
-        if token.text[:1].isalnum() and len(token.text) > 1:
+        if token.text[:1].isalnum() and len(token.text) > 1 and "/" not in token.text:  # not half
             self.split()
         return self._factor()
 

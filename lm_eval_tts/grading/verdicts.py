@@ -16,10 +16,9 @@ from tqdm.auto import tqdm
 from lm_eval_tts.core.behaviour import has_loop
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
-from lm_eval_tts.grading.equality import Tolerance, answer_classes, matches, within
+from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent, matches, within
 from lm_eval_tts.grading.extraction import Found, boxes, find_answer
 from lm_eval_tts.grading.formulas import spelled_name
-from lm_eval_tts.grading.grammar import parse
 from lm_eval_tts.grading.parts import (
     DEFAULT_TAGS,
     Parts,
@@ -29,7 +28,7 @@ from lm_eval_tts.grading.parts import (
     split_parts,
     unmarked,
 )
-from lm_eval_tts.grading.tokens import NUMBERS, fold, number_of, tidy, tokens
+from lm_eval_tts.grading.tokens import NUMBERS, fold, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 Kind = Literal["math", "choice"]
@@ -198,13 +197,13 @@ def leaves_work(answer: str, reference: str, question: str = "") -> bool:
 
 def in_asked_form(answer: str, reference: str, question: str) -> bool:
     """Say whether the question makes an answer that of the reference: base b, or lhs = value."""
-    wanted, words = parse(reference), fold(tokens(tidy(question.replace("-", " "))))
-    if wanted.kind == "base":
-        bases = [b for a, b in pairwise(words) if a.text.lower() == "base" and b.kind in NUMBERS]
-        is_named = wanted.mark in {str(number_of(base)) for base in bases}
-        return is_named and answer.strip(" $.").upper().lstrip("0") == wanted.parts[0].mark
+    digits, asked = answer.strip(" $."), _squeezed(question)
+    if "_" in reference and digits[:1].isdigit():
+        words = fold(tokens(tidy(question.replace("-", " "))))
+        bases = [base.text for name, base in pairwise(words) if name.text.lower() == "base"]
+        return any(equivalent(f"{digits}_{{{base}}}", reference) for base in bases)
     left, _, right = map(_squeezed, answer.rpartition("="))
-    is_asked = bool(left) and left in _squeezed(question) and f"{left}=" not in _squeezed(question)
+    is_asked = bool(left) and left in asked and f"{left}=" not in asked
     return is_asked and matches(right, reference) is True
 
 

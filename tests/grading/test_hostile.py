@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lm_eval_tts.grading import equivalent, format_adherence, grade, has_loop
+from lm_eval_tts.grading import Tolerance, equivalent, format_adherence, grade, has_loop
 
 LIMIT_SECONDS = 2.0  # of processor time: a busy machine is no fault of the grader
 MANY = 300_000
@@ -83,7 +83,7 @@ WORDS = (
     "\\\\ \\pm \\cup \\text{ \\begin{pmatrix} \\end{pmatrix} <think> </think> <answer> </answer> "
     "√ ² π ∞ ° − \x00 \u202e the answer is A (B) option not x y i e 0 1 2 10 999999 1e9 \\pi \\sin "
     "\\log \\int \\sum \\infty \\left( \\right) 3.5 1,000 \\circ cm and or \\le \\in User: #### "
-    "\\overline{3}"
+    "\\overline{3} half base base_5 9^9^9^9 1e999 May"
 )
 PIECES = st.sampled_from(WORDS.split())
 TEXTS = st.one_of(
@@ -95,10 +95,15 @@ CALM = settings(max_examples=300, deadline=10_000, suppress_health_check=list(He
 
 
 @CALM
-@given(TEXTS, TEXTS)
-def test_any_response_gets_the_same_verdict_twice(response: str, reference: str) -> None:
+@given(TEXTS, TEXTS, TEXTS)
+def test_any_response_gets_the_same_verdict_twice(
+    response: str, reference: str, question: str
+) -> None:
     verdict = grade(response, reference)
     assert verdict == grade(response, reference)
+    asked = {"question": question, "tolerance": Tolerance(0.1, digits=True, units=True)}
+    assert grade(response, reference, **asked) == grade(response, reference, **asked)
+    grade(f"\\boxed{{{response}}}", reference, **asked)
     grade(response, "A", "choice", {"A": reference})
     format_adherence(response, TAGS)
 
