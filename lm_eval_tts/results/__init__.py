@@ -1,6 +1,6 @@
 """Reads result files only: recorded generations of lm-eval and of others; never a model.
 
-    reading      files, runs, setups, samples, recordings
+    reading      files, runs, setups, samples
     reports      leaderboard (_text, _html, page/), curve (_report), compare, show, frames, dispute
     decisions    gate and its baseline, fit
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -132,8 +133,7 @@ def _number(text: str) -> float | None:
     return float(text) if text.isdecimal() else None
 
 
-@dataclass(frozen=True, slots=True)
-class CurveFigures:
+class CurveFigures(NamedTuple):
     """The figures of the s1 paper, by the names that they have in JSON; NaN where undefined."""
 
     control_percent: float  # of points, by their mean
@@ -168,14 +168,13 @@ class Curve:
 
     def figures(self) -> CurveFigures:
         """Return the figures of the s1 paper."""
-        tokens = np.array([point.mean_tokens for point in self.points])
-        accuracy = 100 * np.array([point.score for point in self.points])
-        doubling, thousand = map(float, _scalings(tokens, accuracy))
+        points = self.points
+        tokens = np.array([point.mean_tokens for point in points])
+        accuracy = 100 * np.array([point.score for point in points])
         return CurveFigures(
-            control(tokens, [point.limit for point in self.points]),
-            100 * known_mean(np.array([point.share_within for point in self.points])),
-            doubling,
-            thousand,
+            control(tokens, [point.limit for point in points]),
+            100 * known_mean(np.array([point.share_within for point in points])),
+            *map(float, _scalings(tokens, accuracy)),
             float(accuracy.max()),
             *map(_percentiles, _scalings(*self._resampled())),
         )

@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +37,17 @@ def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
             return formats.csv_text([_names(c) | point for c in curves for point in _points(c)])
         case "json":
             return formats.json_text(
-                [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
+                [
+                    _names(c) | {"points": _points(c), "figures": c.figures()._asdict()}
+                    for c in curves
+                ]
             )
-        case "html":
-            return _page(curves)
+        case "html":  # one page with the plot and the tables, without network and scripts
+            svg = _draw(curves, "svg").decode("utf-8")
+            page = Path(__file__).parent / "page" / "curve.html"
+            template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
+            shown = {"svg": svg[svg.index("<svg") :], "curves": curves, "tables": _tables}
+            return template.render(shown, legend=_LEGEND) + "\n"
         case _:
             return _draw(curves, form)
 
@@ -56,9 +62,8 @@ def _tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
         accuracy = _with_interval(100 * point.score, point.interval.in_percent, "")
         points.append([point.label, sampled, tokens, limit, within, accuracy])
     found = curve.figures()
-    slopes = found.scaling_per_doubling, found.scaling_per_1000_tokens
-    intervals = found.scaling_per_doubling_interval, found.scaling_per_1000_tokens_interval
-    doubling, thousand = map(_with_interval, slopes, intervals)
+    doubling = _with_interval(found.scaling_per_doubling, found.scaling_per_doubling_interval)
+    thousand = _with_interval(found.scaling_per_1000_tokens, found.scaling_per_1000_tokens_interval)
     return points, [
         ["figure", "value"],
         ["control, points", _percent(found.control_percent)],
@@ -99,15 +104,6 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         }
         for point in curve.points
     ]
-
-
-def _page(curves: Sequence[Curve]) -> str:
-    """Return one page with the plot and the tables; it needs no network and no script."""
-    svg = _draw(curves, "svg").decode("utf-8")
-    page = Path(__file__).parent / "page" / "curve.html"
-    template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
-    svg = svg[svg.index("<svg") :]
-    return str(template.render(svg=svg, curves=curves, tables=_tables, legend=_LEGEND)) + "\n"
 
 
 def _draw(curves: Sequence[Curve], form: str) -> bytes:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -47,14 +47,6 @@ class StrategyRun:
 
 
 Runs = Sequence[StrategyRun]
-
-
-class Estimate(NamedTuple):
-    """What a choice of runs is worth, as means over problems."""
-
-    accuracy: float
-    stderr: float  # of the accuracy; NaN for one problem
-    tokens: float
 
 
 def read_rows(run: Run) -> Mapping[str, SampleRow]:
@@ -129,37 +121,31 @@ def common_problems(runs: Runs, bins: Bins) -> list[str]:
     return sorted(problems, key=lambda p: hashlib.sha256(p.encode()).digest())
 
 
-def best_run(runs: Runs, problems: Problems) -> StrategyRun:
-    """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
-
-    def rank(run: StrategyRun) -> tuple[float, float]:
-        return fmean(run.accuracy[p] for p in problems), -fmean(run.tokens[p] for p in problems)
-
-    return max(runs, key=rank)
-
-
 def best_of_bins(runs: Runs, bins: Bins, problems: Problems) -> dict[str, StrategyRun]:
-    """Return the best run of each bin on these problems. A bin without a problem has the run that
-    is best on all."""
-    members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
-    return {name: best_run(runs, some) for name, some in members.items()}
+    """Return the run of each bin with the best accuracy on these problems, the cheaper one in a
+    tie. A bin without a problem has the run that is best on all."""
+
+    def best(some: Problems) -> StrategyRun:
+        means = [
+            (fmean(r.accuracy[p] for p in some), -fmean(r.tokens[p] for p in some)) for r in runs
+        ]
+        return runs[means.index(max(means))]
+
+    return {name: best([p for p in problems if bins[p] == name] or problems) for name in BINS}
 
 
-def estimate(answering: Mapping[str, StrategyRun]) -> Estimate:
-    """Return what problems would have, each answered by its run."""
-    right = [run.accuracy[p] for p, run in answering.items()]
-    stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    return Estimate(fmean(right), stderr, fmean(run.tokens[p] for p, run in answering.items()))
-
-
-def cross_validated(runs: Runs, bins: Bins, problems: Problems, folds: int) -> Estimate:
-    """Return what a choice of runs by bins is worth on problems that it has not seen."""
+def cross_validated(
+    runs: Runs, bins: Bins, problems: Problems, folds: int
+) -> tuple[float, float, float]:
+    """Return what a choice of runs by bins is worth on problems that it has not seen, as means over
+    problems: the accuracy, its standard error (NaN for one problem), and the tokens."""
     answering: dict[str, StrategyRun] = {}
     for fold in range(folds):
-        seen = [p for i, p in enumerate(problems) if i % folds != fold]
-        best = best_of_bins(runs, bins, seen)
+        best = best_of_bins(runs, bins, [p for i, p in enumerate(problems) if i % folds != fold])
         answering |= {p: best[bins[p]] for p in problems[fold::folds]}
-    return estimate(answering)
+    right = [run.accuracy[p] for p, run in answering.items()]
+    stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
+    return fmean(right), stderr, fmean(run.tokens[p] for p, run in answering.items())
 
 
 def _by_budget(runs: Runs) -> dict[int, Runs]:
@@ -178,8 +164,8 @@ def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[s
     alike = dict.fromkeys(bins, next(iter(BINS)))
     for budget, within in _by_budget(runs).items():
         for name, by in (("by difficulty", bins), ("one strategy", alike)):
-            found = cross_validated(within, by, problems, folds)
-            figures = f"{found.accuracy:.3f} ({found.stderr:.3f}), {found.tokens:.0f} tokens"
+            accuracy, stderr, tokens = cross_validated(within, by, problems, folds)
+            figures = f"{accuracy:.3f} ({stderr:.3f}), {tokens:.0f} tokens"
             lines.append(f"n <= {budget}, {name}: {figures}")
     return lines
 

@@ -63,8 +63,7 @@ class Cell:
             "questions": self.outcomes.question_fingerprint if self.outcomes else None,
             "documents": self.outcomes.fingerprint if self.outcomes else None,
             "metric": self.run.metric,
-            "task version": self.run.task_version,
-            "grader version": self.run.grader,
+            **{name: self.run.measure[name] for name in ("task version", "grader version")},
         }
 
 
@@ -144,11 +143,17 @@ def _judged(cells: Sequence[Cell]) -> Iterator[Cell]:
     p_values = np.ones((len(ranked), len(ranked)))
     for i, j in combinations(range(len(ranked)), 2):
         p_values[i, j] = p_values[j, i] = _p_value(ranked[i], ranked[j])
-    ranks = statistics.ranks(accuracy[None, :] - accuracy[:, None], p_values)
-    places = zip(ranks, _fronts(ranked), strict=True)
+    ranks = iter(statistics.ranks(accuracy[None, :] - accuracy[:, None], p_values))
+    fronts = {}  # for each of COSTS, which of the ranked no other beats
+    for name in COSTS:
+        costs = [cell.run.metrics.get(name) or math.inf for cell in ranked]
+        fronts[name] = iter(statistics.pareto_front(costs, accuracy.tolist()))
     for cell, some in zip(cells, marks, strict=True):
-        rank, fronts = (None, frozenset[str]()) if some else next(places)
-        yield replace(cell, marks=tuple(some), rank=rank, fronts=fronts)
+        if some:
+            yield replace(cell, marks=tuple(some))
+        else:
+            best = frozenset(name for name, front in fronts.items() if next(front))
+            yield replace(cell, rank=next(ranks), fronts=best)
 
 
 def _marks(cells: Sequence[Cell]) -> list[list[str]]:
@@ -176,9 +181,9 @@ def _marks(cells: Sequence[Cell]) -> list[list[str]]:
 
 def _most_common(values: Sequence[Any]) -> Any:
     """Return the value that most have; of equally many, the largest: the newest, the longest."""
-    counts = Counter(value for value in values if value is not None)
-    sizes = {value: value if isinstance(value, int | float) else 0.0 for value in counts}
-    return max(counts, key=lambda value: (counts[value], sizes[value], str(value)), default=None)
+    counts = Counter(value for value in values if value is not None).items()
+    ordered = ((n, v if isinstance(v, int | float) else 0.0, str(v), v) for v, n in counts)
+    return max(ordered, default=[None])[-1]
 
 
 def _p_value(a: Cell, b: Cell) -> float:
@@ -189,14 +194,3 @@ def _p_value(a: Cell, b: Cell) -> float:
     if a.num_docs and b.num_docs:
         return statistics.unpaired_p_value(a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs)
     return 1.0
-
-
-def _fronts(cells: Sequence[Cell]) -> list[frozenset[str]]:
-    """Return for each cell in which COSTS no other beats it."""
-    scores = [cell.run.accuracy for cell in cells]
-    costs = {name: [cell.run.metrics.get(name) or math.inf for cell in cells] for name in COSTS}
-    fronts = {name: statistics.pareto_front(some, scores) for name, some in costs.items()}
-    return [
-        frozenset(name for name in COSTS if fronts[name][i] and costs[name][i] < math.inf)
-        for i in range(len(cells))
-    ]

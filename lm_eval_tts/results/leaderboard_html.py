@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from lm_eval_tts.core.metrics import COSTS, METRICS
@@ -89,7 +89,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
     names = short_names(row.setup.checkpoint for row in board.rows)
     numbers = {id(run): number for number, run in enumerate(readable)}
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    show_seed = len({row.setup.seed for row in board.rows}) > 1
+    many = len({row.setup.seed for row in board.rows}) > 1
     rows = f"{len(board.rows)} rows" if len(board.rows) != 1 else "1 row"
     return {
         "title": title,
@@ -106,11 +106,11 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "latex": _IS_LATEX.pattern,
         "rows": [
             {
-                "id": number,
-                "show_seed": show_seed,
+                "id": n,
+                "show_seed": many,
                 **_row(row, names[row.setup.checkpoint], numbers),
             }
-            for number, row in enumerate(board.rows)
+            for n, row in enumerate(board.rows)
         ],
     }
 
@@ -139,21 +139,18 @@ def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
     has_formulas = False
     for number, run in enumerate(readable):
         index: list[list[Any]] = []
-        for part, chunk in enumerate(_chunks(read_sample_texts(run))):
+        samples = read_sample_texts(run)
+        for part in count():
+            if not (chunk := list(islice(samples, SAMPLES_A_CHUNK))):
+                break
             index += map(_index_entry, chunk)
             has_formulas = has_formulas or any(map(_has_formula, chunk))
             # Of points all but the texts.
-            changed = [{"points": one.answers_at_points, "settings": None} for one in chunk]
-            records = [one._asdict() | new for one, new in zip(chunk, changed, strict=True)]
-            yield _packed(f"s{number}-{part}", records)
+            new = ({"points": one.answers_at_points, "settings": None} for one in chunk)
+            yield _packed(f"s{number}-{part}", [one._asdict() | next(new) for one in chunk])
         yield _packed(f"i{number}", index)
     if has_formulas:
         yield f"<script>{katex}</script>\n"
-
-
-def _chunks(samples: Iterator[SampleTexts]) -> Iterator[list[SampleTexts]]:
-    while chunk := list(islice(samples, SAMPLES_A_CHUNK)):
-        yield chunk
 
 
 def _has_formula(sample: SampleTexts) -> bool:

@@ -35,9 +35,7 @@ class Run:
     metric: str  # what counts as accuracy
     filter: str
     num_docs: int | None  # documents that were run
-    num_fewshot: int | None
-    task_version: str | None
-    grader: str | None  # version of this package's grading
+    measure: Mapping[str, Any]  # what two runs must share for their outcomes to mean the same
     made: Mapping[str, Any]  # when and by what, as far as the file says
 
     @property
@@ -49,16 +47,6 @@ class Run:
     def accuracy(self) -> float:
         """The metric that counts as accuracy."""
         return self.metrics[self.metric]
-
-    @property
-    def measure(self) -> dict[str, str | int | None]:
-        """What two runs must share for their outcomes to mean the same, by name."""
-        return {
-            "task version": self.task_version,
-            "grader version": self.grader,
-            "metric": f"{self.metric},{self.filter}",
-            "few-shot examples": self.num_fewshot,
-        }
 
     @property
     def name(self) -> str:
@@ -140,10 +128,31 @@ def runs_in(path: Path, content: Content, metric: str | None = None) -> Iterator
     tasks = [task for task in content["results"] if task not in groups]
     for task in tasks:
         values = _by_filter(content["results"][task])
-        if chosen := _choose(values, metric):
-            if len(tasks) == 1:
-                values[chosen[0]] |= _seconds(content)
-            yield _run(path, content, task, values[chosen[0]], *chosen)
+        if not (chosen := _choose(values, metric)):
+            continue
+        filter_name, name = chosen
+        config = mapping_in(mapping_in(content, "configs"), task)
+        counts = mapping_in(mapping_in(content, "n-samples"), task)
+        num_fewshot = _int(mapping_in(content, "n-shot").get(task))
+        yield Run(
+            results_path=path,
+            samples_path=samples_file(path, task),
+            task=task,
+            benchmark=_benchmark(task, config),
+            setup=setup_of(content, config, num_fewshot),
+            # What the whole command took is of one task where it ran no other.
+            metrics=values[filter_name] | (_seconds(content) if len(tasks) == 1 else {}),
+            metric=name,
+            filter=filter_name,
+            num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
+            measure={
+                "task version": as_text(mapping_in(content, "versions").get(task)),
+                "grader version": as_text(mapping_in(config, "metadata").get("grader")),
+                "metric": f"{name},{filter_name}",
+                "few-shot examples": num_fewshot,
+            },
+            made=_made(content),
+        )
 
 
 def _by_filter(entry: Any) -> _ByFilter:
@@ -167,34 +176,10 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _seconds(content: Content) -> dict[str, float]:
-    """Return what the whole command took, which is of one task where it ran no other."""
     with suppress(KeyError, TypeError, ValueError, OverflowError):
-        seconds = finite(float(content["total_evaluation_time_seconds"]))  # a text
-        return {} if seconds is None else {"seconds": seconds}
+        if (seconds := finite(float(content["total_evaluation_time_seconds"]))) is not None:
+            return {"seconds": seconds}  # a text in the file
     return {}
-
-
-def _run(
-    path: Path, content: Content, task: str, metrics: dict[str, float], filter: str, metric: str
-) -> Run:
-    config = mapping_in(mapping_in(content, "configs"), task)
-    counts = mapping_in(mapping_in(content, "n-samples"), task)
-    num_fewshot = _int(mapping_in(content, "n-shot").get(task))
-    return Run(
-        results_path=path,
-        samples_path=samples_file(path, task),
-        task=task,
-        benchmark=_benchmark(task, config),
-        setup=setup_of(content, config, num_fewshot),
-        metrics=metrics,
-        metric=metric,
-        filter=filter,
-        num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
-        num_fewshot=num_fewshot,
-        task_version=as_text(mapping_in(content, "versions").get(task)),
-        grader=as_text(mapping_in(config, "metadata").get("grader")),
-        made=_made(content),
-    )
 
 
 def _benchmark(task: str, config: Content) -> str:

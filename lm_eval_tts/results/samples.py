@@ -77,8 +77,7 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
     if run.samples_path is None:
         return None, []
     unread: list[UnreadFile] = []
-    seen: Counter[str] = Counter()
-    rows = []
+    seen, rows = Counter[str](), []
     for row in own_rows(run, unread):
         key, found, records = identity.document_key(row), _numbers(row), records_of(row)
         seen[key] += 1
@@ -170,10 +169,8 @@ def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
 
 def sample_of(run: Run, document: str | None) -> SampleTexts | None:
     """Return a document of a run by its label or number, the first by default; None without it."""
-    for number, sample in enumerate(read_sample_texts(run)):
-        if document in (None, sample.label, str(number)):
-            return sample
-    return None
+    found = enumerate(read_sample_texts(run))
+    return next((s for n, s in found if document in (None, s.label, str(n))), None)
 
 
 def _sample(row: SampleRow, metric: str) -> SampleTexts:

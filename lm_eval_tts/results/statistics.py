@@ -170,9 +170,11 @@ def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) ->
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
-    """Say of each point whether no other is at least as good and cheap, and better in one."""
+    """Say of each point of a finite cost whether no other is at least as good and cheap, and better
+    in one."""
     points = list(zip(costs, scores, strict=True))
     return [
-        not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
+        cost < math.inf
+        and not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
         for cost, score in points
     ]

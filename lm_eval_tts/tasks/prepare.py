@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from lm_eval_tts.errors import unknown_name
+from lm_eval_tts.errors import looked_up
 from lm_eval_tts.settings import setting_names
 from lm_eval_tts.tasks.processing import GradeFilter
 from lm_eval_tts.tasks.views import ensembles_of, has_step, kind_of
@@ -26,8 +26,7 @@ def prepare(
     task_dict: as `lm_eval.evaluate` takes it. samples: document numbers by task."""
     tasks = dict(_tasks_in(task_dict))
     for name in samples or {}:
-        if name not in tasks:
-            raise unknown_name("task in --samples", name, tasks)
+        looked_up("task in --samples", name, tasks)
     for task in tasks.values():
         if has_step(task, GradeFilter):
             _grade_by_target(task)

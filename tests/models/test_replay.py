@@ -118,7 +118,7 @@ def test_options_in_another_order_are_not_taken_for_the_same_question(tmp_path):
     replay = TTSReplay(path=str(tmp_path))
     recorded = {"question": "Which?", "options": {"A": "y", "B": "x"}, "response": "A"}
     from lm_eval_tts.models.replay import index
-    from lm_eval_tts.results.recordings import _recordings
+    from lm_eval_tts.results.files import _recordings
 
     replay._library = {"task": index(_recordings(recorded, "response", "row 1"))}
     request = Instance("generate_until", doc, ("Which?", {}), 0, ("task", 0, 1))

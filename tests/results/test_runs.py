@@ -32,7 +32,8 @@ def test_a_run_of_ours_says_checkpoint_adapter_style_strategy_and_settings(tmp_p
     assert (setup.checkpoint, setup.adapter, setup.prompt_style) == ("org/base", "my-grpo", "r1")
     assert setup.strategy == "budget"
     assert setup.settings == (("dtype", "bfloat16"), ("max_thinking_tokens", "[16,64]"))
-    assert (run.grader, run.task_version, run.metrics["seconds"]) == ("1", "1", 12.5)
+    assert (run.measure["grader version"], run.measure["task version"]) == ("1", "1")
+    assert run.metrics["seconds"] == 12.5
 
 
 def test_settings_are_said_in_one_line(tmp_path):
@@ -76,7 +77,8 @@ def test_a_stock_run_is_read_with_what_it_lacks_as_missing(tmp_path):
     assert (run.benchmark, run.metric, run.filter, run.accuracy) == (
         "gsm8k", "exact_match", "strict-match", 0.25,
     )  # fmt: skip
-    assert (run.setup.strategy, run.setup.prompt_style, run.grader) == (None, None, None)
+    assert (run.setup.strategy, run.setup.prompt_style) == (None, None)
+    assert run.measure["grader version"] is None
     outcomes, problems = read_outcomes(run)
     assert not problems
     assert outcomes.metrics["exact_match"].tolist() == [1, 0, 0, 0]

@@ -71,5 +71,5 @@ def test_a_process_that_was_killed_is_replaced() -> None:
 
 
 def test_what_raises_is_said() -> None:
-    with pytest.raises(ValueError, match="math domain error|nonnegative"):
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
         WORKER.call("math:sqrt", -1, seconds=60)
