@@ -45,11 +45,9 @@ class PromptStyle:
             raise SettingsError("{question} belongs in the question, not the instruction")
         known = [*PLACEHOLDERS, *(field.name for field in fields(Delimiters))]
         self._check("an instruction", self.instruction, known, known)
-        self._check_placeholders("a question", self.question, ["question"], [*known, "question"])
+        self._check("a question", self.question, ["question"], [*known, "question"])
 
-    def _check_placeholders(
-        self, kind: str, text: str, allowed: list[str], near: list[str]
-    ) -> None:
+    def _check(self, kind: str, text: str, allowed: list[str], near: list[str]) -> None:
         for name in re.findall(r"{(\w+)}", text):
             # Other words in braces may be meant, as in LaTeX.
             if name not in allowed and difflib.get_close_matches(name, near, n=1, cutoff=0.82):

@@ -171,10 +171,12 @@ class Curve:
         points = self.points
         tokens = np.array([point.mean_tokens for point in points])
         accuracy = 100 * np.array([point.score for point in points])
+        doubling, thousand = map(float, _scalings(tokens, accuracy))
         return CurveFigures(
             control(tokens, [point.limit for point in points]),
             100 * known_mean(np.array([point.share_within for point in points])),
-            *map(float, _scalings(tokens, accuracy)),
+            doubling,
+            thousand,
             float(accuracy.max()),
             *map(_percentiles, _scalings(*self._resampled())),
         )

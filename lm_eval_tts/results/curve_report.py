@@ -47,7 +47,7 @@ def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
             page = Path(__file__).parent / "page" / "curve.html"
             template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
             shown = {"svg": svg[svg.index("<svg") :], "curves": curves, "tables": _tables}
-            return template.render(shown, legend=_LEGEND) + "\n"
+            return f"{template.render(shown, legend=_LEGEND)}\n"
         case _:
             return _draw(curves, form)
 
