@@ -182,13 +182,10 @@ def _metrics(graded: Graded) -> dict[str, float]:
         adherence = format_adherence(str(graded.response), tags)
         metrics["format_strict"] = float(adherence.strict)
         metrics["format_soft"] = float(adherence.soft)
-    if isinstance(graded.response, Response):
-        details = graded.response.details
-        metrics |= measures.usage_metrics(graded.response)
-        for label in details.points:
-            metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-        if details.candidates:
-            metrics |= measures.candidate_metrics(graded.response, graded.candidates)
+    metrics |= measures.usage_metrics(graded.response)
+    metrics |= {f"exact_match@{at}": float(point.correct) for at, point in graded.points.items()}
+    if graded.candidates:
+        metrics |= measures.candidate_metrics(graded.response, graded.candidates)
     return metrics
 
 
@@ -204,7 +201,7 @@ def _record(graded: Graded) -> dict[str, Any]:
     record |= measures.text_record(graded.response)
     if (failure := _failure(graded)) is not None:
         record["failure"] = failure
-    if isinstance(graded.response, Response) and graded.candidates:
+    if graded.candidates:
         answers = [verdict.answer for verdict in graded.candidates]
         correct, classes = [v.correct for v in graded.candidates], answer_classes(answers)
         record["candidates"] = measures.candidate_records(
