@@ -15,9 +15,9 @@ import numpy as np
 
 from lm_eval_tts.core.metrics import METRIC, Metric
 from lm_eval_tts.results import statistics
+from lm_eval_tts.results.formats import short_names
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.samples import Outcomes, read_all
-from lm_eval_tts.results.setups import short_names
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval, known_mean
 
 _NUM_RESAMPLES = 2_000

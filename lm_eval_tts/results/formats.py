@@ -8,7 +8,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from lm_eval_tts.core.metrics import Unit
@@ -112,3 +113,17 @@ def nulled(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {name: nulled(value) for name, value in content.items()}
     return [nulled(one) for one in content] if isinstance(content, list | tuple) else content
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each path or Hub name by its last parts, as many as keep them apart. A Hub name
+    (`owner/name`) stays whole."""
+    unique = sorted(set(names))
+    parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
+    short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}
+    for length in range(2, max(map(len, parts.values()), default=0) + 1):
+        taken = list(short.values())
+        for name in unique:
+            if taken.count(short[name]) > 1:
+                short[name] = "/".join(parts[name][-length:])
+    return short

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results.formats import csv_text, encodable
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_text import board_records
+from lm_eval_tts.results.leaderboard_report import board_records
 from lm_eval_tts.results.runs import Run, load_runs
 from lm_eval_tts.results.samples import read_sample_texts
 

@@ -1,7 +1,6 @@
 """Runs to a leaderboard: one row per checkpoint and strategy, one cell per benchmark.
 
-Says what is comparable and what is significantly better; how it looks is in `leaderboard_text` and
-`leaderboard_html`."""
+Says what is comparable and what is significantly better; `leaderboard_report` says how it looks."""
 
 import math
 from collections import Counter
@@ -18,9 +17,8 @@ from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.curve import CurvePoint, anytime_points
 from lm_eval_tts.results.files import UnreadFile
-from lm_eval_tts.results.runs import Run, keep_largest
+from lm_eval_tts.results.runs import Run, Setup, keep_largest
 from lm_eval_tts.results.samples import Outcomes, paired, read_all
-from lm_eval_tts.results.setups import Setup
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
 COLUMNS = tuple(metric for metric in METRICS if metric.column)  # beside accuracy

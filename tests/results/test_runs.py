@@ -9,9 +9,9 @@ from results_helpers import sample, scored, write_run
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
 from lm_eval_tts.results.files import read_samples
+from lm_eval_tts.results.formats import short_names
 from lm_eval_tts.results.runs import load_runs, one_of_each_task
 from lm_eval_tts.results.samples import read_outcomes
-from lm_eval_tts.results.setups import short_names
 
 
 def only(path: Path, metric: str | None = None):

@@ -1,4 +1,5 @@
-"""A leaderboard as one HTML file that works offline: table, plot, and the samples to read.
+"""A leaderboard in a terminal, as Markdown, CSV or JSON, and as one HTML file that works offline:
+table, plot, and the samples to read.
 
 Samples are packed in chunks (JSON, gzip, base64) that the page opens one at a time, so a file with
 tens of thousands of them opens at once, and nothing a model wrote is ever HTML. The page's own
@@ -9,21 +10,33 @@ import gzip
 import hashlib
 import html
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
 from itertools import count, islice
 from typing import Any
 
-from lm_eval_tts.core.metrics import COSTS, METRICS
-from lm_eval_tts.results.formats import nulled
-from lm_eval_tts.results.leaderboard import COLUMNS, Leaderboard, LeaderboardRow
-from lm_eval_tts.results.leaderboard_text import LEGEND, cell_record
+import jinja2
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lm_eval_tts.core.metrics import COSTS, METRIC, METRICS, Metric
+from lm_eval_tts.results import formats
+from lm_eval_tts.results.curve import is_choice
+from lm_eval_tts.results.leaderboard import COLUMNS, Cell, Leaderboard, LeaderboardRow
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.samples import SampleTexts, read_sample_texts
-from lm_eval_tts.results.setups import short_names
 
+LEGEND = (
+    "Accuracy in % with its 95 % interval. Rank: 1 + the number of rows that are significantly "
+    "better (paired tests, corrected for all pairs), so rows that cannot be told apart may share "
+    "one. Tokens and calls are means of one problem; seconds are those of the whole command, "
+    "loading included, where it ran one task."
+)
 SAMPLES_A_CHUNK = 50  # that are unpacked at once
 # What the columns mean that are no metric.
 _EXPLAINED = {
@@ -55,6 +68,113 @@ _IS_TYPESET = re.compile(_TYPESET, re.DOTALL)
 _IS_LATEX = re.compile(r"\\[A-Za-z]")  # an answer may be a formula without delimiters
 
 
+def board_text(board: Leaderboard, form: str) -> str:
+    """Return a board as "md": one table for each benchmark, the legend and the notes; as "csv": one
+    line for each cell, what is not known is empty; or as "json": everything, the notes too."""
+    if form == "csv":
+        return formats.csv_text(board_records(board))
+    if form == "json":
+        rows = board_records(board)
+        return formats.json_text(
+            {"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes}
+        )
+    parts = []
+    for benchmark in board.benchmarks:
+        known = {name for cell in board.ranked(benchmark) for name in cell.run.metrics}
+        table = _table(board, benchmark, [metric for metric in COLUMNS if metric.name in known])
+        parts.append(f"## {formats.inline(benchmark)}\n\n{formats.markdown_table(table)}")
+    notes = "".join(f"- {formats.inline(note)}\n" for note in board.notes)
+    return "\n".join([*parts, f"{LEGEND}\n", *([f"Notes:\n\n{notes}"] if notes else [])])
+
+
+def board_terminal(board: Leaderboard) -> RenderableType:
+    """Return one table for each benchmark that fits a terminal: what it cost, and no other cost."""
+    parts: list[RenderableType] = []
+    reasons = dict[str, None]()
+    for benchmark in board.benchmarks:
+        heads, *lines = _table(board, benchmark, [METRIC["sampled_tokens"]])
+        table = Table(title=formats.printable(benchmark), title_justify="left", box=box.SIMPLE_HEAD)
+        for head in heads:
+            table.add_column(head, overflow="fold", ratio=head == "strategy" or None)
+        for rank, *line in lines:
+            reasons |= {} if rank.isdecimal() else {rank: None}
+            cells = [rank if rank.isdecimal() else formats.MISSING, *line]
+            # A blank after each comma, so that a cell can be broken between the values of a list.
+            spaced = (", ".join(part.strip() for part in cell.split(",")) for cell in cells)
+            table.add_row(*(Text(formats.printable(cell)) for cell in spaced))
+        parts.append(table)
+    why = [Text(f"{formats.MISSING} {formats.printable(reason)}") for reason in reasons]
+    legend = Text(f"{LEGEND} More columns: -o board.md; all of them: board.html or board.csv.")
+    return Group(*parts, *why, legend)
+
+
+def _table(board: Leaderboard, benchmark: str, shown: Sequence[Metric]) -> list[list[str]]:
+    """Return the headings and the rows of a benchmark with these metrics beside the accuracy."""
+    names = formats.short_names(row.setup.checkpoint for row in board.rows)
+    costs = (metric.heading for metric in shown)
+    lines = [["rank", "checkpoint", "prompt", "strategy", "accuracy %", *costs, "n"]]
+    for cell in board.ranked(benchmark):
+        setup, metrics = cell.run.setup, cell.run.metrics
+        lines.append(
+            [
+                str(cell.rank) if cell.rank else f"not ranked: {'; '.join(cell.marks)}",
+                setup.weights(names[setup.checkpoint]),
+                setup.prompt_style or formats.MISSING,
+                f"{setup.method} {setup.settings_text}".strip(),
+                _accuracy(cell),
+                *(formats.figure_text(metrics.get(m.name), m.unit) for m in shown),
+                str(cell.num_docs or formats.MISSING),
+            ]
+        )
+    return lines
+
+
+def _accuracy(cell: Cell) -> str:
+    """Return accuracy and interval in per cent; a metric beyond 1 is left as it is."""
+    value, (low, high) = cell.run.accuracy, cell.interval.in_percent
+    if not 0 <= value <= 1:
+        return f"{value:.4g}"
+    return f"{100 * value:.1f}" + ("" if math.isnan(low) else f" ({low:.1f}–{high:.1f})")
+
+
+def board_records(board: Leaderboard) -> list[dict[str, Any]]:
+    """Return each cell as plain data."""
+    return [cell_record(cell) for name in board.benchmarks for cell in board.ranked(name)]
+
+
+def cell_record(cell: Cell) -> dict[str, Any]:
+    """Return a cell as plain data."""
+    run = cell.run
+    return {
+        "benchmark": run.benchmark,
+        "task": run.task,
+        "rank": cell.rank,
+        **run.setup.record(),
+        "metric": run.metric,
+        "filter": run.filter,
+        "accuracy": run.accuracy,
+        **cell.interval._asdict(),
+        "n": cell.num_docs,
+        **{metric.name: run.metrics.get(metric.name) for metric in COLUMNS},
+        "pass_at": {str(k): value for k, value in cell.pass_at.items()},
+        "choices": {name: value for name, value in run.metrics.items() if is_choice(name)},
+        "points": [
+            {
+                "label": point.label,
+                "sampled_tokens": point.cost,
+                "thinking_tokens": point.mean_tokens,
+                "accuracy": point.score,
+                **point.interval._asdict(),
+            }
+            for point in cell.points
+        ],
+        "not_comparable": list(cell.marks),
+        "fronts": sorted(cell.fronts),
+        **run.made,
+        "file": str(run.results_path),
+    }
+
+
 def page_parts(
     board: Leaderboard, title: str = "Leaderboard", samples: bool = True
 ) -> Iterator[str]:
@@ -63,17 +183,16 @@ def page_parts(
     readable = [cell.run for cell in cells if samples and cell.outcomes]
     js, katex = "".join(map(_page_file, _PAGE_SCRIPTS)), _page_file("katex.min.js")
     hashes = (hashlib.sha256(script.encode()).digest() for script in (js, katex))
-    parts: dict[str, Iterable[str]] = {
-        "title": [html.escape(title)],
-        "css": [_page_file("leaderboard.css")],
+    page = jinja2.Template(_page_file("leaderboard.html"), keep_trailing_newline=True)
+    yield from page.generate(
+        title=html.escape(title),
+        css=_page_file("leaderboard.css"),
         # What lets a script run under the page's Content-Security-Policy.
-        "hashes": [" ".join(f"'sha256-{base64.b64encode(some).decode()}'" for some in hashes)],
-        "js": [js],
-        "board": [in_script(_content(board, readable, title))],
-        "samples": _sample_scripts(readable, katex),
-    }
-    for place, piece in enumerate(re.split(r"\{\{(\w+)\}\}", _page_file("leaderboard.html"))):
-        yield from parts[piece] if place % 2 else [piece]
+        hashes=" ".join(f"'sha256-{base64.b64encode(some).decode()}'" for some in hashes),
+        js=js,
+        board=in_script(_content(board, readable, title)),
+        samples=_sample_scripts(readable, katex),
+    )
 
 
 def _page_file(name: str) -> str:
@@ -82,11 +201,11 @@ def _page_file(name: str) -> str:
 
 def in_script(content: Any) -> str:
     """Return JSON that is safe within a script element: it has no `<`."""
-    return json.dumps(nulled(content), ensure_ascii=False).replace("<", "\\u003c")
+    return json.dumps(formats.nulled(content), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[str, Any]:
-    names = short_names(row.setup.checkpoint for row in board.rows)
+    names = formats.short_names(row.setup.checkpoint for row in board.rows)
     numbers = {id(run): number for number, run in enumerate(readable)}
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     many = len({row.setup.seed for row in board.rows}) > 1
@@ -170,6 +289,6 @@ def _index_entry(sample: SampleTexts) -> list[Any]:
 
 
 def _packed(name: str, content: Any) -> str:
-    raw = json.dumps(nulled(content), ensure_ascii=True).encode()
+    raw = json.dumps(formats.nulled(content), ensure_ascii=True).encode()
     text = base64.b64encode(gzip.compress(raw, 2, mtime=0)).decode()
     return f'<script type="text/plain" id="{name}">{text}</script>\n'
