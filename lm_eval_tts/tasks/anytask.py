@@ -13,7 +13,7 @@ from copy import deepcopy
 from math import isfinite, nan
 from operator import attrgetter
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from lm_eval.api.metrics import mean
 
@@ -27,7 +27,6 @@ from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answe
 from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
 from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
 
-T = TypeVar("T")
 UP, DOWN = True, False
 Records = list[dict[str, Any]]
 
@@ -54,7 +53,7 @@ class AnyTask:
         self._aggregations: dict[str, Callable[..., Any]] = {}
         self._directions: dict[str, bool] = {}
         metadata = getattr(task.config, "metadata", None)
-        metadata = metadata if isinstance(metadata, dict) else {}
+        metadata = metadata if isinstance(metadata, dict) else {}  # of stock tasks also a list
         self._part = str if metadata.get("whole_response") else attrgetter("answer")
         # lm_eval has ended before now unless the user allows such a task to execute code.
         keys_of = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
@@ -95,9 +94,9 @@ class AnyTask:
             failure, served = str(failure_of("grading", error)), []
             note_ungraded(failure)
             records = [{"answer": None, "failure": failure} for _ in records]
-        metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
-        found = measures.answered(records, responses[0])
-        return {**metrics, "answered": self._noted("answered", found, UP, share_answered)}
+        metrics |= self._noted({"failed": 1 - len(served) / len(responses)}, DOWN)
+        found = {"answered": measures.answered(records, responses[0])}
+        return metrics | self._noted(found, UP, share_answered)
 
     def _graded(
         self, doc: Any, results: Sequence[Pending], served: Sequence[Response], records: Records
@@ -113,17 +112,20 @@ class AnyTask:
             if aggregations.get(name, mean) is mean and not _is_number(value):
                 raise ValueError(f"the metric {name} is {value!r}, which is not a number")
         more = self._at_points(doc, results, metrics)
-        more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
+        more |= self._noted(self._of_samples(doc, results, served, metrics, records), UP)
+        # What the responses say about themselves, averaged over repeats.
+        each = [{"loop": float(has_loop(r)), **measures.usage_metrics(r)} for r in served]
+        more |= self._noted({n: fmean(some[n] for some in each) for n in each[0]}, DOWN)
         return metrics | {name: more[name] for name in more if name not in metrics}
 
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
-        metrics = {}
+        metrics: dict[str, Any] = {}
         aggregations, directions = self._aggregation(), self._higher_is_better()
         for label in results[0].points:
             at = self._grade(results, deepcopy(doc), [p.points[label] for p in results])
             for name in (name for name in own if name in at):
                 how = directions.get(name, UP), aggregations.get(name, mean)
-                metrics[f"{name}@{label}"] = self._noted(f"{name}@{label}", at[name], *how)
+                metrics |= self._noted({f"{name}@{label}": at[name]}, *how)
         return metrics
 
     def _of_samples(
@@ -157,9 +159,7 @@ class AnyTask:
                 records[0]["candidates"] = measures.candidate_records(
                     served[0], answers, values, classes
                 )
-            prefix = f"{name}_" if place else ""
-            for suffix, value in of_name.items():
-                metrics[prefix + suffix] = self._noted(prefix + suffix, value, UP)
+            metrics |= {(f"{name}_" if place else "") + n: value for n, value in of_name.items()}
         return metrics
 
     def _numeric(self, own: Metrics, graded: Sequence[Metrics]) -> list[str]:
@@ -169,16 +169,13 @@ class AnyTask:
         rising = [name for name in dict.fromkeys(order) if directions.get(name, UP)]
         return [name for name in rising if all(_is_number(some.get(name)) for some in graded)]
 
-    def _means(self, served: Sequence[Response]) -> dict[str, float]:
-        """Return what the responses say about themselves, averaged over repeats."""
-        each = [{"loop": float(has_loop(r)), **measures.usage_metrics(r)} for r in served]
-        means = {name: fmean(some[name] for some in each) for name in each[0]}
-        return {name: self._noted(name, value, DOWN) for name, value in means.items()}
-
-    def _noted(self, name: str, value: T, direction: bool, aggregate: Any = mean) -> T:
-        """Note how a metric is aggregated, and return its value."""
-        self._aggregations[name], self._directions[name] = aggregate, direction
-        return value
+    def _noted(
+        self, metrics: dict[str, Any], direction: bool, aggregate: Any = mean
+    ) -> dict[str, Any]:
+        """Note how metrics are aggregated, and return them."""
+        self._aggregations |= dict.fromkeys(metrics, aggregate)
+        self._directions |= dict.fromkeys(metrics, direction)
+        return metrics
 
     def _record(self, response: Response) -> dict[str, Any]:
         """Return what is to be read in the samples file: which part of a response was graded."""

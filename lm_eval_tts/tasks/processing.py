@@ -32,8 +32,8 @@ UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=F
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
-    failure: why there is no verdict, if the grader raised. none_served: every request of the task
-    failed, as far as this process has them."""
+    failure: why there is no verdict, if the request failed or the grader raised. none_served: every
+    request of the task failed, as far as this process has them."""
 
     response: str
     verdict: Verdict
@@ -102,11 +102,12 @@ def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
     failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
     verdict, *rest = [UNGRADED if isinstance(some, RequestError) else some for some in found]
     graded = Graded(NO_ANSWER if verdict.answer is None else verdict.answer)
-    graded.response, graded.verdict, graded.failure = response, verdict, failure
+    graded.response, graded.verdict = response, verdict
     graded.points = dict(zip(labels, rest, strict=False))
     graded.candidates = rest[len(labels) :]
     if failure is not None:
         note_ungraded(failure)
+    graded.failure = details_of(response).failure or failure
     return graded
 
 
@@ -117,11 +118,7 @@ def note_ungraded(failure: str) -> None:
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
-    return [answer for answer in graded if _failure(answer) is None]
-
-
-def _failure(graded: Graded) -> str | None:
-    return details_of(graded.response).failure or graded.failure
+    return [answer for answer in graded if answer.failure is None]
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
@@ -192,15 +189,14 @@ def _metrics(graded: Graded) -> dict[str, float]:
 def _record(graded: Graded) -> dict[str, Any]:
     """Return what is to be read in the samples file about one answer."""
     verdict = graded.verdict
-    shown = ("answer", "source", "state")
-    record: dict[str, Any] = {name: getattr(verdict, name) for name in shown}
+    record: dict[str, Any] = {n: getattr(verdict, n) for n in ("answer", "source", "state")}
     if verdict.reference is not None:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     record |= measures.text_record(graded.response)
-    if (failure := _failure(graded)) is not None:
-        record["failure"] = failure
+    if graded.failure is not None:
+        record["failure"] = graded.failure
     if graded.candidates:
         answers = [verdict.answer for verdict in graded.candidates]
         correct, classes = [v.correct for v in graded.candidates], answer_classes(answers)

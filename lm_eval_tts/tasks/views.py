@@ -102,18 +102,12 @@ def filtered(
         try:
             ensemble.apply(seen)
         except Exception:  # whatever a task's own filters raise, which take all documents at once
-            if not optional:
-                _apply_alone(ensemble, seen)
+            for instance in () if optional else seen:
+                try:
+                    ensemble.apply([instance])
+                except Exception as error:
+                    instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
     return [instance.filtered_resps for instance in seen]
-
-
-def _apply_alone(ensemble: Any, instances: Sequence[Any]) -> None:
-    """Filter each instance for itself; one that cannot be is left with the reason."""
-    for instance in instances:
-        try:
-            ensemble.apply([instance])
-        except Exception as error:
-            instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
 
 
 def samples_of(responses: Sequence[Any]) -> list[Response]:
@@ -135,33 +129,28 @@ def grading_of(task: Any) -> Callable[[Sequence[Pending], Any, Sequence[Any]], M
         for instance, value in zip(instances, values, strict=True):
             instance.doc, instance.filtered_resps = doc, {scorer.name: value}
         own = process(doc, list(chain.from_iterable(values)))
-        scored = scorer.score_doc(0, instances) if own is None else _scored(own, instances[0])
+        if own is None:
+            scored = scorer.score_doc(0, instances)
+        else:
+            from lm_eval.scorers._types import ScoredDoc
+
+            lists = {n: value if isinstance(value, list) else [value] for n, value in own.items()}
+            scored = ScoredDoc(doc_id=0, reference=instances[0].target, scores=lists)
         return scorer.reduce({0: scored})[0]  # type: ignore[no-any-return]  # untyped in lm_eval
 
     return grade
 
 
-def _scored(metrics: Metrics, instance: Any) -> Any:
-    from lm_eval.scorers._types import ScoredDoc
-
-    lists = {name: value if isinstance(value, list) else [value] for name, value in metrics.items()}
-    return ScoredDoc(doc_id=0, reference=instance.target, scores=lists)
-
-
 def aggregate_also(task: Any, aggregations: Mapping[str, Callable[..., Any]]) -> None:
     """Make scorers aggregate metrics that are not theirs; 0.4 asks the task itself."""
+
+    def knowing(own: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda reduced, bootstrap_iters=100000, aggregation_overrides=None: own(
+            reduced, bootstrap_iters, {**(aggregation_overrides or {}), **aggregations}
+        )
+
     for scorer in getattr(task, "_scorers", None) or ():
-        scorer.aggregate = partial(_aggregated, aggregations, scorer.aggregate)
-
-
-def _aggregated(
-    more: Mapping[str, Callable[..., Any]],
-    aggregate: Callable[..., Any],
-    reduced: Any,
-    bootstrap_iters: Any = 100000,
-    aggregation_overrides: Any = None,
-) -> Any:
-    return aggregate(reduced, bootstrap_iters, {**(aggregation_overrides or {}), **more})
+        scorer.aggregate = knowing(scorer.aggregate)
 
 
 def prepare(
