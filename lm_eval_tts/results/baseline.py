@@ -17,7 +17,7 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.files import UnreadFile
 from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run, one_of_each_task
-from lm_eval_tts.results.samples import Outcomes, read_all
+from lm_eval_tts.results.samples import Outcomes, fingerprint, read_all
 
 FORMAT = 1
 
@@ -40,7 +40,7 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
             unread.append(UnreadFile(run.results_path, reason))
             continue
         setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
-        documents = {"documents": outcomes.fingerprint, "repeats": outcomes.repeats}
+        documents = {"documents": fingerprint(outcomes.documents), "repeats": outcomes.repeats}
         said = {**run.measure, **documents, **setup, "settings": dict(run.setup.settings)}
         metrics = {**outcomes.metrics, "accuracy": outcomes.metrics[run.metric]}
         kept = {m.name: metrics[m.name] for m in GATED.values() if m.name in metrics}
@@ -53,14 +53,14 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
 def write_baseline(path: Path, tasks: Mapping[str, RecordedRun]) -> None:
     """Write a baseline, its runs by task. Raises DataError if the file cannot be written."""
     blocks = {}
-    for task, (fingerprint, outcomes) in tasks.items():
+    for task, (said, outcomes) in tasks.items():
         # Of few digits, as integers where they are ones.
         short = [
             [int(v) if v.is_integer() else round(v, 6) for v in some.tolist()]
             for some in outcomes.metrics.values()
         ]
         blocks[task] = {
-            "fingerprint": fingerprint,
+            "fingerprint": said,
             "columns": ["document", "label", *outcomes.metrics],
             "documents": list(zip(outcomes.documents, outcomes.labels, *short, strict=True)),
         }

@@ -65,25 +65,24 @@ def read_rows(run: Run) -> Mapping[str, SampleRow]:
 
 def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
-    strategies = names_within_n()
-    own = (run for run in runs if run.benchmark == benchmark)
-    found = [_strategy_run(run) for run in own if run.setup.strategy in strategies]
+    strategies, found = names_within_n(), []
+    for run in runs:
+        strategy, said = run.setup.strategy, run.setup.settings
+        if run.benchmark != benchmark or strategy is None or strategy not in strategies:
+            continue
+        settings = {k: yaml.safe_load(v) for k, v in said if k in TABLE_SETTINGS}
+        if "n" not in settings:
+            raise DataError(f"{run.results_path}: its settings do not say n; set it in the task")
+        rows = read_rows(run)
+        try:
+            accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
+            tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
+        found.append(StrategyRun(str(run.results_path), strategy, settings, accuracy, tokens))
     if not found:
         raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return found
-
-
-def _strategy_run(run: Run) -> StrategyRun:
-    settings = {k: yaml.safe_load(v) for k, v in run.setup.settings if k in TABLE_SETTINGS}
-    if "n" not in settings:
-        raise DataError(f"{run.results_path}: its settings do not say n; set it in the task")
-    rows = read_rows(run)
-    try:
-        accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
-        tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
-    return StrategyRun(str(run.results_path), str(run.setup.strategy), settings, accuracy, tokens)
 
 
 def read_bins(baseline: Run, by: str) -> dict[str, str]:

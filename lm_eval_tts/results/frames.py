@@ -80,7 +80,7 @@ def sample_records(runs: list[Run]) -> Iterator[TableRow]:
             figures = {name: value for name, value in sample.figures.items() if "@" not in name}
             rows = [
                 {"point": "", "response": text, "answer": answer, "score": sample.score, **figures}
-                for text, answer in zip_longest(sample.texts, sample.extracted)
+                for text, answer in zip_longest(map("".join, sample.responses), sample.extracted)
             ]
             for repeat, row in [*enumerate(rows), *((0, point) for point in sample.points)]:
                 yield {**same, "repeat": repeat, **row, "file": str(run.samples_path)}

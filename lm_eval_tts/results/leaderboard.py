@@ -18,7 +18,7 @@ from lm_eval_tts.results import statistics
 from lm_eval_tts.results.curve import CurvePoint, anytime_points
 from lm_eval_tts.results.files import UnreadFile
 from lm_eval_tts.results.runs import Run, Setup, keep_largest
-from lm_eval_tts.results.samples import Outcomes, paired, read_all
+from lm_eval_tts.results.samples import Outcomes, fingerprint, paired, read_all
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
 COLUMNS = tuple(metric for metric in METRICS if metric.column)  # beside accuracy
@@ -58,8 +58,8 @@ class Cell:
         """What must be equal for two cells to be compared; None where it is not known."""
         return {
             "limit": self.num_docs,
-            "questions": self.outcomes.question_fingerprint if self.outcomes else None,
-            "documents": self.outcomes.fingerprint if self.outcomes else None,
+            "questions": self.outcomes and fingerprint(self.outcomes.questions),
+            "documents": self.outcomes and fingerprint(self.outcomes.documents),
             "metric": self.run.metric,
             **{name: self.run.measure[name] for name in ("task version", "grader version")},
         }

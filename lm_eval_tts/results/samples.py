@@ -29,8 +29,7 @@ from lm_eval_tts.results.statistics import Array
 
 _NOT_METRICS = frozenset(("doc_id", "doc", "target", "arguments", "resps", "filtered_resps"))
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
-_OF_CHANNELS = ("<|im_start|>answer", "<|channel|>final<|message|>")
-_THINKING_ENDS = ("</think>", "</reasoning>", *_OF_CHANNELS)
+_ENDS = ("</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>")
 
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
@@ -60,15 +59,10 @@ class Outcomes:
     metrics: Mapping[str, Array]  # shape (documents,), means over repeats, NaN where not recorded
     repeats: int = 1  # samples of each document that are in those means
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the documents, whatever their order."""
-        return identity.text_hash("\n".join(sorted(self.documents)))[:12]
 
-    @property
-    def question_fingerprint(self) -> str:
-        """A hash of the questions, whatever their order."""
-        return identity.text_hash("\n".join(sorted(self.questions)))[:12]
+def fingerprint(keys: Iterable[str]) -> str:
+    """Return a hash of documents or questions, whatever their order."""
+    return identity.text_hash("\n".join(sorted(keys)))[:12]
 
 
 def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
@@ -152,11 +146,6 @@ class SampleTexts(NamedTuple):
     tree: list[TriedStep]  # each after its parent, of one response
 
     @property
-    def texts(self) -> list[str]:
-        """The responses, each in one text."""
-        return ["".join(parts) for parts in self.responses]
-
-    @property
     def answers_at_points(self) -> list[dict[str, Any]]:
         """The points without their texts."""
         return [{n: v for n, v in point.items() if n != "response"} for point in self.points]
@@ -177,7 +166,7 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
     requests = _items(row.get("arguments"))  # lists before 0.4.3
     prompt, kwargs, *_ = [*_items(requests[0] if requests else None), None, None]
     prompt = str(prompt or "")
-    settings: dict[str, Any] = kwargs if isinstance(kwargs, dict) else {}
+    settings: Mapping[str, Any] = kwargs if isinstance(kwargs, dict) else {}
     doc, texts, records = mapping_in(row, "doc"), texts_in(row.get("resps")), records_of(row)
     lines = [f"{k}) {v}" for k, v in mapping_in(doc, "options").items() if v is not None]
     end = str(settings.get("thinking_end") or "")
@@ -209,7 +198,7 @@ def _items(given: Any) -> list[Any]:
 
 def _split_thinking(text: str, thinking_end: str) -> tuple[str, str]:
     """Return the thinking, its delimiters included, and what follows the last end of it."""
-    ends = [thinking_end] if thinking_end else _THINKING_ENDS
+    ends = [thinking_end] if thinking_end else _ENDS
     place = max((text.rfind(end) + len(end) for end in ends if end in text), default=0)
     return text[:place], text[place:]
 

@@ -76,9 +76,10 @@ def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> T
 
 def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
     votes = Counter(str(candidate.get("class")) for candidate in sample.candidates)
+    texts = list(map("".join, sample.responses))
     return [
         {
-            "chosen": "*" if candidate.get("text") in sample.texts else "",
+            "chosen": "*" if candidate.get("text") in texts else "",
             "answer": candidate.get("answer"),
             "votes": votes[str(candidate.get("class"))],
             "right": candidate.get("correct"),

@@ -42,9 +42,7 @@ def known_mean(values: Array) -> float:
     return math.nan if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def proportion_interval(
-    scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
-) -> ConfidenceInterval:
+def proportion_interval(scores: Array, repeats: int = 1) -> ConfidenceInterval:
     """Return the Wilson interval of mean scores, correct at 0 % and 100 % too. Wilson (1927), as
     recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over repeats, the number
     of documents is replaced by the effective sample size p(1-p)/se^2, which the clustering leaves
@@ -53,9 +51,8 @@ def proportion_interval(
     if not len(scores):
         return UNDEFINED
     mean, variance = float(scores.mean()), float(scores.var())
-    most = len(scores) * repeats
     size = len(scores) * mean * (1 - mean) / variance if variance > 1e-12 else len(scores)
-    return count_interval(mean, min(max(size, 1.0), most), confidence)
+    return count_interval(mean, min(max(size, 1.0), len(scores) * repeats))
 
 
 def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> ConfidenceInterval:
@@ -119,7 +116,7 @@ def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Co
 
 def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of mean(b) / mean(a); whole documents are drawn."""
-    if not len(a) or not a.any():
+    if not a.any():
         return UNDEFINED
     if np.array_equal(a, b):
         return ConfidenceInterval(1.0, 1.0)
