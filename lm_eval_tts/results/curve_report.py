@@ -107,8 +107,6 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
 
 
 def _draw(curves: Sequence[Curve], form: str) -> bytes:
-    """Return the plot of accuracy against tokens as "png" or "svg". Raises SettingsError where
-    matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -155,9 +155,8 @@ class Recording(NamedTuple):
 
 
 def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
-    """Return the files to read: `path` itself, or in a folder the newest samples of `task`. A
-    folder without samples files gives all its JSONL and CSV files. Raises DataError if there is
-    nothing to read."""
+    """Return what to read: `path` itself, or in a folder the newest samples of `task`, else all
+    its JSONL and CSV files. Raises DataError if there is nothing to read."""
     root = Path(path).expanduser()
     if root.is_file():
         return [root]

@@ -170,8 +170,7 @@ def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[s
 
 
 def table_yaml(runs: Runs, bins: Bins, problems: Problems) -> str:
-    """Return the YAML of the table fitted to all problems, one rule a line; bins with the same
-    choice share a rule."""
+    """Return the YAML of a table fitted to all problems; bins of one choice share a rule."""
     text = "rules:\n"
     for budget, within in _by_budget(runs).items():
         shared: dict[str, list[str]] = {}

@@ -116,8 +116,7 @@ def nulled(content: Any) -> Any:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each path or Hub name by its last parts, as many as keep them apart. A Hub name
-    (`owner/name`) stays whole."""
+    """Return each path by its last parts, as many as keep them apart; `owner/name` stays whole."""
     unique = sorted(set(names))
     parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
     short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}

@@ -121,8 +121,7 @@ def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
 
 
 def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
-    """Return mean pass@k by k; nothing for a single sample, or where samples are not right or wrong
-    (tokens, partial credit)."""
+    """Return mean pass@k by k; nothing for one sample, or for tokens or partial credit."""
     counts = scores[~np.isnan(scores)] * repeats
     are_counts = np.isclose(counts, counts.round()) & (counts >= 0) & (counts <= repeats)
     if repeats == 1 or not len(counts) or not are_counts.all():

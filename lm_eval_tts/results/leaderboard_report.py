@@ -253,8 +253,7 @@ def _row(row: LeaderboardRow, name: str, numbers: dict[int, int]) -> dict[str, A
 
 
 def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
-    """Yield a script element for each chunk of a run's samples, one for each run's index, and KaTeX
-    if a sample has a formula."""
+    """Yield script elements: chunks of a run's samples, its index, and KaTeX for formulas."""
     has_formulas = False
     for number, run in enumerate(readable):
         index: list[list[Any]] = []

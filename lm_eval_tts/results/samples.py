@@ -93,16 +93,14 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
 
 
 def read_all(runs: Iterable[Run]) -> tuple[list[tuple[Run, Outcomes | None]], list[UnreadFile]]:
-    """Return each run with its outcomes, and what was wrong with their samples files, one entry for
-    each file."""
+    """Return each run with its outcomes, and what was wrong, one entry for each samples file."""
     read = [(run, *read_outcomes(run)) for run in runs]
     unread = [one for _, _, some in read for one in some]
     return [(run, outcomes) for run, outcomes, _ in read], first_of_each_file(unread)
 
 
 def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
-    """Return the places in `a` and in `b` of the documents that both have, in the order of `a`.
-    Shape (2, documents)."""
+    """Return the places in `a` and `b` of what both have, as in `a`, of shape (2, documents)."""
     if a.documents == b.documents:
         return np.tile(np.arange(len(a.documents)), (2, 1))
     place = {key: index for index, key in enumerate(b.documents)}
@@ -171,8 +169,7 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
     lines = [f"{k}) {v}" for k, v in mapping_in(doc, "options").items() if v is not None]
     end = str(settings.get("thinking_end") or "")
     first, text = records[0] if records else {}, texts[0] if texts else ""
-    listed = first.get("candidates")
-    candidates = [c for c in listed if isinstance(c, dict)] if isinstance(listed, list) else []
+    candidates = [one for one in _items(first.get("candidates")) if isinstance(one, dict)]
     return SampleTexts(
         label=identity.document_label(row),
         problem=(identity.question_of(doc) or prompt) + "\n\n" * bool(lines) + "\n".join(lines),
@@ -191,6 +188,7 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
 
 
 def _items(given: Any) -> list[Any]:
+    """Return what a list or a mapping has; nothing of anything else."""
     if isinstance(given, dict):
         return list(given.values())
     return given if isinstance(given, list) else []
@@ -205,8 +203,7 @@ def _split_thinking(text: str, thinking_end: str) -> tuple[str, str]:
 
 def _pieces(record: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return what a response consists of: kinds and numbers of characters."""
-    found = record.get("pieces")
-    pairs = [one for one in found if len(texts_in(one)) == 2] if isinstance(found, list) else []
+    pairs = (one for one in _items(record.get("pieces")) if len(texts_in(one)) == 2)
     return [(str(kind), int(finite(number) or 0)) for kind, number in pairs]
 
 
@@ -228,7 +225,7 @@ def _points(
 def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) -> list[TriedStep]:
     """Return the steps that a samples file has, up to the first that is not one."""
     steps: list[tuple[int, str, float | None]] = []
-    for one in found if isinstance(found, list) else []:
+    for one in _items(found):
         match one:
             case [int(parent), str(text), score] if -1 <= parent < len(steps):
                 steps.append((parent, text, finite(score)))

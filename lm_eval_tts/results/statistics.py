@@ -101,8 +101,7 @@ def is_binary(scores: Array) -> bool:
 
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of a mean difference; whole documents are drawn. Where
-    no document differs there is nothing to draw: the ends are then the largest share of differing
-    documents that is still likely."""
+    none differs the ends are the largest share of differing documents that is still likely."""
     size = len(differences)
     if not size:
         return UNDEFINED

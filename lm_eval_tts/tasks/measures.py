@@ -30,9 +30,8 @@ def usage_metrics(response: str) -> dict[str, float]:
 
 
 def text_record(response: str) -> dict[str, Any]:
-    """Return for a samples file what the text consists of, the tree that a search found it in, and
-    the text at each point of an anytime run: how many characters it shares with the response from
-    its start, and what then follows."""
+    """Return for a samples file what the text consists of, the tree of a search, and the text at
+    each point: how many characters from the start it shares with the response, and what follows."""
     details = details_of(response)
     texts = {
         label: (shared := shared_length(response, point), point[shared:])

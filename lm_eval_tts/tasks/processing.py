@@ -124,11 +124,10 @@ def _served(graded: Sequence[Graded]) -> list[Graded]:
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     """Return the metrics of one document, averaged over its repeats. Repeats of one response each
     have the metrics of samples too, such as pass@k and maj@k. A request that failed is neither
-    right nor wrong: it counts in `failed` alone. A document whose requests all failed has no other
-    metric; lm_eval averages each over the documents that have it. Where that leaves none, the
-    metrics are NaN. The same holds where its metrics cannot be computed: what was generated must
-    not be lost to that. results: the graded answers; lm_eval 0.4 wraps them in one more list than
-    0.5 does."""
+    right nor wrong: it counts in `failed` alone. A document whose requests all failed, or that
+    cannot be graded, has no other metric; lm_eval averages each over the documents that have it.
+    Where that leaves none, the metrics are NaN.
+    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
         found = _document_metrics(results[0] if isinstance(results[0], list) else results)
         return found | _by_category(doc, found)
@@ -207,8 +206,7 @@ def _record(graded: Graded) -> dict[str, Any]:
 
 
 def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
-    """Aggregate `answered`: the share of responses from which an answer could be read. NaN if there
-    was none, because every request failed."""
+    """Return the share of responses with an answer that could be read; NaN if all have failed."""
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan

@@ -36,19 +36,17 @@ _SERVE = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import serve;
 
 
 class Worker:
-    """A process with a hard time limit for each call, started at the first one and again after it
-    was lost. It is a fresh interpreter on every platform, never a fork; it talks over pipes and is
-    ended by `Popen.kill`, so nothing depends on signals. It ends when its input closes, so it
-    cannot outlive its parent, however that ended. (pebble 5, tried: its processes import the
-    caller's main module, look in the working folder first, and go on when their parent is killed.)
-    """
+    """A process with a hard time limit for each call, started at the first one and after it was lost.
+    It is a fresh interpreter on every platform, never a fork; it talks over pipes and is ended by
+    `Popen.kill`, so nothing depends on signals. It ends when its input closes, so it cannot outlive
+    its parent. (pebble 5, tried: its processes import the caller's main module, look in the working
+    folder first, and go on when their parent is killed.)"""
 
     _process: subprocess.Popen[str] | None = None
 
     def call(self, name: str, *arguments: Any, seconds: float) -> Any:
-        """Return what the function `module:name` returns for JSON arguments. Raises ValueError with
-        what it says where it raises, TimeoutError, with the process killed, or RuntimeError where
-        something else has killed it."""
+        """Return what the function `module:name` returns for JSON arguments. Raises ValueError where
+        that raises, TimeoutError, with the process ended, and RuntimeError where it was killed."""
         if not self._process or self._process.poll() is not None:
             self._start()
         assert self._process
@@ -137,8 +135,7 @@ def load_problems(name: str, reasoning_gym: Any = None, **unused: Any) -> dict[s
 
 
 def score_answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Return the score of an answer, in [0, 1]; 0 for one that `score_answer` raises on, or has not
-    read in time."""
+    """Return the score of an answer, in [0, 1]; 0 where `score_answer` raises or is not in time."""
     asked = doc["source"], doc["index"], results[0].strip()
     with suppress(TimeoutError, ValueError):
         return {"score": WORKER.call(f"{__name__}:rate", *asked, seconds=RATE_SECONDS)}
