@@ -1,23 +1,23 @@
 """Responses to metrics: what lm_eval calls after generation.
 
-The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
-extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
-responses of any model: what a plain text cannot show (token counts, say) is left out."""
+The filter `tts_grade` grades the responses of a task; lm_eval logs the extracted answers as
+`filtered_resps`. `process_results` turns them into metrics. Works on the responses of any model:
+what a plain text cannot show (token counts, say) is left out."""
 
 from __future__ import annotations
 
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
+from tqdm import tqdm
 
 from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.response import Doc, Response, details_of, item_of, tags_in
 from lm_eval_tts.harness.run_state import note_failed_document
@@ -25,7 +25,6 @@ from lm_eval_tts.tasks import measures
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
@@ -45,7 +44,7 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response of a task at once.
+    """Grades every response of a task.
     target_of: a document to its right answer, where that is not its field `answer`."""
 
     def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
@@ -63,52 +62,29 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
-        items = [
-            _or_failure(self._item, text, doc)  # a document of a user's own task may be anything
-            for some, doc in zip(per_doc, docs, strict=True)
-            for response in some
-            for known in [details_of(response)]
-            for text in (response, *known.points.values(), *known.candidates)
+        pairs = tqdm(list(zip(resps, docs, strict=True)), desc="grading")
+        graded = [
+            [self._graded(r, doc) for r in some if not details_of(r).padding] for some, doc in pairs
         ]
-        verdicts = iter(_grade(items))
-        graded = [[_take(response, verdicts) for response in some] for some in per_doc]
         if not any(map(_served, graded)):
             for answer in chain.from_iterable(graded):
                 answer.none_served = True
         return graded
 
-
-def _or_failure(function: Callable[..., T], *given: Any) -> T | RequestError:
-    try:
-        return function(*given)
-    except Exception as error:
-        return failure_of("grading", error)
-
-
-def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
-    """Grade all at once; if that raises, each alone, so that it is the failure of one."""
-    good = [item for item in items if isinstance(item, Item)]
-    try:
-        verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
-    except Exception:
-        verdicts = (_or_failure(lambda item: grade_many([item])[0], item) for item in good)
-    return [next(verdicts) if isinstance(item, Item) else item for item in items]
-
-
-def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
-    labels, candidates = list(details_of(response).points), details_of(response).candidates
-    found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
-    failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
-    verdict, *rest = [UNGRADED if isinstance(some, RequestError) else some for some in found]
-    graded = Graded(NO_ANSWER if verdict.answer is None else verdict.answer)
-    graded.response, graded.verdict = response, verdict
-    graded.points = dict(zip(labels, rest, strict=False))
-    graded.candidates = rest[len(labels) :]
-    if failure is not None:
-        note_ungraded(failure)
-    graded.failure = details_of(response).failure or failure
-    return graded
+    def _graded(self, response: str, doc: Doc) -> Graded:
+        details = details_of(response)
+        texts = (response, *details.points.values(), *details.candidates)
+        try:  # a document of a user's own task may be anything
+            verdicts, failure = grade_many([self._item(text, doc) for text in texts]), None
+        except Exception as error:
+            verdicts, failure = [UNGRADED] * len(texts), str(failure_of("grading", error))
+            note_ungraded(failure)
+        graded = Graded(NO_ANSWER if verdicts[0].answer is None else verdicts[0].answer)
+        graded.response, graded.verdict = response, verdicts[0]
+        graded.points = dict(zip(details.points, verdicts[1:], strict=False))
+        graded.candidates = verdicts[1 + len(details.points) :]
+        graded.failure = details.failure or failure
+        return graded
 
 
 def note_ungraded(failure: str) -> None:

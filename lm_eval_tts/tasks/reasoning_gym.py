@@ -36,7 +36,7 @@ _SERVE = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import serve;
 
 
 class Worker:
-    """A process with a hard time limit for each call, started at the first one and after it was lost.
+    """A process with a hard time limit for each call, started at the first, and after it was lost.
     It is a fresh interpreter on every platform, never a fork; it talks over pipes and is ended by
     `Popen.kill`, so nothing depends on signals. It ends when its input closes, so it cannot outlive
     its parent. (pebble 5, tried: its processes import the caller's main module, look in the working
@@ -45,7 +45,7 @@ class Worker:
     _process: subprocess.Popen[str] | None = None
 
     def call(self, name: str, *arguments: Any, seconds: float) -> Any:
-        """Return what the function `module:name` returns for JSON arguments. Raises ValueError where
+        """Return what the function `module:name` returns for JSON arguments. Raises ValueError if
         that raises, TimeoutError, with the process ended, and RuntimeError where it was killed."""
         if not self._process or self._process.poll() is not None:
             self._start()

@@ -180,7 +180,7 @@ def _tasks_in(task_dict: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _name_split_of_examples(task: Any) -> None:
-    """Make lm_eval leave a document out of its own examples, as it does of a split that is named."""
+    """Make lm_eval leave a document out of its own examples, as it does if their split is named."""
     found = (getattr(task, name, None) for name in ("fewshot_cfg", "_fewshot_cfg"))  # 0.4, 0.5
     config = next(filter(None, found), None)
     has_others = task.has_training_docs() or task.has_validation_docs()
