@@ -58,56 +58,42 @@ def kind_of(step: Any) -> Any:
 def hold(task: Any, part: Part) -> None:
     """Filter every view and leave in `filtered_resps` what `process_results` is to find there.
     part: what is graded of a response."""
-    instances, ensembles = task._instances, ensembles_of(task)
-    joined = not hasattr(task, "_filters")  # lm_eval 0.5 joins a list of each instance
-
-    def view(seen: Iterable[Iterable[Any]], *, optional: bool = False) -> list[dict[str, Any]]:
-        whole = ([r for r in some if not details_of(r).padding] for some in seen)
-        parts = [[part(r) if isinstance(r, Response) else r for r in some] for some in whole]
-        return filtered(instances, ensembles, parts, optional=optional)
-
-    resps = [instance.resps for instance in instances]
-    main = view(resps)
-    labels = dict.fromkeys(
-        chain.from_iterable(details_of(r).points for some in resps for r in some)
-    )
-    points = {
-        label: view([details_of(r).points.get(label, r) for r in some] for some in resps)
-        for label in labels
-    }
-    found = [samples_of(some) for some in resps]
-    pools = [samples or some for samples, some in zip(found, resps, strict=True)]
-    samples = [
-        view(([pool[min(k, len(pool) - 1)]] for pool in pools), optional=True)
-        for k in range(max(map(len, found)))
-    ]
-    for index, instance in enumerate(instances):
-        for name, value in main[index].items():
-            at = {label: some[index][name] for label, some in points.items()}
-            own = samples[: len(found[index])]
-            drawn = [some[index][name] for some in own if name in some[index]]
-            pending = Pending(instance, name, value, at, drawn)
+    ensembles, joined = ensembles_of(task), not hasattr(task, "_filters")
+    all_responses = chain.from_iterable(instance.resps for instance in task._instances)
+    labels = dict.fromkeys(chain.from_iterable(details_of(r).points for r in all_responses))
+    for instance in task._instances:
+        view, resps = partial(filtered, instance, ensembles, part), instance.resps
+        points = {at: view(details_of(r).points.get(at, r) for r in resps) for at in labels}
+        samples = [view([sample], optional=True) for sample in samples_of(resps)]
+        for name, value in view(resps).items():
+            values = {label: some[name] for label, some in points.items()}
+            drawn = [some[name] for some in samples if name in some]
+            pending = Pending(instance, name, value, values, drawn)
+            # lm_eval 0.5 joins a list of each instance.
             instance.filtered_resps[name] = [pending] if joined else pending
 
 
 def filtered(
-    instances: Sequence[Any], ensembles: Sequence[Any], resps: Sequence[Any], *, optional: bool
-) -> list[dict[str, Any]]:
-    """Return by filter what a task's filters make of a view of each instance.
-    optional: a filter that cannot take it, such as one that needs k responses, is left out."""
-    seen = [copy(instance) for instance in instances]
-    for instance, some in zip(seen, resps, strict=True):
-        instance.resps, instance.filtered_resps = some, {}
+    instance: Any,
+    ensembles: Sequence[Any],
+    part: Part,
+    responses: Iterable[Any],
+    *,
+    optional: bool = False,
+) -> dict[str, Any]:
+    """Return by filter what a task's filters make of a view of an instance. One that cannot take it
+    is left with the reason, or, where optional, left out, such as one that needs k responses."""
+    whole = (r for r in responses if not details_of(r).padding)
+    seen = copy(instance)
+    seen.resps = [part(r) if isinstance(r, Response) else r for r in whole]
+    seen.filtered_resps = found = dict[str, Any]()
     for ensemble in ensembles:
         try:
-            ensemble.apply(seen)
-        except Exception:  # whatever a task's own filters raise, which take all documents at once
-            for instance in () if optional else seen:
-                try:
-                    ensemble.apply([instance])
-                except Exception as error:
-                    instance.filtered_resps[ensemble.name] = failure_of("the filter", error)
-    return [instance.filtered_resps for instance in seen]
+            ensemble.apply([seen])
+        except Exception as error:  # whatever a task's own filters raise
+            if not optional:
+                found[ensemble.name] = failure_of("the filter", error)
+    return found
 
 
 def samples_of(responses: Sequence[Any]) -> list[Response]:

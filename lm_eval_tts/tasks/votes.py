@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from copy import copy
 from functools import cache
 from typing import Any
 
 from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.tasks.views import filtered
 
 # What lm_eval's filters return where they find nothing.
 NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
@@ -48,9 +48,12 @@ class VoteClasses:
 
     def of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
         """Return what finds the classes of answers to an instance."""
-        return lambda answers: self.of_values(
-            instance.doc, [self._filtered(instance, answer) for answer in answers]
-        )
+
+        def of_answer(answer: str) -> Any:
+            found = filtered(instance, self._ensembles, str, [answer], optional=True)
+            return next(iter(found.values()), answer)
+
+        return lambda answers: self.of_values(instance.doc, list(map(of_answer, answers)))
 
     def of_values(self, doc: Any, values: Sequence[Any]) -> list[int | None]:
         """Return the classes of filtered answers, None for none."""
@@ -60,17 +63,6 @@ class VoteClasses:
             keys = (None if text in NOTHING_FOUND else text for text in texts)
         numbers: dict[Hashable, int] = {}
         return [None if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
-
-    def _filtered(self, instance: Any, answer: str) -> Any:
-        seen = copy(instance)
-        for ensemble in self._ensembles:
-            seen.resps, seen.filtered_resps = [answer], {}
-            try:
-                ensemble.apply([seen])
-            except Exception:  # it needs more than one response
-                continue
-            return seen.filtered_resps[ensemble.name]
-        return answer
 
 
 def by_behaviour(prompt_of: Callable[[Any], str]) -> KeysOf:
