@@ -88,13 +88,8 @@ def json_text(content: Any) -> str:
 def strict_json(content: Any, *, default: Callable[[Any], Any] | None = None, **form: Any) -> str:
     """Return what `json.dumps` does, as JSON that every reader takes: what is not a finite number
     is null, and halves of surrogate pairs are written out."""
-    form["allow_nan"] = False
-    try:
-        text = json.dumps(content, default=default, **form)
-    except ValueError:  # it has a number that JSON does not have
-        plain = default and (lambda some: nulled(default(some)))
-        text = json.dumps(nulled(content), default=plain, **form)
-    return _written_out(text)
+    plain = default and (lambda some: nulled(default(some)))
+    return _written_out(json.dumps(nulled(content), default=plain, allow_nan=False, **form))
 
 
 def encodable(content: Any) -> Any:

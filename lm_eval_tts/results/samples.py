@@ -29,7 +29,7 @@ from lm_eval_tts.results.statistics import Array
 
 _NOT_METRICS = frozenset(("doc_id", "doc", "target", "arguments", "resps", "filtered_resps"))
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
-_ENDS = ("</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>")
+_THOUGHT_ENDS = ("</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>")
 
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
@@ -196,7 +196,7 @@ def _items(given: Any) -> list[Any]:
 
 def _split_thinking(text: str, thinking_end: str) -> tuple[str, str]:
     """Return the thinking, its delimiters included, and what follows the last end of it."""
-    ends = [thinking_end] if thinking_end else _ENDS
+    ends = [thinking_end] if thinking_end else _THOUGHT_ENDS
     place = max((text.rfind(end) + len(end) for end in ends if end in text), default=0)
     return text[:place], text[place:]
 

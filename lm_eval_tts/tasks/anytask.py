@@ -8,7 +8,7 @@ answered, and tasks whose filter is `tts_grade`, are left alone.
 In a task's `metadata`, `whole_response: true` grades the thinking too, and `vote_classes` may
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from math import isfinite, nan
 from operator import attrgetter
@@ -18,6 +18,7 @@ from typing import Any
 from lm_eval.api.metrics import mean
 
 from lm_eval_tts.core.faults import failure_of, reason_of
+from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
@@ -25,9 +26,11 @@ from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks import measures, views
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
-from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
+from lm_eval_tts.tasks.votes import KeysOf, by_behaviour
 
 UP, DOWN = True, False
+# What lm_eval's filters return where they find nothing.
+NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
 Records = list[dict[str, Any]]
 
 
@@ -39,7 +42,7 @@ def attach(task: Any) -> None:
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
     for instance in task._instances:
-        instance.classify = grading.classes.of(instance)  # which answers to it are equal, for votes
+        instance.classify = grading.classes_of(instance)  # which answers to it are equal, for votes
 
 
 class AnyTask:
@@ -57,8 +60,7 @@ class AnyTask:
         self._part = str if metadata.get("whole_response") else attrgetter("answer")
         # lm_eval has ended before now unless the user allows such a task to execute code.
         keys_of = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
-        keys_of = metadata.get("vote_classes", keys_of)
-        self.classes = VoteClasses(views.ensembles_of(task), keys_of)
+        self._keys_of: KeysOf | None = metadata.get("vote_classes", keys_of)
         views.aggregate_also(task, self._aggregations)
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
@@ -74,6 +76,26 @@ class AnyTask:
             return self._apply()
         views.hold(self._task, self._part)
         return None
+
+    def classes_of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
+        """Return what finds the classes of answers to an instance: by the first of the task's
+        filters that takes a single response."""
+        ensembles = views.ensembles_of(self._task)
+
+        def value(answer: str) -> Any:
+            found = views.filtered(instance, ensembles, str, [answer], optional=True)
+            return next(iter(found.values()), answer)
+
+        return lambda answers: self._classes(instance.doc, list(map(value, answers)))
+
+    def _classes(self, doc: Any, values: Sequence[Any]) -> list[int | None]:
+        """Return the classes of filtered answers, None for none."""
+        keys = self._keys_of and self._keys_of(doc, list(values))
+        if keys is None:
+            texts = [str(value).strip() for value in values]
+            keys = (None if text in NOTHING_FOUND else text for text in texts)
+        numbers: dict[Hashable, int] = {}
+        return [None if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
         """Return the task's own metrics of a document, with those of points and samples. A request
@@ -141,7 +163,7 @@ class AnyTask:
         if not drawn:
             return {}
         graded = [self._grade(results, deepcopy(doc), values) for values in drawn]
-        classes = self.classes.of_values(doc, [values[0] for values in drawn])
+        classes = self._classes(doc, [values[0] for values in drawn])
         candidates = samples_of(served)
         independent = served[0].details.independent or not served[0].details.candidates
         rated = independent and len(candidates) == len(drawn)
