@@ -108,26 +108,26 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
 
 def _draw(curves: Sequence[Curve], form: str) -> bytes:
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError("plots need matplotlib: pip install 'lm_eval_tts[plot]'") from error
     plots = sorted({(curve.benchmark, curve.costs[0]) for curve in curves})
-    figure = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained")
-    for number, (benchmark, unit) in enumerate(plots, 1):
-        axes = figure.add_subplot(len(plots), 1, number)
-        for curve in curves:
-            if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
-                _draw_curve(axes, curve)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_xlabel(f"{unit} a problem")
-        axes.set_ylabel("accuracy %")
-        axes.set_title(_plain(benchmark))
-        axes.grid(alpha=0.3)
-        # Below the axes, where it hides no point.
-        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
-    out = io.BytesIO()
-    figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+    figure, out = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained"), io.BytesIO()
+    with rc_context({"text.parse_math": False}):  # a dollar in a name begins no mathematics
+        for number, (benchmark, unit) in enumerate(plots, 1):
+            axes = figure.add_subplot(len(plots), 1, number)
+            for curve in curves:
+                if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
+                    _draw_curve(axes, curve)
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.set(xlabel=f"{unit} a problem", ylabel="accuracy %", title=benchmark)
+            axes.grid(alpha=0.3)
+            # Below the axes, where it hides no point.
+            axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
+        dated = {"Date": None} if form == "svg" else None
+        figure.savefig(out, format=form, dpi=150, metadata=dated)
     return out.getvalue()
 
 
@@ -136,14 +136,9 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
     y = [100 * point.score for point in curve.points]
     ends = [point.interval.in_percent for point in curve.points]
     bars = abs(np.nan_to_num(np.array(ends) - np.array(y)[:, None])).T
-    axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=_plain(curve.name))
+    axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=curve.name)
     last = 0.0
     for point, at_x, at_y in zip(curve.points, x, y, strict=True):
         if len(x) > 1 and at_x > 1.05 * last:  # texts of nearer points would lie on each other
-            text, last = _plain(point.label), at_x
-            axes.annotate(text, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8)
-
-
-def _plain(text: str) -> str:
-    """Return text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
+            last, where = at_x, {"textcoords": "offset points", "fontsize": 8}
+            axes.annotate(point.label, (at_x, at_y), (4, 5), **where)

@@ -20,6 +20,10 @@ from lm_eval_tts.errors import DataError
 
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
+_SAID = {
+    FileNotFoundError: "there is no such file or folder",
+    IsADirectoryError: "no results_*.json in this folder",
+}
 Content = Mapping[str, Any]  # of a results file, or of a part of it
 SampleRow = Mapping[str, Any]
 
@@ -57,13 +61,8 @@ def read_results(paths: Iterable[str | Path]) -> tuple[dict[Path, Content], list
 
 
 def _why(error: Exception) -> str:
-    match error:
-        case FileNotFoundError():
-            return "there is no such file or folder"
-        case IsADirectoryError():
-            return "no results_*.json in this folder"
-        case OSError():
-            return f"cannot be read: {error.strerror}"
+    if isinstance(error, OSError):
+        return _SAID.get(type(error), f"cannot be read: {error.strerror}")
     return f"not JSON in UTF-8: {error}"
 
 

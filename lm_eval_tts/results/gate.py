@@ -66,10 +66,8 @@ class GateVerdict(NamedTuple):
     @property
     def status(self) -> Status:
         """Regressed if any check is; else undecided if any is, or if there is none."""
-        found = {check.status for check in self.checks}
-        if "regressed" in found:
-            return "regressed"
-        return "undecided" if "undecided" in found or not found else "passed"
+        worst: Sequence[Status] = ("regressed", "undecided", "passed")
+        return min((c.status for c in self.checks), key=worst.index, default="undecided")
 
 
 def read_margins(given: Sequence[str]) -> dict[str, Metric]:

@@ -71,14 +71,12 @@ _IS_LATEX = re.compile(r"\\[A-Za-z]")  # an answer may be a formula without deli
 def board_text(board: Leaderboard, form: str) -> str:
     """Return a board as "md": one table for each benchmark, the legend and the notes; as "csv": one
     line for each cell, what is not known is empty; or as "json": everything, the notes too."""
+    rows, parts = board_records(board), []
     if form == "csv":
-        return formats.csv_text(board_records(board))
+        return formats.csv_text(rows)
     if form == "json":
-        rows = board_records(board)
-        return formats.json_text(
-            {"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes}
-        )
-    parts = []
+        content = {"benchmarks": board.benchmarks, "rows": rows, "notes": board.notes}
+        return formats.json_text(content)
     for benchmark in board.benchmarks:
         known = {name for cell in board.ranked(benchmark) for name in cell.run.metrics}
         table = _table(board, benchmark, [metric for metric in COLUMNS if metric.name in known])
