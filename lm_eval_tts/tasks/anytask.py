@@ -10,6 +10,7 @@ name a function (document, filtered answers) -> keys, equal for answers that are
 
 from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
+from itertools import chain, product
 from math import isfinite, nan
 from operator import attrgetter
 from statistics import fmean
@@ -21,7 +22,7 @@ from lm_eval_tts.core.faults import failure_of, reason_of
 from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
-from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import note_lost
 from lm_eval_tts.tasks import measures, views
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
@@ -72,19 +73,25 @@ class AnyTask:
 
     def apply_filters(self) -> Any:
         """Filter every part of the responses that is graded; the whole ones stay for the log."""
-        if not any(isinstance(r, Response) for i in self._task._instances for r in i.resps):
+        instances = self._task._instances
+        responses = [r for instance in instances for r in instance.resps]
+        if not any(isinstance(response, Response) for response in responses):
             return self._apply()
-        views.hold(self._task, self._part)
+        self._labels = dict.fromkeys(chain.from_iterable(details_of(r).points for r in responses))
+        joined = not hasattr(self._task, "_filters")  # lm_eval 0.5 joins a list of each instance
+        for instance, ensemble in product(instances, views.ensembles_of(self._task)):
+            pending = Pending(instance, ensemble, self._part)
+            instance.filtered_resps[ensemble.name] = [pending] if joined else pending
         return None
 
     def classes_of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
         """Return what finds the classes of answers to an instance: by the first of the task's
         filters that takes a single response."""
-        ensembles = views.ensembles_of(self._task)
+        filters = [Pending(instance, some, str) for some in views.ensembles_of(self._task)]
 
         def value(answer: str) -> Any:
-            found = views.filtered(instance, ensembles, str, [answer], optional=True)
-            return next(iter(found.values()), answer)
+            found = (some.value([answer]) for some in filters)
+            return next((one for one in found if not isinstance(one, RequestError)), answer)
 
         return lambda answers: self._classes(instance.doc, list(map(value, answers)))
 
@@ -104,7 +111,8 @@ class AnyTask:
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
         for pending in results:
-            pending.instance.filtered_resps[pending.filter] = pending.value
+            instance, name = pending.instance, pending.ensemble.name
+            instance.filtered_resps[name] = pending.value(instance.resps)
         responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
         responses = [response for response in responses if not response.details.padding]
         served = [response for response in responses if response.details.failure is None]
@@ -125,7 +133,7 @@ class AnyTask:
     ) -> dict[str, Any]:
         """Return the task's own metrics, with those of points, samples and responses. Raises
         ValueError for what has no mean, which would cost the figures of all documents."""
-        values = [pending.value for pending in results]
+        values = [p.instance.filtered_resps[p.ensemble.name] for p in results]
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
         metrics = dict(self._grade(results, doc, values))
@@ -143,8 +151,12 @@ class AnyTask:
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
         metrics: dict[str, Any] = {}
         aggregations, directions = self._aggregation(), self._higher_is_better()
-        for label in results[0].points:
-            at = self._grade(results, deepcopy(doc), [p.points[label] for p in results])
+        for label in self._labels:
+            values = [
+                p.value(details_of(r).points.get(label, r) for r in p.instance.resps)
+                for p in results
+            ]
+            at = self._grade(results, deepcopy(doc), values)
             for name in (name for name in own if name in at):
                 how = directions.get(name, UP), aggregations.get(name, mean)
                 metrics |= self._noted({f"{name}@{label}": at[name]}, *how)
@@ -159,7 +171,10 @@ class AnyTask:
         records: Records,
     ) -> dict[str, float]:
         """Return pass@k and the like of each numeric metric; the first one's have short names."""
-        drawn = list(zip(*(pending.samples for pending in results), strict=False))
+        found = ([p.value([s]) for s in samples_of(p.instance.resps)] for p in results)
+        # A filter that cannot take one, such as one that needs k responses, has none.
+        taken = ([one for one in some if not isinstance(one, RequestError)] for some in found)
+        drawn = list(zip(*taken, strict=False))
         if not drawn:
             return {}
         graded = [self._grade(results, deepcopy(doc), values) for values in drawn]

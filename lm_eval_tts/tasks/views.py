@@ -30,13 +30,23 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What a filter made of an instance's responses, on its way to `process_results`."""
+    """A filter's turn on an instance, which `process_results` is to take."""
 
     instance: Any
-    filter: str
-    value: Any
-    points: Mapping[str, Any]
-    samples: Sequence[Any]
+    ensemble: Any
+    part: Part  # what is graded of a response
+
+    def value(self, responses: Iterable[Any]) -> Any:
+        """Return what the filter makes of a view of the instance; a RequestError if it raises."""
+        seen = copy(self.instance)
+        whole = (r for r in responses if not details_of(r).padding)
+        seen.resps = [self.part(r) if isinstance(r, Response) else r for r in whole]
+        seen.filtered_resps = found = dict[str, Any]()
+        try:
+            self.ensemble.apply([seen])
+        except Exception as error:  # whatever a task's own filters raise
+            return failure_of("the filter", error)
+        return found[self.ensemble.name]
 
 
 def ensembles_of(task: Any) -> Sequence[Any]:
@@ -55,47 +65,6 @@ def kind_of(step: Any) -> Any:
     return getattr(step, "func", step)
 
 
-def hold(task: Any, part: Part) -> None:
-    """Filter every view and leave in `filtered_resps` what `process_results` is to find there.
-    part: what is graded of a response."""
-    ensembles, joined = ensembles_of(task), not hasattr(task, "_filters")
-    all_responses = chain.from_iterable(instance.resps for instance in task._instances)
-    labels = dict.fromkeys(chain.from_iterable(details_of(r).points for r in all_responses))
-    for instance in task._instances:
-        view, resps = partial(filtered, instance, ensembles, part), instance.resps
-        points = {at: view(details_of(r).points.get(at, r) for r in resps) for at in labels}
-        samples = [view([sample], optional=True) for sample in samples_of(resps)]
-        for name, value in view(resps).items():
-            values = {label: some[name] for label, some in points.items()}
-            drawn = [some[name] for some in samples if name in some]
-            pending = Pending(instance, name, value, values, drawn)
-            # lm_eval 0.5 joins a list of each instance.
-            instance.filtered_resps[name] = [pending] if joined else pending
-
-
-def filtered(
-    instance: Any,
-    ensembles: Sequence[Any],
-    part: Part,
-    responses: Iterable[Any],
-    *,
-    optional: bool = False,
-) -> dict[str, Any]:
-    """Return by filter what a task's filters make of a view of an instance. One that cannot take it
-    is left with the reason, or, where optional, left out, such as one that needs k responses."""
-    whole = (r for r in responses if not details_of(r).padding)
-    seen = copy(instance)
-    seen.resps = [part(r) if isinstance(r, Response) else r for r in whole]
-    seen.filtered_resps = found = dict[str, Any]()
-    for ensemble in ensembles:
-        try:
-            ensemble.apply([seen])
-        except Exception as error:  # whatever a task's own filters raise
-            if not optional:
-                found[ensemble.name] = failure_of("the filter", error)
-    return found
-
-
 def samples_of(responses: Sequence[Any]) -> list[Response]:
     """Return what was chosen from for a document: the candidates, or its repeats; else none."""
     known = [r for r in responses if isinstance(r, Response) and not r.details.padding]
@@ -111,7 +80,7 @@ def grading_of(task: Any) -> Callable[[Sequence[Pending], Any, Sequence[Any]], M
     scorers = {scorer.name: scorer for scorer in task._scorers}
 
     def grade(pendings: Sequence[Pending], doc: Any, values: Sequence[Any]) -> Metrics:
-        scorer, instances = scorers[pendings[0].filter], [copy(p.instance) for p in pendings]
+        scorer, instances = scorers[pendings[0].ensemble.name], [copy(p.instance) for p in pendings]
         for instance, value in zip(instances, values, strict=True):
             instance.doc, instance.filtered_resps = doc, {scorer.name: value}
         own = process(doc, list(chain.from_iterable(values)))
