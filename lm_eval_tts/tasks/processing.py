@@ -105,15 +105,14 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     Where that leaves none, the metrics are NaN.
     results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
-        found = _document_metrics(results[0] if isinstance(results[0], list) else results)
-        return found | _by_category(doc, found)
+        return _document_metrics(doc, results[0] if isinstance(results[0], list) else results)
     except Exception as error:
         failure = str(failure_of("grading", error))
         note_ungraded(failure)
         return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
 
 
-def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
+def _document_metrics(doc: Doc, graded: Sequence[Graded]) -> dict[str, Any]:
     served = _served(graded)
     each = [_metrics(answer) for answer in served]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
@@ -125,20 +124,14 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
     if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
-    return {**means, "answered": measures.answered(list(map(_record, graded)), graded[0].response)}
-
-
-def _by_category(doc: Doc, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the accuracy under the names of the document's category and subject too: lm_eval
-    averages each over the documents that have it."""
-    scores = [name for name in found if name.partition("@")[0] == "exact_match"]
-    texts = (str(doc.get(field) or "") for field in ("category", "subject"))
-    names = [re.sub(r"\W+", "_", text).strip("_").lower() for text in texts]
-    return {
-        score.replace("exact_match", f"exact_match_{name}", 1): found[score]
-        for name in filter(None, names)
-        for score in scores
-    }
+    answered = measures.answered(list(map(_record, graded)), graded[0].response)
+    metrics: dict[str, Any] = {**means, "answered": answered}
+    # The accuracy by category and subject: lm_eval averages each over the documents that have it.
+    for text in (str(doc.get(field) or "") for field in ("category", "subject")):
+        if name := re.sub(r"\W+", "_", text).strip("_").lower():
+            scores = [score for score in means if score.partition("@")[0] == "exact_match"]
+            metrics |= {s.replace("match", f"match_{name}", 1): means[s] for s in scores}
+    return metrics
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
