@@ -71,13 +71,6 @@ class LeaderboardRow(NamedTuple):
     setup: Setup
     cells: Mapping[str, Cell]
 
-    @property
-    def order(self) -> tuple[float, float]:
-        """What sorts rows: the best first, the cheaper of equals."""
-        tokens = [cell.tokens for cell in self.cells.values() if cell.tokens < math.inf]
-        accuracy = fmean(cell.run.accuracy for cell in self.cells.values())
-        return -accuracy, fmean(tokens or [math.inf])
-
 
 class Leaderboard(NamedTuple):
     """Rows with the best first; benchmarks by name; notes on files and on what was left out."""
@@ -106,9 +99,15 @@ def build_leaderboard(runs: Sequence[Run], unread: Sequence[UnreadFile] = ()) ->
         if not (free := next((row for row in rows if cell.run.benchmark not in row), None)):
             rows.append(free := {})
         free[cell.run.benchmark] = cell
+
+    def order(row: LeaderboardRow) -> tuple[float, float]:
+        tokens = [cell.tokens for cell in row.cells.values() if cell.tokens < math.inf]
+        accuracy = fmean(cell.run.accuracy for cell in row.cells.values())
+        return -accuracy, fmean(tokens or [math.inf])  # the best first, the cheaper of equals
+
     found = [LeaderboardRow(setup, row) for setup, rows in by_setup.items() for row in rows]
     notes = [*map(str, (*unread, *broken)), *notes]
-    return Leaderboard(sorted(found, key=lambda row: row.order), sorted(by_benchmark), notes)
+    return Leaderboard(sorted(found, key=order), sorted(by_benchmark), notes)
 
 
 def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
