@@ -9,8 +9,7 @@ import json
 import math
 import re
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -130,16 +129,6 @@ def finite(value: Any) -> float | None:
         return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
     except OverflowError:
         return None
-
-
-def first_of_each_file(unread: Sequence[UnreadFile]) -> list[UnreadFile]:
-    """Return the first reason of each file, with the number of further ones."""
-    first = {one.path: one.reason for one in reversed(unread)}
-    more = Counter(one.path for one in unread)
-    return [
-        UnreadFile(path, first[path] + (f" (and {number - 1} more)" if number > 1 else ""))
-        for path, number in more.items()
-    ]
 
 
 class Recording(NamedTuple):

@@ -18,7 +18,6 @@ from lm_eval_tts.results.files import (
     SampleRow,
     UnreadFile,
     finite,
-    first_of_each_file,
     point_texts,
     read_samples,
     records_of,
@@ -95,8 +94,12 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
 def read_all(runs: Iterable[Run]) -> tuple[list[tuple[Run, Outcomes | None]], list[UnreadFile]]:
     """Return each run with its outcomes, and what was wrong, one entry for each samples file."""
     read = [(run, *read_outcomes(run)) for run in runs]
-    unread = [one for _, _, some in read for one in some]
-    return [(run, outcomes) for run, outcomes, _ in read], first_of_each_file(unread)
+    wrong = [one for _, _, some in read for one in some]
+    first, numbers = {}, Counter(path for path, _ in wrong)
+    for path, reason in reversed(wrong):
+        first[path] = reason + (f" (and {numbers[path] - 1} more)" if numbers[path] > 1 else "")
+    unread = [UnreadFile(path, first[path]) for path in numbers]
+    return [(run, outcomes) for run, outcomes, _ in read], unread
 
 
 def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
