@@ -39,11 +39,7 @@ class StrategyRun:
     settings: Mapping[str, Any]
     accuracy: Mapping[str, float]  # by problem
     tokens: Mapping[str, float]  # by problem
-
-    @property
-    def n(self) -> int:
-        """The budget in samples."""
-        return int(self.settings["n"])
+    n: int  # the budget in samples
 
 
 Runs = Sequence[StrategyRun]
@@ -79,7 +75,8 @@ def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]
             tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
-        found.append(StrategyRun(str(run.results_path), strategy, settings, accuracy, tokens))
+        name, n = str(run.results_path), int(settings["n"])
+        found.append(StrategyRun(name, strategy, settings, accuracy, tokens, n))
     if not found:
         raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return found
