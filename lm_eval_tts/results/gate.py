@@ -116,26 +116,23 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
     settings, newer = old.get("settings", {}), new.get("settings", {})
     pairs = [(n, old.get(n), new.get(n)) for n in dict.fromkeys((*MUST_MATCH, *old))]
     pairs += [(n, settings.get(n), newer.get(n)) for n in sorted({*settings, *newer})]
-    for n, a, b in pairs:
-        if a != b and n != "settings":
-            yield (
-                n,
-                f"{n} changed from {'none' if a is None else a} to {'none' if b is None else b}",
-            )
+    for name, *values in pairs:
+        if values[0] != values[1] and name != "settings":
+            was, is_now = ("none" if value is None else value for value in values)
+            yield name, f"{name} changed from {was} to {is_now}"
 
 
 def _check_task(
     before: Outcomes, now: Outcomes, changed: Mapping[str, str], rules: Rules, alpha: float
 ) -> Iterator[Outcome]:
-    unlike = next((changed[name] for name in MUST_MATCH if name in changed), None)
-    missing = len(set(before.documents) - set(now.documents))
-    if unlike or missing:
-        lost = (
-            f"{missing} of the baseline's {len(before.documents)} problems are not in this run: "
-            "other data, another order of options, or another --limit"
-        )
+    if unlike := next((changed[name] for name in MUST_MATCH if name in changed), None):
         advice = "the outcomes cannot be compared; write a new baseline with --update"
-        yield "comparable", "undecided", f"{unlike}: {advice}" if unlike else lost
+        yield "comparable", "undecided", f"{unlike}: {advice}"
+        return
+    if missing := len(set(before.documents) - set(now.documents)):
+        lost = f"{missing} of the baseline's {len(before.documents)} problems are not in this run"
+        why = "other data, another order of options, or another --limit"
+        yield "comparable", "undecided", f"{lost}: {why}"
         return
     for name, rule in rules.items():
         if rule.name not in now.metrics:
