@@ -262,8 +262,9 @@ def _sample_scripts(readable: Sequence[Run], katex: str) -> Iterator[str]:
             index += map(_index_entry, chunk)
             has_formulas = has_formulas or any(map(_has_formula, chunk))
             # Of points all but the texts.
-            new = ({"points": one.answers_at_points, "settings": None} for one in chunk)
-            yield _packed(f"s{number}-{part}", [one._asdict() | next(new) for one in chunk])
+            changed = [{"points": one.answers_at_points, "settings": None} for one in chunk]
+            records = [one._asdict() | new for one, new in zip(chunk, changed, strict=True)]
+            yield _packed(f"s{number}-{part}", records)
         yield _packed(f"i{number}", index)
     if has_formulas:
         yield f"<script>{katex}</script>\n"
