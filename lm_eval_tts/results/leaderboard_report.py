@@ -222,11 +222,7 @@ def _content(board: Leaderboard, readable: Sequence[Run], title: str) -> dict[st
         "formula": _TYPESET,
         "latex": _IS_LATEX.pattern,
         "rows": [
-            {
-                "id": n,
-                "show_seed": many,
-                **_row(row, names[row.setup.checkpoint], numbers),
-            }
+            {"id": n, "show_seed": many} | _row(row, names[row.setup.checkpoint], numbers)
             for n, row in enumerate(board.rows)
         ],
     }
