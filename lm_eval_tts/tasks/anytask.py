@@ -42,8 +42,13 @@ def attach(task: Any) -> None:
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
+    settings = getattr(task.config, "generation_kwargs", None) or {}
     for instance in task._instances:
         instance.classify = grading.classes_of(instance)  # which answers to it are equal, for votes
+        match instance.args:
+            # The code of some tasks (swde, scrolls) says where to stop and leaves settings out.
+            case (context, {"until": until, **own}) if settings.keys() - {"until", *own}:
+                instance.arguments = (context, {**own, **settings, "until": until})
 
 
 class AnyTask:
@@ -174,7 +179,7 @@ class AnyTask:
         found = ([p.value([s]) for s in samples_of(p.instance.resps)] for p in results)
         # A filter that cannot take one, such as one that needs k responses, has none.
         taken = ([one for one in some if not isinstance(one, RequestError)] for some in found)
-        drawn = list(zip(*taken, strict=False))
+        drawn = [list(values) for values in zip(*taken, strict=False)]
         if not drawn:
             return {}
         graded = [self._grade(results, deepcopy(doc), values) for values in drawn]

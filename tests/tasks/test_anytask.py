@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from helpers import write_stock_task
 from lm_eval import simple_evaluate
+from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.filters.extraction import RegexFilter
@@ -118,6 +119,37 @@ def test_stop_strings_act_after_the_thinking_only(task, strategy):
     _, samples = evaluate(lm, task_, strategy=strategy, **sampled)
     assert samples[0]["resps"][0][0] == "<think>\nI try 9.\n\nNo.</think>\n\n4"
     assert samples[0]["filtered_resps"] == ["4"]
+
+
+def test_a_task_that_makes_its_own_requests_has_the_settings_too(task, monkeypatch):
+    # as swde, scrolls or fda of lm_eval do: of the settings they say only these two
+    def construct(self, doc, ctx, **kwargs):
+        for name in ("apply_chat_template", "chat_template"):
+            kwargs.pop(name, None)
+        arguments = (ctx, {"until": ["\n\n"], "max_gen_toks": 8})
+        return Instance("generate_until", doc, arguments, 0, **kwargs)
+
+    monkeypatch.setattr(ConfigurableTask, "construct_requests", construct)
+    lm = ScriptedLM(writes("<think>\nI try 9.\n\nNo.</think>\n\n4\n\nNext: 5"))
+    settings = {"strategy": "single", "delimiters": "qwen3", "max_gen_toks": 400}
+    results, samples = evaluate(lm, task(), **settings)
+    assert samples[0]["resps"][0][0] == "<think>\nI try 9.\n\nNo.</think>\n\n4"
+    assert results["exact_match,first"] == 0.5
+
+
+def test_a_task_grades_samples_as_a_list_as_lm_eval_gives_them(task, tmp_path):
+    (tmp_path / "grading.py").write_text(
+        "def grade(doc, results):\n"
+        "    return {'exact_match': results[0] == doc['a'] if isinstance(results, list) else 0}"
+    )
+    made = task()
+    path = tmp_path / "sums.yaml"
+    path.write_text(path.read_text()[:-1] + ', "process_results": !function grading.grade}')
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    results, _ = evaluate(
+        ScriptedLM(lambda prompt, seed: "4"), {**made, "task_manager": manager}, **DRAWN
+    )
+    assert results["pass@4,first"] == 0.5
 
 
 def test_without_delimiters_stop_strings_act_as_in_stock(task):
