@@ -25,14 +25,7 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
-from lm_eval_tts.models.chat import (
-    Chat,
-    ChatPrompt,
-    Rendered,
-    TemplateChat,
-    check_rendered,
-    history_of,
-)
+from lm_eval_tts.models.chat import Chat, TemplateChat, check_rendered, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, arrives, run_seed, thinking_in
 from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
@@ -68,7 +61,7 @@ def make_plan(
     rendered = _render(context, settings, chat)
     question, marks = question_turn(history_of(context))["content"], settings.delimiters
     start = opening_of(marks.thinking_start, marks.thinking_end)
-    thinking = thinking_in(rendered.text, question, replace(marks, thinking_start=start))
+    thinking = thinking_in(rendered, question, replace(marks, thinking_start=start))
     if thinking == "closed" and settings.strategy.needs_thinking_end:
         raise _closed(settings, chat)
     prompt, opened = chat.encode(rendered), thinking == "opened"
@@ -97,14 +90,14 @@ def make_plan(
         vocabulary_size=checkpoint.vocabulary_size,
         encode_after=checkpoint.text.encode_after,
     )
-    sent = Prompt(rendered.text, len(prompt), digest(repr(prompt)))
+    sent = Prompt(str(rendered), len(prompt), digest(repr(prompt)))
     return Plan(settings, request, seed, sent, (marks.thinking_start or start) if opened else "")
 
 
-def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
+def _render(context: str, settings: Settings, chat: Chat) -> str:
     """Put the prompt style around a context; without one it stays as it is."""
     if settings.style is None:
-        return Rendered(str(context), isinstance(context, ChatPrompt))
+        return context
     for role in [settings.instruction_role] if settings.instruction_role else ["system", "user"]:
         messages = build_messages(history_of(context), settings.style, settings.instruction, role)
         rendered = chat.render(messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jinja2
 
@@ -50,13 +50,6 @@ def history_of(context: str) -> list[Message]:
     return [{"role": "user", "content": context}]
 
 
-class Rendered(NamedTuple):
-    """The text of a prompt."""
-
-    text: str
-    templated: bool  # a chat template made it, and has written its special tokens itself
-
-
 class Chat(Protocol):
     """How a model takes a conversation."""
 
@@ -64,10 +57,10 @@ class Chat(Protocol):
     def can_continue(self) -> bool:
         """It can go on with a response that it has begun."""
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the prompt text of a chat."""
+    def render(self, messages: Sequence[Message]) -> str:
+        """Return the prompt text of a chat; a ChatPrompt where a template made it."""
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the ids of a whole prompt."""
 
 
@@ -110,21 +103,20 @@ class TemplateChat:
         """Say whether the template reads an argument of this name."""
         return re.search(rf"\b{name}\b", str(self.tokenizer.chat_template or "")) is not None
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> str:
         """Return the prompt text of a chat; a plain one where there is no template."""
         if self.tokenizer.chat_template is None:
-            return Rendered(plain_prompt(messages), templated=False)
+            return plain_prompt(messages)
         begun = messages[-1]["role"] == "assistant"  # by the task's gen_prefix
-        return Rendered(self.apply(messages, add_generation_prompt=not begun), templated=True)
+        return ChatPrompt(self.apply(messages, add_generation_prompt=not begun), messages)
 
-    def encode(self, prompt: Rendered) -> TokenIds:
-        """Return the ids of a whole prompt."""
+    def encode(self, prompt: str) -> TokenIds:
+        """Return the ids of a whole prompt; a template has written its special tokens itself."""
+        templated = isinstance(prompt, ChatPrompt)
         if self.encode_text is None:
-            ids = self.tokenizer.encode(prompt.text, add_special_tokens=not prompt.templated)
-        else:
-            special = False if prompt.templated else None
-            ids = self.encode_text(prompt.text, add_special_tokens=special)
-        return tuple(ids)
+            return tuple(self.tokenizer.encode(str(prompt), add_special_tokens=not templated))
+        special = False if templated else None
+        return tuple(self.encode_text(str(prompt), add_special_tokens=special))
 
 
 def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
@@ -142,7 +134,7 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
         raise SettingsError(f"{names} cannot be switched: {why}")
     chat = replace(chat, template_args={**chat.template_args, **mode})
     if isinstance(context, ChatPrompt):
-        return chat, ChatPrompt(chat.render(context.messages).text, context.messages)
+        return chat, chat.render(context.messages)
     if not styled:
         raise SettingsError(
             f"{names} goes to the chat template, which this task's prompt does not use: give "

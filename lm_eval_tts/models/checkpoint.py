@@ -15,7 +15,7 @@ from lm_eval_tts.core.digests import tokenizer_digest
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.tokenizer import HFTokenizer, Tokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.chat import Rendered, TemplateChat
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat
 from lm_eval_tts.prompts import Message, load_prompts
 from lm_eval_tts.settings import Settings
 from lm_eval_tts.strategies import Abilities
@@ -156,12 +156,13 @@ def _turn_end(chat: TemplateChat, marks: Delimiters, tokens: dict[str, int]) -> 
     return tokens[token] if token and token not in inside else None
 
 
-def arrives(chat: TemplateChat, instruction: str, rendered: Rendered, forced: bool) -> bool:
+def arrives(chat: TemplateChat, instruction: str, rendered: str, forced: bool) -> bool:
     """Say whether a prompt has the instruction verbatim, and the template's own on thinking.
     forced: the user has said in which role it goes, whatever of the template's that replaces."""
-    own = chat.apply(QUESTION).partition(QUESTION[-1]["content"])[0] if rendered.templated else ""
+    templated = isinstance(rendered, ChatPrompt)
+    own = chat.apply(QUESTION).partition(QUESTION[-1]["content"])[0] if templated else ""
     kept = [line for line in own.splitlines() if ABOUT_THINKING.search(line)]
-    return instruction in rendered.text and (forced or all(line in rendered.text for line in kept))
+    return instruction in rendered and (forced or all(line in rendered for line in kept))
 
 
 def check_thinking_end(

@@ -30,7 +30,7 @@ from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import headers_of, take_arguments, usable_length
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, find_family
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
@@ -216,15 +216,14 @@ class MessagesChat:
     def __init__(self, tokenizer: HFTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> str:
         """Return the messages as text."""
-        return Rendered(chat_text(messages), templated=True)
+        return ChatPrompt(chat_text(messages), messages)
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the ids of messages; a bare text is one user turn."""
-        text = prompt.text
-        messages = text if text.startswith("[{") else chat_text(history_of(text))
-        return self._tokenizer.encode(messages)
+        known = prompt.startswith("[{")
+        return self._tokenizer.encode(prompt if known else chat_text(history_of(str(prompt))))
 
 
 def chat_text(messages: Sequence[Message]) -> str:

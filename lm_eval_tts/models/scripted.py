@@ -16,7 +16,6 @@ from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
@@ -30,13 +29,11 @@ class PlainChat:
         """Return the text of a chat."""
         return plain_prompt(messages)
 
-    def render(self, messages: list[Message]) -> Rendered:
-        """Return the prompt text of a chat."""
-        return Rendered(plain_prompt(messages), templated=False)
+    render = apply
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the bytes of a prompt."""
-        return ByteTokenizer().encode(prompt.text)
+        return ByteTokenizer().encode(prompt)
 
 
 class ScriptedLM(StrategyLM, LM):
