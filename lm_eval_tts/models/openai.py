@@ -222,8 +222,7 @@ class MessagesChat:
 
     def encode(self, prompt: str) -> TokenIds:
         """Return the ids of messages; a bare text is one user turn."""
-        known = prompt.startswith("[{")
-        return self._tokenizer.encode(prompt if known else chat_text(history_of(str(prompt))))
+        return self._tokenizer.encode(chat_text(history_of(prompt)))
 
 
 def chat_text(messages: Sequence[Message]) -> str:
