@@ -80,10 +80,10 @@ def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
         if complaint := next(filter(None, (state.complaint() for state in states)), None):
             _leave(FAILED, complaint)
         for state in states:
-            if state.journal_lost and not getattr(args, "output_path", None):
-                _leave(FAILED, f"{state.journal_lost}, and there is no --output_path: name one")
-            if state.journal_lost:
-                _say(f"{state.journal_lost}; the results are written all the same")
+            if lost := state.kept is not None and state.kept.lost:
+                if not getattr(args, "output_path", None):
+                    _leave(FAILED, f"{lost}, and there is no --output_path: name one")
+                _say(f"{lost}; the results are written all the same")
             state.forget_journal()
 
     return run

@@ -29,7 +29,7 @@ from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.arguments import loading, take_arguments
+from lm_eval_tts.models.arguments import loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
@@ -63,21 +63,22 @@ class TTSHF(StrategyLM, HFLM):
     ) -> None:
         """Load the checkpoint; without `pretrained`, the packaged tiny reasoner.
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster. enforce_eager:
-        capture no CUDA graphs, as in vLLM. journal, max_failures: see `OwnArguments`.
+        capture no CUDA graphs, as in vLLM. journal, max_failures: see `RunState`.
         reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded."""
         if pretrained is None:
             kwargs = _with_defaults(kwargs)
             pretrained = kwargs.pop("pretrained")
-        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
-        if own.journal and kwargs.get("tp_plan"):
-            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        self.session = Session(kwargs, "tts-hf", HF_ARGUMENTS)
+        if kwargs.get("tp_plan"):
+            if self.session.state.journal:
+                raise SettingsError(
+                    "journal= does not work with tp_plan=: its ranks must not differ"
+                )
+            self.session.state.journals = None
         args = self.session.template_args(kwargs.get("chat_template_args"))
         kwargs["chat_template_args"] = args
-        if kwargs.get("tp_plan"):
-            self.session.state.journals = None
         name = pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
         adapter = kwargs.get("peft")
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU

@@ -28,7 +28,7 @@ from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import headers_of, take_arguments, usable_length
+from lm_eval_tts.models.arguments import check_loading, headers_of, usable_length
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, find_family
@@ -48,7 +48,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     the server does not say. think_end_token: as in lm-eval's `hf`, the default of thinking_end.
     session_header: see `Server`. chat_template_args, enable_thinking, reasoning_effort: of the chat
     template, ours or, where it takes messages only, the server's. journal, max_failures: see
-    `OwnArguments`. reward_model ...: see `RewardModelSettings`."""
+    `RunState`. reward_model ...: see `RewardModelSettings`."""
 
     tokenizer: Any
 
@@ -68,10 +68,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
-        own = take_arguments(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
         calls = {"num_concurrent": num_concurrent, "max_retries": max_retries, "timeout": timeout}
-        headers = headers_of(base_url, header, calls)
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        check_loading(calls)
+        headers = headers_of(base_url, header)
+        self.session = Session(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
         self._background = Background()

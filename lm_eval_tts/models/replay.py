@@ -20,7 +20,6 @@ from lm_eval.api.model import LM
 from lm_eval_tts.core.identity import recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
-from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.session import Session, keys_of
 from lm_eval_tts.results.files import point_texts
@@ -48,12 +47,10 @@ class TTSReplay(StrategyLM, LM):
         **kwargs: Any,
     ) -> None:
         """Note where the recordings are; they are read when a task asks for them.
-        max_failures: see `OwnArguments`. Raises SettingsError and DataError for wrong arguments."""
+        max_failures: see `RunState`. Raises SettingsError and DataError for wrong arguments."""
         super().__init__()
         own = frozenset({"max_failures"})
-        self.session = Session(
-            take_arguments(kwargs, "tts-replay", REPLAY_ARGUMENTS, own=own, strict=True)
-        )
+        self.session = Session(kwargs, "tts-replay", REPLAY_ARGUMENTS, own=own, strict=True)
         if path is None:
             raise SettingsError("tts-replay needs recordings: --model_args path=<file or folder>")
         if not Path(path).expanduser().exists():
@@ -81,7 +78,7 @@ class TTSReplay(StrategyLM, LM):
                 len(requests),
                 missing[0].details.failure,
             )
-        self.session.count(responses)
+        self.session.state.count(response.details.failure for response in responses)
         return responses
 
     def _respond(self, instance: Instance, repeat: int) -> Response:

@@ -14,7 +14,6 @@ from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.scripted import ScriptedEngine, Writer
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
@@ -42,8 +41,7 @@ class ScriptedLM(StrategyLM, LM):
     def __init__(self, write: Writer, max_length: int = 100_000, **settings: Any) -> None:
         """Take the writer, the context in bytes, and the settings of all tasks."""
         LM.__init__(self)
-        own = take_arguments(settings, "ScriptedLM", frozenset(), strict=True)
-        self.session = Session(own)
+        self.session = Session(settings, "ScriptedLM", frozenset(), strict=True)
         chat: Any = PlainChat()
         checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
             text=ByteTokenizer(),

@@ -6,19 +6,23 @@ Engine and reward model are isolated from single faults and journaled; failures 
 model has its own session, and no two of them share anything."""
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
+from itertools import count
 from typing import Any, NamedTuple
 
 from lm_eval.api.instance import Instance
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
+from lm_eval_tts.core.arguments import ADDING
+from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
@@ -28,9 +32,8 @@ from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.harness.run_state import RunState, Tally, journals_of_this_run
 from lm_eval_tts.models.answering import Plan, failed, in_all_modes, make_plan, respond
-from lm_eval_tts.models.arguments import OwnArguments
+from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.chat import Chat, TemplateChat, in_mode
 from lm_eval_tts.models.checkpoint import (
     Checkpoint,
@@ -39,7 +42,6 @@ from lm_eval_tts.models.checkpoint import (
     find_family,
     recommended_sampling,
 )
-from lm_eval_tts.models.journaling import ReadSettings, check_tasks, open_journal
 from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
@@ -47,9 +49,8 @@ from lm_eval_tts.strategies import Abilities
 logger = logging.getLogger(__name__)
 
 LOCAL = Abilities()  # what a checkpoint in this process can do
-Key = tuple[int, int]  # of an answer: its instance by id, and which of its repeats it is, from 0
+ReadSettings = Callable[[Mapping[str, Any]], Settings]  # generation kwargs to settings
 Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
-Report = tuple[Tally, Spent]  # what a rank has to say of itself when results are gathered
 
 
 class Wanted(NamedTuple):
@@ -61,14 +62,11 @@ class Wanted(NamedTuple):
     mode: Mapping[str, Any]  # what the chat template is told beside what it always is
 
 
-def keys_of(requests: Sequence[Instance]) -> list[Key]:
-    """Return what tells answers apart: lm_eval passes an instance once for each of its repeats."""
-    seen: Counter[int] = Counter()
-    keys = []
-    for one in map(id, requests):
-        keys.append((one, seen[one]))
-        seen[one] += 1
-    return keys
+def keys_of(requests: Sequence[Instance]) -> list[tuple[int, int]]:
+    """Return what tells answers apart, the instance by id and the number of the repeat: lm_eval
+    passes an instance once for each of its repeats."""
+    counts: defaultdict[int, Iterator[int]] = defaultdict(count)
+    return [(one, next(counts[one])) for one in map(id, requests)]
 
 
 class Session:
@@ -79,20 +77,20 @@ class Session:
     chat: Chat
     _make_engine: Callable[[], Engine]
 
-    def __init__(self, arguments: OwnArguments, *, trust_remote_code: bool = False) -> None:
-        """Load the reward model, if one is named. Raises SettingsError."""
-        self.defaults = dict(arguments.defaults)
-        beside = arguments.keeps_journal and arguments.journal is None
-        journals = journals_of_this_run() if beside else None
-        self.state = RunState(arguments.journal, journals, arguments.max_failures)
+    def __init__(
+        self, kwargs: dict[str, Any], model: str, known: frozenset[str], **how: Any
+    ) -> None:
+        """Take our arguments out of those of a model, as `take_arguments` does, and load the reward
+        model, if one is named. Raises SettingsError."""
+        self.defaults, self.state, named = take_arguments(kwargs, model, known, **how)
         self.reward_model: LoadedRewardModel | None = None
-        self._reward_name: str | None = None
+        self._reward_name = named and named.reward_model
         self._spent_on_all_ranks: Spent | None = None
         self.family = ModelFamily()
-        if (named := arguments.reward_model) is not None:
-            self._reward_name = named.reward_model
+        if named is not None:
             named = replace(named, reward_model=find_checkpoint(named.reward_model))
-            self.reward_model = named.load(trust_remote_code=trust_remote_code)
+            code = bool(kwargs.get("trust_remote_code"))
+            self.reward_model = named.load(trust_remote_code=code)
 
     def serve(
         self,
@@ -147,7 +145,7 @@ class Session:
         ):
             made = iter(self._run(asked, answering, progress))
         responses = {key: in_all_modes(settings[key].modes, made) for key in unique}
-        self.count(list(responses.values()))
+        self.state.count(response.details.failure for response in responses.values())
         for key, instance in keys:
             if key not in responses:
                 first = responses[key[0], key[1] % (instance.repeats or 1)]
@@ -239,11 +237,11 @@ class Session:
         a look at what the journal's tasks asked before."""
         engine: Engine = (isolated := IsolatedEngine(self.engine))
         known: RewardModel | None = self.reward_model
-        journal = open_journal(self.state, self.facts, self.defaults, rank)
+        journal = self.state.open_journal(self.facts, self.defaults, rank)
         with nullcontext() if journal is None else journal:  # an empty one is false
             if journal is not None:
                 if not self.state.journals:  # one beside the results has this in its name
-                    check_tasks(journal, instances, read, self.defaults)
+                    self._check_tasks(journal, instances, read)
                 engine = JournaledEngine(isolated, journal)
                 known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
             rating = None if known is None else IsolatedRewardModel(known)
@@ -251,12 +249,21 @@ class Session:
                 yield engine, rating
             finally:
                 self.state.lost = isolated.lost
-                if journal is not None:
-                    self.state.num_journaled = len(journal)
                 if rating is not None:
                     rating.warn()
-        if journal is not None:
-            self.state.journal_lost = journal.lost
+
+    def _check_tasks(
+        self, journal: Journal, instances: Sequence[Instance], read: ReadSettings
+    ) -> None:
+        """Note in the journal what each task asks for, or find that it asked for something else."""
+        for task in dict.fromkeys(instance.task_name for instance in instances):
+            own = [instance for instance in instances if instance.task_name == task]
+            kwargs = own[0].args[1]
+            settings, given = read(kwargs), {**self.defaults, **kwargs}
+            texts = digest(repr(settings.style), settings.instruction, repr(settings.delimiters))
+            facts = {name: repr(given[name]) for name in sorted(given.keys() - ADDING)}
+            prompts = {str(instance.doc_id): digest(str(instance.args[0])) for instance in own}
+            journal.check_task(str(task), {**facts, "prompt texts": texts}, prompts)
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes the results of two runs differ, whatever they ask."""
@@ -276,20 +283,14 @@ class Session:
             info["scorer_tokens_read"] = round(spent.num_tokens)
         return info
 
-    def count(self, responses: Sequence[Response]) -> None:
-        """Add responses to the tally."""
-        failures = [r.details.failure for r in responses if r.details.failure is not None]
-        self.state.tally = self.state.tally.plus(Tally(len(responses), len(failures)))
-        self.state.first_failure = self.state.first_failure or next(iter(failures), "")
-
-    def report(self) -> Report:
-        """Return what this rank reports about itself."""
+    def report(self) -> tuple[Counter[str], Spent]:
+        """Return what this rank has to say of itself when results are gathered."""
         return self.state.tally, self.reward_model.spent if self.reward_model else Spent()
 
-    def add_up(self, reports: Sequence[Report]) -> None:
+    def add_up(self, reports: Sequence[tuple[Counter[str], Spent]]) -> None:
         """Take what all ranks report as the whole run's."""
         tallies, spent = zip(*reports, strict=True)
-        self.state.total = Tally().plus(*tallies)
+        self.state.total = sum(tallies, Counter())
         self._spent_on_all_ranks = Spent().plus(*spent)
 
 

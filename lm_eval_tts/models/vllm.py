@@ -24,7 +24,7 @@ from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import loading, take_arguments
+from lm_eval_tts.models.arguments import loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
@@ -76,16 +76,15 @@ class TTSVLLM(StrategyLM, VLLM):
         data_parallel_size: replicas, each with tensor_parallel_size devices. batch_invariant: see
         `switch_batch_invariance`. enable_lora: `use_adapter` may come later. reward_model ...: see
         `RewardModelSettings`; it runs next to vLLM, which must leave it memory
-        (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
+        (gpu_memory_utilization=). journal, max_failures: see `RunState`.
         Raises SettingsError for wrong arguments, before loading, and if the checkpoint or the
         adapter cannot be loaded."""
-        own = take_arguments(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         if pretrained is None:
             raise SettingsError(
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
         self.batch_invariant = switch_batch_invariance(batch_invariant)
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        self.session = Session(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         args = self.session.template_args(kwargs.pop("chat_template_args", None))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():

@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
@@ -166,7 +165,7 @@ def tokenizer_of(template: str, more: tuple[str, ...] = (), eos: str = "<|endoft
 
 def session_of(template: str, more: tuple[str, ...] = (), **template_args) -> Session:
     tokenizer = tokenizer_of(template, more)
-    session = Session(OwnArguments())
+    session = Session({}, "tts-hf", frozenset())
     chat = TemplateChat(
         tokenizer,
         template_args,
