@@ -6,11 +6,13 @@ import difflib
 import re
 import sys
 from argparse import ArgumentParser
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from importlib import import_module
-from inspect import getattr_static, signature
+from inspect import signature
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
@@ -71,8 +73,24 @@ def aggregate_points(original: Original, self: Any, task_metrics: Any) -> Any:
 
 
 def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
-    """Check settings before a model is loaded."""
-    _check_settings(**signature(original).bind(*args, **kwargs).arguments)
+    """Check the settings of a run of ours before a model is loaded."""
+    from lm_eval.api.registry import get_model
+    from lm_eval.utils import simple_parse_args_string
+
+    given = defaultdict(lambda: None, signature(original).bind(*args, **kwargs).arguments)
+    if (model := str(given["model"])) in MODELS:
+        check_packages(model)
+        manager, tasks = given["task_manager"], given["tasks"] or ()
+        later = getattr(manager, "_task_index", None)  # its name from lm_eval 0.5 on
+        index = getattr(manager, "task_index", later)
+        model_args, gen_kwargs = (
+            simple_parse_args_string(text) if isinstance(text, str) else text or {}
+            for text in (given["model_args"], given["gen_kwargs"])
+        )
+        check_settings(model, model_args, gen_kwargs, tasks, index)
+        check_samples(given["samples"] or (), tasks, index or {})
+        with without_collections():
+            get_model(model)
     return original(*args, **kwargs)
 
 
@@ -83,35 +101,16 @@ def prepare_first(original: Original, *args: Any, **kwargs: Any) -> Any:
     return original(*args, **kwargs)
 
 
-def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
-    if not isinstance(model, str) or model not in MODELS:
-        return
-    from lm_eval.api.registry import get_model
-    from lm_eval.utils import simple_parse_args_string
-
-    check_packages(model)
-    later = getattr(task_manager, "_task_index", None)  # its name from lm_eval 0.5 on
-    index, tasks = getattr(task_manager, "task_index", later), given.get("tasks") or ()
-    model_args, gen_kwargs = (
-        simple_parse_args_string(text) if isinstance(text, str) else text or {}
-        for text in (given.get("model_args"), given.get("gen_kwargs"))
-    )
-    check_settings(model, model_args, gen_kwargs, tasks, index)
-    check_samples(given.get("samples") or (), tasks, index or {})
-    with without_collections():
-        get_model(model)
-
-
 def hash_any(original: Original, text: str) -> str:
     """Hash texts with halves of surrogate pairs too, which lm_eval's own function cannot take."""
     return text_hash(text)
 
 
-def guard_run(original: Original, args: Any) -> None:
+def guard_run(original: Original, *given: Any) -> None:
     """Make runs of our models end in one line and a telling exit code."""
     from lm_eval_tts.harness.guard import guarded
 
-    guarded(original)(args)
+    guarded(original, given[-1])  # it is a static method
 
 
 def summarize(
@@ -153,22 +152,17 @@ def _complain(parser: ArgumentParser, options: Iterable[str], message: str) -> N
 
 
 def put_around(owner: Any, path: str, function: Callable[..., Any]) -> None:
-    """Put a function in the place of another one, once; it is given that as its first argument.
+    """Put a function in the place of another one; it is given that as its first argument.
     path: of the other one within `owner`, such as Class.method."""
-    for part in path.split(".")[:-1]:
-        owner = getattr(owner, part)
-    name = path.rpartition(".")[2]
+    place, _, name = path.rpartition(".")
+    owner = attrgetter(place)(owner) if place else owner
     original = getattr(owner, name)
-    if hasattr(original, "_is_ours"):
-        return
 
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(original, *args, **kwargs)
 
-    call._is_ours = True  # type: ignore[attr-defined]
-    is_static = isinstance(getattr_static(owner, name), staticmethod)
-    setattr(owner, name, staticmethod(call) if is_static else call)
+    setattr(owner, name, call)
 
 
 def extend(module: ModuleType, around: Mapping[str, str]) -> None:

@@ -53,40 +53,35 @@ READS_SETTINGS = ("lm_eval.config", "lm_eval.tasks")  # whatever is raised withi
 CHECKS_SETTINGS = ("lm_eval.evaluator", "lm_eval.api.registry", "lm_eval.api.task")
 
 
-def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Wrap what runs an evaluation from lm_eval's parsed arguments."""
+def guarded(execute: Callable[[Any], None], args: Any) -> None:
+    """Run an evaluation from lm_eval's parsed arguments."""
+    if isinstance(getattr(args, "tasks", None), str):
+        args.tasks = ",".join(map(str.strip, args.tasks.split(",")))
+    output_path.set(getattr(args, "output_path", None))
+    stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
+    unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
 
-    @functools.wraps(execute)
-    def run(args: Any) -> None:
-        if isinstance(getattr(args, "tasks", None), str):
-            args.tasks = ",".join(map(str.strip, args.tasks.split(",")))
-        output_path.set(getattr(args, "output_path", None))
-        stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
-        unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
+    def note(record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Could not save"):
+            unsaved.append(record.getMessage())
+        return True
 
-        def note(record: logging.LogRecord) -> bool:
-            if record.getMessage().startswith("Could not save"):
-                unsaved.append(record.getMessage())
-            return True
-
-        with filtering([WRITER], note), watched(_journals(args)) as states:
-            _run(execute, args, states)
-        if states and unsaved:
-            rest = "with journal=<folder> in --model_args nothing would be computed again"
-            if journal := states[-1].journal:
-                again = "make room and give the same command again"
-                rest = f"{again}: it takes everything from {journal=!s}"
-            _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
-        if complaint := next(filter(None, (state.complaint() for state in states)), None):
-            _leave(FAILED, complaint)
-        for state in states:
-            if lost := state.kept is not None and state.kept.lost:
-                if not getattr(args, "output_path", None):
-                    _leave(FAILED, f"{lost}, and there is no --output_path: name one")
-                _say(f"{lost}; the results are written all the same")
-            state.forget_journal()
-
-    return run
+    with filtering([WRITER], note), watched(_journals(args)) as states:
+        _run(execute, args, states)
+    if states and unsaved:
+        rest = "with journal=<folder> in --model_args nothing would be computed again"
+        if journal := states[-1].journal:
+            again = "make room and give the same command again"
+            rest = f"{again}: it takes everything from {journal=!s}"
+        _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
+    if complaint := next(filter(None, (state.complaint() for state in states)), None):
+        _leave(FAILED, complaint)
+    for state in states:
+        if lost := state.kept is not None and state.kept.lost:
+            if not output_path.get():
+                _leave(FAILED, f"{lost}, and there is no --output_path: name one")
+            _say(f"{lost}; the results are written all the same")
+        state.forget_journal()
 
 
 def _journals(args: Any) -> str | None:

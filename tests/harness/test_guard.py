@@ -337,11 +337,11 @@ def test_a_bug_keeps_its_traceback_and_so_do_other_models():
 
     ours, other = SimpleNamespace(model="tts-hf"), SimpleNamespace(model="hf")
     with pytest.raises(KeyError):
-        guard.guarded(bug)(ours)
+        guard.guarded(bug, ours)
     with pytest.raises(ValueError, match="Tasks not found"):
-        guard.guarded(task_missing)(other)
+        guard.guarded(task_missing, other)
     with pytest.raises(SystemExit):
-        guard.guarded(task_missing)(ours)
+        guard.guarded(task_missing, ours)
 
 
 def test_data_that_cannot_be_read_is_one_line(run, tmp_path):
@@ -357,9 +357,9 @@ def test_other_errors_and_other_models_are_left_alone():
 
     for error in (RuntimeError("a bug"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            guard.guarded(execute)(error)
+            guard.guarded(execute, error)
     with pytest.raises(SystemExit):
-        guard.guarded(execute)(DataError("ours"))
+        guard.guarded(execute, DataError("ours"))
 
 
 def test_a_second_rank_says_which_it_is(monkeypatch, capsys):
@@ -387,6 +387,6 @@ def test_an_environment_variable_shows_tracebacks(monkeypatch, capsys):
         raise RequestError("deep down")
 
     with pytest.raises(SystemExit):
-        guard.guarded(execute)(None)
+        guard.guarded(execute, None)
     assert "Traceback" in capsys.readouterr().err
     assert os.environ["LMEVAL_LOG_LEVEL"] == "debug"

@@ -49,7 +49,7 @@ def rank(number: int, work, folder: Path, ready) -> None:
         ready.release()
         work(args)
 
-    guard.guarded(execute)(args)
+    guard.guarded(execute, args)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forked processes")
@@ -118,5 +118,5 @@ def test_what_an_earlier_run_has_said_stops_no_later_one(tmp_path, monkeypatch):
     args = SimpleNamespace(model="tts-replay", tasks="t", output_path=str(tmp_path), model_args={})
     guard._shared_stop(args).tell(15)
     assert guard._shared_stop(args).told() == 15
-    guard.guarded(lambda args: None)(args)
+    guard.guarded(lambda args: None, args)
     assert guard._shared_stop(args).told() is None
