@@ -1,7 +1,6 @@
 """What lm_eval asks of a model class, passed on to the `Session` that the class has."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,12 +105,8 @@ def fill_gaps(gathered: list[Any]) -> list[Any]:
     for task in gathered[0]:
         for name in {name for rank in gathered for name in rank[task]}:
             lists = [rank[task].setdefault(name, []) for rank in gathered]
-            known = [not all(map(_is_nan, values)) for values in lists]
+            known = [any(value == value for value in values) for values in lists]  # NaN != NaN
             for values, has_some in zip(lists, known, strict=True):
                 if any(known) and not has_some:
                     values.clear()
     return gathered
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

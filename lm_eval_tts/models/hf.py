@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import (
-    DEFAULTS,
-    check_adapter,
-    check_there,
-    check_whole,
-    find_checkpoint,
-)
+from lm_eval_tts.checkpoints import DEFAULTS, find_adapter, find_model
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
@@ -85,13 +77,9 @@ class TTSHF(StrategyLM, HFLM):
         _check_device(str(kwargs["device"]))
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
-                check_there("pretrained", pretrained)
-                pretrained = find_checkpoint(pretrained)
-                check_whole(pretrained, name)
+                pretrained = find_model(pretrained)
             if adapter:
-                check_there("peft", adapter)
-                kwargs["peft"] = find_checkpoint(adapter)
-                check_adapter(kwargs["peft"], adapter)
+                kwargs["peft"] = find_adapter(adapter)
             with without_bars(pretrained):
                 HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
@@ -104,11 +92,14 @@ class TTSHF(StrategyLM, HFLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
         """Answer each request; on a CPU tiny models use the threads that pay."""
-        tiny = sum(weight.numel() for weight in self.model.parameters()) < TINY_SIZE
-        precision = self.mixed_precision_dtype
-        mixed = torch.autocast(self.device.type, precision, enabled=precision is not None)
-        with mixed, threads(TINY_THREADS) if tiny else nullcontext():
-            return super().generate_until(requests, disable_tqdm)
+        precision, threads = self.mixed_precision_dtype, torch.get_num_threads()
+        if sum(weight.numel() for weight in self.model.parameters()) < TINY_SIZE:
+            torch.set_num_threads(TINY_THREADS)
+        try:
+            with torch.autocast(self.device.type, precision, enabled=precision is not None):
+                return super().generate_until(requests, disable_tqdm)
+        finally:
+            torch.set_num_threads(threads)
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -151,7 +142,7 @@ class TTSHF(StrategyLM, HFLM):
         if isinstance(self._model, PeftModel):
             self._model = self._model.unload()
         if peft:
-            self._model = PeftModel.from_pretrained(self._model, find_checkpoint(peft)).eval()
+            self._model = PeftModel.from_pretrained(self._model, find_adapter(peft)).eval()
         self.peft = names["peft"] = peft
         self.session.renew_engine()
 
@@ -177,17 +168,6 @@ class TTSHF(StrategyLM, HFLM):
             # What autocast has cast is kept for a while, where a graph would look for it forever.
             enforce_eager=self._enforce_eager or self.mixed_precision_dtype is not None,
         )
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Make torch use this many threads of the CPU in this block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _check_device(device: str) -> None:
