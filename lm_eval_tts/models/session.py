@@ -211,7 +211,7 @@ class Session:
             if plan is None:
                 response = failed(one.settings, str(result.value))
             else:
-                response = respond(plan, result, self.checkpoint.text)
+                response = respond(plan, result)
             responses[result.job] = response
             progress.update(one.instance, response, result.cost.num_sampled_tokens)
         return [responses[job] for job in range(len(asked))]

@@ -216,11 +216,9 @@ def switch_batch_invariance(wanted: bool | None) -> bool:
 @contextmanager
 def _replicated(data_parallel_size: int) -> Iterator[None]:
     """Make lm-eval's class load one engine with replicas, where it would load none."""
-    if data_parallel_size == 1:
-        yield
-        return
     stock = vllm_causallms.LLM
-    vllm_causallms.LLM = partial(DataParallelLLM, data_parallel_size=data_parallel_size)
+    if data_parallel_size != 1:
+        vllm_causallms.LLM = partial(DataParallelLLM, data_parallel_size=data_parallel_size)
     try:
         yield
     finally:
