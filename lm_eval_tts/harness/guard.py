@@ -17,6 +17,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -35,7 +36,7 @@ from lm_eval_tts.harness.imports import without_collections
 from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.harness.preflight import check_packages, check_settings, refuse_secrets
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
-from lm_eval_tts.harness.signals import SharedStop, Stopped, signal_of, stoppable
+from lm_eval_tts.harness.signals import SharedStop, Stopped, stoppable
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
@@ -111,7 +112,8 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
-        shared.tell(sent := signal_of(interrupt))
+        sent = int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
+        shared.tell(sent)
         _leave(128 + sent, _how_to_resume(states))  # as shells say it
     except Exception as error:
         if (number := shared.told()) is not None:  # the rank that it waited for was stopped

@@ -19,11 +19,6 @@ class Stopped(KeyboardInterrupt):
     """A signal came that is to end the run; its number is the argument."""
 
 
-def signal_of(interrupt: KeyboardInterrupt) -> int:
-    """Return the signal that a process was stopped by."""
-    return int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
-
-
 @contextmanager
 def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     """Raise Stopped in this block where a signal comes that nobody else handles or ignores.
@@ -71,9 +66,7 @@ class SharedStop:
         with suppress(OSError):
             if self._path is not None and self.told() is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                part = self._path.with_suffix(f".{os.getpid()}")  # nobody reads it half written
-                part.write_text(str(number))
-                part.replace(self._path)
+                self._path.write_text(str(number))  # two bytes: not there yet, or all there
 
     def told(self) -> int | None:
         """Return the number of the signal that has stopped a rank, if one has."""

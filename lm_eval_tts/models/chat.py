@@ -83,21 +83,16 @@ class TemplateChat:
     ) -> str:
         """Render a chat; where the template refuses a system message, it goes to the user turn.
         ends_turn: the last message is whole, and what the template ends a turn with follows it."""
-
-        def render(history: Sequence[Message]) -> str:
-            text: str = self.tokenizer.apply_chat_template(
-                list(history),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt and not ends_turn,
-                continue_final_message=not (add_generation_prompt or ends_turn),
-                **self.template_args,
-            )
-            return text
-
+        how = {
+            "tokenize": False,
+            "add_generation_prompt": add_generation_prompt and not ends_turn,
+            "continue_final_message": not (add_generation_prompt or ends_turn),
+            **self.template_args,
+        }
         try:
-            return render(messages)
+            return str(self.tokenizer.apply_chat_template(list(messages), **how))
         except jinja2.exceptions.TemplateError:
-            return render(without_system(messages))
+            return str(self.tokenizer.apply_chat_template(without_system(messages), **how))
 
     def reads(self, name: str) -> bool:
         """Say whether the template reads an argument of this name."""
@@ -126,12 +121,11 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
     if not mode:
         return chat, context
     names = " and ".join(f"{name}=" for name in mode)
+    refused = f"{names} cannot be switched:"
     if not isinstance(chat, TemplateChat):
-        why = "here a chat template gets one value for all, in model_args"
-        raise SettingsError(f"{names} cannot be switched: {why}")
+        raise SettingsError(f"{refused} here a chat template gets one value for all, in model_args")
     if not all(map(chat.reads, mode)):
-        why = "the chat template does not read that"
-        raise SettingsError(f"{names} cannot be switched: {why}")
+        raise SettingsError(f"{refused} the chat template does not read that")
     chat = replace(chat, template_args={**chat.template_args, **mode})
     if isinstance(context, ChatPrompt):
         return chat, chat.render(context.messages)

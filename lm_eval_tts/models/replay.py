@@ -89,19 +89,19 @@ class TTSReplay(StrategyLM, LM):
             what = f"repeat {repeat + 1} of " if repeat else ""
             name = instance.doc.get("id", instance.args[0][:60])
             failure = f"{what}{name!r} is not recorded in {self._path}"
-            return Response("", Details(tags=tags, failure=failure))
-        if options and recording.options and dict(recording.options) != dict(options):
+        elif options and recording.options and dict(recording.options) != dict(options):
             failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
-            return Response("", Details(tags=tags, failure=failure))
-        candidates = candidates_of(recording.answered, tags)
-        details = Details(
-            self._usage(recording),
-            tags,
-            points=points_of(recording, tags),
-            candidates=candidates,
-            independent=bool(candidates) and "pass@1" in recording.metrics,
-        )
-        return Response(recording.response, details)
+        else:
+            candidates = candidates_of(recording.answered, tags)
+            details = Details(
+                self._usage(recording),
+                tags,
+                points=points_of(recording, tags),
+                candidates=candidates,
+                independent=bool(candidates) and "pass@1" in recording.metrics,
+            )
+            return Response(recording.response, details)
+        return Response("", Details(tags=tags, failure=failure))
 
     def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
         task = instance.task_name

@@ -206,7 +206,18 @@ class Session:
     ) -> list[Response]:
         plans: dict[int, Plan] = {}  # of what is under way
         responses: dict[int, Response] = {}
-        for result in run(self._jobs(asked, plans), *answering):
+
+        def jobs() -> Iterator[Job[Trace]]:  # each is planned as its turn comes
+            for number, one in enumerate(asked):
+                try:
+                    plans[number] = plan = self.plan(*one)
+                    yield Job(plan.settings.strategy.run(plan.request), plan.seed)
+                except SettingsError:  # of no document, but of all
+                    raise
+                except Exception as error:  # whatever a template or a tokenizer raises
+                    yield Job(_failing(failure_of("the prompt's encoding", error)), 0)
+
+        for result in run(jobs(), *answering):
             plan, one = plans.pop(result.job, None), asked[result.job]
             if plan is None:
                 response = failed(one.settings, str(result.value))
@@ -215,19 +226,6 @@ class Session:
             responses[result.job] = response
             progress.update(one.instance, response, result.cost.num_sampled_tokens)
         return [responses[job] for job in range(len(asked))]
-
-    def _jobs(self, asked: Sequence[Wanted], plans: dict[int, Plan]) -> Iterator[Job[Trace]]:
-        """Plan each request as its turn comes; one that cannot be planned has no plan and fails."""
-        for number, one in enumerate(asked):
-            try:
-                plan = self.plan(*one)
-                job = Job(plan.settings.strategy.run(plan.request), plan.seed)
-                plans[number] = plan
-            except SettingsError:  # of no document, but of all
-                raise
-            except Exception as error:  # whatever a template or a tokenizer raises
-                job = Job(_failing(failure_of("the prompt's encoding", error)), 0)
-            yield job
 
     @contextmanager
     def _answering(
