@@ -38,7 +38,7 @@ def find_adapter(name: str) -> str:
     return folder
 
 
-def find_model(name: str) -> str:
+def find_policy(name: str) -> str:
     """Return the folder of what `pretrained=` names, likewise; an adapter alone is refused."""
     folder = _find_there("pretrained", name)
     adapter = Path(folder, "adapter_config.json")

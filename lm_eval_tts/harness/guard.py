@@ -36,7 +36,7 @@ from lm_eval_tts.harness.imports import without_collections
 from lm_eval_tts.harness.names import MODELS, own_tasks
 from lm_eval_tts.harness.preflight import check_packages, check_settings, refuse_secrets
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
-from lm_eval_tts.harness.signals import SharedStop, Stopped, stoppable
+from lm_eval_tts.harness.signals import Stopped, heeding_ranks, stoppable, tell_ranks, told_by_ranks
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
@@ -102,10 +102,11 @@ def _journals(args: Any) -> str | None:
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
     states: those of the models that the run has made so far."""
-    shared = _shared_stop(args)
+    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    told = Path(f"{journals}.stopped") if journals else None  # that a rank was stopped
     try:
         _check(args)
-        with _around_ours(states, shared) if _is_ours(args) else nullcontext():
+        with _around_ours(states, told) if _is_ours(args) else nullcontext():
             execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
@@ -113,10 +114,10 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
         if not states and not isinstance(interrupt, Stopped):
             raise
         sent = int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
-        shared.tell(sent)
+        tell_ranks(told, sent)
         _leave(128 + sent, _how_to_resume(states))  # as shells say it
     except Exception as error:
-        if (number := shared.told()) is not None:  # the rank that it waited for was stopped
+        if (number := told_by_ranks(told)) is not None:  # the rank that it waited for was stopped
             _leave(128 + number, _how_to_resume(states))
         if not (_is_ours(args) and _is_the_users(error)):
             raise
@@ -126,30 +127,24 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 
 
 @contextmanager
-def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
+def _around_ours(states: Sequence[RunState], told: Path | None) -> Iterator[None]:
     """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
     with without_collections():
         writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
 
     def last_words(number: int) -> None:
-        shared.tell(number)
+        tell_ranks(told, number)
         _say(_how_to_resume(states))
 
     try:
         writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
         facts.subprocess = _SILENT  # type: ignore[attr-defined]
-        with warnings.catch_warnings(), quiet(), stoppable(last_words), shared.heeded():
+        with warnings.catch_warnings(), quiet(), stoppable(last_words), heeding_ranks(told):
             warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
             yield
     finally:
         writer.json = json  # type: ignore[attr-defined]
         facts.subprocess = subprocess  # type: ignore[attr-defined]
-
-
-def _shared_stop(args: Any) -> SharedStop:
-    """Return what informs the ranks of this command that one of them was stopped."""
-    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
-    return SharedStop(Path(f"{journals}.stopped") if journals else None)
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:

@@ -1,4 +1,7 @@
-"""Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once."""
+"""Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once.
+
+Of several ranks, the one that a signal stops says so in a file that all see, and the others stop as
+by the same signal. Where there is one rank, or nowhere to write, there is no file (None)."""
 
 import os
 import signal
@@ -53,50 +56,43 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
             timer.cancel()
 
 
-class SharedStop:
-    """How ranks agree: the one that a signal stops says so in a file, and the others stop as by
-    the same signal.
-    path: the file, which all ranks see; None where there is one rank, or nowhere to write."""
+def tell_ranks(path: Path | None, number: int) -> None:
+    """Say in the file that a signal has stopped this rank."""
+    with suppress(OSError):
+        if path is not None and told_by_ranks(path) is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(number))  # two bytes: not there yet, or all there
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
 
-    def tell(self, number: int) -> None:
-        """Say that this rank was stopped."""
-        with suppress(OSError):
-            if self._path is not None and self.told() is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_text(str(number))  # two bytes: not there yet, or all there
+def told_by_ranks(path: Path | None) -> int | None:
+    """Return the number of the signal that has stopped a rank, if one has."""
+    with suppress(OSError, ValueError):  # not there, or not written yet
+        return None if path is None else int(path.read_text())
+    return None
 
-    def told(self) -> int | None:
-        """Return the number of the signal that has stopped a rank, if one has."""
-        try:
-            return None if self._path is None else int(self._path.read_text())
-        except (OSError, ValueError):  # not there, or not written yet
-            return None
 
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Give this process, in this block, the signal that another rank got. What an earlier run
-        has said is forgotten."""
-        if self._path is None:
-            yield
-            return
-        with suppress(OSError):
-            self._path.unlink()
-        over = threading.Event()
+@contextmanager
+def heeding_ranks(path: Path | None) -> Iterator[None]:
+    """Give this process, in this block, the signal that another rank got. What an earlier run has
+    said is forgotten."""
+    if path is None:
+        yield
+        return
+    with suppress(OSError):
+        path.unlink()
+    over = threading.Event()
 
-        def watch() -> None:
-            while (number := self.told()) is None:
-                if over.wait(POLL_SECONDS):
-                    return
-            os.kill(os.getpid(), number)
+    def watch() -> None:
+        while (number := told_by_ranks(path)) is None:
+            if over.wait(POLL_SECONDS):
+                return
+        os.kill(os.getpid(), number)
 
-        threading.Thread(target=watch, daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _end(number: int, last_words: Callable[[int], None]) -> None:

@@ -25,7 +25,7 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
-from lm_eval_tts.models.chat import Chat, TemplateChat, check_rendered, history_of
+from lm_eval_tts.models.chat import Chat, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, arrives, run_seed, thinking_in
 from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
@@ -58,9 +58,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan of one answer. Raises whatever a chat template or a tokenizer raises.
     context: the instance's, in its reasoning mode. max_length: the engine's context in tokens."""
-    check_rendered(context)
-    rendered = _render(context, settings, chat)
     question, marks = question_turn(history_of(context))["content"], settings.delimiters
+    rendered = _render(context, settings, chat)
     start = opening_of(marks.thinking_start, marks.thinking_end)
     thinking = thinking_in(rendered, question, replace(marks, thinking_start=start))
     if thinking == "closed" and settings.strategy.needs_thinking_end:

@@ -8,7 +8,7 @@ from lm_eval.api.instance import Instance
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
@@ -88,7 +88,7 @@ class StrategyLM:
 
 def _say_without_strategy(requests: Sequence[Instance]) -> None:
     for instance in requests:
-        check_rendered(instance.args[0])
+        history_of(instance.args[0])
     logger.warning(
         f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
         "these are answered as without one"

@@ -37,17 +37,14 @@ class ChatPrompt(str):
         return str(self), self.messages, self.failure
 
 
-def check_rendered(context: str) -> None:
-    """Raise RequestError for a prompt that the chat template could not render."""
-    if isinstance(context, ChatPrompt) and context.failure is not None:
-        raise RequestError(context.failure)
-
-
 def history_of(context: str) -> list[Message]:
-    """Return the chat history of a request: lm_eval's own, or the context as one user turn."""
-    if isinstance(context, ChatPrompt):
-        return context.messages
-    return [{"role": "user", "content": context}]
+    """Return the chat history of a request: lm_eval's own, or the context as one user turn. Raises
+    RequestError for one that the chat template could not render."""
+    if not isinstance(context, ChatPrompt):
+        return [{"role": "user", "content": context}]
+    if context.failure is not None:
+        raise RequestError(context.failure)
+    return context.messages
 
 
 class Chat(Protocol):

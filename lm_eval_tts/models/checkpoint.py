@@ -88,11 +88,6 @@ class ModelFamily:
     thinking: str = "absent"  # in a prompt: "opened", "closed" or "absent"
     dated: bool = False  # the template writes today's date
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """What results say about it."""
-        return {"model_delimiters": self.delimiters, "template_thinking": self.thinking}
-
     def line(self, tokenizer: Any) -> str:
         """Say in one line what was found."""
         parts = [f"delimiters: {self.delimiters or 'those of the prompt style'}"]

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import DEFAULTS, find_adapter, find_model
+from lm_eval_tts.checkpoints import DEFAULTS, find_adapter, find_policy
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
@@ -60,7 +60,13 @@ class TTSHF(StrategyLM, HFLM):
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded."""
         if pretrained is None:
-            kwargs = _with_defaults(kwargs)
+            kwargs = DEFAULTS | kwargs
+            if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
+                kwargs["batch_size"] = TINY_BATCH_SIZE
+            logger.info(
+                "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
+                ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
+            )
             pretrained = kwargs.pop("pretrained")
         self.session = Session(kwargs, "tts-hf", HF_ARGUMENTS)
         if kwargs.get("tp_plan"):
@@ -77,7 +83,7 @@ class TTSHF(StrategyLM, HFLM):
         _check_device(str(kwargs["device"]))
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
-                pretrained = find_model(pretrained)
+                pretrained = find_policy(pretrained)
             if adapter:
                 kwargs["peft"] = find_adapter(adapter)
             with without_bars(pretrained):
@@ -178,18 +184,6 @@ def _check_device(device: str) -> None:
     if kind == "cuda" and int(number or 0) >= max(there, 1):
         allowed = ", ".join(["cpu", *(f"cuda:{n}" for n in range(there))])
         raise SettingsError(f"device={device!r}: this machine has no such card; allowed: {allowed}")
-
-
-def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the packaged reasoner, with those given over them."""
-    kwargs = DEFAULTS | kwargs
-    if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
-        kwargs["batch_size"] = TINY_BATCH_SIZE
-    logger.info(
-        "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
-        ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
-    )
-    return kwargs
 
 
 def adapter_of(pretrained: Any) -> str | None:

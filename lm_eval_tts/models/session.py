@@ -272,9 +272,13 @@ class Session:
     def info(self) -> dict[str, Any]:
         """Return what results say about the checkpoint, and what all scores of the run cost. Time
         and tokens read depend on what is asked together, so no sample has a part of them."""
-        named = {"reward_model": self._reward_name}
-        info = {**self.checkpoint.names, **self.family.record, **named}
-        info["recommended_sampling"] = self.recommended or None
+        info = {
+            **self.checkpoint.names,
+            "model_delimiters": self.family.delimiters,
+            "template_thinking": self.family.thinking,
+            "reward_model": self._reward_name,
+            "recommended_sampling": self.recommended or None,
+        }
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
             info["scorer_seconds"] = round(spent.seconds, 3)

@@ -14,7 +14,6 @@ import pytest
 from lm_eval_tts.errors import DataError, RequestError
 from lm_eval_tts.harness import guard
 from lm_eval_tts.harness.run_state import RunState
-from lm_eval_tts.harness.signals import SharedStop
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +93,7 @@ def test_lm_eval_writes_halves_of_surrogate_pairs_and_null_within_a_run_of_ours(
     row = {"resps": [["a \ud83d"]], "filtered_resps": ["\udc00"], "arguments": (("\ud83d", {}),)}
     row |= {"target": "1", "metrics": ["m"], "m": float("nan"), "doc_id": 0, **hashes}
     tracker = EvaluationTracker(output_path=str(tmp_path))
-    with guard._around_ours([], SharedStop(None)):
+    with guard._around_ours([], None):
         tracker.save_results_aggregated({"results": {"t": {"m": float("inf")}}}, {"t": [row]})
         tracker.save_results_samples("t", [row])
     assert evaluation_tracker.json is json

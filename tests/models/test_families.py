@@ -295,7 +295,7 @@ def test_a_plain_model_gets_the_tags_of_the_style(template, arguments):
 @pytest.mark.parametrize(("template", "arguments"), CLOSED)
 def test_a_thinking_that_the_template_has_closed_is_not_opened_again(template, arguments):
     session = session_of(template, **arguments)
-    assert session.family.record["template_thinking"] == "closed"
+    assert session.info()["template_thinking"] == "closed"
     with pytest.raises(SettingsError, match=r"has closed the thinking.*switch it on"):
         plan_of(session, **BUDGET)
     plan = plan_of(session, **R1, strategy="single")
