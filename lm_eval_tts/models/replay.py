@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,7 @@ from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)
 
-
 REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer"})
-Library = dict[str, list[Recording]]
 
 
 class TTSReplay(StrategyLM, LM):
@@ -62,7 +60,7 @@ class TTSReplay(StrategyLM, LM):
             from transformers import AutoTokenizer
 
             self._tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-        self._library: dict[str | None, Library] = {}
+        self._library: dict[str | None, dict[str, list[Recording]]] = {}
 
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
@@ -104,13 +102,13 @@ class TTSReplay(StrategyLM, LM):
         return Response("", Details(tags=tags, failure=failure))
 
     def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
-        task = instance.task_name
-        if task not in self._library:
-            self._library[task] = index(
-                recording
-                for path in recording_files(self._path, task)
-                for recording in load_recordings(path, self._response_column)
-            )
+        if (task := instance.task_name) not in self._library:
+            found: defaultdict[str, list[Recording]] = defaultdict(list)  # by what names a document
+            for path in recording_files(self._path, task):
+                for recording in load_recordings(path, self._response_column):
+                    for key in recording_keys(recording.question, recording.doc_id):
+                        found[key].append(recording)
+            self._library[task] = found
         keys = recording_keys(instance.doc.get("question"), instance.doc.get("id"))
         return next((self._library[task][key] for key in keys if key in self._library[task]), [])
 
@@ -146,28 +144,11 @@ def candidates_of(
     record: Mapping[str, Any], tags: tuple[str, str, str, str]
 ) -> tuple[Response, ...]:
     """Return the candidates that one of our samples files has for a response; else none."""
-    found = record.get("candidates") or ()
-    return tuple(
-        Response(
-            candidate["text"],
-            Details(
-                Usage(total=candidate.get("total_tokens") or 0),
-                tags,
-                scores={
-                    name: math.nan if value is None else float(value)
-                    for name, value in candidate.get("scores", {}).items()
-                },
-            ),
-        )
-        for candidate in found
-        if isinstance(candidate, dict) and "text" in candidate
-    )
-
-
-def index(recordings: Iterable[Recording]) -> Library:
-    """Return the recordings by every key that identifies their document."""
-    library: Library = defaultdict(list)
-    for recording in recordings:
-        for key in recording_keys(recording.question, recording.doc_id):
-            library[key].append(recording)
-    return dict(library)
+    candidates = []
+    for found in record.get("candidates") or ():
+        if isinstance(found, dict) and "text" in found:
+            said = found.get("scores", {}).items()
+            scores = {name: math.nan if value is None else float(value) for name, value in said}
+            usage = Usage(total=found.get("total_tokens") or 0)
+            candidates.append(Response(found["text"], Details(usage, tags, scores=scores)))
+    return tuple(candidates)

@@ -224,7 +224,7 @@ class Session:
             else:
                 response = respond(plan, result)
             responses[result.job] = response
-            progress.update(one.instance, response, result.cost.num_sampled_tokens)
+            progress.count(one.instance, response, result.cost.num_sampled_tokens)
         return [responses[job] for job in range(len(asked))]
 
     @contextmanager
