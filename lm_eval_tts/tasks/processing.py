@@ -19,7 +19,7 @@ from lm_eval.api.registry import register_filter
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
-from lm_eval_tts.harness.response import Doc, Response, details_of, item_of, tags_in
+from lm_eval_tts.harness.response import Doc, Response, details_of, item_of
 from lm_eval_tts.harness.run_state import note_failed_document
 from lm_eval_tts.tasks import measures
 
@@ -177,7 +177,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "loop": float(verdict.loop),
         "undecided": float(verdict.undecided),
     }
-    tags = tags_in(graded.response)
+    tags = details_of(graded.response).tags
     if any(tags):
         adherence = format_adherence(str(graded.response), tags)
         metrics["format_strict"] = float(adherence.strict)
