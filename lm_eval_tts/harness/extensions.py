@@ -17,9 +17,8 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 from lm_eval_tts.core.identity import text_hash
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness import preflight
 from lm_eval_tts.harness.names import MODELS, PREPARE_TASKS, TASK_GRADING, task_configs
-from lm_eval_tts.harness.preflight import check_packages, check_samples, check_settings
 from lm_eval_tts.harness.run_state import output_path, stock_tasks
 from lm_eval_tts.strategies.registry import search_also
 
@@ -79,7 +78,7 @@ def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
 
     given = defaultdict(lambda: None, signature(original).bind(*args, **kwargs).arguments)
     if (model := str(given["model"])) in MODELS:
-        check_packages(model)
+        preflight.check_packages(model)
         manager, tasks = given["task_manager"], given["tasks"] or ()
         later = getattr(manager, "_task_index", None)  # its name from lm_eval 0.5 on
         index = getattr(manager, "task_index", later)
@@ -87,9 +86,9 @@ def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
             simple_parse_args_string(text) if isinstance(text, str) else text or {}
             for text in (given["model_args"], given["gen_kwargs"])
         )
-        check_settings(model, model_args, gen_kwargs, tasks, index)
-        check_samples(given["samples"] or (), tasks, index or {})
-        with without_collections():
+        preflight.check_settings(model, model_args, gen_kwargs, tasks, index)
+        preflight.check_samples(given["samples"] or (), tasks, index or {})
+        with preflight.without_collections():
             get_model(model)
     return original(*args, **kwargs)
 

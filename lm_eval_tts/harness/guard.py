@@ -32,9 +32,8 @@ from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness import preflight
 from lm_eval_tts.harness.names import MODELS, own_tasks
-from lm_eval_tts.harness.preflight import check_packages, check_settings, refuse_secrets
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
 from lm_eval_tts.harness.signals import Stopped, heeding_ranks, stoppable, tell_ranks, told_by_ranks
 from lm_eval_tts.harness.summary import filtering, quiet
@@ -129,7 +128,7 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 @contextmanager
 def _around_ours(states: Sequence[RunState], told: Path | None) -> Iterator[None]:
     """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
-    with without_collections():
+    with preflight.without_collections():
         writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
 
     def last_words(number: int) -> None:
@@ -165,16 +164,16 @@ def _check(args: Any) -> None:
                 "--model hf needs --model_args pretrained=..., --model tts-hf nothing"
             )
         return
-    check_packages(args.model)
+    preflight.check_packages(args.model)
     _check_documents(*(getattr(args, name, None) for name in ("limit", "samples", "num_fewshot")))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is not a folder: name one with task YAMLs")
     search_also(path for name in _tasks(args) for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
-        refuse_secrets(getattr(args, name, None), name)
+        preflight.refuse_secrets(getattr(args, name, None), name)
     model_args = getattr(args, "model_args", None) or {}
-    check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
+    preflight.check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)

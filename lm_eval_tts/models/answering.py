@@ -63,7 +63,13 @@ def make_plan(
     start = opening_of(marks.thinking_start, marks.thinking_end)
     thinking = thinking_in(rendered, question, replace(marks, thinking_start=start))
     if thinking == "closed" and settings.strategy.needs_thinking_end:
-        raise _closed(settings, chat)
+        switches = [n for n in SWITCHES if isinstance(chat, TemplateChat) and chat.reads(n)]
+        raise SettingsError(
+            f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
+            "cannot think: switch it on by enable_thinking=True or chat_template_args= "
+            f"(the template reads: {', '.join(switches) or 'nothing of the kind'}), "
+            "or take strategy=single"
+        )
     prompt, opened = chat.encode(rendered), thinking == "opened"
     left = max_length - len(prompt)
     asked = left if settings.max_gen_toks is None else settings.max_gen_toks
@@ -112,17 +118,6 @@ def _render(context: str, settings: Settings, chat: Chat) -> str:
     )
 
 
-def _closed(settings: Settings, chat: Chat) -> SettingsError:
-    """Return the error of a strategy that needs thinking which the template has closed."""
-    switches = [n for n in SWITCHES if isinstance(chat, TemplateChat) and chat.reads(n)]
-    return SettingsError(
-        f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
-        "cannot think: switch it on by enable_thinking=True or chat_template_args= "
-        f"(the template reads: {', '.join(switches) or 'nothing of the kind'}), "
-        "or take strategy=single"
-    )
-
-
 def _classifier(
     instance: Instance, settings: Settings, opening: str
 ) -> Callable[[Sequence[str]], list[int | None]]:
@@ -130,9 +125,8 @@ def _classifier(
     It reads the options of a document and not its answer, so that no strategy can get near it.
     opening: what the chat template has written of each response."""
     by_filter = getattr(instance, "classify", None)  # of tasks with a grader of their own
-    tags = settings.delimiters.tags
+    tags, until = settings.delimiters.tags, settings.until
     if by_filter is not None:
-        until = settings.until
         return lambda texts: by_filter([answer_in(opening + t, tags, until) for t in texts])
     options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
     return lambda texts: response_classes([opening + text for text in texts], options, tags)
