@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +31,23 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    ours = [n for n, does in before.items() if does in (signal.SIG_DFL, signal.default_int_handler)]
+    unhandled = (signal.SIG_DFL, signal.default_int_handler)
+    ours = [number for number in STOPPING if signal.getsignal(number) in unhandled]
     owner = os.getpid()
-    timers: list[threading.Timer] = []
+    with ExitStack() as afterwards:
 
-    def stop(number: int, frame: Any) -> None:
+        def stop(number: int, frame: Any) -> None:
+            for each in ours:
+                signal.signal(each, signal.SIG_DFL)  # a second one ends the process
+            if os.getpid() != owner:  # a forked worker is to end as ever
+                os.kill(os.getpid(), number)
+                return
+            afterwards.callback(_later(_end, number, last_words).cancel)
+            raise Stopped(number)
+
         for each in ours:
-            signal.signal(each, signal.SIG_DFL)  # a second one ends the process
-        if os.getpid() != owner:  # a forked worker is to end as ever
-            os.kill(os.getpid(), number)
-            return
-        timers.append(_later(_end, number, last_words))
-        raise Stopped(number)
-
-    for each in ours:
-        signal.signal(each, stop)
-    try:
+            afterwards.callback(signal.signal, each, signal.signal(each, stop))
         yield
-    finally:
-        for each in ours:
-            signal.signal(each, before[each])
-        for timer in timers:
-            timer.cancel()
 
 
 def tell_ranks(path: Path | None, number: int) -> None:

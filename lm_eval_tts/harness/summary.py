@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,11 @@ def _files(output_path: str | None) -> Iterator[str]:
 @contextmanager
 def filtering(names: Iterable[str], wanted: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
     """Ask of each record of these loggers in this block whether it is wanted."""
-    loggers = list(map(logging.getLogger, names))
-    for logger in loggers:
-        logger.addFilter(wanted)
-    try:
+    with ExitStack() as afterwards:
+        for logger in map(logging.getLogger, names):
+            logger.addFilter(wanted)
+            afterwards.callback(logger.removeFilter, wanted)
         yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(wanted)
 
 
 def quiet() -> AbstractContextManager[None]:
