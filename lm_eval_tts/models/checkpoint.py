@@ -13,7 +13,7 @@ from typing import Any
 
 from lm_eval_tts.core.digests import tokenizer_digest
 from lm_eval_tts.core.trace import Delimiters
-from lm_eval_tts.engines.tokenizer import HFTokenizer, Tokenizer
+from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.chat import ChatPrompt, TemplateChat
 from lm_eval_tts.prompts import Message, load_prompts
@@ -24,58 +24,6 @@ QUESTION: list[Message] = [{"role": "user", "content": "What is two plus two?"}]
 REPLY: Message = {"role": "assistant", "content": "It is four, as all agree."}
 ABOUT_THINKING = re.compile("think|thought|reason|inner_", re.IGNORECASE)
 _RECOMMENDED = ("temperature", "top_p", "top_k", "min_p")
-
-
-@dataclass(slots=True)
-class Checkpoint:
-    """What an lm_eval model class has loaded, or a server has for us."""
-
-    tokenizer: Any  # of transformers
-    # What results know the checkpoint by, for example `pretrained` and `peft`.
-    names: dict[str, Any]
-    generation_config: Any = None  # of transformers; its ends of turn count beside the tokenizer's
-    # What makes its answers differ from another's; asked for where a journal needs it.
-    own_facts: Callable[[], Mapping[str, Any]] = dict
-    policy_size: float | None = None  # parameters in billions
-    vocabulary_size: int | None = None  # ids that the model chooses among
-    turn_end: int | None = None  # the id that the chat template ends a turn with
-    text: HFTokenizer = field(init=False)  # the tokenizer, seen from the middle of a sequence
-
-    def __post_init__(self) -> None:
-        self.text = HFTokenizer(self.tokenizer)
-
-    @property
-    def eos_token_ids(self) -> list[int]:
-        """The ids that end a turn: the tokenizer's, the generation config's, the template's."""
-        declared = getattr(self.generation_config, "eos_token_id", None)
-        several = declared if isinstance(declared, list) else [declared]
-        return sorted({self.tokenizer.eos_token_id, self.turn_end, *several} - {None})
-
-    def facts(self, max_length: int) -> dict[str, str]:
-        """Return by name what makes the results of two runs differ, whatever they ask."""
-        return {
-            **{name: str(value) for name, value in self.own_facts().items()},
-            "tokenizer": tokenizer_digest(self.tokenizer),
-            "ends of turn": str(self.eos_token_ids),
-            "max_length": str(max_length),
-            "seed": str(run_seed()),
-        }
-
-
-def recommended_sampling(config: Any) -> dict[str, float]:
-    """Return what a transformers generation config recommends to sample by; nothing where it does
-    not recommend to sample, or is not known (None)."""
-    said = config.to_diff_dict() if config is not None else {}
-    found = {name: said[name] for name in _RECOMMENDED if said.get(name) is not None}
-    samples = said.get("do_sample") or found.get("temperature")
-    return {"temperature": 1.0, **found} if samples else {}
-
-
-def run_seed() -> int:
-    """Return torch's seed, which lm-eval's --seed sets before a model is made."""
-    import torch
-
-    return int(torch.initial_seed())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +50,60 @@ class ModelFamily:
         if self.dated:
             parts.append("the template writes today's date: prompts change from day to day")
         return "chat template: " + "; ".join(parts)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What an lm_eval model class has loaded, or a server has for us."""
+
+    tokenizer: Any  # of transformers
+    # What results know the checkpoint by, for example `pretrained` and `peft`.
+    names: dict[str, Any]
+    generation_config: Any = None  # of transformers; its ends of turn count beside the tokenizer's
+    # What makes its answers differ from another's; asked for where a journal needs it.
+    own_facts: Callable[[], Mapping[str, Any]] = dict
+    policy_size: float | None = None  # parameters in billions
+    vocabulary_size: int | None = None  # ids that the model chooses among
+    family: ModelFamily = field(default_factory=ModelFamily)  # as its chat template shows
+    text: HFTokenizer = field(init=False)  # the tokenizer, seen from the middle of a sequence
+    recommended: dict[str, float] = field(init=False)  # the sampling that its makers recommend
+
+    def __post_init__(self) -> None:
+        self.text = HFTokenizer(self.tokenizer)
+        self.recommended = recommended_sampling(self.generation_config)
+
+    @property
+    def eos_token_ids(self) -> list[int]:
+        """The ids that end a turn: the tokenizer's, the generation config's, the template's."""
+        declared = getattr(self.generation_config, "eos_token_id", None)
+        several = declared if isinstance(declared, list) else [declared]
+        return sorted({self.tokenizer.eos_token_id, self.family.turn_end, *several} - {None})
+
+    def facts(self, max_length: int) -> dict[str, str]:
+        """Return by name what makes the results of two runs differ, whatever they ask."""
+        return {
+            **{name: str(value) for name, value in self.own_facts().items()},
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "ends of turn": str(self.eos_token_ids),
+            "max_length": str(max_length),
+            "seed": str(run_seed()),
+        }
+
+
+def recommended_sampling(config: Any) -> dict[str, float]:
+    """Return what a transformers generation config recommends to sample by; nothing where it does
+    not recommend to sample, or is not known (None)."""
+    said = config.to_diff_dict() if config is not None else {}
+    found = {name: said[name] for name in _RECOMMENDED if said.get(name) is not None}
+    samples = said.get("do_sample") or found.get("temperature")
+    return {"temperature": 1.0, **found} if samples else {}
+
+
+def run_seed() -> int:
+    """Return torch's seed, which lm-eval's --seed sets before a model is made."""
+    import torch
+
+    return int(torch.initial_seed())
 
 
 def find_family(chat: TemplateChat) -> ModelFamily:
@@ -161,23 +163,20 @@ def arrives(chat: TemplateChat, instruction: str, rendered: str, forced: bool) -
 
 
 def check_thinking_end(
-    settings: Settings,
-    given: Container[str],
-    family: ModelFamily,
-    model: Abilities,
-    tokenizer: Tokenizer,
+    settings: Settings, given: Container[str], checkpoint: Checkpoint, model: Abilities
 ) -> None:
     """Raise SettingsError where the end of a thought is needed and not known, or to be masked and
     cannot be. given: the names of the settings that were given."""
     strategy, end = settings.strategy, settings.delimiters.ending
+    question = checkpoint.family.question
     named = any(name in given for name in ("delimiters", "thinking_start", "thinking_end"))
-    if family.question and strategy.needs_thinking_end and not named:
+    if question and strategy.needs_thinking_end and not named:
         raise SettingsError(
-            f"how does this model think? That is not known, since {family.question}: set "
+            f"how does this model think? That is not known, since {question}: set "
             "delimiters= to its preset, or thinking_start= and thinking_end=, or "
             "delimiters=think if it does not think by itself"
         )
-    size = len(tokenizer.encode(end))
+    size = len(checkpoint.text.encode(end))
     if strategy.masks_thinking_end and size > 1 and not model.masks_strings:
         raise SettingsError(
             f"the end of the thinking, {end!r}, is {size} tokens, and {model.name} can mask one: "

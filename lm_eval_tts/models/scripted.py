@@ -15,6 +15,7 @@ from lm_eval_tts.engines.scripted import ScriptedEngine, Writer
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.models.base import StrategyLM
+from lm_eval_tts.models.checkpoint import ModelFamily
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
@@ -46,7 +47,8 @@ class ScriptedLM(StrategyLM, LM):
         checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
             text=ByteTokenizer(),
             names={"pretrained": "scripted"},
-            generation_config=None,
+            family=ModelFamily(),
+            recommended={},
             policy_size=None,
             vocabulary_size=257,
             facts=lambda max_length: {"pretrained": "scripted", "max_length": str(max_length)},

@@ -35,13 +35,7 @@ from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.answering import Plan, failed, in_all_modes, make_plan, respond
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.chat import Chat, TemplateChat, in_mode
-from lm_eval_tts.models.checkpoint import (
-    Checkpoint,
-    ModelFamily,
-    check_thinking_end,
-    find_family,
-    recommended_sampling,
-)
+from lm_eval_tts.models.checkpoint import Checkpoint, check_thinking_end, find_family
 from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
@@ -86,7 +80,6 @@ class Session:
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name = named and named.reward_model
         self._spent_on_all_ranks: Spent | None = None
-        self.family = ModelFamily()
         if named is not None:
             named = replace(named, reward_model=find_checkpoint(named.reward_model))
             code = bool(kwargs.get("trust_remote_code"))
@@ -101,12 +94,10 @@ class Session:
     ) -> None:
         """Note what was loaded, and what it can do for a strategy."""
         self.checkpoint, self.chat = checkpoint, chat
-        self.recommended = recommended_sampling(checkpoint.generation_config)
         self._make_engine, self._abilities = make_engine, abilities
         if isinstance(chat, TemplateChat):
-            self.family = find_family(chat)
-            checkpoint.turn_end = self.family.turn_end
-            logger.info("%s", self.family.line(checkpoint.tokenizer))
+            checkpoint.family = find_family(chat)
+            logger.info("%s", checkpoint.family.line(checkpoint.tokenizer))
 
     def template_args(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what the chat template always gets: these, and reasoning modes of one value
@@ -155,37 +146,37 @@ class Session:
     def settings_reader(self) -> ReadSettings:
         """Return a function that reads generation kwargs, once for equal ones."""
         seen: dict[str, Settings] = {}
+        loaded = self.checkpoint
 
         def read(kwargs: Mapping[str, Any]) -> Settings:
             key = repr(sorted(kwargs.items()))
             if key not in seen:
                 given = {**self.defaults, **kwargs}
-                if given.get("sampling") == "model" and not self.recommended:
+                if given.get("sampling") == "model" and not loaded.recommended:
                     raise SettingsError(
                         "sampling=model: the checkpoint's generation config recommends no sampling "
                         "or is not at hand: set temperature=, top_p=, top_k= or min_p="
                     )
-                seen[key] = parse_settings(given, self.family.delimiters, self.recommended)
-                seen[key].strategy.check_model(self.abilities())
+                settings = parse_settings(given, loaded.family.delimiters, loaded.recommended)
+                settings.strategy.check_model(self.abilities())
                 try:
-                    self._abilities.check_sampling(seen[key].sampling)
+                    self._abilities.check_sampling(settings.sampling)
                 except RequestError as error:
                     raise SettingsError(f"{self._abilities.name}: {error}") from None
-                check_thinking_end(
-                    seen[key], given, self.family, self._abilities, self.checkpoint.text
-                )
+                check_thinking_end(settings, given, loaded, self._abilities)
+                seen[key] = settings
             return seen[key]
 
         return read
 
     def _warn_of_greed(self, asked: Iterable[Settings]) -> None:
         """Say once where a checkpoint is not decoded as its makers recommend."""
-        if self.recommended and any(not settings.sampling.temperature for settings in asked):
-            wanted = ", ".join(f"{name}={value}" for name, value in self.recommended.items())
+        wanted = [f"{name}={value}" for name, value in self.checkpoint.recommended.items()]
+        if wanted and any(not settings.sampling.temperature for settings in asked):
             logger.warning(
                 "decoding is greedy (temperature=0), and the checkpoint's generation config "
                 "recommends %s: sampling=model uses that",
-                wanted,
+                ", ".join(wanted),
             )
 
     def abilities(self) -> Abilities:
@@ -274,10 +265,10 @@ class Session:
         and tokens read depend on what is asked together, so no sample has a part of them."""
         info = {
             **self.checkpoint.names,
-            "model_delimiters": self.family.delimiters,
-            "template_thinking": self.family.thinking,
+            "model_delimiters": self.checkpoint.family.delimiters,
+            "template_thinking": self.checkpoint.family.thinking,
             "reward_model": self._reward_name,
-            "recommended_sampling": self.recommended or None,
+            "recommended_sampling": self.checkpoint.recommended or None,
         }
         if self.reward_model is not None:
             spent = self._spent_on_all_ranks or self.reward_model.spent
