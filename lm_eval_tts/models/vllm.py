@@ -16,13 +16,24 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from lm_eval.models import vllm_causallms
+from lm_eval.models.vllm_causallms import VLLM
 from transformers import GenerationConfig
+from vllm import EngineArgs
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.arguments import decides
 from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.engines.asynchronous import AsyncEngine
+from lm_eval_tts.engines.vllm.engine import (
+    CPU_BLOCK_SIZE,
+    DataParallelLLM,
+    VLLMEngine,
+    end_calls_when_dead,
+)
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import loading
 from lm_eval_tts.models.base import StrategyLM
@@ -30,24 +41,6 @@ from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.strategies import Abilities, LogprobKind
-
-try:
-    from lm_eval.models import vllm_causallms
-    from lm_eval.models.vllm_causallms import VLLM
-    from vllm import EngineArgs
-    from vllm.lora.request import LoRARequest
-    from vllm.platforms import current_platform
-
-    from lm_eval_tts.engines.vllm.engine import (
-        CPU_BLOCK_SIZE,
-        DataParallelLLM,
-        VLLMEngine,
-        end_calls_when_dead,
-    )
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
-    ) from error
 
 VLLM_ARGUMENTS = frozenset(inspect.signature(VLLM.__init__).parameters) | {
     *(field.name for field in fields(EngineArgs)),
