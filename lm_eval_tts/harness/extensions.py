@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from lm_eval_tts.core.identity import text_hash
 from lm_eval_tts.harness import preflight
-from lm_eval_tts.harness.names import MODELS, PREPARE_TASKS, TASK_GRADING, task_configs
+from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.run_state import output_path, stock_tasks
 from lm_eval_tts.strategies.registry import search_also
 
@@ -53,7 +53,7 @@ def grade_any_task(original: Original, self: Any, *args: Any, **kwargs: Any) -> 
     """Make a task grade what follows the thinking, where one of our models has answered."""
     original(self, *args, **kwargs)
     if self.OUTPUT_TYPE == "generate_until":
-        import_module(TASK_GRADING).attach(self)
+        import_module("lm_eval_tts.tasks.anytask").attach(self)
 
 
 def aggregate_points(original: Original, self: Any, task_metrics: Any) -> Any:
@@ -96,7 +96,8 @@ def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
 def prepare_first(original: Original, *args: Any, **kwargs: Any) -> Any:
     """Make our tasks ready for any model."""
     given = signature(original).bind(*args, **kwargs).arguments
-    import_module(PREPARE_TASKS).prepare(given["lm"], given["task_dict"], given.get("samples"))
+    tasks = import_module("lm_eval_tts.tasks.prepare")
+    tasks.prepare(given["lm"], given["task_dict"], given.get("samples"))
     return original(*args, **kwargs)
 
 

@@ -11,8 +11,6 @@ MODELS = {
     "tts-replay": "lm_eval_tts.models.replay:TTSReplay",
     "tts-vllm": "lm_eval_tts.models.vllm:TTSVLLM",
 }
-PREPARE_TASKS = "lm_eval_tts.tasks.prepare"  # what makes our tasks ready for a model
-TASK_GRADING = "lm_eval_tts.tasks.anytask"  # what has any task grade answers without thinking
 
 
 def task_configs() -> str:

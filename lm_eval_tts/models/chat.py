@@ -24,17 +24,13 @@ class ChatPrompt(str):
     failure: str | None  # why the template could not render them; the text is then a plain one
 
     def __new__(
-        cls, text: str, messages: Sequence[Message], failure: str | None = None
+        cls, text: str, messages: Sequence[Message] = (), failure: str | None = None
     ) -> ChatPrompt:
-        """Return the rendered text with its messages attached."""
+        """Return the rendered text with its messages attached; pickle does so later."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]
         prompt.failure = failure
         return prompt
-
-    def __getnewargs__(self) -> tuple[str, list[Message], str | None]:  # type: ignore[override]
-        """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.messages, self.failure
 
 
 def history_of(context: str) -> list[Message]:
@@ -50,9 +46,7 @@ def history_of(context: str) -> list[Message]:
 class Chat(Protocol):
     """How a model takes a conversation."""
 
-    @property
-    def can_continue(self) -> bool:
-        """It can go on with a response that it has begun."""
+    can_continue: bool  # it can go on with a response that it has begun
 
     def render(self, messages: Sequence[Message]) -> str:
         """Return the prompt text of a chat; a ChatPrompt where a template made it."""
