@@ -122,11 +122,3 @@ def headers_of(base_url: str | None, header: Mapping[str, str] | None) -> dict[s
         )
     key = os.environ.get("OPENAI_API_KEY")
     return {**(header or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
-
-
-def usable_length(given: int | None, told: int | None) -> int:
-    """Return the context in tokens: what the user gives, within what the server reports."""
-    lengths = [int(length) for length in (given, told) if length]
-    if not lengths:
-        raise SettingsError("the server does not report its context length: give max_length=")
-    return min(lengths)

@@ -27,7 +27,7 @@ from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import check_loading, headers_of, usable_length
+from lm_eval_tts.models.arguments import check_loading, headers_of
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import Chat, ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, find_family
@@ -105,7 +105,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             ) from error
         self.header = self._server.headers
         self.end_thinking_at(think_end_token)
-        self.max_length = usable_length(max_length, served.max_length)
+        lengths = [int(length) for length in (max_length, served.max_length) if length]
+        if not lengths:
+            raise SettingsError("the server does not report its context length: give max_length=")
+        self.max_length = min(lengths)
         args = self.session.template_args(chat_template_args)
         self._serve(args, str(base_url).endswith("/chat/completions"))
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_eval.api.instance import Instance
 
@@ -45,15 +45,8 @@ logger = logging.getLogger(__name__)
 LOCAL = Abilities()  # what a checkpoint in this process can do
 ReadSettings = Callable[[Mapping[str, Any]], Settings]  # generation kwargs to settings
 Answering = tuple[Engine, RewardModel | None]  # what answers the ops of a run
-
-
-class Wanted(NamedTuple):
-    """One answer that is asked for."""
-
-    instance: Instance
-    repeat: int
-    settings: Settings
-    mode: Mapping[str, Any]  # what the chat template is told beside what it always is
+# An answer that is asked for: of which repeat, from 0, and what the chat template is told for it.
+Wanted = tuple[Instance, int, Settings, Mapping[str, Any]]
 
 
 def keys_of(requests: Sequence[Instance]) -> list[tuple[int, int]]:
@@ -125,7 +118,7 @@ class Session:
         settings = {key: read(instance.args[1]) for key, instance in unique.items()}
         self._warn_of_greed(settings.values())
         asked = [
-            Wanted(instance, key[1], settings[key], mode)
+            (instance, key[1], settings[key], mode)
             for key, instance in unique.items()
             for mode in settings[key].modes.values() or [{}]
         ]
@@ -209,13 +202,11 @@ class Session:
                     yield Job(_failing(failure_of("the prompt's encoding", error)), 0)
 
         for result in run(jobs(), *answering):
-            plan, one = plans.pop(result.job, None), asked[result.job]
-            if plan is None:
-                response = failed(one.settings, str(result.value))
-            else:
-                response = respond(plan, result)
+            instance, _, settings, _ = asked[result.job]
+            plan = plans.pop(result.job, None)
+            response = respond(plan, result) if plan else failed(settings, str(result.value))
             responses[result.job] = response
-            progress.count(one.instance, response, result.cost.num_sampled_tokens)
+            progress.count(instance, response, result.cost.num_sampled_tokens)
         return [responses[job] for job in range(len(asked))]
 
     @contextmanager
