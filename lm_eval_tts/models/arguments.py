@@ -37,20 +37,15 @@ KEY_NAMES = {"authorization", "api-key", "x-api-key"}
 
 
 def take_arguments(
-    kwargs: dict[str, Any],
-    model: str,
-    known: frozenset[str],
-    *,
-    own: frozenset[str] = OWN,
-    strict: bool = False,
+    kwargs: dict[str, Any], model: str, known: frozenset[str], *, strict: bool = False
 ) -> tuple[dict[str, Any], RunState, RewardModelSettings | None]:
     """Take our arguments out of a model's and check all of them: strategy settings for all tasks
     that set nothing else, journal= and max_failures= (`RunState`), and the reward model.
-    known: names that the model takes itself. own: those of ours that mean something to it.
-    strict: it takes no others, so any unknown name is refused; else one that is nearly, but not
-    quite, a known one. Raises SettingsError."""
+    known: names that the model takes, and those of ours that mean something to it. strict: any
+    unknown name is refused; else one that is nearly, but not quite, a known one. Raises
+    SettingsError."""
     refuse_secrets(kwargs)
-    known |= PASSED_BY_LM_EVAL | own
+    known |= PASSED_BY_LM_EVAL
     if strict:
         allowed = known | setting_names(kwargs.get("strategy", "single"))
         for name in kwargs.keys() - allowed:

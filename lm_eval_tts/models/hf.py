@@ -21,16 +21,20 @@ from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.arguments import loading
+from lm_eval_tts.models.arguments import OWN, loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
-HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {
-    "merge_peft",
-    "enforce_eager",
-}
+HF_ARGUMENTS = (
+    OWN
+    | frozenset(inspect.signature(HFLM.__init__).parameters)
+    | {
+        "merge_peft",
+        "enforce_eager",
+    }
+)
 # Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
 TINY_SIZE, TINY_THREADS = 10_000_000, 1
 TINY_BATCH_SIZE = 128  # of the reasoner that comes along; in float32 it changes no response

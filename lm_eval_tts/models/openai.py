@@ -27,7 +27,7 @@ from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import check_loading, headers_of
+from lm_eval_tts.models.arguments import OWN, check_loading, headers_of
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import Chat, ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, find_family
@@ -206,10 +206,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
 
 _TAKERS = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
-OPENAI_ARGUMENTS = frozenset(
-    {name for kind in _TAKERS for name in inspect.signature(kind.__init__).parameters}
-    - {"self", "kwargs", "auth_token"}
-)
+_TAKEN = {name for kind in _TAKERS for name in inspect.signature(kind.__init__).parameters}
+OPENAI_ARGUMENTS = OWN | _TAKEN - {"self", "kwargs", "auth_token"}
 
 
 class MessagesChat:

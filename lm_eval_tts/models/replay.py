@@ -28,7 +28,7 @@ from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)
 
-REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer"})
+REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer", "max_failures"})
 
 
 class TTSReplay(StrategyLM, LM):
@@ -47,8 +47,7 @@ class TTSReplay(StrategyLM, LM):
         """Note where the recordings are; they are read when a task asks for them.
         max_failures: see `RunState`. Raises SettingsError and DataError for wrong arguments."""
         super().__init__()
-        own = frozenset({"max_failures"})
-        self.session = Session(kwargs, "tts-replay", REPLAY_ARGUMENTS, own=own, strict=True)
+        self.session = Session(kwargs, "tts-replay", REPLAY_ARGUMENTS, strict=True)
         if path is None:
             raise SettingsError("tts-replay needs recordings: --model_args path=<file or folder>")
         if not Path(path).expanduser().exists():
@@ -68,15 +67,11 @@ class TTSReplay(StrategyLM, LM):
         """Return the recorded response of each request; a missing one is a failure."""
         repeats = [repeat for _, repeat in keys_of(requests)]
         responses = list(map(self._respond, requests, repeats))
-        missing = [response for response in responses if response.details.failure]
-        if missing:
-            logger.warning(
-                "%d of %d responses are not in the recording: %s",
-                len(missing),
-                len(requests),
-                missing[0].details.failure,
-            )
-        self.session.state.count(response.details.failure for response in responses)
+        failures = [response.details.failure for response in responses]
+        self.session.state.count(failures)
+        if missing := list(filter(None, failures)):
+            some = f"{len(missing)} of {len(requests)}"
+            logger.warning("%s responses are not in the recording: %s", some, missing[0])
         return responses
 
     def _respond(self, instance: Instance, repeat: int) -> Response:

@@ -14,6 +14,7 @@ from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.scripted import ScriptedEngine, Writer
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import DataError
+from lm_eval_tts.models.arguments import OWN
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.checkpoint import ModelFamily
 from lm_eval_tts.models.session import Session
@@ -42,7 +43,7 @@ class ScriptedLM(StrategyLM, LM):
     def __init__(self, write: Writer, max_length: int = 100_000, **settings: Any) -> None:
         """Take the writer, the context in bytes, and the settings of all tasks."""
         LM.__init__(self)
-        self.session = Session(settings, "ScriptedLM", frozenset(), strict=True)
+        self.session = Session(settings, "ScriptedLM", OWN, strict=True)
         chat: Any = PlainChat()
         checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
             text=ByteTokenizer(),

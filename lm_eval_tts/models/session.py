@@ -65,11 +65,11 @@ class Session:
     _make_engine: Callable[[], Engine]
 
     def __init__(
-        self, kwargs: dict[str, Any], model: str, known: frozenset[str], **how: Any
+        self, kwargs: dict[str, Any], model: str, known: frozenset[str], *, strict: bool = False
     ) -> None:
         """Take our arguments out of those of a model, as `take_arguments` does, and load the reward
         model, if one is named. Raises SettingsError."""
-        self.defaults, self.state, named = take_arguments(kwargs, model, known, **how)
+        self.defaults, self.state, named = take_arguments(kwargs, model, known, strict=strict)
         self.reward_model: LoadedRewardModel | None = None
         self._reward_name = named and named.reward_model
         self._spent_on_all_ranks: Spent | None = None

@@ -35,17 +35,21 @@ from lm_eval_tts.engines.vllm.engine import (
     end_calls_when_dead,
 )
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import loading
+from lm_eval_tts.models.arguments import OWN, loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.strategies import Abilities, LogprobKind
 
-VLLM_ARGUMENTS = frozenset(inspect.signature(VLLM.__init__).parameters) | {
-    *(field.name for field in fields(EngineArgs)),
-    "batch_invariant",
-}
+VLLM_ARGUMENTS = (
+    OWN
+    | frozenset(inspect.signature(VLLM.__init__).parameters)
+    | {
+        *(field.name for field in fields(EngineArgs)),
+        "batch_invariant",
+    }
+)
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"  # vLLM's own switch (vllm/envs.py)
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
 
