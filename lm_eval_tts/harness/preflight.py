@@ -103,19 +103,17 @@ def refuse_secrets(value: Any, where: str = "model_args") -> None:
 
 
 def _secrets_in(value: Any) -> Iterator[str]:
-    names: list[str] = []
-    inner: Iterable[Any] = ()
-    password = None
     if isinstance(value, Mapping):
-        names, inner = list(map(str, value)), value.values()
-    elif isinstance(value, list | tuple):
-        inner = value
+        for name in map(str, value):
+            if SECRET.search(name) and name not in NO_SECRETS:
+                yield f"{name}="
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets_in(each)
     elif isinstance(value, str) and ("://" in value or "?" in value):
         with suppress(ValueError):  # no URL after all
-            password = (url := urlsplit(value)).password
-            names = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
-    yield from (f"{n}=" for n in names if SECRET.search(n) and n not in NO_SECRETS)
-    if password:
-        yield "the password in a URL"
-    for each in inner:
-        yield from _secrets_in(each)
+            url = urlsplit(value)
+            yield from _secrets_in(dict.fromkeys(name for name, _ in parse_qsl(url.query, True)))
+            if url.password:
+                yield "the password in a URL"

@@ -27,14 +27,7 @@ from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
-HF_ARGUMENTS = (
-    OWN
-    | frozenset(inspect.signature(HFLM.__init__).parameters)
-    | {
-        "merge_peft",
-        "enforce_eager",
-    }
-)
+HF_ARGUMENTS = OWN | {"merge_peft", "enforce_eager", *inspect.signature(HFLM.__init__).parameters}
 # Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
 TINY_SIZE, TINY_THREADS = 10_000_000, 1
 TINY_BATCH_SIZE = 128  # of the reasoner that comes along; in float32 it changes no response

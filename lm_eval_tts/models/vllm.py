@@ -42,14 +42,11 @@ from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.strategies import Abilities, LogprobKind
 
-VLLM_ARGUMENTS = (
-    OWN
-    | frozenset(inspect.signature(VLLM.__init__).parameters)
-    | {
-        *(field.name for field in fields(EngineArgs)),
-        "batch_invariant",
-    }
-)
+VLLM_ARGUMENTS = OWN | {
+    "batch_invariant",
+    *inspect.signature(VLLM.__init__).parameters,
+    *(field.name for field in fields(EngineArgs)),
+}
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"  # vLLM's own switch (vllm/envs.py)
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
 
