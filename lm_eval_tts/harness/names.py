@@ -1,6 +1,4 @@
-"""What lm_eval has to know about this package: the names of its models, and where its tasks are.
-
-Read at every start of Python, so it imports nothing that costs time."""
+"""What lm_eval has to know about this package: the names of its models, and where its tasks are."""
 
 import os
 
