@@ -1,7 +1,5 @@
 """The progress line of a run: problems done, tokens a second, accuracy so far, time left."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import Any
 

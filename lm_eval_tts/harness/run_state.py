@@ -4,8 +4,6 @@ lm_eval takes a model's answers and returns nothing about the model. So a model 
 the `watched` block that it is made in, if there is one; models outside of such a block, or in
 another one, are not seen by it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -3,8 +3,6 @@
 instance, context --prompt style, chat template--> token ids --settings--> request
 request --strategy--> trace --tokenizer--> the response that lm_eval sees and logs"""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence

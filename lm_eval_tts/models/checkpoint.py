@@ -4,8 +4,6 @@ How a model thinks is seen in its own chat template: render a prompt, then look.
 was made for (`families` in prompts.yaml), whether the template opens or closes the thinking, what
 ends a turn, and whether an instruction arrives as it was written."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 `generate_until` is ours. Strategy settings given as model arguments are the defaults of all tasks.
 """
 
-from __future__ import annotations
-
 import inspect
 import logging
 from importlib.metadata import version

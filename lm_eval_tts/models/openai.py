@@ -5,8 +5,6 @@
 Arguments are those of lm-eval's `local-completions`, whose log-likelihood tasks run unchanged. The
 key comes from the environment variable OPENAI_API_KEY alone."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging

@@ -5,8 +5,6 @@
 Old logs are graded by today's rules, without a GPU. A response belongs to a document by the text
 of its question (or its id), not by its place in the file."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections import defaultdict

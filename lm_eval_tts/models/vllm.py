@@ -4,8 +4,6 @@ Every argument of `--model vllm` works as it does there, and log-likelihood task
 `data_parallel_size` uses vLLM's own replicas, loaded once, where lm-eval reloads the model for
 every call."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Iterator, Sequence
