@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 # Slurm, Kubernetes, a closed terminal, Ctrl-C.
-_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
-STOPPING = [getattr(signal, name) for name in _SENT if hasattr(signal, name)]
+STOPPING = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
 POLL_SECONDS = 0.5  # between two looks at whether another rank was stopped
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
@@ -32,7 +31,8 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
         yield
         return
     unhandled = (signal.SIG_DFL, signal.default_int_handler)
-    ours = [number for number in STOPPING if signal.getsignal(number) in unhandled]
+    known = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    ours = [number for number in known if signal.getsignal(number) in unhandled]
     owner = os.getpid()
     with ExitStack() as afterwards:
 

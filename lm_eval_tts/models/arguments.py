@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lm_eval_tts.core.disk import check_writable
+from lm_eval_tts.core.fields import scalar
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, did_you_mean, unknown_name
 from lm_eval_tts.harness.preflight import refuse_secrets
 from lm_eval_tts.harness.run_state import MAX_FAILURES, RunState, journals_of_this_run
@@ -53,11 +54,8 @@ def take_arguments(
     defaults = take_settings(kwargs, known)
     journal, share = kwargs.pop("journal", None), kwargs.pop("max_failures", MAX_FAILURES)
     check_loading(kwargs)
-    try:
-        max_failures = -1.0 if isinstance(share, bool) else float(share)
-    except (TypeError, ValueError):
-        max_failures = -1.0
-    if not 0 <= max_failures <= 1:
+    max_failures = scalar(share, float)
+    if max_failures is None or not 0 <= max_failures <= 1:
         raise SettingsError(f"max_failures={share!r}: allowed is a share from 0 to 1")
     word = str(journal).lower()
     folder = None if word in ("none", "true", "false") else str(journal)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
@@ -15,16 +16,12 @@ from lm_eval_tts.prompts import Message, plain_prompt
 logger = logging.getLogger(__name__)
 
 
-class StrategyLM:
+class StrategyLM(LM):
     """In front of lm_eval's own class: its `generate_until`, and how ranks are gathered. A subclass
     makes `session`; template: what renders chats, where the model has a tokenizer."""
 
     session: Session
     template: TemplateChat
-    tokenizer: Any
-    cache_hook: Any
-    rank: int
-    world_size: int
 
     @classmethod
     def create_from_arg_obj(
@@ -32,7 +29,7 @@ class StrategyLM:
     ) -> Any:
         """Make a model as lm_eval does, but model_args may name a device or batch size too."""
         given = {k: v for k, v in (additional_config or {}).items() if v is not None}
-        return super().create_from_arg_obj({**given, **arg_dict})  # type: ignore[misc]
+        return super().create_from_arg_obj({**given, **arg_dict})
 
     def end_thinking_at(self, token: str | int | None) -> None:
         """Make `think_end_token` the default `thinking_end`, by its text or its id."""
@@ -68,31 +65,30 @@ class StrategyLM:
     def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
         """Rate continuations as lm-eval's own class does, after a line that says so. Raises
         RequestError for a chat that could not be rendered."""
-        _say_without_strategy(requests)
-        return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
+        return super().loglikelihood(_without_strategy(requests), *args, **options)
 
     def loglikelihood_rolling(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
         """Rate whole texts, likewise."""
-        _say_without_strategy(requests)
-        return super().loglikelihood_rolling(requests, *args, **options)  # type: ignore[misc]
+        return super().loglikelihood_rolling(_without_strategy(requests), *args, **options)
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""
-        reports = super().gather_object(self.session.report(), dst)  # type: ignore[misc]
-        gathered = super().gather_object(obj, dst)  # type: ignore[misc]
+        reports = super().gather_object(self.session.report(), dst)
+        gathered = super().gather_object(obj, dst)
         if gathered is None:
             return None
         self.session.add_up(reports)
         return fill_gaps(gathered)
 
 
-def _say_without_strategy(requests: Sequence[Instance]) -> None:
+def _without_strategy(requests: list[Instance]) -> list[Instance]:
     for instance in requests:
         history_of(instance.args[0])
     logger.warning(
         f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
         "these are answered as without one"
     )
+    return requests
 
 
 def fill_gaps(gathered: list[Any]) -> list[Any]:
@@ -105,7 +101,8 @@ def fill_gaps(gathered: list[Any]) -> list[Any]:
     for task in gathered[0]:
         for name in {name for rank in gathered for name in rank[task]}:
             lists = [rank[task].setdefault(name, []) for rank in gathered]
-            known = [any(value == value for value in values) for values in lists]  # NaN != NaN
+            # Only of NaN, v == v is false.
+            known = [any(not isinstance(v, float) or v == v for v in values) for values in lists]
             for values, has_some in zip(lists, known, strict=True):
                 if any(known) and not has_some:
                     values.clear()

@@ -91,9 +91,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
                 base_url=f"{self._server.url}/completions",
                 tokenizer_backend="huggingface",
                 model=served.model,
-                num_concurrent=int(num_concurrent),
-                max_retries=int(max_retries),
-                timeout=int(timeout),
+                **{name: int(number) for name, number in calls.items()},
                 **kwargs,
             )
         except OSError as error:

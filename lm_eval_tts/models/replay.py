@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 
 from lm_eval_tts.core.identity import recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer", "max_failures"})
 
 
-class TTSReplay(StrategyLM, LM):
+class TTSReplay(StrategyLM):
     """Serves the responses of a file or folder; repeats are served in the file's order.
     path: a samples file of lm-eval, a JSONL or CSV file with a response column, or a folder of
     them. response_column: its name. tokenizer: a Hub name or folder, to count tokens where the

@@ -8,8 +8,6 @@ For tests of tasks and strategies, and for people who write them."""
 from types import SimpleNamespace
 from typing import Any
 
-from lm_eval.api.model import LM
-
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.scripted import ScriptedEngine, Writer
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
@@ -37,12 +35,12 @@ class PlainChat:
         return ByteTokenizer().encode(prompt)
 
 
-class ScriptedLM(StrategyLM, LM):
+class ScriptedLM(StrategyLM):
     """Answers by `write(text so far, seed)`; see `ScriptedEngine`."""
 
     def __init__(self, write: Writer, max_length: int = 100_000, **settings: Any) -> None:
         """Take the writer, the context in bytes, and the settings of all tasks."""
-        LM.__init__(self)
+        super().__init__()
         self.session = Session(settings, "ScriptedLM", OWN, strict=True)
         chat: Any = PlainChat()
         checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
