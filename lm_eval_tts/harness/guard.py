@@ -41,7 +41,6 @@ from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
-JOURNALS = "journals"  # folder beside the results
 WRITER = "lm_eval.loggers.evaluation_tracker"
 FACTS = "lm_eval.loggers.utils"  # asks git for the version of whatever is in the current folder
 _SILENT = SimpleNamespace(
@@ -95,7 +94,7 @@ def _journals(args: Any) -> str | None:
     asked = {name: repr(value) for name, value in given.items() if name not in ADDING}
     tasks = getattr(args, "tasks", None)
     shots = [getattr(args, name, None) for name in ("num_fewshot", "apply_chat_template")]
-    return str(folder / JOURNALS / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
+    return str(folder / "journals" / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
 
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:

@@ -34,15 +34,14 @@ NO_SECRETS = frozenset(f"{name}_token" for name in (*_SPECIAL, *_SETTINGS))
 def without_collections() -> Iterator[None]:
     """Collect no garbage while modules are imported in this block, nor ever among what they made:
     it stays to the end, and looking through all of it a dozen times is a third of a start."""
-    if not gc.isenabled():
-        yield
-        return
+    collects = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if collects:
+            gc.freeze()
+            gc.enable()
 
 
 def check_packages(model: str) -> None:

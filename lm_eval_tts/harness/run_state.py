@@ -105,17 +105,11 @@ class RunState:
         return f"interrupted; {kept}: the same command continues there"
 
 
-def note_failed_document() -> None:
-    """Count a document that was answered and then could not be graded, if a run is watched."""
-    if states := _watched.get()[0]:
-        states[-1].tally["failed"] += 1
-
-
-def note_lost(reason: str) -> bool:
-    """Note what was lost for good; False where no run is watched."""
-    if states := _watched.get()[0]:
-        states[-1].lost = reason
-    return bool(states)
+def watched_state() -> RunState | None:
+    """Return the state of the last model that was made, if a run is watched: for documents that are
+    answered and cannot be graded, and for what is lost after that."""
+    states = _watched.get()[0]
+    return states[-1] if states else None
 
 
 def journals_of_this_run() -> str | None:

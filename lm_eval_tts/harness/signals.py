@@ -27,12 +27,10 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     last_words: called with the signal's number where the block has not ended within `GRACE_SECONDS`
     after that; then the process ends. Only the main thread can take signals; in another one nothing
     is done."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     unhandled = (signal.SIG_DFL, signal.default_int_handler)
     known = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
-    ours = [number for number in known if signal.getsignal(number) in unhandled]
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in known if in_main and signal.getsignal(number) in unhandled]
     owner = os.getpid()
     with ExitStack() as afterwards:
 

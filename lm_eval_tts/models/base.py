@@ -55,8 +55,7 @@ class StrategyLM(LM):
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
         """Answer each request by the strategy that its generation kwargs name."""
-        ranks, shown = (self.rank, self.world_size), not disable_tqdm
-        responses = self.session.answer(requests, *ranks, show_progress=shown)
+        responses = self.session.answer(requests, self.rank, self.world_size, disable_tqdm)
         for instance, response in zip(requests, responses, strict=True):
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)

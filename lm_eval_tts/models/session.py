@@ -107,7 +107,7 @@ class Session:
         self.__dict__.pop("engine", None)
 
     def answer(
-        self, requests: Sequence[Instance], rank: int, world_size: int, *, show_progress: bool
+        self, requests: Sequence[Instance], rank: int, world_size: int, disable_tqdm: bool
     ) -> list[Response]:
         """Answer each request by its strategy; a request that cannot be served is a failure.
         Where lm_eval evens out ranks, it passes an instance more often than it has repeats: those
@@ -122,7 +122,7 @@ class Session:
             for key, instance in unique.items()
             for mode in settings[key].modes.values() or [{}]
         ]
-        disable = not show_progress or rank != 0
+        disable = disable_tqdm or rank != 0
         with (
             self._answering(instances, read, rank) as answering,
             Progress(len(asked), disable=disable, world_size=world_size) as progress,

@@ -20,7 +20,7 @@ from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.response import Doc, Response, details_of, item_of
-from lm_eval_tts.harness.run_state import note_failed_document
+from lm_eval_tts.harness.run_state import watched_state
 from lm_eval_tts.tasks import measures
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
 def note_ungraded(failure: str) -> None:
     """Say that a document was answered and could not be graded, and count it."""
     logger.warning("a document could not be graded: %s", failure)
-    note_failed_document()
+    if state := watched_state():
+        state.tally["failed"] += 1
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
