@@ -151,24 +151,20 @@ def _complain(parser: ArgumentParser, options: Iterable[str], message: str) -> N
     parser.exit(2, f"lm_eval_tts: {what}{hint} (lm_eval run --help shows all)\n")
 
 
-def put_around(owner: Any, path: str, function: Callable[..., Any]) -> None:
-    """Put a function in the place of another one; it is given that as its first argument.
-    path: of the other one within `owner`, such as Class.method."""
-    place, _, name = path.rpartition(".")
-    owner = attrgetter(place)(owner) if place else owner
-    original = getattr(owner, name)
-
+def _around(original: Original, function: Callable[..., Any]) -> Original:
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(original, *args, **kwargs)
 
-    setattr(owner, name, call)
+    return call
 
 
 def extend(module: ModuleType, around: Mapping[str, str]) -> None:
     """Put functions of this file around those of a module of lm_eval that was just loaded.
-    around: the path of its own within it, to the name of ours."""
+    around: the path of its own within it, such as Class.method, to the name of ours."""
     if module.__name__ == "lm_eval.models":
         register_models()
-    for path, name in around.items():
-        put_around(module, path, globals()[name])
+    for path, ours in around.items():
+        place, _, name = path.rpartition(".")
+        owner = attrgetter(place)(module) if place else module
+        setattr(owner, name, _around(getattr(owner, name), globals()[ours]))

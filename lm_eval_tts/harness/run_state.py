@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,18 @@ class RunState:
     # Share of requests that may fail before the command's exit code says so.
     max_failures: float = MAX_FAILURES
     # How the path of a journal begins that the user has not named; None: there is to be none.
-    journals: str | None = None
+    journals: str | None = field(default=None, init=False)
     kept: Journal | None = None  # what is in the folder
     tally: Counter[str] = field(default_factory=Counter)  # requests "asked" and "failed", here
     total: Counter[str] | None = None  # on all ranks: rank 0 knows it once lm_eval has gathered
     first_failure: str = ""  # why the first of them was not served
     lost: str | None = None  # why not all could be had: an engine or a metric that broke
+    beside: InitVar[bool] = False  # its journal is next to the results of the run that is watched
 
-    def __post_init__(self) -> None:
-        if (states := _watched.get()[0]) is not None:
+    def __post_init__(self, beside: bool) -> None:
+        states, journals = _watched.get()
+        self.journals = journals if beside else None
+        if states is not None:
             states.append(self)
 
     def open_journal(
@@ -110,11 +113,6 @@ def watched_state() -> RunState | None:
     answered and cannot be graded, and for what is lost after that."""
     states = _watched.get()[0]
     return states[-1] if states else None
-
-
-def journals_of_this_run() -> str | None:
-    """Return how the paths of journals without a name begin in this `watched` block."""
-    return _watched.get()[1]
 
 
 output_path: ContextVar[str | None] = ContextVar("output_path", default=None)

@@ -37,14 +37,14 @@ def _lines(run: Run) -> Iterator[str]:
     if curve := [*_by_budget(run), *_by_choice(run)]:
         yield f"  {', '.join(curve)}"
     sampled = run.metrics.get("sampled_tokens")
-    cost = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
-    shares = [
+    figures = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
+    figures += [
         f"{metric.compared or metric.heading} {figure_text(run.metrics[name], metric.unit)}"
         for name, metric in _SHARES.items()
         if name in run.metrics
     ]
-    if cost or shares:
-        yield f"  {', '.join([*cost, *shares])}"
+    if figures:
+        yield f"  {', '.join(figures)}"
 
 
 def _by_budget(run: Run) -> list[str]:

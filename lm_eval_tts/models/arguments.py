@@ -13,7 +13,7 @@ from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.core.fields import scalar
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, did_you_mean, unknown_name
 from lm_eval_tts.harness.preflight import refuse_secrets
-from lm_eval_tts.harness.run_state import MAX_FAILURES, RunState, journals_of_this_run
+from lm_eval_tts.harness.run_state import MAX_FAILURES, RunState
 from lm_eval_tts.reward_models.loading import RewardModelSettings, take_reward_model
 from lm_eval_tts.settings import setting_names, take_settings
 
@@ -61,9 +61,8 @@ def take_arguments(
     folder = None if word in ("none", "true", "false") else str(journal)
     if folder is not None:
         check_writable("journal", folder)
-    beside = journals_of_this_run() if word in ("none", "true") else None
     reward_model = take_reward_model(kwargs)
-    return defaults, RunState(folder, max_failures, beside), reward_model
+    return defaults, RunState(folder, max_failures, beside=word in ("none", "true")), reward_model
 
 
 def check_loading(kwargs: Mapping[str, Any]) -> None:
