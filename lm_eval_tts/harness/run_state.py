@@ -100,12 +100,11 @@ class RunState:
         """Say what becomes of the work of a run that was stopped."""
         if self.journals and not self.journal:
             return "interrupted before the first result: give the same command again"
-        if self.journal is None:
-            return (
-                "interrupted; with journal=<folder> in --model_args a run resumes where it stopped"
-            )
-        kept = f"{len(self.kept or ())} finished results are in {self.journal}"
-        return f"interrupted; {kept}: the same command continues there"
+        again = "with journal=<folder> in --model_args a run resumes where it stopped"
+        if self.journal is not None:
+            kept = f"{len(self.kept or ())} finished results are in {self.journal}"
+            again = f"{kept}: the same command continues there"
+        return f"interrupted; {again}"
 
 
 def watched_state() -> RunState | None:

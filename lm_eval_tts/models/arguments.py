@@ -34,7 +34,6 @@ _LOADING = {
         "are cpu, cuda, cuda:0, mps ...",
     ),
 }
-KEY_NAMES = {"authorization", "api-key", "x-api-key"}
 
 
 def take_arguments(
@@ -107,10 +106,6 @@ def headers_of(base_url: str | None, header: Mapping[str, str] | None) -> dict[s
         usable = False
     if not usable:
         raise SettingsError(f"base_url={base_url!r}: allowed is http://<host>:<port>/v1, or https")
-    if KEY_NAMES & {name.lower() for name in header or {}}:
-        raise SettingsError(
-            "a key in --model_args would be written to the results: "
-            "set the environment variable OPENAI_API_KEY instead"
-        )
+    refuse_secrets(header)
     key = os.environ.get("OPENAI_API_KEY")
     return {**(header or {}), **({"Authorization": f"Bearer {key}"} if key else {})}
