@@ -26,8 +26,7 @@ _CALLS = (rf"{_COUNT}(\.0)?", "is a whole number >= 1")  # of calls, tries or se
 # torch.device takes them; it is not asked, since a model without torch has this argument too.
 _LOADING = {
     "batch_size": (rf"(auto:)?(auto|{_COUNT})", "is a number >= 1, or auto"),
-    "max_length": (_COUNT, "is a number of tokens >= 1"),
-    "max_batch_size": (_COUNT, "is a number of tokens >= 1"),
+    **dict.fromkeys(("max_length", "max_batch_size"), (_COUNT, "is a number of tokens >= 1")),
     **dict.fromkeys(("num_concurrent", "max_retries", "timeout"), _CALLS),
     "device": (
         r"(cpu|cuda|mps|xpu|hpu|npu|mlu|musa|xla|meta)(:\d+)?",

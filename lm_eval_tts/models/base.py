@@ -91,13 +91,10 @@ def _without_strategy(requests: list[Instance]) -> list[Instance]:
 
 
 def fill_gaps(gathered: list[Any]) -> list[Any]:
-    """Give each rank's lists of metrics the names that another has; anything else is left alone.
+    """Give each rank's lists of metrics the names that another has; samples are left alone.
     gathered: for each rank {task: {(metric, filter): values}}. A rank on which all documents of a
     task failed has a NaN for each metric, which is dropped where another rank has values."""
-    metrics = [task for rank in gathered if isinstance(rank, dict) for task in rank.values()]
-    if not all(isinstance(each, dict) for each in (*gathered, *metrics)):
-        return gathered
-    for task in gathered[0]:
+    for task in [task for task, found in gathered[0].items() if isinstance(found, dict)]:
         for name in {name for rank in gathered for name in rank[task]}:
             lists = [rank[task].setdefault(name, []) for rank in gathered]
             # Only of NaN, v == v is false.

@@ -75,10 +75,10 @@ class TemplateChat:
         """Render a chat; where the template refuses a system message, it goes to the user turn.
         ends_turn: the last message is whole, and what the template ends a turn with follows it."""
         how = {
+            **self.template_args,
             "tokenize": False,
             "add_generation_prompt": add_generation_prompt and not ends_turn,
             "continue_final_message": not (add_generation_prompt or ends_turn),
-            **self.template_args,
         }
         try:
             return str(self.tokenizer.apply_chat_template(list(messages), **how))
@@ -98,11 +98,10 @@ class TemplateChat:
 
     def encode(self, prompt: str) -> TokenIds:
         """Return the ids of a whole prompt; a template has written its special tokens itself."""
-        templated = isinstance(prompt, ChatPrompt)
-        if self.encode_text is None:
-            return tuple(self.tokenizer.encode(str(prompt), add_special_tokens=not templated))
-        special = False if templated else None
-        return tuple(self.encode_text(str(prompt), add_special_tokens=special))
+        encode = self.encode_text or self.tokenizer.encode
+        as_wanted = True if self.encode_text is None else None
+        special = False if isinstance(prompt, ChatPrompt) else as_wanted
+        return tuple(encode(str(prompt), add_special_tokens=special))
 
 
 def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
