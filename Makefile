@@ -21,8 +21,10 @@ docs:
 	$(PYTHON) scripts/reference_docs.py
 	$(PYTHON) -m mkdocs build --strict
 
-# Writes what follows from tables in the code: task files, settings.md, tables of other pages.
+# Writes what follows from tables in the code: generated problems, task files, settings.md, tables of other pages.
 generated:
+	$(PYTHON) scripts/arith_problems.py
+	$(PYTHON) scripts/dial_problems.py
 	$(PYTHON) scripts/make_tasks.py
 	$(PYTHON) scripts/reference_docs.py
 

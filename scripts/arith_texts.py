@@ -18,8 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.texts import shared_length
-from lm_eval_tts.tasks.arith import (
+from arith_problems import (
     LEVELS,
     PEOPLE,
     VALUES,
@@ -28,6 +27,8 @@ from lm_eval_tts.tasks.arith import (
     draw_problem,
     draw_step,
 )
+
+from lm_eval_tts.core.texts import shared_length
 
 FIRST_LEVELS = 2  # steps of the longest problem at the start of pretraining
 TEXTS_A_LEVEL = 4000  # until problems get a step longer

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import arith_texts
+from arith_problems import WORDINGS, Problem, Step
 from scipy.stats import mannwhitneyu
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.core.reward_model import RewardModel
 from lm_eval_tts.reward_models.loading import load_reward_model
-from lm_eval_tts.tasks.arith import WORDINGS, Problem, Step
 
 OPERATORS = {text.split()[0]: operator for operator, texts in WORDINGS.items() for text in texts}
 

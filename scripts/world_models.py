@@ -7,10 +7,9 @@ import math
 
 import torch
 import world_texts
+from dial_problems import LABELS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-from lm_eval_tts.tasks.dial import LABELS
 
 END = "<|end|>"
 CHAT_TEMPLATE = (

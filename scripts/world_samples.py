@@ -14,10 +14,10 @@ from operator import eq
 from typing import Any
 
 import world_texts
+from dial_problems import LABELS, STEPS, DialProblem, draw_dial, draw_turn
 
 from lm_eval_tts.core.texts import shared_length
 from lm_eval_tts.strategies.parts.candidates import steps_of
-from lm_eval_tts.tasks.dial import LABELS, STEPS, DialProblem, draw_dial, draw_turn
 
 Marks = list[int | None]
 MISREAD = 0.02  # of the turns of a working full of slips

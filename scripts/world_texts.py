@@ -18,8 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from lm_eval_tts.prompts import fill_instruction, load_prompts
-from lm_eval_tts.tasks.dial import (
+from dial_problems import (
     LABELS,
     POSITIONS,
     STEPS,
@@ -28,6 +27,8 @@ from lm_eval_tts.tasks.dial import (
     draw_dial,
     draw_turn,
 )
+
+from lm_eval_tts.prompts import fill_instruction, load_prompts
 
 STYLES = ("standard", "cot", "cod", "r1")
 RECHECK = ", check again.\n"

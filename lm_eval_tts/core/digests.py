@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +81,9 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def files_digest(folder: str | Path) -> str:
-    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere. A
-    file that was read before and still has the same size, time and inode is not read again."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(base) / "lm_eval_tts" / "hashes.json"
-    known, found = _read_known(cache), {}
-    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and p.suffix != ".md"):
-        stat = path.stat()
-        key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
-        found[path.name] = (key, known.get(key) or _file_hash(path))
-    if new := {key: value for key, value in found.values() if key not in known}:
-        _write_known(cache, {**known, **new})
-    return digest(repr([(name, value) for name, (_, value) in found.items()]))
+    """Return a digest of all bytes of the files of a checkpoint's folder, for weights elsewhere."""
+    files = sorted(p for p in Path(folder).iterdir() if p.is_file() and p.suffix != ".md")
+    return digest(repr([(path.name, _file_hash(path)) for path in files]))
 
 
 def files_of(names: Mapping[str, Any]) -> dict[str, str]:
@@ -109,19 +98,3 @@ def _file_hash(path: Path) -> str:
         while block := file.read(BLOCK):
             state.update(block)
     return state.hexdigest()
-
-
-def _read_known(path: Path) -> dict[str, str]:
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write_known(path: Path, known: dict[str, str]) -> None:
-    part = path.with_suffix(f".{os.getpid()}")
-    with suppress(OSError):  # it only saves time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(known), encoding="utf-8")
-        part.replace(path)

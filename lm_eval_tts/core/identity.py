@@ -1,13 +1,24 @@
-"""What a problem is known by: in a benchmark, in a recording, and in the samples file of a run.
+"""What a problem is known by, in a benchmark, a recording and a samples file, and a run.
 
-A document is what a task makes of a problem; a row is what a samples file has of one document."""
+A document is what a task makes of a problem; a row is what a samples file has of one document.
+Which model arguments decide what is answered is in arguments.yaml: one that says where a model
+runs, how fast, or what to do after a failure does not decide, so runs that differ in it alone are
+runs of one setup. What only rounds differently, such as another batch size, kernel or number of
+devices, does not decide either; another type of numbers does."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from lm_eval_tts.core.packaged import read_yaml
 from lm_eval_tts.errors import DataError
 
+_ARGUMENTS = read_yaml(Path(__file__).with_name("arguments.yaml"))
+DECIDES = dict.fromkeys(_ARGUMENTS["decides"], True) | dict.fromkeys(_ARGUMENTS["does_not"], False)
+# Settings of which more adds to what a journal has: samples, the points of a curve. Each request is
+# known by all that decides it, so what is the same in both runs is taken over, and nothing else.
+ADDING = frozenset({"n", "max_thinking_tokens", "max_tries", "num_waits", "probes"})
 # The columns in use for an id and a question, in benchmarks and in recordings of them.
 ID_COLUMNS = ("id", "unique_id", "Record ID", "problem_id")
 QUESTION_COLUMNS = ("question", "problem", "Question", "Problem", "prompt", "query", "input")
@@ -88,3 +99,8 @@ def document_label(row: Mapping[str, Any]) -> str:
 def text_hash(text: str) -> str:
     """Return 64 hexadecimal digits of a text, which may hold halves of surrogate pairs."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def decides(name: str) -> bool:
+    """Say whether a model argument decides what is answered; one that is not listed does."""
+    return DECIDES.get(name, True)

@@ -15,7 +15,7 @@ Six layers, each knows only those before it (tests/grading/test_layers.py):
 Knows text libraries only: no model, no lm_eval, no files but its own data.
 """
 
-from lm_eval_tts.core.behaviour import Format, format_adherence, has_loop
+from lm_eval_tts.core.texts import Format, format_adherence, has_loop
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent
 from lm_eval_tts.grading.extraction import SOURCES
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, State, Tags

@@ -12,14 +12,8 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import chain, pairwise
 
-from lm_eval_tts.grading.claims import (
-    Claim,
-    committed,
-    is_denied,
-    is_hedged,
-    is_hypothetical,
-    is_named,
-)
+from lm_eval_tts.grading import claims
+from lm_eval_tts.grading.claims import Claim
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
 from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
@@ -172,9 +166,9 @@ def named(text: str, options: Options) -> str | None:
     *_, name, letter = max(found, default=("", ""))
     groups = () if has("refusal", name) else ("working", "not", "wrong")  # none of the above
     rest = said.replace(name, " ") if name else said
-    if is_hedged(rest) or any(has(group, rest) for group in groups):
+    if claims.is_hedged(rest) or any(has(group, rest) for group in groups):
         return None
-    claim = None if letter else committed(bare_text(text))
+    claim = None if letter else claims.committed(bare_text(text))
     same = [k for k, option in options.items() if claim and matches(claim.answer, option)]
     return letter or (same[0] if len(same) == 1 else None)
 
@@ -198,7 +192,8 @@ def statements(piece: str, options: Options) -> list[Claim]:
     """
     text = _CONTRAST.sub("", bare_text(piece))
     every = LABEL.finditer(text)
-    labels = [m for m in every if not (m["bare"] and is_named(text[: m.start()]))][-MAX_MENTIONS:]
+    labels = [m for m in every if not (m["bare"] and claims.is_named(text[: m.start()]))]
+    labels = labels[-MAX_MENTIONS:]
     found, joint = [], phrases("like")  # (A) or (B)
     gaps = [(pair, text[pair[0].end() : pair[1].start()]) for pair in pairwise(labels)]
     listed = [m for pair, gap in gaps for m in pair if not says_something(joint.sub("", gap))]
@@ -215,11 +210,11 @@ def statements(piece: str, options: Options) -> list[Claim]:
 def denies(before: str, rest: str) -> bool:
     """Say whether a clause says of the label between its two parts that it is not, or may be."""
     return (
-        is_denied(before)
-        or is_hedged(before)
+        claims.is_denied(before)
+        or claims.is_hedged(before)
         or bool(phrases("hedge").match(rest.lstrip(" ),")))
         or bool(_IS_WRONG.match(rest))
-        or is_hypothetical(f"{before} {rest}")
+        or claims.is_hypothetical(f"{before} {rest}")
         or rest.lstrip(" )]").startswith("?")
     )
 

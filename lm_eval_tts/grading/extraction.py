@@ -18,14 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from lm_eval_tts.grading.claims import (
-    MAX_WORDS,
-    YES_NO,
-    committed,
-    is_denied,
-    is_value,
-    leading,
-)
+from lm_eval_tts.grading import claims
 from lm_eval_tts.grading.lexicon import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
@@ -136,7 +129,7 @@ def boxed(text: str) -> Found | None:
         joint.insert(0, box)
     answer = ", ".join(box["inside"].strip()[:MAX_ANSWER] for box in joint)
     sentence = spoken(answer)  # \\text{The area is } 18
-    claim = committed(sentence) if sentence != answer and has("is", sentence) else None
+    claim = claims.committed(sentence) if sentence != answer and has("is", sentence) else None
     return Found(claim.answer if claim else answer, "boxed", joint[-1].start()) if joint else None
 
 
@@ -154,7 +147,7 @@ def _phrase(text: str) -> Found | None:
         before = _BEFORE.search(lower, max(0, start - 80), start)
         is_answer = before and (not before["ARTICLE"] or phrases("answer").fullmatch(noun[0]))
         is_named = not noun[0].isascii() or is_answer
-        is_said = is_named and not is_denied(lower[: noun.end()])
+        is_said = is_named and not claims.is_denied(lower[: noun.end()])
         verb = noun if is_hash else is_said and _AFTER.match(lower, noun.end())
         if answer := _section(text[verb.end() :]) if verb else None:
             return Found(answer[:MAX_ANSWER], "hash" if is_hash else "phrase", start)
@@ -169,7 +162,7 @@ def _section(rest: str) -> str | None:
     if words.endswith("?"):
         return None
     found = last_line(rest)
-    return leading(words) or (found.answer if found else None)
+    return claims.leading(words) or (found.answer if found else None)
 
 
 def last_line(text: str, question: str = "") -> Found | None:
@@ -180,17 +173,18 @@ def last_line(text: str, question: str = "") -> Found | None:
         return None
     first = unmarked(pieces[0]).rstrip(".")
     name, _, value = first.rpartition("=")
-    is_answer = (len(name.strip(" $")) < 2 and is_value(value)) or first.lower() in YES_NO
+    is_named = len(name.strip(" $")) < 2 and claims.is_value(value)
+    is_answer = is_named or first.lower() in claims.YES_NO
     is_answer = is_answer and "#" not in pieces[0] and len(text) < MAX_EXPLAINED
     if not is_answer and any(has(g, unmarked(pieces[-1])) for g in ("working", "refusal")):
         return None
     ranked = [(True, 2, -1, first)] if is_answer else []  # and then an explanation
     for at, piece in enumerate(pieces[-3:]):
         is_last = piece is pieces[-1]
-        if claim := committed(piece, question):
+        if claim := claims.committed(piece, question):
             rank = 2 if claim.is_sure else int(is_last)
             is_remark = piece is not pieces[0] and bool(_REMARK.match(piece))
             ranked.append((not is_remark, rank, at, claim.answer))
-    if len(text.split()) <= MAX_WORDS // 2 and not has("not", text):
+    if len(text.split()) <= claims.MAX_WORDS // 2 and not has("not", text):
         ranked.append((False, 0, -1, pieces[0]))
     return Found(max(ranked)[-1][:MAX_ANSWER], "last_line") if ranked else None

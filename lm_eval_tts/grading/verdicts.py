@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from tqdm.auto import tqdm
 
-from lm_eval_tts.core.behaviour import has_loop
+from lm_eval_tts.core.texts import has_loop
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent, matches, within

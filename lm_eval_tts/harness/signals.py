@@ -53,7 +53,9 @@ def tell_ranks(path: Path | None, number: int) -> None:
     with suppress(OSError):
         if path is not None and told_by_ranks(path) is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(str(number))  # two bytes: not there yet, or all there
+            part = path.with_suffix(f".{os.getpid()}")  # nobody reads it half written
+            part.write_text(str(number))
+            part.replace(path)
 
 
 def told_by_ranks(path: Path | None) -> int | None:

@@ -18,10 +18,10 @@ from lm_eval.api.instance import Instance
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.arguments import ADDING
 from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.identity import ADDING
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent

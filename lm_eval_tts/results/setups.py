@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from lm_eval_tts.core.arguments import decides
-from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.core.identity import decides, mapping_in
 from lm_eval_tts.results.files import Content
 
 # What a setup has a field for; `until` is the task's, and says nothing of who answers.

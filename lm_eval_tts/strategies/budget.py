@@ -15,14 +15,7 @@ from lm_eval_tts.core.program import Completion, Program, Task, join, spawn
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.base import Strategy
-from lm_eval_tts.strategies.parts.writing import (
-    answer,
-    ending_room,
-    note_context,
-    open_thinking,
-    share_room,
-    think,
-)
+from lm_eval_tts.strategies.parts import writing
 
 BUDGETS = Accepted(lambda given: given and min(given) >= 0, "are numbers >= 0, at least one")
 
@@ -111,10 +104,11 @@ class Thinking:
     ) -> None:
         self._request, self._settings = request, settings
         self._waits_until, self._masking_until = waits_until, masking_until
-        self._start = self._next = self.trace = open_thinking(request)  # trace: of all rounds
-        self._room = share_room(request, self._start, settings.max_answer_tokens)
+        self._start = writing.open_thinking(request)
+        self._next = self.trace = self._start  # trace: of all rounds
+        self._room = writing.share_room(request, self._start, settings.max_answer_tokens)
         self._max_tokens = min(budget, self._room.thinking)
-        self._ending = ending_room(request, request.delimiters.ending)
+        self._ending = writing.ending_room(request, request.delimiters.ending)
         self._rounds: list[tuple[Trace, Completion]] = []  # before each, and what was thought
         self._answers: dict[Trace, Task[Trace]] = {}  # equal ones are written once
         self._points: list[Task[Trace]] = []
@@ -132,7 +126,7 @@ class Thinking:
             masked = max(masked, settings.min_tokens)
         if self._rounds and not settings.wait_text:
             masked = max(masked, 1)  # or it would end as it did
-        thought = yield from think(self._request, self._next, left, masked)
+        thought = yield from writing.think(self._request, self._next, left, masked)
         self._rounds.append((self._next, thought))
         self.trace = self._next.add(thought, "thinking")
         num_thought = self.trace.num_tokens("thinking")
@@ -160,9 +154,9 @@ class Thinking:
 
     def answer_at(self, points: Iterable[tuple[Trace, int]]) -> Program[None]:
         """Start the answers to traces, each with the budget that its thinking had."""
-        traces = [note_context(self._request, *point, self._room) for point in points]
+        traces = [writing.note_context(self._request, *point, self._room) for point in points]
         new = [trace for trace in dict.fromkeys(traces) if trace not in self._answers]
-        tasks = yield from spawn(answer(self._request, t, self._room.answer) for t in new)
+        tasks = yield from spawn(writing.answer(self._request, t, self._room.answer) for t in new)
         self._answers.update(zip(new, tasks, strict=True))
         self._points += [self._answers[trace] for trace in traces]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lm_eval_tts.core.arguments import DECIDES, decides
+from lm_eval_tts.core.identity import DECIDES, decides
 from lm_eval_tts.models.arguments import OWN
 
 PACKAGE = Path(__file__).parents[2] / "lm_eval_tts"

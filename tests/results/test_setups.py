@@ -4,7 +4,7 @@ import pytest
 from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
-from lm_eval_tts.core.arguments import DECIDES
+from lm_eval_tts.core.identity import DECIDES
 from lm_eval_tts.results.runs import load_runs
 from lm_eval_tts.results.setups import Setup
 

@@ -5,9 +5,9 @@ from itertools import islice, pairwise
 
 import arith_texts
 import pytest
+from arith_problems import benchmark_documents
 
 from lm_eval_tts.grading import grade
-from lm_eval_tts.tasks.arith import benchmark_documents
 
 RESPONSES = arith_texts.NUM_EQUATION_ROWS  # rows of steps before the first response
 

@@ -2,9 +2,8 @@
 
 import json
 
+from arith_problems import benchmark_documents
 from check_prm import made_up, of_the_policy, parse
-
-from lm_eval_tts.tasks.arith import benchmark_documents
 
 
 def test_a_question_is_read_back_into_its_problem():

@@ -7,11 +7,11 @@ from itertools import chain, islice
 import pytest
 import world_samples
 import world_texts
+from dial_problems import SPLITS, STEPS, DialProblem, Turn, dial_documents, draw_dial
 from world_models import SIZES, world_llama, world_tokenizer
 
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.grading import grade
-from lm_eval_tts.tasks.dial import SPLITS, STEPS, DialProblem, Turn, dial_documents, draw_dial
 
 PROBLEM = DialProblem(38, (Turn("+", 7), Turn("-", 9)))
 

@@ -273,7 +273,8 @@ def test_arith_as_a_stock_style_task_gives_what_arith_budget_gives(tmp_path):
         f"""
 task: plain_arith
 output_type: generate_until
-custom_dataset: !function lm_eval_tts.tasks.arith.load_arith
+custom_dataset: !function lm_eval_tts.tasks.data.load_generated
+dataset_kwargs: {{benchmark: arith}}
 test_split: test
 doc_to_text: "{{{{question}}}}"
 doc_to_target: "{{{{answer}}}}"

@@ -3,17 +3,20 @@
 import random
 
 import pytest
-from arith_texts import check_lines
-
-from lm_eval_tts.grading import grade
-from lm_eval_tts.tasks.arith import (
+from arith_problems import (
+    FOLDER,
     LEVELS,
     VALUES,
     Problem,
     Step,
     benchmark_documents,
     draw_problem,
+    written,
 )
+from arith_texts import check_lines
+
+from lm_eval_tts.grading import grade
+from lm_eval_tts.tasks.data import load_generated
 
 PROBLEM = Problem(38, (Step("+", 27), Step("-", 6), Step("*", 1)))
 
@@ -46,9 +49,12 @@ def test_a_question_tells_start_and_steps_in_order():
     assert numbers == ["38", "27", "6"]
 
 
-def test_the_documents_are_the_same_in_every_run_and_of_all_levels():
-    docs = list(benchmark_documents())
-    assert docs == list(benchmark_documents())
+def test_the_package_has_what_is_generated():
+    assert (FOLDER / "arith_test.jsonl").read_text() == written(benchmark_documents())
+
+
+def test_the_documents_are_of_all_levels_and_none_is_there_twice():
+    docs = list(load_generated("arith")["test"])
     assert len({doc["question"] for doc in docs}) == len(docs) == 200
     assert {doc["level"] for doc in docs} == set(LEVELS)
     assert all(grade(f"<answer>{doc['answer']}</answer>", doc["answer"]).correct for doc in docs)

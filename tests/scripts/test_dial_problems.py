@@ -4,16 +4,17 @@ import random
 from collections import Counter
 
 import pytest
-
-from lm_eval_tts.tasks.dial import (
+from arith_problems import FOLDER, written
+from dial_problems import (
     SPLITS,
     STEPS,
     DialProblem,
     Turn,
     dial_documents,
     draw_dial,
-    load_dial,
 )
+
+from lm_eval_tts.tasks.data import load_generated
 
 
 def test_a_dial_goes_on_from_0_past_its_last_position():
@@ -22,12 +23,16 @@ def test_a_dial_goes_on_from_0_past_its_last_position():
     assert problem.question == "dial=97 a)+7 b)-9 dial?"
 
 
-def test_documents_are_the_same_each_time_and_none_is_there_twice():
-    documents = list(dial_documents())
-    assert documents == list(load_dial()["test"])
+def test_documents_have_all_levels_and_none_is_there_twice():
+    documents = list(load_generated("dial")["test"])
     assert all(len(document["answer"]) == 2 for document in documents)
     assert len({document["question"] for document in documents}) == len(documents) == 500
     assert Counter(d["level"] for d in documents) == dict.fromkeys(STEPS, 100)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_package_has_what_is_generated(split):
+    assert (FOLDER / f"dial_{split}.jsonl").read_text() == written(dial_documents(split))
 
 
 @pytest.mark.parametrize("level", STEPS)

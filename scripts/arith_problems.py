@@ -1,4 +1,4 @@
-"""The benchmark `arith`: generated word problems of one to eight steps, with exact answers.
+"""The problems of `arith`: generated word problems of one to eight steps, with exact answers.
 
     Mia has 38 pens. 1) Finds 27. 2) Loses 6. How many pens?
 
@@ -7,15 +7,21 @@ is worked out line by line, each repeating its step: `1) Finds 27. 38+27=65` and
 
 A problem is a start and its steps; every value on the way has two digits. Which split it is in is
 decided by a hash of these numbers, whatever the wording, so no test problem can be trained on.
-Says what is right; knows no model and no prompt."""
+Says what is right; knows no model and no prompt.
+
+    python scripts/arith_problems.py     # writes the documents of the benchmark
+"""
 
 import hashlib
+import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
+FOLDER = Path(__file__).resolve().parents[1] / "lm_eval_tts" / "tasks" / "problems"
 LEVELS = range(1, 9)  # steps of a problem
 VALUES = range(10, 100)
 NUM_TEST = 200
@@ -118,8 +124,10 @@ def benchmark_documents(num_docs: int = NUM_TEST) -> Iterator[dict[str, Any]]:
             yield {"id": number, "question": question, "answer": answer, "level": level}
 
 
-def load_arith(**unused: Any) -> dict[str, Any]:
-    """Return the documents as the split `test`; lm-eval passes all model arguments too."""
-    import datasets  # seconds to import, and training needs the problems alone
+def written(documents: Iterable[dict[str, Any]]) -> str:
+    """Return documents as the package has them: JSON lines."""
+    return "".join(json.dumps(document) + "\n" for document in documents)
 
-    return {"test": datasets.Dataset.from_list(list(benchmark_documents()))}
+
+if __name__ == "__main__":
+    (FOLDER / "arith_test.jsonl").write_text(written(benchmark_documents()), encoding="utf-8")

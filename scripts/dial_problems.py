@@ -1,10 +1,13 @@
-"""The benchmark `dial`: a dial of 100 positions is turned step by step; what does it end on?
+"""The problems of `dial`: a dial of 100 positions is turned step by step; what does it end on?
 
     dial=97 a)+7 b)-9 dial?
 
 is 97, then 04 (past 99 it goes on from 00), then 95. Five levels of difficulty, each twice as long
 as the one before: 1, 2, 3 to 4, 5 to 8, and 9 to 16 steps. Which split a problem is in is decided
-by a hash of its numbers, so none that is measured can be trained on. Knows no model, no prompt."""
+by a hash of its numbers, so none that is measured can be trained on. Knows no model, no prompt.
+
+    python scripts/dial_problems.py     # writes the documents of the benchmark
+"""
 
 import hashlib
 import random
@@ -14,7 +17,7 @@ from itertools import accumulate
 from string import ascii_lowercase
 from typing import Any
 
-from lm_eval_tts.tasks.arith import Step
+from arith_problems import FOLDER, Step, written
 
 POSITIONS = 100
 STEPS = {1: (1, 1), 2: (2, 2), 3: (3, 4), 4: (5, 8), 5: (9, 16)}  # fewest and most, by level
@@ -90,8 +93,6 @@ def dial_documents(split: str = "test", num_docs: int = NUM_DOCS) -> Iterator[di
             yield {**head, "answer": answer, "level": level}
 
 
-def load_dial(split: str = "test", **unused: Any) -> dict[str, Any]:
-    """Return the documents of `split` as the split `test`; lm-eval passes all model arguments."""
-    import datasets  # seconds to import, and training needs the problems alone
-
-    return {"test": datasets.Dataset.from_list(list(dial_documents(split)))}
+if __name__ == "__main__":
+    for name in SPLITS:
+        (FOLDER / f"dial_{name}.jsonl").write_text(written(dial_documents(name)), encoding="utf-8")
