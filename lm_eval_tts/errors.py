@@ -6,7 +6,10 @@ LmEvalTTSError
 └── RequestError     one request that cannot be served; recorded as a failure, the run goes on"""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class LmEvalTTSError(Exception):
@@ -39,3 +42,10 @@ def unknown_name(
     names = sorted(allowed)
     hint = f"did you mean {nearest!r}? " if nearest else did_you_mean(given, names)
     return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")
+
+
+def looked_up(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """Return what a name stands for. Raises SettingsError for one that is not in the table."""
+    if name not in table:
+        raise unknown_name(kind, name, table)
+    return table[name]

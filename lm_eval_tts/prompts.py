@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lm_eval_tts.core.trace import Delimiters
-from lm_eval_tts.errors import SettingsError, unknown_name
+from lm_eval_tts.errors import SettingsError, looked_up, unknown_name
 
 PLACEHOLDERS = ("thinking_tokens", "thinking_steps", "thinking_length")
 Message = dict[str, str]
@@ -41,16 +41,17 @@ class PromptStyle:
             raise SettingsError(
                 f"question text {self.question!r}: write {{question}}, no {{{{ }}}}"
             )
-        known = (*PLACEHOLDERS, *(field.name for field in fields(Delimiters)))
-        for name in re.findall(r"{(\w+)}", self.instruction):
-            if name == "question":
-                raise SettingsError("{question} belongs in the question, not the instruction")
+        if "{question}" in self.instruction:
+            raise SettingsError("{question} belongs in the question, not the instruction")
+        known = [*PLACEHOLDERS, *(field.name for field in fields(Delimiters))]
+        self._check("an instruction", self.instruction, known, known)
+        self._check("a question", self.question, ["question"], [*known, "question"])
+
+    def _check(self, kind: str, text: str, allowed: list[str], near: list[str]) -> None:
+        for name in re.findall(r"{(\w+)}", text):
             # Other words in braces may be meant, as in LaTeX.
-            if name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.82):
-                raise unknown_name("placeholder in an instruction", name, known)
-        for name in set(re.findall(r"{(\w+)}", self.question)) - {"question"}:
-            if difflib.get_close_matches(name, (*known, "question"), n=1, cutoff=0.82):
-                raise unknown_name("placeholder in a question", name, ["question"])
+            if name not in allowed and difflib.get_close_matches(name, near, n=1, cutoff=0.82):
+                raise unknown_name(f"placeholder in {kind}", name, allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,8 @@ class FamilyRule:
 
     def fits(self, template: str, prompt: str, tokens: Collection[str]) -> bool:
         """Say whether the marks are in a chat template, a prompt made by it, and its tokens."""
-        return (
-            self.template in template
-            and self.prompt in prompt
-            and (not self.token or self.token in tokens)
-        )
+        has_marks = self.template in template and self.prompt in prompt
+        return has_marks and (not self.token or self.token in tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +81,15 @@ class Prompts:
 
     def style(self, name: str) -> PromptStyle:
         """Return a style. Raises SettingsError for an unknown name."""
-        if name not in self.styles:
-            raise unknown_name("prompt_style", name, self.styles)
-        return self.styles[name]
+        return looked_up("prompt_style", name, self.styles)
 
     def method(self, name: str) -> Method:
         """Return a published method's settings. Raises SettingsError for an unknown name."""
-        if name not in self.methods:
-            raise unknown_name("preset", name, self.methods)
-        return self.methods[name]
+        return looked_up("preset", name, self.methods)
 
     def preset(self, name: str) -> Delimiters:
         """Return a delimiter preset. Raises SettingsError for an unknown name."""
-        if name not in self.delimiters:
-            raise unknown_name("delimiters", name, self.delimiters)
-        return self.delimiters[name]
+        return looked_up("delimiters", name, self.delimiters)
 
 
 @cache
@@ -187,17 +179,15 @@ def build_messages(
     role: "system" or "user", where the instruction goes. A system message that is already there
     is kept, in front; so is the beginning of an answer (`gen_prefix`) at the end."""
     messages = [dict(message) for message in history]
-    last = question_turn(messages)
+    first, last = messages[0], question_turn(messages)
     last["content"] = style.question.replace("{question}", last["content"])
-    if not instruction:
-        return messages
-    if role == "user":
+    if instruction and role == "user":
         last["content"] = f"{instruction}\n\n{last['content']}"
-        return messages
-    if messages[0]["role"] == "system":
-        messages[0]["content"] = f"{messages[0]['content']}\n\n{instruction}"
-        return messages
-    return [{"role": "system", "content": instruction}, *messages]
+    elif instruction and first["role"] == "system":
+        first["content"] = f"{first['content']}\n\n{instruction}"
+    elif instruction:
+        messages.insert(0, {"role": "system", "content": instruction})
+    return messages
 
 
 def question_turn(messages: Sequence[Message]) -> Message:

@@ -46,7 +46,7 @@ def peak_megabytes() -> float:
 
 def measure(stage: str, folder: Path) -> dict[str, float]:
     """Run one stage in this process."""
-    from lm_eval_tts.results import leaderboard, leaderboard_html
+    from lm_eval_tts.results import leaderboard, leaderboard_report
     from lm_eval_tts.results.runs import load_runs
     from lm_eval_tts.results.samples import read_outcomes
 
@@ -59,7 +59,7 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
         board = leaderboard.build_leaderboard(runs)
         if stage == "html":
             with open(os.devnull, "w", encoding="utf-8") as out:
-                out.writelines(leaderboard_html.page_parts(board))
+                out.writelines(leaderboard_report.page_parts(board))
     peak = peak_megabytes()
     return {"seconds": time.perf_counter() - started, "added_mb": peak - before, "peak_mb": peak}
 

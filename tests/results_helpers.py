@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import page_parts
+from lm_eval_tts.results.leaderboard_report import page_parts
 from lm_eval_tts.results.runs import load_runs
 
 DATE = "2026-01-{:02}T00-00-00.000000"

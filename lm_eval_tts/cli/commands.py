@@ -109,7 +109,7 @@ def run_leaderboard(
     ] = False,
 ) -> int:
     """Show finished runs as one table, or one HTML page."""
-    from lm_eval_tts.results import leaderboard, leaderboard_html, leaderboard_text
+    from lm_eval_tts.results import leaderboard, leaderboard_report
 
     form = ending_of(output, ("html", "md", "csv", "json"), default="md")
     loaded = load_runs(results, metric)
@@ -117,11 +117,11 @@ def run_leaderboard(
     if output is None and sys.stdout.isatty():
         from rich.console import Console
 
-        Console().print(leaderboard_text.board_terminal(board))
+        Console().print(leaderboard_report.board_terminal(board))
     elif form == "html":
-        write(leaderboard_html.page_parts(board, title, samples=not no_samples), output)
+        write(leaderboard_report.page_parts(board, title, samples=not no_samples), output)
     else:
-        write(leaderboard_text.board_text(board, form), output)
+        write(leaderboard_report.board_text(board, form), output)
     return report(board.notes, output, num_bad=len(loaded.unread))
 
 

@@ -96,7 +96,7 @@ def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
 def prepare_first(original: Original, *args: Any, **kwargs: Any) -> Any:
     """Make our tasks ready for any model."""
     given = signature(original).bind(*args, **kwargs).arguments
-    tasks = import_module("lm_eval_tts.tasks.prepare")
+    tasks = import_module("lm_eval_tts.tasks.views")
     tasks.prepare(given["lm"], given["task_dict"], given.get("samples"))
     return original(*args, **kwargs)
 

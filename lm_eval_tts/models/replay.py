@@ -19,8 +19,12 @@ from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.session import Session, keys_of
-from lm_eval_tts.results.files import point_texts
-from lm_eval_tts.results.recordings import Recording, load_recordings, recording_files
+from lm_eval_tts.results.files import (
+    Recording,
+    load_recordings,
+    point_texts,
+    recording_files,
+)
 from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)

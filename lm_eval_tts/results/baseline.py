@@ -5,9 +5,9 @@ One line per document, so that a diff of two baselines can be read."""
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +17,12 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.files import UnreadFile
 from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run, one_of_each_task
-from lm_eval_tts.results.samples import Outcomes, read_all
+from lm_eval_tts.results.samples import Outcomes, fingerprint, read_all
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedRun:
+class RecordedRun(NamedTuple):
     """What a run of one task was and did."""
 
     fingerprint: Mapping[str, Any]  # what decides its outcomes, by name, as far as its file says
@@ -41,7 +40,7 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
             unread.append(UnreadFile(run.results_path, reason))
             continue
         setup = {name.replace("_", " "): value for name, value in asdict(run.setup).items()}
-        documents = {"documents": outcomes.fingerprint, "repeats": outcomes.repeats}
+        documents = {"documents": fingerprint(outcomes.documents), "repeats": outcomes.repeats}
         said = {**run.measure, **documents, **setup, "settings": dict(run.setup.settings)}
         metrics = {**outcomes.metrics, "accuracy": outcomes.metrics[run.metric]}
         kept = {m.name: metrics[m.name] for m in GATED.values() if m.name in metrics}
@@ -53,8 +52,20 @@ def record_runs(runs: Sequence[Run]) -> tuple[dict[str, RecordedRun], list[Unrea
 
 def write_baseline(path: Path, tasks: Mapping[str, RecordedRun]) -> None:
     """Write a baseline, its runs by task. Raises DataError if the file cannot be written."""
-    content = {"format": FORMAT, "tasks": {task: _block(run) for task, run in tasks.items()}}
-    text = json.dumps(nulled(content), indent=1, ensure_ascii=False)
+    blocks = {}
+    for task, (said, outcomes) in tasks.items():
+        # Of few digits, as integers where they are ones.
+        short = [
+            [int(v) if v.is_integer() else round(v, 6) for v in some.tolist()]
+            for some in outcomes.metrics.values()
+        ]
+        blocks[task] = {
+            "fingerprint": said,
+            "columns": ["document", "label", *outcomes.metrics],
+            "documents": list(zip(outcomes.documents, outcomes.labels, *short, strict=True)),
+        }
+    content = nulled({"format": FORMAT, "tasks": blocks})
+    text = json.dumps(content, indent=1, ensure_ascii=False)
     # A line for each document: what is five deep follows on what it is in.
     text = re.sub(r",\n {5}", ", ", re.sub(r"(?<=[\[{])\n {5}|\n {4}(?=[\]}])", "", text))
     try:
@@ -62,21 +73,6 @@ def write_baseline(path: Path, tasks: Mapping[str, RecordedRun]) -> None:
         path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise DataError(f"the baseline {path} cannot be written: {error.strerror}") from error
-
-
-def _block(run: RecordedRun) -> dict[str, Any]:
-    values = zip(*(some.tolist() for some in run.outcomes.metrics.values()), strict=True)
-    rows = zip(run.outcomes.documents, run.outcomes.labels, values, strict=True)
-    return {
-        "fingerprint": run.fingerprint,
-        "columns": ["document", "label", *run.outcomes.metrics],
-        "documents": [[key, label, *map(_short, some)] for key, label, some in rows],
-    }
-
-
-def _short(value: float) -> float:
-    """Return a value of few digits, as an integer where it is one."""
-    return int(value) if value.is_integer() else round(value, 6)
 
 
 def read_baseline(path: Path) -> dict[str, RecordedRun]:
@@ -105,8 +101,6 @@ def _task(name: str, block: Mapping[str, Any]) -> RecordedRun:
     if not isinstance(said.get("settings", {}), dict):
         raise TypeError(f"the settings of {name} are not names with values")
     keys, labels, *values = zip(*rows, strict=True)
-    documents = tuple(map(str, keys))
-    arrays = (np.array(some, dtype=float) for some in values)
-    metrics = dict(zip(columns[2:], arrays, strict=True))
-    outcomes = Outcomes(documents, documents, tuple(map(str, labels)), metrics, said["repeats"])
-    return RecordedRun(said, outcomes)
+    documents, labels = (tuple(map(str, some)) for some in (keys, labels))
+    metrics = {n: np.array(some, float) for n, some in zip(columns[2:], values, strict=True)}
+    return RecordedRun(said, Outcomes(documents, documents, labels, metrics, said["repeats"]))

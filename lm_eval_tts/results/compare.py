@@ -1,9 +1,8 @@
 """Two runs of a benchmark, paired by document: is one better, on which problems, at what cost?"""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +12,13 @@ from lm_eval_tts.results import statistics
 from lm_eval_tts.results.formats import figure_text, inline, json_text, markdown_table
 from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.samples import Outcomes, common_documents, paired, read_outcomes
-from lm_eval_tts.results.statistics import CONFIDENCE, FEWEST_FLIPS, Array, ConfidenceInterval
+from lm_eval_tts.results.statistics import (
+    CONFIDENCE,
+    FEWEST_FLIPS,
+    Array,
+    ConfidenceInterval,
+    known_mean,
+)
 
 # Accuracy first, whatever metric it is of a run, then the costs.
 _ORDER = [METRIC[name] for name in dict.fromkeys(("accuracy", *COSTS, *METRIC))]
@@ -45,20 +50,11 @@ class Comparison:
     only_b: int  # documents that only B has
 
     @property
-    def accuracy(self) -> Difference:
-        """The first figure."""
-        return self.figures[0]
-
-    @property
-    def significant(self) -> bool:
-        """Whether the data can tell the two apart."""
-        return self.p_value < 1 - CONFIDENCE
-
-    @property
     def verdict(self) -> str:
         """What the data say, in one or two plain sentences."""
-        change = 100 * (self.accuracy.b - self.accuracy.a)
-        if self.significant:
+        accuracy = self.figures[0]
+        if self.p_value < 1 - CONFIDENCE:
+            change = 100 * (accuracy.b - accuracy.a)
             word = "better" if change > 0 else "worse"
             return f"B is {word} by {abs(change):.1f} points (p = {self.p_value:.2g})."
         need = 100 * FEWEST_FLIPS / self.num_docs
@@ -124,12 +120,10 @@ def _outcomes(run: Run) -> Outcomes:
 
 
 def _difference(metric: Metric, a: Array, b: Array) -> Difference:
-    if not len(a):
-        return Difference(metric, math.nan, math.nan, statistics.UNDEFINED)
     interval = ConfidenceInterval(0.0, 0.0)
-    if metric.unit == "share" or np.any(a != b):
+    if metric.unit == "share" or np.any(a != b) or not len(a):
         interval = statistics.bootstrap_interval(b - a)
-    return Difference(metric, float(a.mean()), float(b.mean()), interval)
+    return Difference(metric, known_mean(a), known_mean(b), interval)
 
 
 def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
@@ -151,11 +145,12 @@ def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:
         f"{comparison.verdict} ({test}; intervals: paired bootstrap over problems.)\n",
         "".join(flips),
     ]
+    only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
     if comparison.only_a or comparison.only_b:
-        only = f"{comparison.only_a} problems only in A, {comparison.only_b} only in B"
         parts.append(f"Left out: {only}.\n")
-    pairs = zip(a.measure, a.measure.values(), b.measure.values(), strict=True)
-    if changed := [f"{name} {x} and {y}" for name, x, y in pairs if x != y]:
+    if changed := [
+        f"{n} {x} and {b.measure[n]}" for n, x in a.measure.items() if x != b.measure[n]
+    ]:
         parts.append(f"Also different: {inline('; '.join(changed))}.\n")
     return "\n".join(parts)
 
@@ -173,21 +168,20 @@ def _line(figure: Difference) -> list[str]:
 
 def comparisons_json(comparisons: Sequence[Comparison]) -> str:
     """Return comparisons as JSON, all flipped problems named; undefined figures are null."""
-    records = [
-        {
-            "benchmark": c.a.benchmark,
-            "a": str(c.a.results_path),
-            "b": str(c.b.results_path),
-            "n": c.num_docs,
-            "figures": {
-                f.metric.compared: {"a": f.a, "b": f.b, **f.interval._asdict()} for f in c.figures
-            },
-            "p_value": c.p_value,
-            "test": "McNemar, exact" if c.exact else "paired t",
-            "verdict": c.verdict,
-            "gained": c.gained,
-            "lost": c.lost,
-        }
-        for c in comparisons
-    ]
-    return json_text(records)
+    return json_text([_record(comparison) for comparison in comparisons])
+
+
+def _record(c: Comparison) -> dict[str, Any]:
+    figures = {f.metric.compared: {"a": f.a, "b": f.b, **f.interval._asdict()} for f in c.figures}
+    return {
+        "benchmark": c.a.benchmark,
+        "a": str(c.a.results_path),
+        "b": str(c.b.results_path),
+        "n": c.num_docs,
+        "figures": figures,
+        "p_value": c.p_value,
+        "test": "McNemar, exact" if c.exact else "paired t",
+        "verdict": c.verdict,
+        "gained": c.gained,
+        "lost": c.lost,
+    }

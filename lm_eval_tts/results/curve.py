@@ -9,14 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
+from typing import NamedTuple
 
 import numpy as np
 
 from lm_eval_tts.core.metrics import METRIC, Metric
 from lm_eval_tts.results import statistics
+from lm_eval_tts.results.formats import short_names
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.samples import Outcomes, read_all
-from lm_eval_tts.results.setups import short_names
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval, known_mean
 
 _NUM_RESAMPLES = 2_000
@@ -132,8 +133,7 @@ def _number(text: str) -> float | None:
     return float(text) if text.isdecimal() else None
 
 
-@dataclass(frozen=True, slots=True)
-class CurveFigures:
+class CurveFigures(NamedTuple):
     """The figures of the s1 paper, by the names that they have in JSON; NaN where undefined."""
 
     control_percent: float  # of points, by their mean
@@ -168,12 +168,13 @@ class Curve:
 
     def figures(self) -> CurveFigures:
         """Return the figures of the s1 paper."""
-        tokens = np.array([point.mean_tokens for point in self.points])
-        accuracy = 100 * np.array([point.score for point in self.points])
+        points = self.points
+        tokens = np.array([point.mean_tokens for point in points])
+        accuracy = 100 * np.array([point.score for point in points])
         doubling, thousand = map(float, _scalings(tokens, accuracy))
         return CurveFigures(
-            control(tokens, [point.limit for point in self.points]),
-            100 * known_mean(np.array([point.share_within for point in self.points])),
+            control(tokens, [point.limit for point in points]),
+            100 * known_mean(np.array([point.share_within for point in points])),
             doubling,
             thousand,
             float(accuracy.max()),

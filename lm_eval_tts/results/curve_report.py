@@ -3,7 +3,6 @@
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +37,17 @@ def render_curves(curves: Sequence[Curve], form: str) -> str | bytes:
             return formats.csv_text([_names(c) | point for c in curves for point in _points(c)])
         case "json":
             return formats.json_text(
-                [_names(c) | {"points": _points(c), "figures": asdict(c.figures())} for c in curves]
+                [
+                    _names(c) | {"points": _points(c), "figures": c.figures()._asdict()}
+                    for c in curves
+                ]
             )
-        case "html":
-            return _page(curves)
+        case "html":  # one page with the plot and the tables, without network and scripts
+            svg = _draw(curves, "svg").decode("utf-8")
+            page = Path(__file__).parent / "page" / "curve.html"
+            template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
+            shown = {"svg": svg[svg.index("<svg") :], "curves": curves, "tables": _tables}
+            return f"{template.render(shown, legend=_LEGEND)}\n"
         case _:
             return _draw(curves, form)
 
@@ -56,9 +62,8 @@ def _tables(curve: Curve) -> tuple[formats.TextTable, formats.TextTable]:
         accuracy = _with_interval(100 * point.score, point.interval.in_percent, "")
         points.append([point.label, sampled, tokens, limit, within, accuracy])
     found = curve.figures()
-    slopes = found.scaling_per_doubling, found.scaling_per_1000_tokens
-    intervals = found.scaling_per_doubling_interval, found.scaling_per_1000_tokens_interval
-    doubling, thousand = map(_with_interval, slopes, intervals)
+    doubling = _with_interval(found.scaling_per_doubling, found.scaling_per_doubling_interval)
+    thousand = _with_interval(found.scaling_per_1000_tokens, found.scaling_per_1000_tokens_interval)
     return points, [
         ["figure", "value"],
         ["control, points", _percent(found.control_percent)],
@@ -101,39 +106,28 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
     ]
 
 
-def _page(curves: Sequence[Curve]) -> str:
-    """Return one page with the plot and the tables; it needs no network and no script."""
-    svg = _draw(curves, "svg").decode("utf-8")
-    page = Path(__file__).parent / "page" / "curve.html"
-    template = jinja2.Template(page.read_text(encoding="utf-8"), autoescape=True)
-    svg = svg[svg.index("<svg") :]
-    return str(template.render(svg=svg, curves=curves, tables=_tables, legend=_LEGEND)) + "\n"
-
-
 def _draw(curves: Sequence[Curve], form: str) -> bytes:
-    """Return the plot of accuracy against tokens as "png" or "svg". Raises SettingsError where
-    matplotlib is not installed."""
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise SettingsError("plots need matplotlib: pip install 'lm_eval_tts[plot]'") from error
     plots = sorted({(curve.benchmark, curve.costs[0]) for curve in curves})
-    figure = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained")
-    for number, (benchmark, unit) in enumerate(plots, 1):
-        axes = figure.add_subplot(len(plots), 1, number)
-        for curve in curves:
-            if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
-                _draw_curve(axes, curve)
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.set_xlabel(f"{unit} a problem")
-        axes.set_ylabel("accuracy %")
-        axes.set_title(_plain(benchmark))
-        axes.grid(alpha=0.3)
-        # Below the axes, where it hides no point.
-        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
-    out = io.BytesIO()
-    figure.savefig(out, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+    figure, out = Figure(figsize=(7.5, 4.2 * len(plots)), layout="constrained"), io.BytesIO()
+    with rc_context({"text.parse_math": False}):  # a dollar in a name begins no mathematics
+        for number, (benchmark, unit) in enumerate(plots, 1):
+            axes = figure.add_subplot(len(plots), 1, number)
+            for curve in curves:
+                if (curve.benchmark, curve.costs[0]) == (benchmark, unit):
+                    _draw_curve(axes, curve)
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axes.set(xlabel=f"{unit} a problem", ylabel="accuracy %", title=benchmark)
+            axes.grid(alpha=0.3)
+            # Below the axes, where it hides no point.
+            axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.15), ncols=2)
+        dated = {"Date": None} if form == "svg" else None
+        figure.savefig(out, format=form, dpi=150, metadata=dated)
     return out.getvalue()
 
 
@@ -142,14 +136,9 @@ def _draw_curve(axes: Any, curve: Curve) -> None:
     y = [100 * point.score for point in curve.points]
     ends = [point.interval.in_percent for point in curve.points]
     bars = abs(np.nan_to_num(np.array(ends) - np.array(y)[:, None])).T
-    axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=_plain(curve.name))
+    axes.errorbar(x, y, yerr=bars, marker="o", markersize=4, capsize=2, label=curve.name)
     last = 0.0
     for point, at_x, at_y in zip(curve.points, x, y, strict=True):
         if len(x) > 1 and at_x > 1.05 * last:  # texts of nearer points would lie on each other
-            text, last = _plain(point.label), at_x
-            axes.annotate(text, (at_x, at_y), (4, 5), textcoords="offset points", fontsize=8)
-
-
-def _plain(text: str) -> str:
-    """Return text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
+            last, where = at_x, {"textcoords": "offset points", "fontsize": 8}
+            axes.annotate(point.label, (at_x, at_y), (4, 5), **where)

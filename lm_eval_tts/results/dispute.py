@@ -1,13 +1,13 @@
 """Where two graders differ on the same responses: what each read, how often, both accuracies."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lm_eval_tts.core.identity import mapping_in, question_of
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.grading import Item, Kind, Tolerance, grade_many
-from lm_eval_tts.results.files import SampleRow, UnreadFile, read_samples, texts_in
+from lm_eval_tts.results.files import UnreadFile, read_samples, texts_in
 from lm_eval_tts.results.formats import MISSING, markdown_table
 
 MARKS = ("wrong", "right")
@@ -25,37 +25,33 @@ def by_math_verify(item: Item) -> tuple[bool, str]:
         return False, "(failed)"
 
 
-GRADERS: Mapping[str, Callable[[Item], tuple[bool, str]]] = {"math-verify": by_math_verify}
-
-
 def read_items(path: Path) -> list[Item]:
     """Read responses from JSON lines: lm_eval's samples, or rows with response and reference.
     Raises DataError for a line that is neither."""
-    return [_item(row, f"line {n} of {path}") for n, row in enumerate(read_samples(path), 1)]
-
-
-def _item(row: SampleRow | UnreadFile, place: str) -> Item:
-    if isinstance(row, UnreadFile):
-        raise DataError(f"{row}; name one samples_*.jsonl, or JSON lines of responses")
-    doc = mapping_in(row, "doc") or row
-    response = next(iter(texts_in(row.get("response", row.get("resps")))), None)
-    reference = doc.get("reference", doc.get("answer"))
-    if response is None or reference is None:
-        raise DataError(
-            f"{place} has no response and reference: "
-            "give lm_eval's samples, or rows with `response` and `reference`"
-        )
-    options, question = doc.get("options"), question_of(doc) or ""
-    tolerance = Tolerance.of(doc.get("tolerance"))
-    kind: Kind = "choice" if options else "math"
-    return Item(response, str(reference), kind, options, question=question, tolerance=tolerance)
+    items = []
+    for number, row in enumerate(read_samples(path), 1):
+        if isinstance(row, UnreadFile):
+            raise DataError(f"{row}; name one samples_*.jsonl, or JSON lines of responses")
+        doc = mapping_in(row, "doc") or row
+        response = next(iter(texts_in(row.get("response", row.get("resps")))), None)
+        reference = doc.get("reference", doc.get("answer"))
+        if response is None or reference is None:
+            raise DataError(
+                f"line {number} of {path} has no response and reference: "
+                "give lm_eval's samples, or rows with `response` and `reference`"
+            )
+        options, question = doc.get("options"), question_of(doc) or ""
+        kind: Kind = "choice" if options else "math"
+        tolerance, known = Tolerance.of(doc.get("tolerance")), (response, str(reference), kind)
+        items.append(Item(*known, options, question=question, tolerance=tolerance))
+    return items
 
 
 def dispute_report(items: Sequence[Item], grader: str) -> str:
     """Return a report in Markdown. Raises SettingsError for an unknown grader."""
-    if grader not in GRADERS:
-        raise SettingsError(f"the grader {grader!r} is unknown; known are {', '.join(GRADERS)}")
-    ours, others = grade_many(items), list(map(GRADERS[grader], items))
+    if grader != "math-verify":
+        raise SettingsError(f"the grader {grader!r} is unknown; known are math-verify")
+    ours, others = grade_many(items), list(map(by_math_verify, items))
     right = {"lm_eval_tts": [v.correct for v in ours], grader: [correct for correct, _ in others]}
     shares = {name: sum(verdicts) / max(len(items), 1) for name, verdicts in right.items()}
     summary = [[f"{len(items)} responses", "right"]]

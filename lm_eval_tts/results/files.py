@@ -1,18 +1,28 @@
-"""Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files.
+"""Finds and reads the files of finished runs: lm-eval's results_*.json and their samples files; and
+recorded generations, which may be JSONL or CSV files with a response column too.
 
-A file that cannot be used becomes an `UnreadFile` and is skipped; nothing here raises for one."""
+A file of a run that cannot be used becomes an `UnreadFile` and is skipped. Nothing is known here
+about tasks, grading or models."""
 
+import csv
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.core.identity import id_of, mapping_in, question_of
+from lm_eval_tts.errors import DataError
 
 # results_<date>.json; <name>_<date>.json for `--output_path name.json`; results.json before 0.4.3.
 _RESULTS = re.compile(r"results\.json|(.+)_(\d{4}-\d\d-\d\dT[\d.-]+)\.json")
+_SAID = {
+    FileNotFoundError: "there is no such file or folder",
+    IsADirectoryError: "no results_*.json in this folder",
+}
 Content = Mapping[str, Any]  # of a results file, or of a part of it
 SampleRow = Mapping[str, Any]
 
@@ -50,12 +60,8 @@ def read_results(paths: Iterable[str | Path]) -> tuple[dict[Path, Content], list
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file or folder"
-    if isinstance(error, IsADirectoryError):
-        return "no results_*.json in this folder"
     if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror}"
+        return _SAID.get(type(error), f"cannot be read: {error.strerror}")
     return f"not JSON in UTF-8: {error}"
 
 
@@ -76,26 +82,22 @@ def read_samples(path: Path) -> Iterator[SampleRow | UnreadFile]:
     """Yield the rows of a samples file one by one, and what is wrong with the other lines."""
     try:
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield parse_row(line)
-                except ValueError as error:
-                    yield UnreadFile(path, f"line {number} is left out: {error}")
+            for number, row in _objects(lines):
+                wrong = isinstance(row, str)
+                yield UnreadFile(path, f"line {number} is left out: {row}") if wrong else row
     except OSError as error:
         yield UnreadFile(path, _why(error))
 
 
-def parse_row(line: str | bytes) -> SampleRow:
-    """Return the JSON object in a line. Raises ValueError, with the reason, where there is none."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON in UTF-8: {error}") from error
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    return row
+def _objects(lines: Iterable[str | bytes]) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each line with the JSON object in it, or with what is wrong there."""
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+                yield number, row if isinstance(row, dict) else "not a JSON object"
+            except (ValueError, RecursionError) as error:
+                yield number, f"not JSON in UTF-8: {error}"
 
 
 def texts_in(given: Any) -> list[str]:
@@ -123,21 +125,82 @@ def point_texts(record: Mapping[str, Any], response: str) -> dict[str, str]:
 
 def finite(value: Any) -> float | None:
     """Return a number as a float; None for anything else, NaN and infinity included."""
-    if not isinstance(value, (bool, int, float)):
-        return None
     try:
-        number = float(value)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
 
 
-def first_of_each_file(unread: Sequence[UnreadFile]) -> list[UnreadFile]:
-    """Return the first reason of each file, with the number of further ones."""
-    by_path: dict[Path, list[UnreadFile]] = {}
-    for one in unread:
-        by_path.setdefault(one.path, []).append(one)
+class Recording(NamedTuple):
+    """One recorded response, and what says which document it answers."""
+
+    response: str
+    question: str | None
+    doc_id: str | None
+    options: Mapping[str, str] | None  # by letter as they stood then; None where not recorded
+    metrics: SampleRow  # all of its row, such as the token counts of our own samples files
+    answered: SampleRow  # what our own samples files say of the response
+
+
+def recording_files(path: str | Path, task: str | None = None) -> list[Path]:
+    """Return what to read: `path` itself, or in a folder the newest samples of `task`, else all
+    its JSONL and CSV files. Raises DataError if there is nothing to read."""
+    root = Path(path).expanduser()
+    if root.is_file():
+        return [root]
+    if samples := sorted(root.glob("**/samples_*.jsonl")):
+        # The date begins with a year, so that math500_cot does not match math500_cot_long.
+        if own := [p for p in samples if p.match(f"samples_{task}_[0-9]*.jsonl")]:
+            return [max(own, key=lambda p: p.name)]
+        names = ", ".join(sorted({p.name for p in samples})[:5])
+        raise DataError(f"path={str(path)!r} has no samples of task {task!r}; it has {names}")
+    if found := sorted(p for kind in ("jsonl", "csv") for p in root.glob(f"**/*.{kind}")):
+        return found
+    raise DataError(f"path={str(path)!r} has no .jsonl or .csv files")
+
+
+def load_recordings(path: Path, response_column: str = "response") -> list[Recording]:
+    """Return the recordings of a file in its order, repeats of a document one after the other.
+    Raises DataError if the file cannot be read, or a row has no response."""
+    rows = list(_rows(path))
+    if not rows:
+        raise DataError(f"{path} has no rows")
+    first_filter = rows[0].get("filter")
     return [
-        UnreadFile(path, some[0].reason + (f" (and {len(some) - 1} more)" if some[1:] else ""))
-        for path, some in by_path.items()
+        recording
+        for number, row in enumerate(rows, 1)
+        if row.get("filter") == first_filter  # lm-eval logs the same responses for each filter
+        for recording in _recordings(row, response_column, f"{path}, row {number}")
     ]
+
+
+def _rows(path: Path) -> Iterator[SampleRow]:
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            if path.suffix == ".csv":
+                csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+                yield from csv.DictReader(lines)
+                return
+            for number, row in _objects(lines):
+                if isinstance(row, str):
+                    raise DataError(f"{path}, line {number}: {row}")
+                yield row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _recordings(row: SampleRow, response_column: str, place: str) -> Iterator[Recording]:
+    """Yield the responses of a row: lm-eval's `resps`, or the one in the response column."""
+    if row.get(response_column) is not None:
+        responses = [str(row[response_column])]
+    elif isinstance(row.get("resps"), list):
+        responses = texts_in(row["resps"])
+    else:
+        raise DataError(
+            f"{place}: no column {response_column!r}; name it by response_column=, "
+            f"the row has {', '.join(map(str, row))}"
+        )
+    doc = mapping_in(row, "doc") or row
+    known = question_of(doc), id_of(doc), mapping_in(doc, "options") or None, row
+    for response, record in zip_longest(responses, records_of(row)[: len(responses)]):
+        yield Recording(response, *known, record or {})

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -39,22 +39,10 @@ class StrategyRun:
     settings: Mapping[str, Any]
     accuracy: Mapping[str, float]  # by problem
     tokens: Mapping[str, float]  # by problem
-
-    @property
-    def n(self) -> int:
-        """The budget in samples."""
-        return int(self.settings["n"])
+    n: int  # the budget in samples
 
 
 Runs = Sequence[StrategyRun]
-
-
-class Estimate(NamedTuple):
-    """What a choice of runs is worth, as means over problems."""
-
-    accuracy: float
-    stderr: float  # of the accuracy; NaN for one problem
-    tokens: float
 
 
 def read_rows(run: Run) -> Mapping[str, SampleRow]:
@@ -73,25 +61,25 @@ def read_rows(run: Run) -> Mapping[str, SampleRow]:
 
 def read_strategy_runs(runs: Sequence[Run], benchmark: str) -> list[StrategyRun]:
     """Return the runs of a benchmark that a table can choose. Raises DataError if there is none."""
-    strategies = names_within_n()
-    own = (run for run in runs if run.benchmark == benchmark)
-    found = [_strategy_run(run) for run in own if run.setup.strategy in strategies]
+    strategies, found = names_within_n(), []
+    for run in runs:
+        strategy, said = run.setup.strategy, run.setup.settings
+        if run.benchmark != benchmark or strategy is None or strategy not in strategies:
+            continue
+        settings = {k: yaml.safe_load(v) for k, v in said if k in TABLE_SETTINGS}
+        if "n" not in settings:
+            raise DataError(f"{run.results_path}: its settings do not say n; set it in the task")
+        rows = read_rows(run)
+        try:
+            accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
+            tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
+        name, n = str(run.results_path), int(settings["n"])
+        found.append(StrategyRun(name, strategy, settings, accuracy, tokens, n))
     if not found:
         raise DataError(f"no run of {benchmark} by one of the strategies {', '.join(strategies)}")
     return found
-
-
-def _strategy_run(run: Run) -> StrategyRun:
-    settings = {k: yaml.safe_load(v) for k, v in run.setup.settings if k in TABLE_SETTINGS}
-    if "n" not in settings:
-        raise DataError(f"{run.results_path}: its settings do not say n; set it in the task")
-    rows = read_rows(run)
-    try:
-        accuracy = {problem: float(row["exact_match"]) for problem, row in rows.items()}
-        tokens = {problem: float(row["sampled_tokens"]) for problem, row in rows.items()}
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run.samples_path}: a row without figures: {error!r}") from error
-    return StrategyRun(str(run.results_path), str(run.setup.strategy), settings, accuracy, tokens)
 
 
 def read_bins(baseline: Run, by: str) -> dict[str, str]:
@@ -129,37 +117,31 @@ def common_problems(runs: Runs, bins: Bins) -> list[str]:
     return sorted(problems, key=lambda p: hashlib.sha256(p.encode()).digest())
 
 
-def best_run(runs: Runs, problems: Problems) -> StrategyRun:
-    """Return the run with the best accuracy on these problems, the cheaper one in a tie."""
-
-    def rank(run: StrategyRun) -> tuple[float, float]:
-        return fmean(run.accuracy[p] for p in problems), -fmean(run.tokens[p] for p in problems)
-
-    return max(runs, key=rank)
-
-
 def best_of_bins(runs: Runs, bins: Bins, problems: Problems) -> dict[str, StrategyRun]:
-    """Return the best run of each bin on these problems. A bin without a problem has the run that
-    is best on all."""
-    members = {name: [p for p in problems if bins[p] == name] or problems for name in BINS}
-    return {name: best_run(runs, some) for name, some in members.items()}
+    """Return the run of each bin with the best accuracy on these problems, the cheaper one in a
+    tie. A bin without a problem has the run that is best on all."""
+
+    def best(some: Problems) -> StrategyRun:
+        means = [
+            (fmean(r.accuracy[p] for p in some), -fmean(r.tokens[p] for p in some)) for r in runs
+        ]
+        return runs[means.index(max(means))]
+
+    return {name: best([p for p in problems if bins[p] == name] or problems) for name in BINS}
 
 
-def estimate(answering: Mapping[str, StrategyRun]) -> Estimate:
-    """Return what problems would have, each answered by its run."""
-    right = [run.accuracy[p] for p, run in answering.items()]
-    stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
-    return Estimate(fmean(right), stderr, fmean(run.tokens[p] for p, run in answering.items()))
-
-
-def cross_validated(runs: Runs, bins: Bins, problems: Problems, folds: int) -> Estimate:
-    """Return what a choice of runs by bins is worth on problems that it has not seen."""
+def cross_validated(
+    runs: Runs, bins: Bins, problems: Problems, folds: int
+) -> tuple[float, float, float]:
+    """Return what a choice of runs by bins is worth on problems that it has not seen, as means over
+    problems: the accuracy, its standard error (NaN for one problem), and the tokens."""
     answering: dict[str, StrategyRun] = {}
     for fold in range(folds):
-        seen = [p for i, p in enumerate(problems) if i % folds != fold]
-        best = best_of_bins(runs, bins, seen)
+        best = best_of_bins(runs, bins, [p for i, p in enumerate(problems) if i % folds != fold])
         answering |= {p: best[bins[p]] for p in problems[fold::folds]}
-    return estimate(answering)
+    right = [run.accuracy[p] for p, run in answering.items()]
+    stderr = stdev(right) / math.sqrt(len(right)) if len(right) > 1 else math.nan
+    return fmean(right), stderr, fmean(run.tokens[p] for p, run in answering.items())
 
 
 def _by_budget(runs: Runs) -> dict[int, Runs]:
@@ -178,15 +160,14 @@ def fit_report(runs: Runs, bins: Bins, problems: Problems, folds: int) -> list[s
     alike = dict.fromkeys(bins, next(iter(BINS)))
     for budget, within in _by_budget(runs).items():
         for name, by in (("by difficulty", bins), ("one strategy", alike)):
-            found = cross_validated(within, by, problems, folds)
-            figures = f"{found.accuracy:.3f} ({found.stderr:.3f}), {found.tokens:.0f} tokens"
+            accuracy, stderr, tokens = cross_validated(within, by, problems, folds)
+            figures = f"{accuracy:.3f} ({stderr:.3f}), {tokens:.0f} tokens"
             lines.append(f"n <= {budget}, {name}: {figures}")
     return lines
 
 
 def table_yaml(runs: Runs, bins: Bins, problems: Problems) -> str:
-    """Return the YAML of the table fitted to all problems, one rule a line; bins with the same
-    choice share a rule."""
+    """Return the YAML of a table fitted to all problems; bins of one choice share a rule."""
     text = "rules:\n"
     for budget, within in _by_budget(runs).items():
         shared: dict[str, list[str]] = {}

@@ -8,7 +8,8 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from lm_eval_tts.core.metrics import Unit
@@ -87,13 +88,8 @@ def json_text(content: Any) -> str:
 def strict_json(content: Any, *, default: Callable[[Any], Any] | None = None, **form: Any) -> str:
     """Return what `json.dumps` does, as JSON that every reader takes: what is not a finite number
     is null, and halves of surrogate pairs are written out."""
-    form["allow_nan"] = False
-    try:
-        text = json.dumps(content, default=default, **form)
-    except ValueError:  # it has a number that JSON does not have
-        plain = default and (lambda some: nulled(default(some)))
-        text = json.dumps(nulled(content), default=plain, **form)
-    return _written_out(text)
+    plain = default and (lambda some: nulled(default(some)))
+    return _written_out(json.dumps(nulled(content), default=plain, allow_nan=False, **form))
 
 
 def encodable(content: Any) -> Any:
@@ -112,3 +108,16 @@ def nulled(content: Any) -> Any:
     if isinstance(content, Mapping):
         return {name: nulled(value) for name, value in content.items()}
     return [nulled(one) for one in content] if isinstance(content, list | tuple) else content
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each path by its last parts, as many as keep them apart; `owner/name` stays whole."""
+    unique = sorted(set(names))
+    parts = {name: PurePosixPath(name.replace("\\", "/")).parts or (name,) for name in unique}
+    short = {n: n if len(parts[n]) == 2 and n[0] not in "./~" else parts[n][-1] for n in unique}
+    for length in range(2, max(map(len, parts.values()), default=0) + 1):
+        taken = list(short.values())
+        for name in unique:
+            if taken.count(short[name]) > 1:
+                short[name] = "/".join(parts[name][-length:])
+    return short

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.results.formats import csv_text, encodable
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_text import board_records
+from lm_eval_tts.results.leaderboard_report import board_records
 from lm_eval_tts.results.runs import Run, load_runs
 from lm_eval_tts.results.samples import read_sample_texts
 
@@ -80,7 +80,7 @@ def sample_records(runs: list[Run]) -> Iterator[TableRow]:
             figures = {name: value for name, value in sample.figures.items() if "@" not in name}
             rows = [
                 {"point": "", "response": text, "answer": answer, "score": sample.score, **figures}
-                for text, answer in zip_longest(sample.texts, sample.extracted)
+                for text, answer in zip_longest(map("".join, sample.responses), sample.extracted)
             ]
             for repeat, row in [*enumerate(rows), *((0, point) for point in sample.points)]:
                 yield {**same, "repeat": repeat, **row, "file": str(run.samples_path)}

@@ -12,26 +12,28 @@ Passing all checks needs no correction: each must pass (an intersection-union te
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from lm_eval_tts.core.metrics import GATED, Metric
-from lm_eval_tts.errors import DataError, SettingsError, unknown_name
+from lm_eval_tts.errors import DataError, SettingsError, looked_up
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.baseline import RecordedRun
 from lm_eval_tts.results.formats import inline, markdown_table, printable
-from lm_eval_tts.results.samples import paired
+from lm_eval_tts.results.samples import Outcomes, paired
 from lm_eval_tts.results.statistics import Array
 
 ALPHA = 0.05
 Status = Literal["passed", "regressed", "undecided"]
 Recorded = Mapping[str, RecordedRun]  # by task
 Rules = Mapping[str, Metric]  # by check
+Outcome = tuple[str, Status, str]  # of a check: its name, and what it says
 EXIT_CODES: Mapping[Status, int] = {"passed": 0, "regressed": 1, "undecided": 2}
 # What makes outcomes incomparable where it changed, see `Run.measure`; other changes are named, for
 # they may be what is being tested.
@@ -64,10 +66,8 @@ class GateVerdict(NamedTuple):
     @property
     def status(self) -> Status:
         """Regressed if any check is; else undecided if any is, or if there is none."""
-        found = {check.status for check in self.checks}
-        if "regressed" in found:
-            return "regressed"
-        return "undecided" if "undecided" in found or not found else "passed"
+        worst: Sequence[Status] = ("regressed", "undecided", "passed")
+        return min((c.status for c in self.checks), key=worst.index, default="undecided")
 
 
 def read_margins(given: Sequence[str]) -> dict[str, Metric]:
@@ -76,21 +76,17 @@ def read_margins(given: Sequence[str]) -> dict[str, Metric]:
     rules = dict(GATED)
     for text in given:
         name, _, value = text.partition("=")
-        if name not in GATED:
-            raise unknown_name("check", name, GATED)
+        rule = looked_up("check", name, GATED)
         if value == "off":
             rules.pop(name, None)
             continue
-        try:
-            margin = float(value)
-        except ValueError:
-            margin = math.nan
-        if not 0 <= margin < 100:
-            raise SettingsError(
-                f"--margin {text}: it is name=share, for example {name}={GATED[name].margin}, "
-                f"or {name}=off"
-            )
-        rules[name] = replace(GATED[name], margin=margin)
+        with suppress(ValueError):
+            if 0 <= float(value) < 100:
+                rules[name] = replace(rule, margin=float(value))
+                continue
+        raise SettingsError(
+            f"--margin {text}: it is name=share, for example {name}={rule.margin}, or {name}=off"
+        )
     return rules
 
 
@@ -106,54 +102,45 @@ def judge(baseline: Recorded, now: Recorded, rules: Rules) -> GateVerdict:
         f"{task} is not in the baseline: not checked" for task in now if task not in baseline
     ]
     for task, before in baseline.items():
+        found: Iterable[Outcome] = [("task", "undecided", "it is not among the results")]
         if task in now:
-            changes += [f"{task}: {change}" for change in _changed(before, now[task])]
-            checks += _check_task(task, before, now[task], applied[task], alpha)
-        else:
-            checks.append(GateCheck(task, "task", "undecided", "it is not among the results"))
+            changed = dict(_changed(before.fingerprint, now[task].fingerprint))
+            changes += [f"{task}: {change}" for change in changed.values()]
+            found = _check_task(before.outcomes, now[task].outcomes, changed, applied[task], alpha)
+        checks += [GateCheck(task, *outcome) for outcome in found]
     return GateVerdict(tuple(checks), tuple(changes))
 
 
-def _changed(before: RecordedRun, now: RecordedRun, names: Sequence[str] = ()) -> list[str]:
-    """Say what differs between two configurations. names: of what; by default of everything."""
-    (old, of_old), (new, of_new) = (
-        (run.fingerprint, run.fingerprint.get("settings", {})) for run in (before, now)
-    )
-    pairs = [(n, old.get(n), new.get(n)) for n in names or old if n != "settings"]
-    if not names:
-        pairs += [(n, of_old.get(n), of_new.get(n)) for n in sorted({*of_old, *of_new})]
-    return [
-        f"{n} changed from {'none' if a is None else a} to {'none' if b is None else b}"
-        for n, a, b in pairs
-        if a != b
-    ]
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what differs between two fingerprints, by name."""
+    settings, newer = old.get("settings", {}), new.get("settings", {})
+    pairs = [(n, old.get(n), new.get(n)) for n in dict.fromkeys((*MUST_MATCH, *old))]
+    pairs += [(n, settings.get(n), newer.get(n)) for n in sorted({*settings, *newer})]
+    for name, *values in pairs:
+        if values[0] != values[1] and name != "settings":
+            was, is_now = ("none" if value is None else value for value in values)
+            yield name, f"{name} changed from {was} to {is_now}"
 
 
 def _check_task(
-    task: str, before: RecordedRun, now: RecordedRun, rules: Rules, alpha: float
-) -> Iterator[GateCheck]:
-    documents = before.outcomes.documents
-    if changed := _changed(before, now, MUST_MATCH):
-        reason = (
-            f"{changed[0]}: the outcomes cannot be compared; write a new baseline with --update"
-        )
-        yield GateCheck(task, "comparable", "undecided", reason)
+    before: Outcomes, now: Outcomes, changed: Mapping[str, str], rules: Rules, alpha: float
+) -> Iterator[Outcome]:
+    if unlike := next((changed[name] for name in MUST_MATCH if name in changed), None):
+        advice = "the outcomes cannot be compared; write a new baseline with --update"
+        yield "comparable", "undecided", f"{unlike}: {advice}"
         return
-    if missing := len(set(documents) - set(now.outcomes.documents)):
-        reason = (
-            f"{missing} of the baseline's {len(documents)} problems are not in this run: other "
-            "data, another order of options, or another --limit"
-        )
-        yield GateCheck(task, "comparable", "undecided", reason)
+    if missing := len(set(before.documents) - set(now.documents)):
+        lost = f"{missing} of the baseline's {len(before.documents)} problems are not in this run"
+        why = "other data, another order of options, or another --limit"
+        yield "comparable", "undecided", f"{lost}: {why}"
         return
     for name, rule in rules.items():
-        if rule.name not in now.outcomes.metrics:
-            sentence = f"{rule.name} is in the baseline, but not in this run"
-            yield GateCheck(task, name, "undecided", sentence)
+        if rule.name not in now.metrics:
+            yield name, "undecided", f"{rule.name} is in the baseline, but not in this run"
             continue
-        a, b = paired(before.outcomes, now.outcomes, rule.name, rule.name)
+        a, b = paired(before, now, rule.name, rule.name)
         if len(a):
-            yield GateCheck(task, name, *decide(name, a, b, rule, alpha))
+            yield name, *decide(name, a, b, rule, alpha)
 
 
 def decide(name: str, a: Array, b: Array, rule: Metric, alpha: float) -> tuple[Status, str]:
@@ -202,16 +189,6 @@ def verdict_text(verdict: GateVerdict) -> str:
     return "".join(printable(" ".join(line.splitlines())) + "\n" for line in lines)
 
 
-def verdict_markdown(verdict: GateVerdict) -> str:
-    """Return the verdict as a GitHub step summary."""
-    rows = [[c.status, c.task, c.name, c.sentence] for c in verdict.checks]
-    notes = "".join(f"- {inline(change)}\n" for change in verdict.changes)
-    return (
-        f"## Regression gate: {verdict.status}\n\n{_HEADLINES[verdict.status]}\n\n"
-        f"{markdown_table([['', 'task', 'check', ''], *rows])}\n{notes}"
-    )
-
-
 def verdict_junit(verdict: GateVerdict) -> str:
     """Return the checks as JUnit XML."""
     statuses = [check.status for check in verdict.checks]
@@ -230,11 +207,16 @@ def verdict_junit(verdict: GateVerdict) -> str:
 
 
 def append_summary(verdict: GateVerdict) -> None:
-    """Append to the step summary of a GitHub job, if this is one."""
+    """Append to the step summary of a GitHub job, if this is one. Raises DataError."""
     if not (path := os.environ.get(SUMMARY_VARIABLE)):
         return
+    rows = [[c.status, c.task, c.name, c.sentence] for c in verdict.checks]
     try:
         with Path(path).open("a", encoding="utf-8") as summary:
-            summary.write(verdict_markdown(verdict))
+            summary.write(
+                f"## Regression gate: {verdict.status}\n\n{_HEADLINES[verdict.status]}\n\n"
+            )
+            summary.write(f"{markdown_table([['', 'task', 'check', ''], *rows])}\n")
+            summary.writelines(f"- {inline(change)}\n" for change in verdict.changes)
     except OSError as error:
         raise DataError(f"{SUMMARY_VARIABLE}={path} cannot be written: {error.strerror}") from error

@@ -1,7 +1,6 @@
 """Runs to a leaderboard: one row per checkpoint and strategy, one cell per benchmark.
 
-Says what is comparable and what is significantly better; how it looks is in `leaderboard_text` and
-`leaderboard_html`."""
+Says what is comparable and what is significantly better; `leaderboard_report` says how it looks."""
 
 import math
 from collections import Counter
@@ -18,9 +17,8 @@ from lm_eval_tts.core.metrics import COSTS, METRICS
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.curve import CurvePoint, anytime_points
 from lm_eval_tts.results.files import UnreadFile
-from lm_eval_tts.results.runs import Run, keep_largest
-from lm_eval_tts.results.samples import Outcomes, paired, read_all
-from lm_eval_tts.results.setups import Setup
+from lm_eval_tts.results.runs import Run, Setup, keep_largest
+from lm_eval_tts.results.samples import Outcomes, fingerprint, paired, read_all
 from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
 COLUMNS = tuple(metric for metric in METRICS if metric.column)  # beside accuracy
@@ -60,11 +58,10 @@ class Cell:
         """What must be equal for two cells to be compared; None where it is not known."""
         return {
             "limit": self.num_docs,
-            "questions": self.outcomes.question_fingerprint if self.outcomes else None,
-            "documents": self.outcomes.fingerprint if self.outcomes else None,
+            "questions": self.outcomes and fingerprint(self.outcomes.questions),
+            "documents": self.outcomes and fingerprint(self.outcomes.documents),
             "metric": self.run.metric,
-            "task version": self.run.task_version,
-            "grader version": self.run.grader,
+            **{name: self.run.measure[name] for name in ("task version", "grader version")},
         }
 
 
@@ -73,13 +70,6 @@ class LeaderboardRow(NamedTuple):
 
     setup: Setup
     cells: Mapping[str, Cell]
-
-    @property
-    def order(self) -> tuple[float, float]:
-        """What sorts rows: the best first, the cheaper of equals."""
-        tokens = [cell.tokens for cell in self.cells.values() if cell.tokens < math.inf]
-        accuracy = fmean(cell.run.accuracy for cell in self.cells.values())
-        return -accuracy, fmean(tokens or [math.inf])
 
 
 class Leaderboard(NamedTuple):
@@ -109,9 +99,15 @@ def build_leaderboard(runs: Sequence[Run], unread: Sequence[UnreadFile] = ()) ->
         if not (free := next((row for row in rows if cell.run.benchmark not in row), None)):
             rows.append(free := {})
         free[cell.run.benchmark] = cell
+
+    def order(row: LeaderboardRow) -> tuple[float, float]:
+        tokens = [cell.tokens for cell in row.cells.values() if cell.tokens < math.inf]
+        accuracy = fmean(cell.run.accuracy for cell in row.cells.values())
+        return -accuracy, fmean(tokens or [math.inf])  # the best first, the cheaper of equals
+
     found = [LeaderboardRow(setup, row) for setup, rows in by_setup.items() for row in rows]
     notes = [*map(str, (*unread, *broken)), *notes]
-    return Leaderboard(sorted(found, key=lambda row: row.order), sorted(by_benchmark), notes)
+    return Leaderboard(sorted(found, key=order), sorted(by_benchmark), notes)
 
 
 def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
@@ -124,8 +120,7 @@ def _cell(run: Run, outcomes: Outcomes | None) -> Cell:
 
 
 def _pass_at(scores: Array, repeats: int) -> dict[int, float]:
-    """Return mean pass@k by k; nothing for a single sample, or where samples are not right or wrong
-    (tokens, partial credit)."""
+    """Return mean pass@k by k; nothing for one sample, or for tokens or partial credit."""
     counts = scores[~np.isnan(scores)] * repeats
     are_counts = np.isclose(counts, counts.round()) & (counts >= 0) & (counts <= repeats)
     if repeats == 1 or not len(counts) or not are_counts.all():
@@ -144,11 +139,17 @@ def _judged(cells: Sequence[Cell]) -> Iterator[Cell]:
     p_values = np.ones((len(ranked), len(ranked)))
     for i, j in combinations(range(len(ranked)), 2):
         p_values[i, j] = p_values[j, i] = _p_value(ranked[i], ranked[j])
-    ranks = statistics.ranks(accuracy[None, :] - accuracy[:, None], p_values)
-    places = zip(ranks, _fronts(ranked), strict=True)
+    ranks = iter(statistics.ranks(accuracy[None, :] - accuracy[:, None], p_values))
+    fronts = {}  # for each of COSTS, which of the ranked no other beats
+    for name in COSTS:
+        costs = [cell.run.metrics.get(name) or math.inf for cell in ranked]
+        fronts[name] = iter(statistics.pareto_front(costs, accuracy.tolist()))
     for cell, some in zip(cells, marks, strict=True):
-        rank, fronts = (None, frozenset[str]()) if some else next(places)
-        yield replace(cell, marks=tuple(some), rank=rank, fronts=fronts)
+        if some:
+            yield replace(cell, marks=tuple(some))
+        else:
+            best = frozenset(name for name, front in fronts.items() if next(front))
+            yield replace(cell, rank=next(ranks), fronts=best)
 
 
 def _marks(cells: Sequence[Cell]) -> list[list[str]]:
@@ -176,9 +177,9 @@ def _marks(cells: Sequence[Cell]) -> list[list[str]]:
 
 def _most_common(values: Sequence[Any]) -> Any:
     """Return the value that most have; of equally many, the largest: the newest, the longest."""
-    counts = Counter(value for value in values if value is not None)
-    sizes = {value: value if isinstance(value, int | float) else 0.0 for value in counts}
-    return max(counts, key=lambda value: (counts[value], sizes[value], str(value)), default=None)
+    counts = Counter(value for value in values if value is not None).items()
+    ordered = ((n, v if isinstance(v, int | float) else 0.0, str(v), v) for v, n in counts)
+    return max(ordered, default=[None])[-1]
 
 
 def _p_value(a: Cell, b: Cell) -> float:
@@ -189,14 +190,3 @@ def _p_value(a: Cell, b: Cell) -> float:
     if a.num_docs and b.num_docs:
         return statistics.unpaired_p_value(a.run.accuracy, a.num_docs, b.run.accuracy, b.num_docs)
     return 1.0
-
-
-def _fronts(cells: Sequence[Cell]) -> list[frozenset[str]]:
-    """Return for each cell in which COSTS no other beats it."""
-    scores = [cell.run.accuracy for cell in cells]
-    costs = {name: [cell.run.metrics.get(name) or math.inf for cell in cells] for name in COSTS}
-    fronts = {name: statistics.pareto_front(some, scores) for name, some in costs.items()}
-    return [
-        frozenset(name for name in COSTS if fronts[name][i] and costs[name][i] < math.inf)
-        for i in range(len(cells))
-    ]

@@ -1,25 +1,65 @@
 """One run: a task, the setup that answered it, and its metrics, as a results file says.
 
-Reads files of `tts-*` models and of stock ones, new and old; what a file does not say is None."""
+Setups are equal for runs that only repeat each other. Reads files of `tts-*` models and of stock
+ones, new and old; what a file does not say is None."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from lm_eval_tts.core.faults import MALFORMED
-from lm_eval_tts.core.identity import mapping_in
+from lm_eval_tts.core.identity import decides, mapping_in
 from lm_eval_tts.core.metrics import METRIC
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.files import Content, UnreadFile, finite, read_results, samples_file
-from lm_eval_tts.results.setups import Setup, as_text, setup_of
 
 # The metric that is the accuracy of a task, in order of preference.
 ACCURACIES = ("exact_match", "math_verify", "acc", "acc_norm", "pass@1")
 _FAR = 4e9  # seconds since 1970; a file's date may be anything
 _ByFilter = dict[str, dict[str, float]]  # the metrics of a task
+# What a setup has a field for; `until` is the task's, and says nothing of who answers.
+_CHECKPOINT = ("pretrained", "path", "model", "peft", "lora_local_path", "revision")
+_FIELDS = frozenset((*_CHECKPOINT, "prompt_style", "strategy", "seed", "until"))
+# Values that are what a run does without the setting.
+_DEFAULTS = {"do_sample": (False, None), "temperature": (0, None), "top_p": (1, None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What answered: a checkpoint with its adapter, a prompt style and a strategy."""
+
+    model: str  # lm-eval's --model
+    checkpoint: str
+    adapter: str | None = None
+    revision: str | None = None
+    prompt_style: str | None = None  # None for models that have none
+    strategy: str | None = None  # None for models that have none
+    settings: tuple[tuple[str, str], ...] = ()  # all else that decides what is answered, by name
+    seed: str | None = None  # of the run
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.settings)
+
+    def record(self) -> dict[str, Any]:
+        """The setup as plain data, its settings in one line."""
+        return {**asdict(self), "settings": self.settings_text}
+
+    @property
+    def method(self) -> str:
+        """The strategy; the model's kind where it has none."""
+        return self.strategy or self.model
+
+    def weights(self, checkpoint: str | None = None) -> str:
+        """The checkpoint with its adapter and revision. checkpoint: a shorter name of it."""
+        adapter = f" + {self.adapter}" if self.adapter else ""
+        revision = f" @ {self.revision[:8]}" if self.revision else ""
+        return (checkpoint or self.checkpoint) + adapter + revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +75,7 @@ class Run:
     metric: str  # what counts as accuracy
     filter: str
     num_docs: int | None  # documents that were run
-    num_fewshot: int | None
-    task_version: str | None
-    grader: str | None  # version of this package's grading
+    measure: Mapping[str, Any]  # what two runs must share for their outcomes to mean the same
     made: Mapping[str, Any]  # when and by what, as far as the file says
 
     @property
@@ -49,16 +87,6 @@ class Run:
     def accuracy(self) -> float:
         """The metric that counts as accuracy."""
         return self.metrics[self.metric]
-
-    @property
-    def measure(self) -> dict[str, str | int | None]:
-        """What two runs must share for their outcomes to mean the same, by name."""
-        return {
-            "task version": self.task_version,
-            "grader version": self.grader,
-            "metric": f"{self.metric},{self.filter}",
-            "few-shot examples": self.num_fewshot,
-        }
 
     @property
     def name(self) -> str:
@@ -140,10 +168,31 @@ def runs_in(path: Path, content: Content, metric: str | None = None) -> Iterator
     tasks = [task for task in content["results"] if task not in groups]
     for task in tasks:
         values = _by_filter(content["results"][task])
-        if chosen := _choose(values, metric):
-            if len(tasks) == 1:
-                values[chosen[0]] |= _seconds(content)
-            yield _run(path, content, task, values[chosen[0]], *chosen)
+        if not (chosen := _choose(values, metric)):
+            continue
+        filter_name, name = chosen
+        config = mapping_in(mapping_in(content, "configs"), task)
+        counts = mapping_in(mapping_in(content, "n-samples"), task)
+        num_fewshot = _int(mapping_in(content, "n-shot").get(task))
+        yield Run(
+            results_path=path,
+            samples_path=samples_file(path, task),
+            task=task,
+            benchmark=_benchmark(task, config),
+            setup=_setup_of(content, config, num_fewshot),
+            # What the whole command took is of one task where it ran no other.
+            metrics=values[filter_name] | (_seconds(content) if len(tasks) == 1 else {}),
+            metric=name,
+            filter=filter_name,
+            num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
+            measure={
+                "task version": _text(mapping_in(content, "versions").get(task)),
+                "grader version": _text(mapping_in(config, "metadata").get("grader")),
+                "metric": f"{name},{filter_name}",
+                "few-shot examples": num_fewshot,
+            },
+            made=_made(content),
+        )
 
 
 def _by_filter(entry: Any) -> _ByFilter:
@@ -167,34 +216,10 @@ def _choose(values: _ByFilter, metric: str | None) -> tuple[str, str] | None:
 
 
 def _seconds(content: Content) -> dict[str, float]:
-    """Return what the whole command took, which is of one task where it ran no other."""
     with suppress(KeyError, TypeError, ValueError, OverflowError):
-        seconds = finite(float(content["total_evaluation_time_seconds"]))  # a text
-        return {} if seconds is None else {"seconds": seconds}
+        if (seconds := finite(float(content["total_evaluation_time_seconds"]))) is not None:
+            return {"seconds": seconds}  # a text in the file
     return {}
-
-
-def _run(
-    path: Path, content: Content, task: str, metrics: dict[str, float], filter: str, metric: str
-) -> Run:
-    config = mapping_in(mapping_in(content, "configs"), task)
-    counts = mapping_in(mapping_in(content, "n-samples"), task)
-    num_fewshot = _int(mapping_in(content, "n-shot").get(task))
-    return Run(
-        results_path=path,
-        samples_path=samples_file(path, task),
-        task=task,
-        benchmark=_benchmark(task, config),
-        setup=setup_of(content, config, num_fewshot),
-        metrics=metrics,
-        metric=metric,
-        filter=filter,
-        num_docs=_int(counts.get("effective", content["results"][task].get("sample_len"))),
-        num_fewshot=num_fewshot,
-        task_version=as_text(mapping_in(content, "versions").get(task)),
-        grader=as_text(mapping_in(config, "metadata").get("grader")),
-        made=_made(content),
-    )
 
 
 def _benchmark(task: str, config: Content) -> str:
@@ -212,13 +237,59 @@ def _made(content: Content) -> dict[str, Any]:
     versions = [f"{n} {content[k]}" for n in names if content.get(k := f"{n}_version")]
     return {
         "date": f"{datetime.fromtimestamp(date, timezone.utc):%Y-%m-%d}" if 0 < date < _FAR else "",
-        "weights_dtype": (as_text(config.get("model_dtype")) or "").removeprefix("torch."),
+        "weights_dtype": (_text(config.get("model_dtype")) or "").removeprefix("torch."),
         "num_parameters": _int(config.get("model_num_parameters")),
         "versions": ", ".join(versions),
-        "family": as_text(config.get("model_delimiters")),  # the preset of a model with its own
+        "family": _text(config.get("model_delimiters")),  # the preset of a model with its own
     }
 
 
 def _int(value: Any) -> int | None:
     number = finite(value)
     return None if number is None else int(number)
+
+
+def _setup_of(content: Content, config: Content, num_fewshot: int | None) -> Setup:
+    run = mapping_in(content, "config")
+    model = str(run.get("model") or content.get("model_source") or "unknown")
+    arguments = run.get("model_args") or ""
+    if not isinstance(arguments, dict):  # before 0.4.9 a text `a=1,b=[2,3]`
+        parts = re.split(r",(?=[^,\[]*=)", str(arguments))  # other commas are within a value
+        pairs = (part.partition("=") for part in parts)
+        arguments = {name: value for name, _, value in pairs if name}
+    ours, recorded = model.startswith("tts-"), model == "tts-replay"
+    given = {k: v for k, v in arguments.items() if decides(k)}
+    given |= mapping_in(config, "generation_kwargs")
+    settings = {k: given[k] for k in given.keys() - _FIELDS if given[k] not in _DEFAULTS.get(k, ())}
+    of_prompt = {  # what the command line made of the prompts; ours apply the template anyway
+        "num_fewshot": num_fewshot,
+        "chat_template": "applied" if content.get("chat_template_sha") and not ours else None,
+        "system_instruction_sha": content.get("system_instruction_sha"),
+    }
+    settings |= {name: value for name, value in of_prompt.items() if value}
+    if recorded:  # what was set then is not known
+        given, settings = {"strategy": "recorded"}, {}
+    # A recording names no checkpoint, so its file (path) stands for it.
+    named = run.get("pretrained"), *map(arguments.get, ("pretrained", "path", "model"))
+    return Setup(
+        model=model,
+        checkpoint=str(next(filter(None, (*named, content.get("model_name"), "unknown")))),
+        adapter=_text(run.get("peft") or arguments.get("peft") or arguments.get("lora_local_path")),
+        revision=_text(arguments.get("revision") or _text(run.get("model_sha"))),
+        prompt_style=_text(given.get("prompt_style")) if ours else None,
+        strategy=_text(given.get("strategy", "single")) if ours else None,
+        settings=tuple(sorted((name, _plain(value)) for name, value in settings.items())),
+        seed=_text(given.get("seed", run.get("torch_seed"))),
+    )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as one line of text; None for what is not set."""
+    return None if value in (None, "", False) else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value).replace(" ", "") if isinstance(value, (list, tuple)) else str(value)
+    return text.replace("\n", r"\n")  # a step_delimiter, in one line

@@ -18,7 +18,6 @@ from lm_eval_tts.results.files import (
     SampleRow,
     UnreadFile,
     finite,
-    first_of_each_file,
     point_texts,
     read_samples,
     records_of,
@@ -29,8 +28,7 @@ from lm_eval_tts.results.statistics import Array
 
 _NOT_METRICS = frozenset(("doc_id", "doc", "target", "arguments", "resps", "filtered_resps"))
 # Closing delimiters of thinking in the families that are in use, as in prompts.yaml.
-_OF_CHANNELS = ("<|im_start|>answer", "<|channel|>final<|message|>")
-_THINKING_ENDS = ("</think>", "</reasoning>", *_OF_CHANNELS)
+_THOUGHT_ENDS = ("</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>final<|message|>")
 
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
@@ -60,15 +58,10 @@ class Outcomes:
     metrics: Mapping[str, Array]  # shape (documents,), means over repeats, NaN where not recorded
     repeats: int = 1  # samples of each document that are in those means
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the documents, whatever their order."""
-        return identity.text_hash("\n".join(sorted(self.documents)))[:12]
 
-    @property
-    def question_fingerprint(self) -> str:
-        """A hash of the questions, whatever their order."""
-        return identity.text_hash("\n".join(sorted(self.questions)))[:12]
+def fingerprint(keys: Iterable[str]) -> str:
+    """Return a hash of documents or questions, whatever their order."""
+    return identity.text_hash("\n".join(sorted(keys)))[:12]
 
 
 def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
@@ -77,8 +70,7 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
     if run.samples_path is None:
         return None, []
     unread: list[UnreadFile] = []
-    seen: Counter[str] = Counter()
-    rows = []
+    seen, rows = Counter[str](), []
     for row in own_rows(run, unread):
         key, found, records = identity.document_key(row), _numbers(row), records_of(row)
         seen[key] += 1
@@ -100,16 +92,18 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
 
 
 def read_all(runs: Iterable[Run]) -> tuple[list[tuple[Run, Outcomes | None]], list[UnreadFile]]:
-    """Return each run with its outcomes, and what was wrong with their samples files, one entry for
-    each file."""
+    """Return each run with its outcomes, and what was wrong, one entry for each samples file."""
     read = [(run, *read_outcomes(run)) for run in runs]
-    unread = [one for _, _, some in read for one in some]
-    return [(run, outcomes) for run, outcomes, _ in read], first_of_each_file(unread)
+    wrong = [one for _, _, some in read for one in some]
+    first, numbers = {}, Counter(path for path, _ in wrong)
+    for path, reason in reversed(wrong):
+        first[path] = reason + (f" (and {numbers[path] - 1} more)" if numbers[path] > 1 else "")
+    unread = [UnreadFile(path, first[path]) for path in numbers]
+    return [(run, outcomes) for run, outcomes, _ in read], unread
 
 
 def common_documents(a: Outcomes, b: Outcomes) -> NDArray[np.intp]:
-    """Return the places in `a` and in `b` of the documents that both have, in the order of `a`.
-    Shape (2, documents)."""
+    """Return the places in `a` and `b` of what both have, as in `a`, of shape (2, documents)."""
     if a.documents == b.documents:
         return np.tile(np.arange(len(a.documents)), (2, 1))
     place = {key: index for index, key in enumerate(b.documents)}
@@ -153,11 +147,6 @@ class SampleTexts(NamedTuple):
     tree: list[TriedStep]  # each after its parent, of one response
 
     @property
-    def texts(self) -> list[str]:
-        """The responses, each in one text."""
-        return ["".join(parts) for parts in self.responses]
-
-    @property
     def answers_at_points(self) -> list[dict[str, Any]]:
         """The points without their texts."""
         return [{n: v for n, v in point.items() if n != "response"} for point in self.points]
@@ -170,23 +159,20 @@ def read_sample_texts(run: Run) -> Iterator[SampleTexts]:
 
 def sample_of(run: Run, document: str | None) -> SampleTexts | None:
     """Return a document of a run by its label or number, the first by default; None without it."""
-    for number, sample in enumerate(read_sample_texts(run)):
-        if document in (None, sample.label, str(number)):
-            return sample
-    return None
+    found = enumerate(read_sample_texts(run))
+    return next((s for n, s in found if document in (None, s.label, str(n))), None)
 
 
 def _sample(row: SampleRow, metric: str) -> SampleTexts:
     requests = _items(row.get("arguments"))  # lists before 0.4.3
     prompt, kwargs, *_ = [*_items(requests[0] if requests else None), None, None]
     prompt = str(prompt or "")
-    settings: dict[str, Any] = kwargs if isinstance(kwargs, dict) else {}
+    settings: Mapping[str, Any] = kwargs if isinstance(kwargs, dict) else {}
     doc, texts, records = mapping_in(row, "doc"), texts_in(row.get("resps")), records_of(row)
     lines = [f"{k}) {v}" for k, v in mapping_in(doc, "options").items() if v is not None]
     end = str(settings.get("thinking_end") or "")
     first, text = records[0] if records else {}, texts[0] if texts else ""
-    listed = first.get("candidates")
-    candidates = [c for c in listed if isinstance(c, dict)] if isinstance(listed, list) else []
+    candidates = [one for one in _items(first.get("candidates")) if isinstance(one, dict)]
     return SampleTexts(
         label=identity.document_label(row),
         problem=(identity.question_of(doc) or prompt) + "\n\n" * bool(lines) + "\n".join(lines),
@@ -205,6 +191,7 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
 
 
 def _items(given: Any) -> list[Any]:
+    """Return what a list or a mapping has; nothing of anything else."""
     if isinstance(given, dict):
         return list(given.values())
     return given if isinstance(given, list) else []
@@ -212,15 +199,14 @@ def _items(given: Any) -> list[Any]:
 
 def _split_thinking(text: str, thinking_end: str) -> tuple[str, str]:
     """Return the thinking, its delimiters included, and what follows the last end of it."""
-    ends = [thinking_end] if thinking_end else _THINKING_ENDS
+    ends = [thinking_end] if thinking_end else _THOUGHT_ENDS
     place = max((text.rfind(end) + len(end) for end in ends if end in text), default=0)
     return text[:place], text[place:]
 
 
 def _pieces(record: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return what a response consists of: kinds and numbers of characters."""
-    found = record.get("pieces")
-    pairs = [one for one in found if len(texts_in(one)) == 2] if isinstance(found, list) else []
+    pairs = (one for one in _items(record.get("pieces")) if len(texts_in(one)) == 2)
     return [(str(kind), int(finite(number) or 0)) for kind, number in pairs]
 
 
@@ -242,7 +228,7 @@ def _points(
 def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) -> list[TriedStep]:
     """Return the steps that a samples file has, up to the first that is not one."""
     steps: list[tuple[int, str, float | None]] = []
-    for one in found if isinstance(found, list) else []:
+    for one in _items(found):
         match one:
             case [int(parent), str(text), score] if -1 <= parent < len(steps):
                 steps.append((parent, text, finite(score)))

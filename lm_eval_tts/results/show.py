@@ -66,21 +66,20 @@ def _responses(sample: SampleTexts) -> Iterator[RenderableType]:
 
 def coloured(thinking: str, answer: str, pieces: Sequence[tuple[str, int]]) -> Text:
     """Return a response with its phases in colours; by its tags where nothing more is known."""
-    text, done = thinking + answer, 0
-    if len(pieces) < 2:
-        pieces = [("thinking", len(thinking)), ("answer", len(answer))]
-    shown = Text()
-    for kind, length in pieces:
-        shown.append(printable(text[done : done + length]), STYLES.get(kind))
-        done += length
-    return shown.append(printable(text[done:]))
+    text, shown = thinking + answer, Text()
+    known = pieces if len(pieces) > 1 else [("thinking", len(thinking)), ("answer", len(answer))]
+    for kind, length in [*known, ("", len(text))]:
+        shown.append(printable(text[:length]), STYLES.get(kind))
+        text = text[length:]
+    return shown
 
 
 def _candidates(sample: SampleTexts) -> list[dict[str, Any]]:
     votes = Counter(str(candidate.get("class")) for candidate in sample.candidates)
+    texts = list(map("".join, sample.responses))
     return [
         {
-            "chosen": "*" if candidate.get("text") in sample.texts else "",
+            "chosen": "*" if candidate.get("text") in texts else "",
             "answer": candidate.get("answer"),
             "votes": votes[str(candidate.get("class"))],
             "right": candidate.get("correct"),

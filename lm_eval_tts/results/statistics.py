@@ -42,9 +42,7 @@ def known_mean(values: Array) -> float:
     return math.nan if np.isnan(values).all() else float(np.nanmean(values))
 
 
-def proportion_interval(
-    scores: Array, repeats: int = 1, confidence: float = CONFIDENCE
-) -> ConfidenceInterval:
+def proportion_interval(scores: Array, repeats: int = 1) -> ConfidenceInterval:
     """Return the Wilson interval of mean scores, correct at 0 % and 100 % too. Wilson (1927), as
     recommended by Brown, Cai and DasGupta (2001). Where a score is a mean over repeats, the number
     of documents is replaced by the effective sample size p(1-p)/se^2, which the clustering leaves
@@ -53,9 +51,8 @@ def proportion_interval(
     if not len(scores):
         return UNDEFINED
     mean, variance = float(scores.mean()), float(scores.var())
-    most = len(scores) * repeats
     size = len(scores) * mean * (1 - mean) / variance if variance > 1e-12 else len(scores)
-    return count_interval(mean, min(max(size, 1.0), most), confidence)
+    return count_interval(mean, min(max(size, 1.0), len(scores) * repeats))
 
 
 def count_interval(mean: float, size: float, confidence: float = CONFIDENCE) -> ConfidenceInterval:
@@ -104,8 +101,7 @@ def is_binary(scores: Array) -> bool:
 
 def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of a mean difference; whole documents are drawn. Where
-    no document differs there is nothing to draw: the ends are then the largest share of differing
-    documents that is still likely."""
+    none differs the ends are the largest share of differing documents that is still likely."""
     size = len(differences)
     if not size:
         return UNDEFINED
@@ -119,10 +115,8 @@ def bootstrap_interval(differences: Array, confidence: float = CONFIDENCE) -> Co
 
 def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> ConfidenceInterval:
     """Return the paired bootstrap interval of mean(b) / mean(a); whole documents are drawn."""
-    if not len(a) or not a.any():
+    if not a.any():
         return UNDEFINED
-    if np.array_equal(a, b):
-        return ConfidenceInterval(1.0, 1.0)
     return _bootstrap((a, b), lambda a, b, axis: b.mean(axis) / a.mean(axis), confidence)
 
 
@@ -143,8 +137,6 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Conf
     Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
     proportions": half a document is added to each of the four outcomes (both right, both wrong,
     either one). So it has a width even where nothing flipped, unlike the bootstrap."""
-    if not len(differences):
-        return UNDEFINED
     from statsmodels.stats.weightstats import DescrStatsW
 
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])
@@ -170,9 +162,11 @@ def ranks(differences: Array, p_values: Array, alpha: float = 1 - CONFIDENCE) ->
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
-    """Say of each point whether no other is at least as good and cheap, and better in one."""
+    """Say of each point of a finite cost whether no other is at least as good and cheap, and better
+    in one."""
     points = list(zip(costs, scores, strict=True))
     return [
-        not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
+        cost < math.inf
+        and not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in points)
         for cost, score in points
     ]

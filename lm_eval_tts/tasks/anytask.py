@@ -8,27 +8,30 @@ answered, and tasks whose filter is `tts_grade`, are left alone.
 In a task's `metadata`, `whole_response: true` grades the thinking too, and `vote_classes` may
 name a function (document, filtered answers) -> keys, equal for answers that are, None for none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
+from itertools import chain, product
 from math import isfinite, nan
 from operator import attrgetter
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from lm_eval.api.metrics import mean
 
 from lm_eval_tts.core.faults import failure_of, reason_of
+from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
-from lm_eval_tts.harness.response import Response
+from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import watched_state
 from lm_eval_tts.tasks import measures, views
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
-from lm_eval_tts.tasks.votes import VoteClasses, by_behaviour
+from lm_eval_tts.tasks.votes import KeysOf, by_behaviour
 
-T = TypeVar("T")
 UP, DOWN = True, False
+# What lm_eval's filters return where they find nothing.
+NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
 Records = list[dict[str, Any]]
 
 
@@ -40,7 +43,7 @@ def attach(task: Any) -> None:
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
     for instance in task._instances:
-        instance.classify = grading.classes.of(instance)  # which answers to it are equal, for votes
+        instance.classify = grading.classes_of(instance)  # which answers to it are equal, for votes
 
 
 class AnyTask:
@@ -54,12 +57,11 @@ class AnyTask:
         self._aggregations: dict[str, Callable[..., Any]] = {}
         self._directions: dict[str, bool] = {}
         metadata = getattr(task.config, "metadata", None)
-        metadata = metadata if isinstance(metadata, dict) else {}
+        metadata = metadata if isinstance(metadata, dict) else {}  # of stock tasks also a list
         self._part = str if metadata.get("whole_response") else attrgetter("answer")
         # lm_eval has ended before now unless the user allows such a task to execute code.
         keys_of = by_behaviour(task.doc_to_text) if hasattr(task, "UNSAFE_CODE") else None
-        keys_of = metadata.get("vote_classes", keys_of)
-        self.classes = VoteClasses(views.ensembles_of(task), keys_of)
+        self._keys_of: KeysOf | None = metadata.get("vote_classes", keys_of)
         views.aggregate_also(task, self._aggregations)
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
@@ -71,10 +73,36 @@ class AnyTask:
 
     def apply_filters(self) -> Any:
         """Filter every part of the responses that is graded; the whole ones stay for the log."""
-        if not any(isinstance(r, Response) for i in self._task._instances for r in i.resps):
+        instances = self._task._instances
+        responses = [r for instance in instances for r in instance.resps]
+        if not any(isinstance(response, Response) for response in responses):
             return self._apply()
-        views.hold(self._task, self._part)
+        self._labels = dict.fromkeys(chain.from_iterable(details_of(r).points for r in responses))
+        joined = not hasattr(self._task, "_filters")  # lm_eval 0.5 joins a list of each instance
+        for instance, ensemble in product(instances, views.ensembles_of(self._task)):
+            pending = Pending(instance, ensemble, self._part)
+            instance.filtered_resps[ensemble.name] = [pending] if joined else pending
         return None
+
+    def classes_of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
+        """Return what finds the classes of answers to an instance: by the first of the task's
+        filters that takes a single response."""
+        filters = [Pending(instance, some, str) for some in views.ensembles_of(self._task)]
+
+        def value(answer: str) -> Any:
+            found = (some.value([answer]) for some in filters)
+            return next((one for one in found if not isinstance(one, RequestError)), answer)
+
+        return lambda answers: self._classes(instance.doc, list(map(value, answers)))
+
+    def _classes(self, doc: Any, values: Sequence[Any]) -> list[int | None]:
+        """Return the classes of filtered answers, None for none."""
+        keys = self._keys_of and self._keys_of(doc, list(values))
+        if keys is None:
+            texts = [str(value).strip() for value in values]
+            keys = (None if text in NOTHING_FOUND else text for text in texts)
+        numbers: dict[Hashable, int] = {}
+        return [None if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
 
     def process_results(self, doc: Any, results: Sequence[Any]) -> Any:
         """Return the task's own metrics of a document, with those of points and samples. A request
@@ -83,7 +111,8 @@ class AnyTask:
         if not results or not all(isinstance(result, Pending) for result in results):
             return self._process(doc, results)
         for pending in results:
-            pending.instance.filtered_resps[pending.filter] = pending.value
+            instance, name = pending.instance, pending.ensemble.name
+            instance.filtered_resps[name] = pending.value(instance.resps)
         responses = [r for p in results for r in p.instance.resps if isinstance(r, Response)]
         responses = [response for response in responses if not response.details.padding]
         served = [response for response in responses if response.details.failure is None]
@@ -95,16 +124,16 @@ class AnyTask:
             failure, served = str(failure_of("grading", error)), []
             note_ungraded(failure)
             records = [{"answer": None, "failure": failure} for _ in records]
-        metrics["failed"] = self._noted("failed", 1 - len(served) / len(responses), DOWN)
-        found = measures.answered(records, responses[0])
-        return {**metrics, "answered": self._noted("answered", found, UP, share_answered)}
+        metrics |= self._noted({"failed": 1 - len(served) / len(responses)}, DOWN)
+        found = {"answered": measures.answered(records, responses[0])}
+        return metrics | self._noted(found, UP, share_answered)
 
     def _graded(
         self, doc: Any, results: Sequence[Pending], served: Sequence[Response], records: Records
     ) -> dict[str, Any]:
         """Return the task's own metrics, with those of points, samples and responses. Raises
         ValueError for what has no mean, which would cost the figures of all documents."""
-        values = [pending.value for pending in results]
+        values = [p.instance.filtered_resps[p.ensemble.name] for p in results]
         if refused := next((value for value in values if isinstance(value, RequestError)), None):
             raise refused
         metrics = dict(self._grade(results, doc, values))
@@ -113,17 +142,24 @@ class AnyTask:
             if aggregations.get(name, mean) is mean and not _is_number(value):
                 raise ValueError(f"the metric {name} is {value!r}, which is not a number")
         more = self._at_points(doc, results, metrics)
-        more |= self._of_samples(doc, results, served, metrics, records) | self._means(served)
+        more |= self._noted(self._of_samples(doc, results, served, metrics, records), UP)
+        # What the responses say about themselves, averaged over repeats.
+        each = [{"loop": float(has_loop(r)), **measures.usage_metrics(r)} for r in served]
+        more |= self._noted({n: fmean(some[n] for some in each) for n in each[0]}, DOWN)
         return metrics | {name: more[name] for name in more if name not in metrics}
 
     def _at_points(self, doc: Any, results: Sequence[Pending], own: Metrics) -> dict[str, Any]:
-        metrics = {}
+        metrics: dict[str, Any] = {}
         aggregations, directions = self._aggregation(), self._higher_is_better()
-        for label in results[0].points:
-            at = self._grade(results, deepcopy(doc), [p.points[label] for p in results])
+        for label in self._labels:
+            values = [
+                p.value(details_of(r).points.get(label, r) for r in p.instance.resps)
+                for p in results
+            ]
+            at = self._grade(results, deepcopy(doc), values)
             for name in (name for name in own if name in at):
                 how = directions.get(name, UP), aggregations.get(name, mean)
-                metrics[f"{name}@{label}"] = self._noted(f"{name}@{label}", at[name], *how)
+                metrics |= self._noted({f"{name}@{label}": at[name]}, *how)
         return metrics
 
     def _of_samples(
@@ -135,11 +171,14 @@ class AnyTask:
         records: Records,
     ) -> dict[str, float]:
         """Return pass@k and the like of each numeric metric; the first one's have short names."""
-        drawn = list(zip(*(pending.samples for pending in results), strict=False))
+        found = ([p.value([s]) for s in samples_of(p.instance.resps)] for p in results)
+        # A filter that cannot take one, such as one that needs k responses, has none.
+        taken = ([one for one in some if not isinstance(one, RequestError)] for some in found)
+        drawn = list(zip(*taken, strict=False))
         if not drawn:
             return {}
         graded = [self._grade(results, deepcopy(doc), values) for values in drawn]
-        classes = self.classes.of_values(doc, [values[0] for values in drawn])
+        classes = self._classes(doc, [values[0] for values in drawn])
         candidates = samples_of(served)
         independent = served[0].details.independent or not served[0].details.candidates
         rated = independent and len(candidates) == len(drawn)
@@ -157,9 +196,7 @@ class AnyTask:
                 records[0]["candidates"] = measures.candidate_records(
                     served[0], answers, values, classes
                 )
-            prefix = f"{name}_" if place else ""
-            for suffix, value in of_name.items():
-                metrics[prefix + suffix] = self._noted(prefix + suffix, value, UP)
+            metrics |= {(f"{name}_" if place else "") + n: value for n, value in of_name.items()}
         return metrics
 
     def _numeric(self, own: Metrics, graded: Sequence[Metrics]) -> list[str]:
@@ -169,16 +206,13 @@ class AnyTask:
         rising = [name for name in dict.fromkeys(order) if directions.get(name, UP)]
         return [name for name in rising if all(_is_number(some.get(name)) for some in graded)]
 
-    def _means(self, served: Sequence[Response]) -> dict[str, float]:
-        """Return what the responses say about themselves, averaged over repeats."""
-        each = [{"loop": float(has_loop(r)), **measures.usage_metrics(r)} for r in served]
-        means = {name: fmean(some[name] for some in each) for name in each[0]}
-        return {name: self._noted(name, value, DOWN) for name, value in means.items()}
-
-    def _noted(self, name: str, value: T, direction: bool, aggregate: Any = mean) -> T:
-        """Note how a metric is aggregated, and return its value."""
-        self._aggregations[name], self._directions[name] = aggregate, direction
-        return value
+    def _noted(
+        self, metrics: dict[str, Any], direction: bool, aggregate: Any = mean
+    ) -> dict[str, Any]:
+        """Note how metrics are aggregated, and return them."""
+        self._aggregations |= dict.fromkeys(metrics, aggregate)
+        self._directions |= dict.fromkeys(metrics, direction)
+        return metrics
 
     def _record(self, response: Response) -> dict[str, Any]:
         """Return what is to be read in the samples file: which part of a response was graded."""

@@ -15,24 +15,23 @@ from lm_eval_tts.grading import Verdict, answer_classes
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
 
 
-def usage_metrics(response: Response) -> dict[str, float]:
+def usage_metrics(response: str) -> dict[str, float]:
     """Return the counts of a response, the scorer's where a reward model rated its candidates, and
     what each point of an anytime run has thought and sampled."""
-    candidates, points = response.details.candidates, response.details.points
-    rated = any("reward" in candidate.details.scores for candidate in candidates)
-    counts = _counts(response.details.usage).items()
-    return {name: n for name, n in counts if rated or not name.startswith("scorer_")} | {
-        f"{name}@{label}": _counts(point.details.usage)[name]
-        for label, point in points.items()
-        if point.details.usage is not None
-        for name in ("thinking_tokens", "sampled_tokens")
-    }
+    details = details_of(response)
+    rated = any("reward" in candidate.details.scores for candidate in details.candidates)
+    counts = _counts(details.usage).items()
+    metrics = {name: n for name, n in counts if rated or not name.startswith("scorer_")}
+    for label, point in details.points.items():
+        at = _counts(point.details.usage)
+        named = ("thinking_tokens", "sampled_tokens") if at else ()
+        metrics |= {f"{name}@{label}": at[name] for name in named}
+    return metrics
 
 
 def text_record(response: str) -> dict[str, Any]:
-    """Return for a samples file what the text consists of, the tree that a search found it in, and
-    the text at each point of an anytime run: how many characters it shares with the response from
-    its start, and what then follows."""
+    """Return for a samples file what the text consists of, the tree of a search, and the text at
+    each point: how many characters from the start it shares with the response, and what follows."""
     details = details_of(response)
     texts = {
         label: (shared := shared_length(response, point), point[shared:])
@@ -74,15 +73,14 @@ def sample_metrics(
     return metrics
 
 
-def candidate_metrics(response: Response, verdicts: Sequence[Verdict]) -> dict[str, float]:
+def candidate_metrics(response: str, verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Return the metrics of a response's candidates, given the verdicts on them."""
-    candidates = response.details.candidates
-    correct = [float(verdict.correct) for verdict in verdicts]
-    if not response.details.independent:
-        found = sum(candidate.details.failure is None for candidate in candidates)
+    details, correct = details_of(response), [float(verdict.correct) for verdict in verdicts]
+    if not details.independent:
+        found = sum(candidate.details.failure is None for candidate in details.candidates)
         return {"coverage": max(correct), "candidates": float(found)}
     classes = answer_classes([verdict.answer for verdict in verdicts])
-    return sample_metrics(correct, classes, scores_of(candidates))
+    return sample_metrics(correct, classes, scores_of(details.candidates))
 
 
 def scores_of(candidates: Sequence[Response]) -> dict[str, list[float]]:
@@ -92,17 +90,16 @@ def scores_of(candidates: Sequence[Response]) -> dict[str, list[float]]:
 
 
 def candidate_records(
-    response: Response, answers: Sequence[str | None], correct: Sequence[Any], classes: Classes
+    response: str, answers: Sequence[str | None], correct: Sequence[Any], classes: Classes
 ) -> list[dict[str, Any]]:
     """Return what is to be read in the samples file about each candidate."""
     records: list[dict[str, Any]] = []
-    found = response.details.candidates
+    found = details_of(response).candidates
     for candidate, answer, right, number in zip(found, answers, correct, classes, strict=True):
-        usage, scores = candidate.details.usage, candidate.details.scores.items()
+        known = candidate.details
         record = {"text": str(candidate), "answer": answer, "class": number, "correct": right}
-        record["total_tokens"] = usage.total if usage else None
+        record["total_tokens"] = known.usage.total if known.usage else None
+        scores = known.scores.items()
         record["scores"] = {name: None if math.isnan(value) else value for name, value in scores}
-        if candidate.details.last_step is not None:
-            record["last_step"] = candidate.details.last_step
-        records.append(record)
+        records.append(record | ({} if known.last_step is None else {"last_step": known.last_step}))
     return records

@@ -1,23 +1,23 @@
 """Responses to metrics: what lm_eval calls after generation.
 
-The filter `tts_grade` grades all responses of a task at once, over all cores; lm_eval logs the
-extracted answers as `filtered_resps`. `process_results` turns them into metrics. Works on the
-responses of any model: what a plain text cannot show (token counts, say) is left out."""
+The filter `tts_grade` grades the responses of a task; lm_eval logs the extracted answers as
+`filtered_resps`. `process_results` turns them into metrics. Works on the responses of any model:
+what a plain text cannot show (token counts, say) is left out."""
 
 from __future__ import annotations
 
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
+from tqdm import tqdm
 
 from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.response import Doc, Response, details_of, item_of
 from lm_eval_tts.harness.run_state import watched_state
@@ -25,15 +25,14 @@ from lm_eval_tts.tasks import measures
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 NO_ANSWER = "[invalid]"  # as lm_eval's own extraction filters write it
 UNGRADED = Verdict(correct=False, answer=None, source=None, state="none", loop=False)
 
 
 class Graded(str):
     """An extracted answer, with the response it is from and the verdicts on it.
-    failure: why there is no verdict, if the grader raised. none_served: every request of the task
-    failed, as far as this process has them."""
+    failure: why there is no verdict, if the request failed or the grader raised. none_served: every
+    request of the task failed, as far as this process has them."""
 
     response: str
     verdict: Verdict
@@ -45,7 +44,7 @@ class Graded(str):
 
 @register_filter("tts_grade")
 class GradeFilter(Filter):
-    """Grades every response of a task at once.
+    """Grades every response of a task.
     target_of: a document to its right answer, where that is not its field `answer`."""
 
     def __init__(self, target_of: Callable[[Doc], Any] | None = None, **unused: Any) -> None:
@@ -63,51 +62,29 @@ class GradeFilter(Filter):
 
     def apply(self, resps: Iterable[Sequence[str]], docs: Iterable[Doc]) -> list[list[Graded]]:
         """Return for each document the graded answers of its repeats."""
-        per_doc = [[r for r in some if not details_of(r).padding] for some in resps]
-        items = [
-            _or_failure(self._item, text, doc)  # a document of a user's own task may be anything
-            for some, doc in zip(per_doc, docs, strict=True)
-            for response in some
-            for known in [details_of(response)]
-            for text in (response, *known.points.values(), *known.candidates)
+        pairs = tqdm(list(zip(resps, docs, strict=True)), desc="grading")
+        graded = [
+            [self._graded(r, doc) for r in some if not details_of(r).padding] for some, doc in pairs
         ]
-        verdicts = iter(_grade(items))
-        graded = [[_take(response, verdicts) for response in some] for some in per_doc]
         if not any(map(_served, graded)):
             for answer in chain.from_iterable(graded):
                 answer.none_served = True
         return graded
 
-
-def _or_failure(function: Callable[..., T], *given: Any) -> T | RequestError:
-    try:
-        return function(*given)
-    except Exception as error:
-        return failure_of("grading", error)
-
-
-def _grade(items: Sequence[Item | RequestError]) -> list[Verdict | RequestError]:
-    """Grade all at once; if that raises, each alone, so that it is the failure of one."""
-    good = [item for item in items if isinstance(item, Item)]
-    try:
-        verdicts: Iterator[Verdict | RequestError] = iter(grade_many(good, progress=True))
-    except Exception:
-        verdicts = (_or_failure(lambda item: grade_many([item])[0], item) for item in good)
-    return [next(verdicts) if isinstance(item, Item) else item for item in items]
-
-
-def _take(response: str, verdicts: Iterator[Verdict | RequestError]) -> Graded:
-    labels, candidates = list(details_of(response).points), details_of(response).candidates
-    found = list(islice(verdicts, 1 + len(labels) + len(candidates)))
-    failure = next((str(some) for some in found if isinstance(some, RequestError)), None)
-    verdict, *rest = [UNGRADED if isinstance(some, RequestError) else some for some in found]
-    graded = Graded(NO_ANSWER if verdict.answer is None else verdict.answer)
-    graded.response, graded.verdict, graded.failure = response, verdict, failure
-    graded.points = dict(zip(labels, rest, strict=False))
-    graded.candidates = rest[len(labels) :]
-    if failure is not None:
-        note_ungraded(failure)
-    return graded
+    def _graded(self, response: str, doc: Doc) -> Graded:
+        details = details_of(response)
+        texts = (response, *details.points.values(), *details.candidates)
+        try:  # a document of a user's own task may be anything
+            verdicts, failure = grade_many([self._item(text, doc) for text in texts]), None
+        except Exception as error:
+            verdicts, failure = [UNGRADED] * len(texts), str(failure_of("grading", error))
+            note_ungraded(failure)
+        graded = Graded(NO_ANSWER if verdicts[0].answer is None else verdicts[0].answer)
+        graded.response, graded.verdict = response, verdicts[0]
+        graded.points = dict(zip(details.points, verdicts[1:], strict=False))
+        graded.candidates = verdicts[1 + len(details.points) :]
+        graded.failure = details.failure or failure
+        return graded
 
 
 def note_ungraded(failure: str) -> None:
@@ -118,31 +95,25 @@ def note_ungraded(failure: str) -> None:
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
-    return [answer for answer in graded if _failure(answer) is None]
-
-
-def _failure(graded: Graded) -> str | None:
-    return details_of(graded.response).failure or graded.failure
+    return [answer for answer in graded if answer.failure is None]
 
 
 def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     """Return the metrics of one document, averaged over its repeats. Repeats of one response each
     have the metrics of samples too, such as pass@k and maj@k. A request that failed is neither
-    right nor wrong: it counts in `failed` alone. A document whose requests all failed has no other
-    metric; lm_eval averages each over the documents that have it. Where that leaves none, the
-    metrics are NaN. The same holds where its metrics cannot be computed: what was generated must
-    not be lost to that. results: the graded answers; lm_eval 0.4 wraps them in one more list than
-    0.5 does."""
+    right nor wrong: it counts in `failed` alone. A document whose requests all failed, or that
+    cannot be graded, has no other metric; lm_eval averages each over the documents that have it.
+    Where that leaves none, the metrics are NaN.
+    results: the graded answers; lm_eval 0.4 wraps them in one more list than 0.5 does."""
     try:
-        found = _document_metrics(results[0] if isinstance(results[0], list) else results)
-        return found | _by_category(doc, found)
+        return _document_metrics(doc, results[0] if isinstance(results[0], list) else results)
     except Exception as error:
         failure = str(failure_of("grading", error))
         note_ungraded(failure)
         return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
 
 
-def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
+def _document_metrics(doc: Doc, graded: Sequence[Graded]) -> dict[str, Any]:
     served = _served(graded)
     each = [_metrics(answer) for answer in served]
     means = {name: sum(metrics[name] for metrics in each) / len(each) for name in (each or [{}])[0]}
@@ -154,20 +125,14 @@ def _document_metrics(graded: Sequence[Graded]) -> dict[str, Any]:
         means = dict.fromkeys(_metrics(graded[0]), math.nan)
     if isinstance(graded[0].response, Response) or len(served) < len(graded):
         means["failed"] = 1 - len(served) / len(graded)
-    return {**means, "answered": measures.answered(list(map(_record, graded)), graded[0].response)}
-
-
-def _by_category(doc: Doc, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the accuracy under the names of the document's category and subject too: lm_eval
-    averages each over the documents that have it."""
-    scores = [name for name in found if name.partition("@")[0] == "exact_match"]
-    texts = (str(doc.get(field) or "") for field in ("category", "subject"))
-    names = [re.sub(r"\W+", "_", text).strip("_").lower() for text in texts]
-    return {
-        score.replace("exact_match", f"exact_match_{name}", 1): found[score]
-        for name in filter(None, names)
-        for score in scores
-    }
+    answered = measures.answered(list(map(_record, graded)), graded[0].response)
+    metrics: dict[str, Any] = {**means, "answered": answered}
+    # The accuracy by category and subject: lm_eval averages each over the documents that have it.
+    for text in (str(doc.get(field) or "") for field in ("category", "subject")):
+        if name := re.sub(r"\W+", "_", text).strip("_").lower():
+            scores = [score for score in means if score.partition("@")[0] == "exact_match"]
+            metrics |= {s.replace("match", f"match_{name}", 1): means[s] for s in scores}
+    return metrics
 
 
 def _metrics(graded: Graded) -> dict[str, float]:
@@ -183,29 +148,25 @@ def _metrics(graded: Graded) -> dict[str, float]:
         adherence = format_adherence(str(graded.response), tags)
         metrics["format_strict"] = float(adherence.strict)
         metrics["format_soft"] = float(adherence.soft)
-    if isinstance(graded.response, Response):
-        details = graded.response.details
-        metrics |= measures.usage_metrics(graded.response)
-        for label in details.points:
-            metrics[f"exact_match@{label}"] = float(graded.points[label].correct)
-        if details.candidates:
-            metrics |= measures.candidate_metrics(graded.response, graded.candidates)
+    metrics |= measures.usage_metrics(graded.response)
+    metrics |= {f"exact_match@{at}": float(point.correct) for at, point in graded.points.items()}
+    if graded.candidates:
+        metrics |= measures.candidate_metrics(graded.response, graded.candidates)
     return metrics
 
 
 def _record(graded: Graded) -> dict[str, Any]:
     """Return what is to be read in the samples file about one answer."""
     verdict = graded.verdict
-    shown = ("answer", "source", "state")
-    record: dict[str, Any] = {name: getattr(verdict, name) for name in shown}
+    record: dict[str, Any] = {n: getattr(verdict, n) for n in ("answer", "source", "state")}
     if verdict.reference is not None:
         record["reference"] = verdict.reference  # read out of a whole solution
     if graded.points:
         record["points"] = {label: point.answer for label, point in graded.points.items()}
     record |= measures.text_record(graded.response)
-    if (failure := _failure(graded)) is not None:
-        record["failure"] = failure
-    if isinstance(graded.response, Response) and graded.candidates:
+    if graded.failure is not None:
+        record["failure"] = graded.failure
+    if graded.candidates:
         answers = [verdict.answer for verdict in graded.candidates]
         correct, classes = [v.correct for v in graded.candidates], answer_classes(answers)
         record["candidates"] = measures.candidate_records(
@@ -215,8 +176,7 @@ def _record(graded: Graded) -> dict[str, Any]:
 
 
 def share_answered(records: Sequence[Mapping[str, Any]]) -> float:
-    """Aggregate `answered`: the share of responses from which an answer could be read. NaN if there
-    was none, because every request failed."""
+    """Return the share of responses with an answer that could be read; NaN if all have failed."""
     each = [record for some in records for record in some.get("repeats", [some])]
     served = [record for record in each if "failure" not in record]
     return sum(r["answer"] is not None for r in served) / len(served) if served else math.nan

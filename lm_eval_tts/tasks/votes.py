@@ -1,5 +1,4 @@
-"""Which answers to any task are equal, for votes: those that its filter makes the same; of
-programs, those that do the same on the inputs that their prompt gives.
+"""Which programs are equal, for votes: those that do the same on the inputs of their prompt.
 
 Inputs are the calls in doctests (`>>> f(2)`) and in assertions (`assert f(2) == 4`); what should
 come out, and tests that the prompt does not show, are not looked at. Each program runs in a
@@ -11,15 +10,10 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
-from lm_eval_tts.core.voting import Classes
-
-# What lm_eval's filters return where they find nothing.
-NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
 KeysOf = Callable[[Any, list[Any]], Iterable[Hashable | None] | None]
 CALL_SECONDS = 5.0  # for one program
 _LINE = re.compile(r"^\s*(?:>>> ?(?=\S)|(?=assert\b))(.+)$", re.MULTILINE)
@@ -36,41 +30,6 @@ with contextlib.redirect_stdout(io.StringIO()):
             found.append(type(error).__name__)
 print(json.dumps(found))
 """
-
-
-class VoteClasses:
-    """The classes of a task.
-    ensembles: its filters, of which the first that takes a single response decides. keys_of: the
-    task's own function, see `anytask`."""
-
-    def __init__(self, ensembles: Sequence[Any], keys_of: KeysOf | None) -> None:
-        self._ensembles, self._keys_of = ensembles, keys_of
-
-    def of(self, instance: Any) -> Callable[[Sequence[str]], Classes]:
-        """Return what finds the classes of answers to an instance."""
-        return lambda answers: self.of_values(
-            instance.doc, [self._filtered(instance, answer) for answer in answers]
-        )
-
-    def of_values(self, doc: Any, values: Sequence[Any]) -> list[int | None]:
-        """Return the classes of filtered answers, None for none."""
-        keys = self._keys_of and self._keys_of(doc, list(values))
-        if keys is None:
-            texts = [str(value).strip() for value in values]
-            keys = (None if text in NOTHING_FOUND else text for text in texts)
-        numbers: dict[Hashable, int] = {}
-        return [None if key is None else numbers.setdefault(key, len(numbers)) for key in keys]
-
-    def _filtered(self, instance: Any, answer: str) -> Any:
-        seen = copy(instance)
-        for ensemble in self._ensembles:
-            seen.resps, seen.filtered_resps = [answer], {}
-            try:
-                ensemble.apply([seen])
-            except Exception:  # it needs more than one response
-                continue
-            return seen.filtered_resps[ensemble.name]
-        return answer
 
 
 def by_behaviour(prompt_of: Callable[[Any], str]) -> KeysOf:

@@ -10,7 +10,7 @@ from json_mutations import changed, places
 from results_helpers import scored, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_text import board_text
+from lm_eval_tts.results.leaderboard_report import board_text
 from lm_eval_tts.results.runs import load_runs
 from lm_eval_tts.results.samples import read_sample_texts
 

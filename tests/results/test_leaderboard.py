@@ -9,8 +9,7 @@ from results_helpers import sample, scored, write_run
 from rich.console import Console
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import in_script, page_parts
-from lm_eval_tts.results.leaderboard_text import board_terminal, board_text
+from lm_eval_tts.results.leaderboard_report import board_terminal, board_text, in_script, page_parts
 from lm_eval_tts.results.runs import load_runs
 
 OURS = {"strategy": "single", "prompt_style": "cot"}

@@ -9,7 +9,7 @@ import pytest
 from results_helpers import page_of, sample, scored, searched, write_run
 
 from lm_eval_tts.results.leaderboard import build_leaderboard
-from lm_eval_tts.results.leaderboard_html import page_parts
+from lm_eval_tts.results.leaderboard_report import page_parts
 from lm_eval_tts.results.runs import load_runs
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from results_helpers import sample, scored, write_run
 from lm_eval_tts.errors import DataError
 from lm_eval_tts.grading import GRADER_VERSION
 from lm_eval_tts.results.files import read_samples
+from lm_eval_tts.results.formats import short_names
 from lm_eval_tts.results.runs import load_runs, one_of_each_task
-from lm_eval_tts.results.samples import read_outcomes
-from lm_eval_tts.results.setups import short_names
+from lm_eval_tts.results.samples import fingerprint, read_outcomes
 
 
 def only(path: Path, metric: str | None = None):
@@ -32,7 +32,8 @@ def test_a_run_of_ours_says_checkpoint_adapter_style_strategy_and_settings(tmp_p
     assert (setup.checkpoint, setup.adapter, setup.prompt_style) == ("org/base", "my-grpo", "r1")
     assert setup.strategy == "budget"
     assert setup.settings == (("dtype", "bfloat16"), ("max_thinking_tokens", "[16,64]"))
-    assert (run.grader, run.task_version, run.metrics["seconds"]) == ("1", "1", 12.5)
+    assert (run.measure["grader version"], run.measure["task version"]) == ("1", "1")
+    assert run.metrics["seconds"] == 12.5
 
 
 def test_settings_are_said_in_one_line(tmp_path):
@@ -76,7 +77,8 @@ def test_a_stock_run_is_read_with_what_it_lacks_as_missing(tmp_path):
     assert (run.benchmark, run.metric, run.filter, run.accuracy) == (
         "gsm8k", "exact_match", "strict-match", 0.25,
     )  # fmt: skip
-    assert (run.setup.strategy, run.setup.prompt_style, run.grader) == (None, None, None)
+    assert (run.setup.strategy, run.setup.prompt_style) == (None, None)
+    assert run.measure["grader version"] is None
     outcomes, problems = read_outcomes(run)
     assert not problems
     assert outcomes.metrics["exact_match"].tolist() == [1, 0, 0, 0]
@@ -205,8 +207,8 @@ def test_repeats_are_counted_and_options_are_no_part_of_a_question(tmp_path):
         sample(1, doc={"options": {"A": "x"}}),
     ]
     shuffled, _ = read_outcomes(only(write_run(tmp_path / "b", other)))
-    assert shuffled.question_fingerprint == outcomes.question_fingerprint
-    assert shuffled.fingerprint != outcomes.fingerprint
+    assert fingerprint(shuffled.questions) == fingerprint(outcomes.questions)
+    assert fingerprint(shuffled.documents) != fingerprint(outcomes.documents)
 
 
 def test_two_setups_of_one_task_are_not_taken_for_one(tmp_path):

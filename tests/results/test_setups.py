@@ -5,8 +5,7 @@ from results_helpers import scored, write_run
 
 from lm_eval_tts.cli import main
 from lm_eval_tts.core.identity import DECIDES
-from lm_eval_tts.results.runs import load_runs
-from lm_eval_tts.results.setups import Setup
+from lm_eval_tts.results.runs import Setup, load_runs
 
 
 def setup_with(folder, **arguments) -> Setup:

@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lm_eval_tts.tasks.processes import WORKER
+from lm_eval_tts.tasks.reasoning_gym import WORKER
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = """
 import time
-from lm_eval_tts.tasks.processes import WORKER
+from lm_eval_tts.tasks.reasoning_gym import WORKER
 WORKER.call("time:time", seconds=60)
 print(WORKER._process.pid, flush=True)
 time.sleep(60)
@@ -25,7 +25,7 @@ time.sleep(60)
 DRAWS = """
 import sys
 sys.path.remove("")  # this one imports nothing from there, so the worker may not either
-from lm_eval_tts.tasks.processes import WORKER
+from lm_eval_tts.tasks.reasoning_gym import WORKER
 assert WORKER.call("colorsys:rgb_to_hsv", 0, 0, 0, seconds=60) == [0.0, 0.0, 0]
 """
 
@@ -70,5 +70,6 @@ def test_a_process_that_was_killed_is_replaced() -> None:
     assert WORKER.call("math:sqrt", 16, seconds=60) == 4
 
 
-def test_what_raises_is_not_known() -> None:
-    assert WORKER.call("math:sqrt", -1, seconds=60) is None
+def test_what_raises_is_said() -> None:
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
+        WORKER.call("math:sqrt", -1, seconds=60)
