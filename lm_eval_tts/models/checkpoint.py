@@ -129,9 +129,7 @@ def find_family(chat: TemplateChat) -> ModelFamily:
 
 def thinking_in(prompt: str, question: str, marks: Delimiters) -> str:
     """Say whether a prompt has "opened" or "closed" the thinking after its question, or neither."""
-    start, *others = (
-        text.strip() for text in (marks.thinking_start, marks.thinking_end, marks.answer_start)
-    )
+    start, *others = map(str.strip, (marks.thinking_start, marks.thinking_end, marks.answer_start))
     if start and prompt.rstrip().endswith(start):
         return "opened"
     _, found, after = prompt.rpartition(question.strip())
