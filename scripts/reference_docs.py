@@ -17,7 +17,7 @@ from lm_eval_tts.cli import app
 from lm_eval_tts.core.metrics import METRICS
 from lm_eval_tts.engines.server.dialects import OFF, SERVERS, Dialect
 from lm_eval_tts.grading.equality import READINGS
-from lm_eval_tts.models.arguments import OwnArguments
+from lm_eval_tts.harness.run_state import RunState
 from lm_eval_tts.prompts import load_prompts
 from lm_eval_tts.reward_models.loading import RewardModelSettings
 from lm_eval_tts.settings import Common
@@ -88,8 +88,8 @@ def settings_page() -> str:
         parts += [f"## `strategy={name}`\n", f"{inspect.getdoc(kind)}\n", *table(kind, common), ""]
     parts += ["## Reward models, in `--model_args`\n", *table(RewardModelSettings), ""]
     parts += ["## Long runs, in `--model_args`\n"]
-    skip = frozenset({"defaults", "reward_model", "keeps_journal"})
-    parts += [*table(OwnArguments, skip), "", "## Commands\n", "| `lm-eval-tts` | |", "|---|---|"]
+    skip = frozenset(field.name for field in fields(RunState)) - {"journal", "max_failures"}
+    parts += [*table(RunState, skip), "", "## Commands\n", "| `lm-eval-tts` | |", "|---|---|"]
     for command in app.registered_commands:
         doc = (inspect.getdoc(command.callback) or "").splitlines()[0]
         parts.append(f"| `{command.name}` | {doc} |")

@@ -33,7 +33,7 @@ from tour_findings import Array, Finding, Policy, Searched, Styled
 
 from lm_eval_tts.checkpoints import FOLDER
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.harness.autoload import task_configs
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 
 SMALL, LARGE, PRM = "world-small", "world-large-sft", "world-prm"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lm_eval_tts.checkpoints import DEFAULTS, FOLDER, NAMES, find_checkpoint
-from lm_eval_tts.harness.autoload import task_configs
+from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.prompts import build_messages, fill_instruction, load_prompts
 
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")

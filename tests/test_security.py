@@ -77,7 +77,8 @@ def test_no_file_of_the_working_folder_takes_the_place_of_the_hook_or_the_tasks(
     (tmp_path / "lm_eval_tts.pth").write_text(f"import os; {hostile}\n")
     (tmp_path / "probe.py").write_text(
         "import lm_eval_tts.harness.autoload as a, lm_eval_tts.prompts as p\n"
-        "print(a.__file__, p.__file__, a.task_configs(), sep='\\n')"
+        "from lm_eval_tts.harness.names import task_configs\n"
+        "print(a.__file__, p.__file__, task_configs(), sep='\\n')"
     )
     result = subprocess.run(
         [sys.executable, "-m", "probe"], capture_output=True, text=True, cwd=tmp_path, timeout=60

@@ -30,21 +30,25 @@ def find_checkpoint(name: str) -> str:
     return name
 
 
-def check_there(argument: str, name: str) -> None:
-    """Raise SettingsError if the path of a checkpoint leads nowhere."""
-    if name.startswith(("./", "../", "/", "~")) and not Path(name).exists():
-        raise SettingsError(f"{argument}={name!r} cannot be loaded: there is no such folder")
-
-
-def check_adapter(folder: str, name: str) -> None:
-    """Raise SettingsError if a folder is there and has no adapter."""
+def find_adapter(name: str) -> str:
+    """Return the folder of what `peft=` names, likewise; one without an adapter is refused."""
+    folder = _find_there("peft", name)
     if Path(folder).is_dir() and not Path(folder, "adapter_config.json").exists():
         raise SettingsError(f"peft={name!r}: that is no adapter, it has no adapter_config.json")
+    return folder
 
 
-def check_whole(folder: str, name: str) -> None:
-    """Raise SettingsError if a folder has an adapter and no model."""
+def find_policy(name: str) -> str:
+    """Return the folder of what `pretrained=` names, likewise; an adapter alone is refused."""
+    folder = _find_there("pretrained", name)
     adapter = Path(folder, "adapter_config.json")
     if adapter.exists() and not Path(folder, "config.json").exists():
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         raise SettingsError(f"{name} is an adapter: pretrained={base or '<its base>'},peft={name}")
+    return folder
+
+
+def _find_there(argument: str, name: str) -> str:
+    if name.startswith(("./", "../", "/", "~")) and not Path(name).exists():
+        raise SettingsError(f"{argument}={name!r} cannot be loaded: there is no such folder")
+    return find_checkpoint(name)

@@ -193,9 +193,7 @@ def run_show(
         from lm_eval_tts.models.preview import preview
 
         autoload.install()
-        sent = preview(target, document, pretrained, gen_kwargs)
-        shown = sent.prompt, sent.settings, sent.reference, sent.delimiters
-        console.print(show.prompt_report(*shown))
+        console.print(show.prompt_report(*preview(target, document, pretrained, gen_kwargs)))
         return 0
     loaded = load_runs([target], metric)
     found = [(run, sample) for run in loaded.runs if (sample := sample_of(run, document))]

@@ -83,12 +83,12 @@ def _value(name: str, value: Any, hint: Any) -> Any:
         return tuple(_value(name, item, get_args(hint)[0]) for item in items if item is not None)
     if hint not in _NAMES:
         raise SettingsError(f"{name}: a setting of the type {hint} cannot be given as text")
-    if (converted := _scalar(value, hint)) is None:
+    if (converted := scalar(value, hint)) is None:
         raise SettingsError(f"{name}={value!r}: allowed is {_NAMES[hint]}")
     return converted
 
 
-def _scalar(value: Any, hint: Any) -> Any:
+def scalar(value: Any, hint: Any) -> Any:
     """Return the value as `hint`, or None if it is not one."""
     if hint is str:
         return "" if value is None or value is False else str(value)

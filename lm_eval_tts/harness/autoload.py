@@ -11,11 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-from lm_eval_tts.harness.names import task_configs as task_configs
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost start-up time
-    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
@@ -41,9 +38,12 @@ _EXTENDED = {
 
 
 def _extend(module: ModuleType) -> None:
-    from lm_eval_tts.harness.extensions import extend
+    try:
+        from lm_eval_tts.harness.extensions import extend
 
-    extend(module, _EXTENDED[module.__name__])
+        extend(module, _EXTENDED[module.__name__])
+    except Exception as error:  # a changed lm_eval must still work without us
+        sys.stderr.write(f"lm_eval_tts: could not extend {module.__name__}: {error}\n")
 
 
 class _Finder:
@@ -55,22 +55,16 @@ class _Finder:
         others = [f for f in sys.meta_path if f is not self and hasattr(f, "find_spec")]
         specs = (finder.find_spec(name, path, target) for finder in others)
         spec = next((spec for spec in specs if spec is not None), None)
-        if spec is not None and spec.loader is not None:
-            _patch_after(spec.loader, _extend)
+        loader: Any = spec and spec.loader
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                _extend(module)
+
+            loader.exec_module = exec_module
         return spec
-
-
-def _patch_after(loader: Any, patch: Callable[[ModuleType], None]) -> None:
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        try:
-            patch(module)
-        except Exception as error:  # a changed lm_eval must still work without us
-            sys.stderr.write(f"lm_eval_tts: could not extend {module.__name__}: {error}\n")
-
-    loader.exec_module = exec_module
 
 
 def install() -> None:

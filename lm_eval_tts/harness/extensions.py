@@ -6,18 +6,19 @@ import difflib
 import re
 import sys
 from argparse import ArgumentParser
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from importlib import import_module
-from inspect import getattr_static, signature
+from inspect import signature
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, NoReturn, TypeAlias
 
 from lm_eval_tts.core.identity import text_hash
-from lm_eval_tts.harness.imports import without_collections
-from lm_eval_tts.harness.names import MODELS, PREPARE_TASKS, TASK_GRADING, task_configs
-from lm_eval_tts.harness.preflight import check_packages, check_samples, check_settings
+from lm_eval_tts.harness import preflight
+from lm_eval_tts.harness.names import MODELS, task_configs
 from lm_eval_tts.harness.run_state import output_path, stock_tasks
 from lm_eval_tts.strategies.registry import search_also
 
@@ -52,7 +53,7 @@ def grade_any_task(original: Original, self: Any, *args: Any, **kwargs: Any) -> 
     """Make a task grade what follows the thinking, where one of our models has answered."""
     original(self, *args, **kwargs)
     if self.OUTPUT_TYPE == "generate_until":
-        import_module(TASK_GRADING).attach(self)
+        import_module("lm_eval_tts.tasks.anytask").attach(self)
 
 
 def aggregate_points(original: Original, self: Any, task_metrics: Any) -> Any:
@@ -71,35 +72,33 @@ def aggregate_points(original: Original, self: Any, task_metrics: Any) -> Any:
 
 
 def check_first(original: Original, *args: Any, **kwargs: Any) -> Any:
-    """Check settings before a model is loaded."""
-    _check_settings(**signature(original).bind(*args, **kwargs).arguments)
+    """Check the settings of a run of ours before a model is loaded."""
+    from lm_eval.api.registry import get_model
+    from lm_eval.utils import simple_parse_args_string
+
+    given = defaultdict(lambda: None, signature(original).bind(*args, **kwargs).arguments)
+    if (model := str(given["model"])) in MODELS:
+        preflight.check_packages(model)
+        manager, tasks = given["task_manager"], given["tasks"] or ()
+        later = getattr(manager, "_task_index", None)  # its name from lm_eval 0.5 on
+        index = getattr(manager, "task_index", later)
+        model_args, gen_kwargs = (
+            simple_parse_args_string(text) if isinstance(text, str) else text or {}
+            for text in (given["model_args"], given["gen_kwargs"])
+        )
+        preflight.check_settings(model, model_args, gen_kwargs, tasks, index)
+        preflight.check_samples(given["samples"] or (), tasks, index or {})
+        with preflight.without_collections():
+            get_model(model)
     return original(*args, **kwargs)
 
 
 def prepare_first(original: Original, *args: Any, **kwargs: Any) -> Any:
     """Make our tasks ready for any model."""
     given = signature(original).bind(*args, **kwargs).arguments
-    import_module(PREPARE_TASKS).prepare(given["lm"], given["task_dict"], given.get("samples"))
+    tasks = import_module("lm_eval_tts.tasks.views")
+    tasks.prepare(given["lm"], given["task_dict"], given.get("samples"))
     return original(*args, **kwargs)
-
-
-def _check_settings(model: Any, task_manager: Any = None, **given: Any) -> None:
-    if not isinstance(model, str) or model not in MODELS:
-        return
-    from lm_eval.api.registry import get_model
-    from lm_eval.utils import simple_parse_args_string
-
-    check_packages(model)
-    later = getattr(task_manager, "_task_index", None)  # its name from lm_eval 0.5 on
-    index, tasks = getattr(task_manager, "task_index", later), given.get("tasks") or ()
-    model_args, gen_kwargs = (
-        simple_parse_args_string(text) if isinstance(text, str) else text or {}
-        for text in (given.get("model_args"), given.get("gen_kwargs"))
-    )
-    check_settings(model, model_args, gen_kwargs, tasks, index)
-    check_samples(given.get("samples") or (), tasks, index or {})
-    with without_collections():
-        get_model(model)
 
 
 def hash_any(original: Original, text: str) -> str:
@@ -107,11 +106,11 @@ def hash_any(original: Original, text: str) -> str:
     return text_hash(text)
 
 
-def guard_run(original: Original, args: Any) -> None:
+def guard_run(original: Original, *given: Any) -> None:
     """Make runs of our models end in one line and a telling exit code."""
     from lm_eval_tts.harness.guard import guarded
 
-    guarded(original)(args)
+    guarded(original, given[-1])  # it is a static method
 
 
 def summarize(
@@ -152,29 +151,20 @@ def _complain(parser: ArgumentParser, options: Iterable[str], message: str) -> N
     parser.exit(2, f"lm_eval_tts: {what}{hint} (lm_eval run --help shows all)\n")
 
 
-def put_around(owner: Any, path: str, function: Callable[..., Any]) -> None:
-    """Put a function in the place of another one, once; it is given that as its first argument.
-    path: of the other one within `owner`, such as Class.method."""
-    for part in path.split(".")[:-1]:
-        owner = getattr(owner, part)
-    name = path.rpartition(".")[2]
-    original = getattr(owner, name)
-    if hasattr(original, "_is_ours"):
-        return
-
+def _around(original: Original, function: Callable[..., Any]) -> Original:
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return function(original, *args, **kwargs)
 
-    call._is_ours = True  # type: ignore[attr-defined]
-    is_static = isinstance(getattr_static(owner, name), staticmethod)
-    setattr(owner, name, staticmethod(call) if is_static else call)
+    return call
 
 
 def extend(module: ModuleType, around: Mapping[str, str]) -> None:
     """Put functions of this file around those of a module of lm_eval that was just loaded.
-    around: the path of its own within it, to the name of ours."""
+    around: the path of its own within it, such as Class.method, to the name of ours."""
     if module.__name__ == "lm_eval.models":
         register_models()
-    for path, name in around.items():
-        put_around(module, path, globals()[name])
+    for path, ours in around.items():
+        place, _, name = path.rpartition(".")
+        owner = attrgetter(place)(module) if place else module
+        setattr(owner, name, _around(getattr(owner, name), globals()[ours]))

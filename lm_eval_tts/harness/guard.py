@@ -17,6 +17,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -31,17 +32,15 @@ from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
 from lm_eval_tts.core.identity import ADDING
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness import preflight
 from lm_eval_tts.harness.names import MODELS, own_tasks
-from lm_eval_tts.harness.preflight import check_packages, check_settings, refuse_secrets
 from lm_eval_tts.harness.run_state import RunState, output_path, stock_tasks, watched
-from lm_eval_tts.harness.signals import SharedStop, Stopped, signal_of, stoppable
+from lm_eval_tts.harness.signals import Stopped, heeding_ranks, stoppable, tell_ranks, told_by_ranks
 from lm_eval_tts.harness.summary import filtering, quiet
 from lm_eval_tts.results.formats import strict_json
 from lm_eval_tts.strategies.registry import search_also
 
 FAILED, WRONG_SETTING, INTERRUPTED = 1, 2, 130
-JOURNALS = "journals"  # folder beside the results
 WRITER = "lm_eval.loggers.evaluation_tracker"
 FACTS = "lm_eval.loggers.utils"  # asks git for the version of whatever is in the current folder
 _SILENT = SimpleNamespace(
@@ -53,40 +52,35 @@ READS_SETTINGS = ("lm_eval.config", "lm_eval.tasks")  # whatever is raised withi
 CHECKS_SETTINGS = ("lm_eval.evaluator", "lm_eval.api.registry", "lm_eval.api.task")
 
 
-def guarded(execute: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Wrap what runs an evaluation from lm_eval's parsed arguments."""
+def guarded(execute: Callable[[Any], None], args: Any) -> None:
+    """Run an evaluation from lm_eval's parsed arguments."""
+    if isinstance(getattr(args, "tasks", None), str):
+        args.tasks = ",".join(map(str.strip, args.tasks.split(",")))
+    output_path.set(getattr(args, "output_path", None))
+    stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
+    unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
 
-    @functools.wraps(execute)
-    def run(args: Any) -> None:
-        if isinstance(getattr(args, "tasks", None), str):
-            args.tasks = ",".join(map(str.strip, args.tasks.split(",")))
-        output_path.set(getattr(args, "output_path", None))
-        stock_tasks.set(not own_tasks().issuperset(_tasks(args) or [""]))
-        unsaved: list[str] = []  # what lm_eval could not write, of which it only warns
+    def note(record: logging.LogRecord) -> bool:
+        if record.getMessage().startswith("Could not save"):
+            unsaved.append(record.getMessage())
+        return True
 
-        def note(record: logging.LogRecord) -> bool:
-            if record.getMessage().startswith("Could not save"):
-                unsaved.append(record.getMessage())
-            return True
-
-        with filtering([WRITER], note), watched(_journals(args)) as states:
-            _run(execute, args, states)
-        if states and unsaved:
-            rest = "with journal=<folder> in --model_args nothing would be computed again"
-            if journal := states[-1].journal:
-                again = "make room and give the same command again"
-                rest = f"{again}: it takes everything from {journal=!s}"
-            _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
-        if complaint := next(filter(None, (state.complaint() for state in states)), None):
+    with filtering([WRITER], note), watched(_journals(args)) as states:
+        _run(execute, args, states)
+    if states and unsaved:
+        rest = "with journal=<folder> in --model_args nothing would be computed again"
+        if journal := states[-1].journal:
+            again = "make room and give the same command again"
+            rest = f"{again}: it takes everything from {journal=!s}"
+        _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
+    for state in states:
+        if complaint := state.complaint():
             _leave(FAILED, complaint)
-        for state in states:
-            if state.journal_lost and not getattr(args, "output_path", None):
-                _leave(FAILED, f"{state.journal_lost}, and there is no --output_path: name one")
-            if state.journal_lost:
-                _say(f"{state.journal_lost}; the results are written all the same")
-            state.forget_journal()
-
-    return run
+        if lost := state.kept is not None and state.kept.lost:
+            if not output_path.get():
+                _leave(FAILED, f"{lost}, and there is no --output_path: name one")
+            _say(f"{lost}; the results are written all the same")
+        state.forget_journal()
 
 
 def _journals(args: Any) -> str | None:
@@ -100,26 +94,28 @@ def _journals(args: Any) -> str | None:
     asked = {name: repr(value) for name, value in given.items() if name not in ADDING}
     tasks = getattr(args, "tasks", None)
     shots = [getattr(args, name, None) for name in ("num_fewshot", "apply_chat_template")]
-    return str(folder / JOURNALS / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
+    return str(folder / "journals" / digest(repr(tasks), repr(shots), repr(sorted(asked.items()))))
 
 
 def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) -> None:
     """Run, and end the process in one line for what is not a bug of ours.
     states: those of the models that the run has made so far."""
-    shared = _shared_stop(args)
+    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    told = Path(f"{journals}.stopped") if journals else None  # that a rank was stopped
     try:
         _check(args)
-        with _around_ours(states, shared) if _is_ours(args) else nullcontext():
+        with _around_ours(states, told) if _is_ours(args) else nullcontext():
             execute(args)
     except LmEvalTTSError as error:
         _leave(WRONG_SETTING, str(error))
     except KeyboardInterrupt as interrupt:
         if not states and not isinstance(interrupt, Stopped):
             raise
-        shared.tell(sent := signal_of(interrupt))
+        sent = int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
+        tell_ranks(told, sent)
         _leave(128 + sent, _how_to_resume(states))  # as shells say it
     except Exception as error:
-        if (number := shared.told()) is not None:  # the rank that it waited for was stopped
+        if (number := told_by_ranks(told)) is not None:  # the rank that it waited for was stopped
             _leave(128 + number, _how_to_resume(states))
         if not (_is_ours(args) and _is_the_users(error)):
             raise
@@ -129,30 +125,24 @@ def _run(execute: Callable[[Any], None], args: Any, states: Sequence[RunState]) 
 
 
 @contextmanager
-def _around_ours(states: Sequence[RunState], shared: SharedStop) -> Iterator[None]:
+def _around_ours(states: Sequence[RunState], told: Path | None) -> Iterator[None]:
     """Make signals end a run in order, and lm_eval leave out what nobody can use and write JSON."""
-    with without_collections():
+    with preflight.without_collections():
         writer, facts = importlib.import_module(WRITER), importlib.import_module(FACTS)
 
     def last_words(number: int) -> None:
-        shared.tell(number)
+        tell_ranks(told, number)
         _say(_how_to_resume(states))
 
     try:
         writer.json = SimpleNamespace(dumps=strict_json)  # type: ignore[attr-defined]
         facts.subprocess = _SILENT  # type: ignore[attr-defined]
-        with warnings.catch_warnings(), quiet(), stoppable(last_words), shared.heeded():
+        with warnings.catch_warnings(), quiet(), stoppable(last_words), heeding_ranks(told):
             warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
             yield
     finally:
         writer.json = json  # type: ignore[attr-defined]
         facts.subprocess = subprocess  # type: ignore[attr-defined]
-
-
-def _shared_stop(args: Any) -> SharedStop:
-    """Return what informs the ranks of this command that one of them was stopped."""
-    journals = _journals(args) if os.environ.get("WORLD_SIZE", "1") != "1" else None
-    return SharedStop(Path(f"{journals}.stopped") if journals else None)
 
 
 def _how_to_resume(states: Sequence[RunState]) -> str:
@@ -173,16 +163,16 @@ def _check(args: Any) -> None:
                 "--model hf needs --model_args pretrained=..., --model tts-hf nothing"
             )
         return
-    check_packages(args.model)
+    preflight.check_packages(args.model)
     _check_documents(*(getattr(args, name, None) for name in ("limit", "samples", "num_fewshot")))
     folder = getattr(args, "include_path", None)
     if isinstance(folder, str) and not Path(folder).is_dir():
         raise SettingsError(f"--include_path {folder} is not a folder: name one with task YAMLs")
     search_also(path for name in _tasks(args) for path in glob.glob(name))
     for name in ("model_args", "gen_kwargs", "metadata"):
-        refuse_secrets(getattr(args, name, None), name)
+        preflight.refuse_secrets(getattr(args, name, None), name)
     model_args = getattr(args, "model_args", None) or {}
-    check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
+    preflight.check_settings(args.model, model_args, getattr(args, "gen_kwargs", None) or {})
     if path := getattr(args, "output_path", None):
         is_file = Path(path).suffix == ".json"  # as lm_eval reads it
         check_writable("output_path", Path(path).parent if is_file else path)

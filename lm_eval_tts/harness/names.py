@@ -1,8 +1,6 @@
-"""What lm_eval has to know about this package: the names of its models, and where its tasks are.
+"""What lm_eval has to know about this package: the names of its models, and where its tasks are."""
 
-Read at every start of Python, so it imports nothing that costs time."""
-
-import os
+from pathlib import Path
 
 DATA_VARIABLE = "LM_EVAL_TTS_DATA"  # the environment variable that names a folder of benchmarks
 MODELS = {
@@ -11,19 +9,14 @@ MODELS = {
     "tts-replay": "lm_eval_tts.models.replay:TTSReplay",
     "tts-vllm": "lm_eval_tts.models.vllm:TTSVLLM",
 }
-PREPARE_TASKS = "lm_eval_tts.tasks.views"  # what makes our tasks ready for a model
-TASK_GRADING = "lm_eval_tts.tasks.anytask"  # what has any task grade answers without thinking
 
 
 def task_configs() -> str:
     """Return the folder of task YAML files, in an installed package or in a checkout."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    packaged = os.path.join(package, "task_configs")
-    checkout = os.path.join(os.path.dirname(package), "task_configs")
-    return packaged if os.path.isdir(packaged) else checkout
+    packaged, checkout = (part / "task_configs" for part in Path(__file__).absolute().parents[1:3])
+    return str(packaged if packaged.is_dir() else checkout)
 
 
 def own_tasks() -> frozenset[str]:
     """Return the names of the tasks and groups that this package brings."""
-    files = (name for _, _, names in os.walk(task_configs()) for name in names)
-    return frozenset(name[:-5] for name in files if name.endswith(".yaml"))
+    return frozenset(path.stem for path in Path(task_configs()).rglob("*.yaml"))

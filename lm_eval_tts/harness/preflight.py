@@ -1,8 +1,9 @@
-"""What can be found wrong with a run before its model is loaded, which may take minutes."""
+"""Before a model is loaded, which may take minutes: quick imports, and what can be found wrong."""
 
+import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -27,6 +28,20 @@ SECRET = re.compile(
 _SPECIAL = ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "prefix", "think_end", "add_bos")
 _SETTINGS = ("max_thinking", "min_thinking", "thinking", "max_answer")
 NO_SECRETS = frozenset(f"{name}_token" for name in (*_SPECIAL, *_SETTINGS))
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Collect no garbage while modules are imported in this block, nor ever among what they made:
+    it stays to the end, and looking through all of it a dozen times is a third of a start."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.freeze()
+            gc.enable()
 
 
 def check_packages(model: str) -> None:
@@ -70,12 +85,10 @@ def _configs(task: Any, index: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]
     """Yield the config of a task, or of all tasks of a group or tag."""
     if isinstance(task, Mapping):
         yield task
-        return
-    if (entry := index.get(task)) is None:
-        return
-    parts = (entry.cfg or {}).get("task", sorted(entry.tags))  # a tag has no config
-    for part in [entry.cfg] if parts == task else parts:
-        yield from _configs(part, index)
+    elif entry := index.get(task):
+        parts = (entry.cfg or {}).get("task", sorted(entry.tags))  # a tag has no config
+        for part in [entry.cfg] if parts == task else parts:
+            yield from _configs(part, index)
 
 
 def refuse_secrets(value: Any, where: str = "model_args") -> None:
@@ -89,19 +102,17 @@ def refuse_secrets(value: Any, where: str = "model_args") -> None:
 
 
 def _secrets_in(value: Any) -> Iterator[str]:
-    names: list[str] = []
-    inner: Iterable[Any] = ()
-    password = None
     if isinstance(value, Mapping):
-        names, inner = list(map(str, value)), value.values()
-    elif isinstance(value, list | tuple):
-        inner = value
+        for name in map(str, value):
+            if SECRET.search(name) and name not in NO_SECRETS:
+                yield f"{name}="
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets_in(each)
     elif isinstance(value, str) and ("://" in value or "?" in value):
         with suppress(ValueError):  # no URL after all
-            password = (url := urlsplit(value)).password
-            names = [name for name, _ in parse_qsl(url.query, keep_blank_values=True)]
-    yield from (f"{n}=" for n in names if SECRET.search(n) and n not in NO_SECRETS)
-    if password:
-        yield "the password in a URL"
-    for each in inner:
-        yield from _secrets_in(each)
+            url = urlsplit(value)
+            yield from _secrets_in(dict.fromkeys(name for name, _ in parse_qsl(url.query, True)))
+            if url.password:
+                yield "the password in a URL"

@@ -1,8 +1,5 @@
 """The progress line of a run: problems done, tokens a second, accuracy so far, time left."""
 
-from __future__ import annotations
-
-import time
 from functools import cache
 from typing import Any
 
@@ -18,7 +15,7 @@ _known_tasks = cache(own_tasks)
 LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
-class Progress:
+class Progress(tqdm):  # type: ignore[type-arg]
     """A progress bar over the problems of one rank; close it, or use it as a context.
     world_size: number of ranks that share the problems; only the first shows its own."""
 
@@ -26,28 +23,20 @@ class Progress:
         rank = f", share of rank 0 of {world_size}" if world_size > 1 else ""
         # So an accuracy begins high: what is short is easy.
         said = f"generating (short first{rank})"
-        self._bar = tqdm(total=total, disable=disable, desc=said, bar_format=LINE)
-        self._disabled = disable
-        self._started = time.perf_counter()
+        super().__init__(total=total, disable=disable, desc=said, bar_format=LINE)
         self._num_tokens = 0
         self._found = {True: 0, False: 0, None: 0}
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._bar.close()
-
-    def update(self, problem: Any, response: str, num_tokens: int) -> None:
+    def count(self, problem: Any, response: str, num_tokens: int) -> None:
         """Count one problem that is done, an lm_eval instance; num_tokens: sampled for it."""
-        if self._disabled:
+        if self.disable:
             return
         self._num_tokens += num_tokens
         self._found[quick_check(problem.task_name, problem.doc, response)] += 1
-        speed = self._num_tokens / max(time.perf_counter() - self._started, 1e-9)
+        speed = self._num_tokens / max(self.format_dict["elapsed"], 1e-9)
         text = ", ".join(filter(None, [f"{speed:.0f} tokens/s", self.accuracy()]))
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update()
+        self.set_postfix_str(text, refresh=False)
+        self.update()
 
     def accuracy(self) -> str:
         """Return the accuracy so far; as a range where some answers are not decided yet."""

@@ -77,7 +77,7 @@ class Details:
     pieces: tuple[tuple[str, int], ...] = ()
 
 
-NOTHING_KNOWN = Details(usage=None)
+NOTHING_KNOWN = Details(usage=None, tags=DEFAULT_TAGS)
 
 
 class Response(str):
@@ -100,13 +100,8 @@ class Response(str):
 
 
 def details_of(response: Any) -> Details:
-    """Return what is known about a response: nothing if another model wrote it."""
+    """Return what is known about a response: only the r1 style's tags if another model wrote it."""
     return response.details if isinstance(response, Response) else NOTHING_KNOWN
-
-
-def tags_in(response: str) -> tuple[str, str, str, str]:
-    """Return the tags that a response was asked to have; the r1 style's if none were noted."""
-    return response.details.tags if isinstance(response, Response) else DEFAULT_TAGS
 
 
 def item_of(response: str, doc: Doc) -> Item:
@@ -114,4 +109,5 @@ def item_of(response: str, doc: Doc) -> Item:
     options = doc.get("options")
     kind: Kind = "choice" if options else "math"
     question, tolerance = str(doc.get("question", "")), Tolerance.of(doc.get("tolerance"))
-    return Item(str(response), doc["answer"], kind, options, tags_in(response), question, tolerance)
+    tags = details_of(response).tags
+    return Item(str(response), doc["answer"], kind, options, tags, question, tolerance)

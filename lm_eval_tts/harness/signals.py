@@ -1,16 +1,18 @@
-"""Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once."""
+"""Signals that batch systems and terminals send end a run as Ctrl-C does: in order, and at once.
+
+Of several ranks, the one that a signal stops says so in a file that all see, and the others stop as
+by the same signal. Where there is one rank, or nowhere to write, there is no file (None)."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 # Slurm, Kubernetes, a closed terminal, Ctrl-C.
-_SENT = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
-STOPPING = [getattr(signal, name) for name in _SENT if hasattr(signal, name)]
+STOPPING = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
 POLL_SECONDS = 0.5  # between two looks at whether another rank was stopped
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
@@ -19,91 +21,72 @@ class Stopped(KeyboardInterrupt):
     """A signal came that is to end the run; its number is the argument."""
 
 
-def signal_of(interrupt: KeyboardInterrupt) -> int:
-    """Return the signal that a process was stopped by."""
-    return int(interrupt.args[0] if isinstance(interrupt, Stopped) else signal.SIGINT)
-
-
 @contextmanager
 def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     """Raise Stopped in this block where a signal comes that nobody else handles or ignores.
     last_words: called with the signal's number where the block has not ended within `GRACE_SECONDS`
     after that; then the process ends. Only the main thread can take signals; in another one nothing
     is done."""
-    if threading.current_thread() is not threading.main_thread():
+    unhandled = (signal.SIG_DFL, signal.default_int_handler)
+    known = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
+    in_main = threading.current_thread() is threading.main_thread()
+    ours = [number for number in known if in_main and signal.getsignal(number) in unhandled]
+    owner = os.getpid()
+    with ExitStack() as afterwards:
+
+        def stop(number: int, frame: Any) -> None:
+            for each in ours:
+                signal.signal(each, signal.SIG_DFL)  # a second one ends the process
+            if os.getpid() != owner:  # a forked worker is to end as ever
+                os.kill(os.getpid(), number)
+                return
+            afterwards.callback(_later(_end, number, last_words).cancel)
+            raise Stopped(number)
+
+        for each in ours:
+            afterwards.callback(signal.signal, each, signal.signal(each, stop))
+        yield
+
+
+def tell_ranks(path: Path | None, number: int) -> None:
+    """Say in the file that a signal has stopped this rank."""
+    with suppress(OSError):
+        if path is not None and told_by_ranks(path) is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}")  # nobody reads it half written
+            part.write_text(str(number))
+            part.replace(path)
+
+
+def told_by_ranks(path: Path | None) -> int | None:
+    """Return the number of the signal that has stopped a rank, if one has."""
+    with suppress(OSError, ValueError):  # not there, or not written yet
+        return None if path is None else int(path.read_text())
+    return None
+
+
+@contextmanager
+def heeding_ranks(path: Path | None) -> Iterator[None]:
+    """Give this process, in this block, the signal that another rank got. What an earlier run has
+    said is forgotten."""
+    if path is None:
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    ours = [n for n, does in before.items() if does in (signal.SIG_DFL, signal.default_int_handler)]
-    owner = os.getpid()
-    timers: list[threading.Timer] = []
+    with suppress(OSError):
+        path.unlink()
+    over = threading.Event()
 
-    def stop(number: int, frame: Any) -> None:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)  # a second one ends the process
-        if os.getpid() != owner:  # a forked worker is to end as ever
-            os.kill(os.getpid(), number)
-            return
-        timers.append(_later(_end, number, last_words))
-        raise Stopped(number)
+    def watch() -> None:
+        while (number := told_by_ranks(path)) is None:
+            if over.wait(POLL_SECONDS):
+                return
+        os.kill(os.getpid(), number)
 
-    for each in ours:
-        signal.signal(each, stop)
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        for each in ours:
-            signal.signal(each, before[each])
-        for timer in timers:
-            timer.cancel()
-
-
-class SharedStop:
-    """How ranks agree: the one that a signal stops says so in a file, and the others stop as by
-    the same signal.
-    path: the file, which all ranks see; None where there is one rank, or nowhere to write."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def tell(self, number: int) -> None:
-        """Say that this rank was stopped."""
-        with suppress(OSError):
-            if self._path is not None and self.told() is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                part = self._path.with_suffix(f".{os.getpid()}")  # nobody reads it half written
-                part.write_text(str(number))
-                part.replace(self._path)
-
-    def told(self) -> int | None:
-        """Return the number of the signal that has stopped a rank, if one has."""
-        try:
-            return None if self._path is None else int(self._path.read_text())
-        except (OSError, ValueError):  # not there, or not written yet
-            return None
-
-    @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Give this process, in this block, the signal that another rank got. What an earlier run
-        has said is forgotten."""
-        if self._path is None:
-            yield
-            return
-        with suppress(OSError):
-            self._path.unlink()
-        over = threading.Event()
-
-        def watch() -> None:
-            while (number := self.told()) is None:
-                if over.wait(POLL_SECONDS):
-                    return
-            os.kill(os.getpid(), number)
-
-        threading.Thread(target=watch, daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
+        over.set()
 
 
 def _end(number: int, last_words: Callable[[int], None]) -> None:

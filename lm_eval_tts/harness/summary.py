@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,14 @@ def _lines(run: Run) -> Iterator[str]:
     if curve := [*_by_budget(run), *_by_choice(run)]:
         yield f"  {', '.join(curve)}"
     sampled = run.metrics.get("sampled_tokens")
-    cost = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
-    shares = [
+    figures = [f"{figure_text(sampled, 'count')} tokens sampled a problem"] if sampled else []
+    figures += [
         f"{metric.compared or metric.heading} {figure_text(run.metrics[name], metric.unit)}"
         for name, metric in _SHARES.items()
         if name in run.metrics
     ]
-    if cost or shares:
-        yield f"  {', '.join([*cost, *shares])}"
+    if figures:
+        yield f"  {', '.join(figures)}"
 
 
 def _by_budget(run: Run) -> list[str]:
@@ -78,14 +78,11 @@ def _files(output_path: str | None) -> Iterator[str]:
 @contextmanager
 def filtering(names: Iterable[str], wanted: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
     """Ask of each record of these loggers in this block whether it is wanted."""
-    loggers = list(map(logging.getLogger, names))
-    for logger in loggers:
-        logger.addFilter(wanted)
-    try:
+    with ExitStack() as afterwards:
+        for logger in map(logging.getLogger, names):
+            logger.addFilter(wanted)
+            afterwards.callback(logger.removeFilter, wanted)
         yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(wanted)
 
 
 def quiet() -> AbstractContextManager[None]:

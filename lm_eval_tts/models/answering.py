@@ -3,8 +3,6 @@
 instance, context --prompt style, chat template--> token ids --settings--> request
 request --strategy--> trace --tokenizer--> the response that lm_eval sees and logs"""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,14 +23,7 @@ from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
-from lm_eval_tts.models.chat import (
-    Chat,
-    ChatPrompt,
-    Rendered,
-    TemplateChat,
-    check_rendered,
-    history_of,
-)
+from lm_eval_tts.models.chat import Chat, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, arrives, run_seed, thinking_in
 from lm_eval_tts.prompts import build_messages, question_turn
 from lm_eval_tts.settings import Settings
@@ -51,6 +42,7 @@ class Plan:
     seed: int
     prompt: Prompt  # for the record; `request` has its ids
     opening: str  # the opening tag that the chat template has written of the response
+    tokenizer: Tokenizer
 
 
 def make_plan(
@@ -64,13 +56,18 @@ def make_plan(
 ) -> Plan:
     """Return the plan of one answer. Raises whatever a chat template or a tokenizer raises.
     context: the instance's, in its reasoning mode. max_length: the engine's context in tokens."""
-    check_rendered(context)
-    rendered = _render(context, settings, chat)
     question, marks = question_turn(history_of(context))["content"], settings.delimiters
+    rendered = _render(context, settings, chat)
     start = opening_of(marks.thinking_start, marks.thinking_end)
-    thinking = thinking_in(rendered.text, question, replace(marks, thinking_start=start))
+    thinking = thinking_in(rendered, question, replace(marks, thinking_start=start))
     if thinking == "closed" and settings.strategy.needs_thinking_end:
-        raise _closed(settings, chat)
+        switches = [n for n in SWITCHES if isinstance(chat, TemplateChat) and chat.reads(n)]
+        raise SettingsError(
+            f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
+            "cannot think: switch it on by enable_thinking=True or chat_template_args= "
+            f"(the template reads: {', '.join(switches) or 'nothing of the kind'}), "
+            "or take strategy=single"
+        )
     prompt, opened = chat.encode(rendered), thinking == "opened"
     left = max_length - len(prompt)
     asked = left if settings.max_gen_toks is None else settings.max_gen_toks
@@ -97,14 +94,15 @@ def make_plan(
         vocabulary_size=checkpoint.vocabulary_size,
         encode_after=checkpoint.text.encode_after,
     )
-    sent = Prompt(rendered.text, len(prompt), digest(repr(prompt)))
-    return Plan(settings, request, seed, sent, (marks.thinking_start or start) if opened else "")
+    sent = Prompt(str(rendered), len(prompt), digest(repr(prompt)))
+    opening = (marks.thinking_start or start) if opened else ""
+    return Plan(settings, request, seed, sent, opening, checkpoint.text)
 
 
-def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
+def _render(context: str, settings: Settings, chat: Chat) -> str:
     """Put the prompt style around a context; without one it stays as it is."""
     if settings.style is None:
-        return Rendered(str(context), isinstance(context, ChatPrompt))
+        return context
     for role in [settings.instruction_role] if settings.instruction_role else ["system", "user"]:
         messages = build_messages(history_of(context), settings.style, settings.instruction, role)
         rendered = chat.render(messages)
@@ -118,17 +116,6 @@ def _render(context: str, settings: Settings, chat: Chat) -> Rendered:
     )
 
 
-def _closed(settings: Settings, chat: Chat) -> SettingsError:
-    """Return the error of a strategy that needs thinking which the template has closed."""
-    switches = [n for n in SWITCHES if isinstance(chat, TemplateChat) and chat.reads(n)]
-    return SettingsError(
-        f"the chat template has closed the thinking, so strategy {settings.strategy.name!r} "
-        "cannot think: switch it on by enable_thinking=True or chat_template_args= "
-        f"(the template reads: {', '.join(switches) or 'nothing of the kind'}), "
-        "or take strategy=single"
-    )
-
-
 def _classifier(
     instance: Instance, settings: Settings, opening: str
 ) -> Callable[[Sequence[str]], list[int | None]]:
@@ -136,48 +123,42 @@ def _classifier(
     It reads the options of a document and not its answer, so that no strategy can get near it.
     opening: what the chat template has written of each response."""
     by_filter = getattr(instance, "classify", None)  # of tasks with a grader of their own
-    tags = settings.delimiters.tags
+    tags, until = settings.delimiters.tags, settings.until
     if by_filter is not None:
-        until = settings.until
         return lambda texts: by_filter([answer_in(opening + t, tags, until) for t in texts])
     options = instance.doc.get("options") if isinstance(instance.doc, dict) else None
     return lambda texts: response_classes([opening + text for text in texts], options, tags)
 
 
-def respond(plan: Plan, result: Result[Trace], tokenizer: Tokenizer) -> Response:
+def respond(plan: Plan, result: Result[Trace]) -> Response:
     """Return the response of a finished program; one that raised is a failure with its reason."""
     try:
         if isinstance(result.value, RequestError):
             raise result.value
-        _check_rated(result.value, result.cost)
-        return _whole(plan, result.value, result.cost, tokenizer)
+        return _whole(plan, result.value, result.cost)
     except Exception as error:  # what a tokenizer raises on some ids, too
         return failed(plan.settings, str(failure_of("decoding", error)), plan.prompt)
 
 
-def _check_rated(trace: Trace, cost: Cost) -> None:
-    """Raise RequestError if a reward model was to choose, and could rate none of the candidates."""
-    rewards = [dict(candidate.scores).get("reward", 0.0) for candidate in trace.candidates]
+def _whole(plan: Plan, trace: Trace, cost: Cost) -> Response:
+    """Return the response with all its points and candidates. Raises RequestError if a reward model
+    was to choose, and could rate none of them."""
+    candidates = trace.candidates
+    rewards = [dict(candidate.scores).get("reward", 0.0) for candidate in candidates]
     if cost.num_unrated and rewards and all(map(math.isnan, rewards)):
         raise RequestError(
             f"none of {len(rewards)} responses could be rated, so none was chosen: {cost.unrated}"
         )
-
-
-def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Response:
-    """Return the response with all its points and candidates."""
-    candidates = trace.candidates
     tree = next((c.trace.tree for c in candidates if c.trace.tree), ())
     return _response(
         plan,
         trace,
-        tokenizer,
-        cost=cost,
+        cost,
         prompt=plan.prompt,
-        pieces=_pieces(plan, trace, tokenizer),
-        points={label: _response(plan, point, tokenizer) for label, point in trace.points},
+        pieces=_pieces(plan, trace),
+        points={label: _response(plan, point) for label, point in trace.points},
         candidates=tuple(
-            _response(plan, c.trace, tokenizer, scores=dict(c.scores), last_step=c.last_step)
+            _response(plan, c.trace, scores=dict(c.scores), last_step=c.last_step)
             for c in candidates
         ),
         tree=tuple((p, text, None if math.isnan(score) else score) for p, text, score in tree),
@@ -185,7 +166,7 @@ def _whole(plan: Plan, trace: Trace, cost: Cost, tokenizer: Tokenizer) -> Respon
     )
 
 
-def _pieces(plan: Plan, trace: Trace, tokenizer: Tokenizer) -> tuple[tuple[str, int], ...]:
+def _pieces(plan: Plan, trace: Trace) -> tuple[tuple[str, int], ...]:
     """Return what the text of a response consists of, as `Details` has it."""
     kinds = [
         segment.phase if not segment.forced else "wait" if segment.phase == "thinking" else "forced"
@@ -193,7 +174,7 @@ def _pieces(plan: Plan, trace: Trace, tokenizer: Tokenizer) -> tuple[tuple[str, 
     ]
     ends = accumulate(len(segment.token_ids) for segment in trace.segments)
     ids, opened = trace.response_ids, len(plan.opening)
-    places = [0, *(opened + len(tokenizer.decode(ids[:end])) for end in ends)]
+    places = [0, *(opened + len(plan.tokenizer.decode(ids[:end])) for end in ends)]
     return tuple((kind, b - a) for kind, (a, b) in zip(kinds, pairwise(places), strict=True))
 
 
@@ -236,14 +217,12 @@ def in_all_modes(modes: Collection[str], made: Iterator[Response]) -> Response:
     return Response(str(found[-1]), details)
 
 
-def _response(
-    plan: Plan, trace: Trace, tokenizer: Tokenizer, cost: Cost | None = None, **details: Any
-) -> Response:
+def _response(plan: Plan, trace: Trace, cost: Cost | None = None, **details: Any) -> Response:
     """Return a trace's text; a tag that the template opened is shown as part of it.
     cost: of the whole program; what only this trace took, for a part of it. details: fields of
     `Details`."""
-    text = tokenizer.decode(trace.response_ids)
-    thinking, answer = _phases(plan, trace, text, tokenizer)
+    text = plan.tokenizer.decode(trace.response_ids)
+    thinking, answer = _phases(plan, trace, text)
     cost = cost or Cost(num_sampled_tokens=trace.num_tokens(forced=False))
     usage = Usage(
         thinking=thinking,
@@ -266,7 +245,7 @@ def _response(
     return Response(plan.opening + text, Details(usage, **details))
 
 
-def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[int, int]:
+def _phases(plan: Plan, trace: Trace, text: str) -> tuple[int, int]:
     """Count thinking and answer tokens; where nothing was forced, the text's tags decide, or what a
     server reports of its reasoning."""
     if thought := sum(s.counts.thinking for s in trace.segments if s.counts):
@@ -281,6 +260,6 @@ def _phases(plan: Plan, trace: Trace, text: str, tokenizer: Tokenizer) -> tuple[
         return 0, len(ids)
     before = 0 if plan.opening or opens < 0 else opens + len(start)
     until = closes if closes >= 0 else len(text)
-    after = min(until + len(end), len(text))
-    first, last, rest = (num_tokens_within(ids, text, n, tokenizer) for n in (before, until, after))
+    places = before, until, min(until + len(end), len(text))
+    first, last, rest = (num_tokens_within(ids, text, n, plan.tokenizer) for n in places)
     return last - first, len(ids) - rest

@@ -1,31 +1,27 @@
 """What lm_eval asks of a model class, passed on to the `Session` that the class has."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, check_rendered
+from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
 logger = logging.getLogger(__name__)
 
 
-class StrategyLM:
+class StrategyLM(LM):
     """In front of lm_eval's own class: its `generate_until`, and how ranks are gathered. A subclass
     makes `session`; template: what renders chats, where the model has a tokenizer."""
 
     session: Session
     template: TemplateChat
-    tokenizer: Any
-    cache_hook: Any
-    rank: int
-    world_size: int
 
     @classmethod
     def create_from_arg_obj(
@@ -33,7 +29,7 @@ class StrategyLM:
     ) -> Any:
         """Make a model as lm_eval does, but model_args may name a device or batch size too."""
         given = {k: v for k, v in (additional_config or {}).items() if v is not None}
-        return super().create_from_arg_obj({**given, **arg_dict})  # type: ignore[misc]
+        return super().create_from_arg_obj({**given, **arg_dict})
 
     def end_thinking_at(self, token: str | int | None) -> None:
         """Make `think_end_token` the default `thinking_end`, by its text or its id."""
@@ -59,8 +55,7 @@ class StrategyLM:
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[Response]:
         """Answer each request by the strategy that its generation kwargs name."""
-        ranks, shown = (self.rank, self.world_size), not disable_tqdm
-        responses = self.session.answer(requests, *ranks, show_progress=shown)
+        responses = self.session.answer(requests, self.rank, self.world_size, disable_tqdm)
         for instance, response in zip(requests, responses, strict=True):
             if not response.details.padding:
                 self.cache_hook.add_partial("generate_until", instance.args, response)
@@ -69,49 +64,42 @@ class StrategyLM:
     def loglikelihood(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
         """Rate continuations as lm-eval's own class does, after a line that says so. Raises
         RequestError for a chat that could not be rendered."""
-        _say_without_strategy(requests)
-        return super().loglikelihood(requests, *args, **options)  # type: ignore[misc]
+        return super().loglikelihood(_without_strategy(requests), *args, **options)
 
     def loglikelihood_rolling(self, requests: list[Instance], *args: Any, **options: Any) -> Any:
         """Rate whole texts, likewise."""
-        _say_without_strategy(requests)
-        return super().loglikelihood_rolling(requests, *args, **options)  # type: ignore[misc]
+        return super().loglikelihood_rolling(_without_strategy(requests), *args, **options)
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather as lm_eval does; documents that failed may be missing on one rank only."""
-        reports = super().gather_object(self.session.report(), dst)  # type: ignore[misc]
-        gathered = super().gather_object(obj, dst)  # type: ignore[misc]
+        reports = super().gather_object(self.session.report(), dst)
+        gathered = super().gather_object(obj, dst)
         if gathered is None:
             return None
         self.session.add_up(reports)
         return fill_gaps(gathered)
 
 
-def _say_without_strategy(requests: Sequence[Instance]) -> None:
+def _without_strategy(requests: list[Instance]) -> list[Instance]:
     for instance in requests:
-        check_rendered(instance.args[0])
+        history_of(instance.args[0])
     logger.warning(
         f"{len(requests)} log-likelihood requests: strategies act on written answers only, so "
         "these are answered as without one"
     )
+    return requests
 
 
 def fill_gaps(gathered: list[Any]) -> list[Any]:
-    """Give each rank's lists of metrics the names that another has; anything else is left alone.
+    """Give each rank's lists of metrics the names that another has; samples are left alone.
     gathered: for each rank {task: {(metric, filter): values}}. A rank on which all documents of a
     task failed has a NaN for each metric, which is dropped where another rank has values."""
-    metrics = [task for rank in gathered if isinstance(rank, dict) for task in rank.values()]
-    if not all(isinstance(each, dict) for each in (*gathered, *metrics)):
-        return gathered
-    for task in gathered[0]:
+    for task in [task for task, found in gathered[0].items() if isinstance(found, dict)]:
         for name in {name for rank in gathered for name in rank[task]}:
             lists = [rank[task].setdefault(name, []) for rank in gathered]
-            known = [not all(map(_is_nan, values)) for values in lists]
+            # Only of NaN, v == v is false.
+            known = [any(not isinstance(v, float) or v == v for v in values) for values in lists]
             for values, has_some in zip(lists, known, strict=True):
                 if any(known) and not has_some:
                     values.clear()
     return gathered
-
-
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and math.isnan(value)

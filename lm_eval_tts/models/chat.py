@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jinja2
 
@@ -24,50 +24,34 @@ class ChatPrompt(str):
     failure: str | None  # why the template could not render them; the text is then a plain one
 
     def __new__(
-        cls, text: str, messages: Sequence[Message], failure: str | None = None
+        cls, text: str, messages: Sequence[Message] = (), failure: str | None = None
     ) -> ChatPrompt:
-        """Return the rendered text with its messages attached."""
+        """Return the rendered text with its messages attached; pickle does so later."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]
         prompt.failure = failure
         return prompt
 
-    def __getnewargs__(self) -> tuple[str, list[Message], str | None]:  # type: ignore[override]
-        """Say how to rebuild this when it is unpickled or copied."""
-        return str(self), self.messages, self.failure
-
-
-def check_rendered(context: str) -> None:
-    """Raise RequestError for a prompt that the chat template could not render."""
-    if isinstance(context, ChatPrompt) and context.failure is not None:
-        raise RequestError(context.failure)
-
 
 def history_of(context: str) -> list[Message]:
-    """Return the chat history of a request: lm_eval's own, or the context as one user turn."""
-    if isinstance(context, ChatPrompt):
-        return context.messages
-    return [{"role": "user", "content": context}]
-
-
-class Rendered(NamedTuple):
-    """The text of a prompt."""
-
-    text: str
-    templated: bool  # a chat template made it, and has written its special tokens itself
+    """Return the chat history of a request: lm_eval's own, or the context as one user turn. Raises
+    RequestError for one that the chat template could not render."""
+    if not isinstance(context, ChatPrompt):
+        return [{"role": "user", "content": context}]
+    if context.failure is not None:
+        raise RequestError(context.failure)
+    return context.messages
 
 
 class Chat(Protocol):
     """How a model takes a conversation."""
 
-    @property
-    def can_continue(self) -> bool:
-        """It can go on with a response that it has begun."""
+    can_continue: bool  # it can go on with a response that it has begun
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the prompt text of a chat."""
+    def render(self, messages: Sequence[Message]) -> str:
+        """Return the prompt text of a chat; a ChatPrompt where a template made it."""
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the ids of a whole prompt."""
 
 
@@ -90,41 +74,34 @@ class TemplateChat:
     ) -> str:
         """Render a chat; where the template refuses a system message, it goes to the user turn.
         ends_turn: the last message is whole, and what the template ends a turn with follows it."""
-
-        def render(history: Sequence[Message]) -> str:
-            text: str = self.tokenizer.apply_chat_template(
-                list(history),
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt and not ends_turn,
-                continue_final_message=not (add_generation_prompt or ends_turn),
-                **self.template_args,
-            )
-            return text
-
+        how = {
+            **self.template_args,
+            "tokenize": False,
+            "add_generation_prompt": add_generation_prompt and not ends_turn,
+            "continue_final_message": not (add_generation_prompt or ends_turn),
+        }
         try:
-            return render(messages)
+            return str(self.tokenizer.apply_chat_template(list(messages), **how))
         except jinja2.exceptions.TemplateError:
-            return render(without_system(messages))
+            return str(self.tokenizer.apply_chat_template(without_system(messages), **how))
 
     def reads(self, name: str) -> bool:
         """Say whether the template reads an argument of this name."""
         return re.search(rf"\b{name}\b", str(self.tokenizer.chat_template or "")) is not None
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> str:
         """Return the prompt text of a chat; a plain one where there is no template."""
         if self.tokenizer.chat_template is None:
-            return Rendered(plain_prompt(messages), templated=False)
+            return plain_prompt(messages)
         begun = messages[-1]["role"] == "assistant"  # by the task's gen_prefix
-        return Rendered(self.apply(messages, add_generation_prompt=not begun), templated=True)
+        return ChatPrompt(self.apply(messages, add_generation_prompt=not begun), messages)
 
-    def encode(self, prompt: Rendered) -> TokenIds:
-        """Return the ids of a whole prompt."""
-        if self.encode_text is None:
-            ids = self.tokenizer.encode(prompt.text, add_special_tokens=not prompt.templated)
-        else:
-            special = False if prompt.templated else None
-            ids = self.encode_text(prompt.text, add_special_tokens=special)
-        return tuple(ids)
+    def encode(self, prompt: str) -> TokenIds:
+        """Return the ids of a whole prompt; a template has written its special tokens itself."""
+        encode = self.encode_text or self.tokenizer.encode
+        as_wanted = True if self.encode_text is None else None
+        special = False if isinstance(prompt, ChatPrompt) else as_wanted
+        return tuple(encode(str(prompt), add_special_tokens=special))
 
 
 def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) -> tuple[Chat, str]:
@@ -134,15 +111,14 @@ def in_mode(chat: Chat, context: str, mode: Mapping[str, Any], *, styled: bool) 
     if not mode:
         return chat, context
     names = " and ".join(f"{name}=" for name in mode)
+    refused = f"{names} cannot be switched:"
     if not isinstance(chat, TemplateChat):
-        why = "here a chat template gets one value for all, in model_args"
-        raise SettingsError(f"{names} cannot be switched: {why}")
+        raise SettingsError(f"{refused} here a chat template gets one value for all, in model_args")
     if not all(map(chat.reads, mode)):
-        why = "the chat template does not read that"
-        raise SettingsError(f"{names} cannot be switched: {why}")
+        raise SettingsError(f"{refused} the chat template does not read that")
     chat = replace(chat, template_args={**chat.template_args, **mode})
     if isinstance(context, ChatPrompt):
-        return chat, ChatPrompt(chat.render(context.messages).text, context.messages)
+        return chat, chat.render(context.messages)
     if not styled:
         raise SettingsError(
             f"{names} goes to the chat template, which this task's prompt does not use: give "

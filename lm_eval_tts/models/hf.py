@@ -4,41 +4,28 @@ Every argument of `--model hf` works as it does there, and log-likelihood tasks 
 `generate_until` is ours. Strategy settings given as model arguments are the defaults of all tasks.
 """
 
-from __future__ import annotations
-
 import inspect
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from lm_eval_tts.checkpoints import (
-    DEFAULTS,
-    check_adapter,
-    check_there,
-    check_whole,
-    find_checkpoint,
-)
+from lm_eval_tts.checkpoints import DEFAULTS, find_adapter, find_policy
 from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.response import Response
-from lm_eval_tts.models.arguments import loading, take_arguments
+from lm_eval_tts.models.arguments import OWN, loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 
-HF_ARGUMENTS = frozenset(inspect.signature(HFLM.__init__).parameters) | {
-    "merge_peft",
-    "enforce_eager",
-}
+HF_ARGUMENTS = OWN | {"merge_peft", "enforce_eager", *inspect.signature(HFLM.__init__).parameters}
 # Of fewer parameters, matrices are too small to share, and on busy cores threads wait for threads.
 TINY_SIZE, TINY_THREADS = 10_000_000, 1
 TINY_BATCH_SIZE = 128  # of the reasoner that comes along; in float32 it changes no response
@@ -63,34 +50,37 @@ class TTSHF(StrategyLM, HFLM):
     ) -> None:
         """Load the checkpoint; without `pretrained`, the packaged tiny reasoner.
         merge_peft: add the adapter of `peft=` to the weights, which decodes faster. enforce_eager:
-        capture no CUDA graphs, as in vLLM. journal, max_failures: see `OwnArguments`.
+        capture no CUDA graphs, as in vLLM. journal, max_failures: see `RunState`.
         reward_model ...: see `RewardModelSettings`.
         Raises SettingsError for wrong settings, before loading, and if the checkpoint cannot be
         loaded."""
         if pretrained is None:
-            kwargs = _with_defaults(kwargs)
+            kwargs = DEFAULTS | kwargs
+            if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
+                kwargs["batch_size"] = TINY_BATCH_SIZE
+            logger.info(
+                "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
+                ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
+            )
             pretrained = kwargs.pop("pretrained")
-        own = take_arguments(kwargs, "tts-hf", HF_ARGUMENTS)
-        if own.journal and kwargs.get("tp_plan"):
-            raise SettingsError("journal= does not work with tp_plan=: its ranks must not differ")
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        self.session = Session(kwargs, "tts-hf", HF_ARGUMENTS)
+        if kwargs.get("tp_plan"):
+            if self.session.state.journal:
+                raise SettingsError(
+                    "journal= does not work with tp_plan=: its ranks must not differ"
+                )
+            self.session.state.journals = None
         args = self.session.template_args(kwargs.get("chat_template_args"))
         kwargs["chat_template_args"] = args
-        if kwargs.get("tp_plan"):
-            self.session.state.journals = None
         name = pretrained if isinstance(pretrained, str) else str(pretrained.name_or_path)
         adapter = kwargs.get("peft")
         kwargs["device"] = kwargs.get("device") or ""  # what there is; HFLM's default is a GPU
         _check_device(str(kwargs["device"]))
         with loading({"pretrained": pretrained, **kwargs}):
             if isinstance(pretrained, str):
-                check_there("pretrained", pretrained)
-                pretrained = find_checkpoint(pretrained)
-                check_whole(pretrained, name)
+                pretrained = find_policy(pretrained)
             if adapter:
-                check_there("peft", adapter)
-                kwargs["peft"] = find_checkpoint(adapter)
-                check_adapter(kwargs["peft"], adapter)
+                kwargs["peft"] = find_adapter(adapter)
             with without_bars(pretrained):
                 HFLM.__init__(self, pretrained=pretrained, **kwargs)
         if merge_peft and adapter:
@@ -103,11 +93,14 @@ class TTSHF(StrategyLM, HFLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Response]:
         """Answer each request; on a CPU tiny models use the threads that pay."""
-        tiny = sum(weight.numel() for weight in self.model.parameters()) < TINY_SIZE
-        precision = self.mixed_precision_dtype
-        mixed = torch.autocast(self.device.type, precision, enabled=precision is not None)
-        with mixed, threads(TINY_THREADS) if tiny else nullcontext():
-            return super().generate_until(requests, disable_tqdm)
+        precision, threads = self.mixed_precision_dtype, torch.get_num_threads()
+        if sum(weight.numel() for weight in self.model.parameters()) < TINY_SIZE:
+            torch.set_num_threads(TINY_THREADS)
+        try:
+            with torch.autocast(self.device.type, precision, enabled=precision is not None):
+                return super().generate_until(requests, disable_tqdm)
+        finally:
+            torch.set_num_threads(threads)
 
     def _serve(self, names: dict[str, Any]) -> None:
         """Hand what was loaded to the session."""
@@ -150,7 +143,7 @@ class TTSHF(StrategyLM, HFLM):
         if isinstance(self._model, PeftModel):
             self._model = self._model.unload()
         if peft:
-            self._model = PeftModel.from_pretrained(self._model, find_checkpoint(peft)).eval()
+            self._model = PeftModel.from_pretrained(self._model, find_adapter(peft)).eval()
         self.peft = names["peft"] = peft
         self.session.renew_engine()
 
@@ -178,17 +171,6 @@ class TTSHF(StrategyLM, HFLM):
         )
 
 
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Make torch use this many threads of the CPU in this block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _check_device(device: str) -> None:
     """Raise SettingsError for a card that is not there, in whose place HFLM takes the CPU. "cuda:0"
     is what lm_eval passes where nothing was asked for."""
@@ -197,18 +179,6 @@ def _check_device(device: str) -> None:
     if kind == "cuda" and int(number or 0) >= max(there, 1):
         allowed = ", ".join(["cpu", *(f"cuda:{n}" for n in range(there))])
         raise SettingsError(f"device={device!r}: this machine has no such card; allowed: {allowed}")
-
-
-def _with_defaults(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the packaged reasoner, with those given over them."""
-    kwargs = DEFAULTS | kwargs
-    if str(kwargs.get("batch_size") or 1) == "1":  # lm_eval's own default, far too slow
-        kwargs["batch_size"] = TINY_BATCH_SIZE
-    logger.info(
-        "no pretrained= was given: using %s, a tiny reasoner that comes with lm_eval_tts",
-        ",".join(f"{name}={kwargs[name]}" for name in DEFAULTS),
-    )
-    return kwargs
 
 
 def adapter_of(pretrained: Any) -> str | None:

@@ -5,14 +5,11 @@
 Arguments are those of lm-eval's `local-completions`, whose log-likelihood tasks run unchanged. The
 key comes from the environment variable OPENAI_API_KEY alone."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.models.api_models import TemplateAPI
@@ -28,9 +25,9 @@ from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import headers_of, take_arguments, usable_length
+from lm_eval_tts.models.arguments import OWN, check_loading, headers_of
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import Rendered, TemplateChat, history_of
+from lm_eval_tts.models.chat import Chat, ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.checkpoint import Checkpoint, find_family
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message
@@ -48,7 +45,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     the server does not say. think_end_token: as in lm-eval's `hf`, the default of thinking_end.
     session_header: see `Server`. chat_template_args, enable_thinking, reasoning_effort: of the chat
     template, ours or, where it takes messages only, the server's. journal, max_failures: see
-    `OwnArguments`. reward_model ...: see `RewardModelSettings`."""
+    `RunState`. reward_model ...: see `RewardModelSettings`."""
 
     tokenizer: Any
 
@@ -68,10 +65,10 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         **kwargs: Any,
     ) -> None:
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
-        own = take_arguments(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
         calls = {"num_concurrent": num_concurrent, "max_retries": max_retries, "timeout": timeout}
-        headers = headers_of(base_url, header, calls)
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        check_loading(calls)
+        headers = headers_of(base_url, header)
+        self.session = Session(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
         if kwargs.get("tokenizer"):
             kwargs["tokenizer"] = find_checkpoint(kwargs["tokenizer"])
         self._background = Background()
@@ -85,23 +82,29 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             session_header=session_header,
             verify=kwargs.get("verify_certificate", True),
         )
-        weakref.finalize(self, _close, self._background, self._server)
+        weakref.finalize(self, lambda b, s: b.run(s.close()), self._background, self._server)
         served = self._background.run(find_model(self._server, model))
         self._server.wire.model, self._kind = served.model, served.server
-        with _loading_tokenizer():
+        try:
             LocalCompletionsAPI.__init__(
                 self,
                 base_url=f"{self._server.url}/completions",
                 tokenizer_backend="huggingface",
                 model=served.model,
-                num_concurrent=int(num_concurrent),
-                max_retries=int(max_retries),
-                timeout=int(timeout),
+                **{name: int(number) for name, number in calls.items()},
                 **kwargs,
             )
+        except OSError as error:
+            raise SettingsError(
+                f"the tokenizer cannot be loaded ({str(error).splitlines()[0]}): "
+                "give tokenizer=<Hub name or local folder>"
+            ) from error
         self.header = self._server.headers
         self.end_thinking_at(think_end_token)
-        self.max_length = usable_length(max_length, served.max_length)
+        lengths = [int(length) for length in (max_length, served.max_length) if length]
+        if not lengths:
+            raise SettingsError("the server does not report its context length: give max_length=")
+        self.max_length = min(lengths)
         args = self.session.template_args(chat_template_args)
         self._serve(args, str(base_url).endswith("/chat/completions"))
 
@@ -123,45 +126,46 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             },
             vocabulary_size=len(self.tokenizer),
         )
-        wire.template_args = chat_template_args
-        self._learn_dialect(checkpoint, chat_only)
-        if self._chat_only:
-            self._name_thinking()
-        chat = MessagesChat(checkpoint.text) if self._chat_only else self.template
+        wire.template_args, wire.max_length = chat_template_args, self.max_length
+        wire.tokenizer, wire.eos_token_ids = checkpoint.text, frozenset(checkpoint.eos_token_ids)
+        wire.bos, wire.vocabulary_size = self.tokenizer.bos_token or "", checkpoint.vocabulary_size
+        chat = self._learn_dialect(checkpoint.text, chat_only)
+        continues = wire.dialect.prompt != "messages"
         abilities = Abilities(
             name=self._server.url,
-            continues=not self._chat_only,
+            continues=continues,
             masks_strings=False,
             # They come with token ids.
             logprobs=LogprobKind.TOP if wire.dialect.returns_ids else LogprobKind.NONE,
             check_sampling=wire.sampling,
         )
         self.session.serve(checkpoint, chat, self._make_engine, abilities)
-        if self._chat_only and "strategy" in self.session.defaults:
+        if not continues and "strategy" in self.session.defaults:
             self.session.settings_reader()({})
 
-    def _learn_dialect(self, checkpoint: Checkpoint, chat_only: bool) -> None:
-        """Ask in which form the server takes prompts, and say once what follows."""
-        server, wire, tokenizer = self._server, self._server.wire, checkpoint.text
-        wire.tokenizer, wire.eos_token_ids = tokenizer, frozenset(checkpoint.eos_token_ids)
-        wire.bos, wire.vocabulary_size = self.tokenizer.bos_token or "", checkpoint.vocabulary_size
-        wire.max_length = self.max_length
-        hello = tokenizer.encode("Hello")
-        messages = tokenizer.encode(chat_text([{"role": "user", "content": "Hello"}]))
-        prompts = {"messages": messages} | ({} if chat_only else {"ids": hello, "text": hello})
+    def _learn_dialect(self, tokenizer: HFTokenizer, chat_only: bool) -> Chat:
+        """Ask in which form the server takes prompts, say once what follows, and return how it
+        takes a conversation."""
+        server, wire, messages = self._server, self._server.wire, MessagesChat(tokenizer)
+        prompts = {"messages": messages.encode("Hello")}
+        if not chat_only:
+            prompts |= dict.fromkeys(("ids", "text"), tokenizer.encode("Hello"))
         wire.dialect = self._background.run(find_dialect(server, prompts, self._kind))
-        if self._chat_only:
+        if wire.dialect.prompt == "messages":
             logger.warning(
                 "%s has chat completions only: strategies that continue a response cannot run, "
                 "and tokens are counted by our tokenizer from the text",
                 server.url,
             )
-        elif not wire.dialect.returns_ids:
+            self._name_thinking()
+            return messages
+        if not wire.dialect.returns_ids:
             logger.warning(
                 "%s returns no token ids: responses are exact in their text, and their tokens "
                 "are what our tokenizer makes of it",
                 server.url,
             )
+        return self.template
 
     def _name_thinking(self) -> None:
         """Write reasoning that the server returns apart between the tags that responses have."""
@@ -171,10 +175,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
             wire.thinking = (marks.thinking_start, marks.thinking_end)
         start, end = wire.thinking
         self.session.defaults |= {"thinking_start": start, "thinking_end": end}
-
-    @property
-    def _chat_only(self) -> bool:
-        return self._server.wire.dialect.prompt == "messages"
 
     def _make_engine(self) -> Engine:
         """Return the engine; `num_concurrent` is its number of sequences."""
@@ -202,10 +202,8 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
 
 _TAKERS = (TTSOpenAI, LocalCompletionsAPI, TemplateAPI)
-OPENAI_ARGUMENTS = frozenset(
-    {name for kind in _TAKERS for name in inspect.signature(kind.__init__).parameters}
-    - {"self", "kwargs", "auth_token"}
-)
+_TAKEN = {name for kind in _TAKERS for name in inspect.signature(kind.__init__).parameters}
+OPENAI_ARGUMENTS = OWN | _TAKEN - {"self", "kwargs", "auth_token"}
 
 
 class MessagesChat:
@@ -216,32 +214,10 @@ class MessagesChat:
     def __init__(self, tokenizer: HFTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
+    def render(self, messages: Sequence[Message]) -> str:
         """Return the messages as text."""
-        return Rendered(chat_text(messages), templated=True)
+        return ChatPrompt(json.dumps(list(messages)), messages)
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the ids of messages; a bare text is one user turn."""
-        text = prompt.text
-        messages = text if text.startswith("[{") else chat_text(history_of(text))
-        return self._tokenizer.encode(messages)
-
-
-def chat_text(messages: Sequence[Message]) -> str:
-    """Return messages as the text that stands for them in token ids."""
-    return json.dumps(list(messages))
-
-
-@contextmanager
-def _loading_tokenizer() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(
-            f"the tokenizer cannot be loaded ({str(error).splitlines()[0]}): "
-            "give tokenizer=<Hub name or local folder>"
-        ) from error
-
-
-def _close(background: Background, server: Server) -> None:
-    background.run(server.close())
+        return self._tokenizer.encode(json.dumps(history_of(prompt)))

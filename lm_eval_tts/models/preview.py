@@ -1,7 +1,7 @@
 """What a task would send for a document, without the weights of the model that it is sent to."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
 from lm_eval_tts.core.faults import reason_of
@@ -19,19 +19,12 @@ from lm_eval_tts.settings import parse_settings
 NO_LIMIT = 1 << 30  # tokens of a context that is not known
 
 
-class Preview(NamedTuple):
-    """A document of a task as a model would get it."""
-
-    prompt: str
-    num_tokens: int
-    settings: Mapping[str, Any]  # those of the task, and what was given over them
-    delimiters: Delimiters
-    reference: str
-
-
-def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs: str) -> Preview:
-    """Return what a task sends. document: its id or number, the first by default. pretrained: whose
-    tokenizer and chat template. Raises SettingsError and DataError for what is not there."""
+def preview(
+    task: str, document: str | None, pretrained: str | None, gen_kwargs: str
+) -> tuple[str, Mapping[str, Any], str, Delimiters]:
+    """Return the prompt that a task sends, its settings with what was given over them, the
+    reference, and the delimiters. document: its id or number, the first by default. pretrained:
+    whose tokenizer and chat template. Raises SettingsError and DataError for what is not there."""
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import simple_parse_args_string
     from transformers import AutoTokenizer
@@ -60,4 +53,4 @@ def preview(task: str, document: str | None, pretrained: str | None, gen_kwargs:
     settings = parse_settings(given, find_family(chat).delimiters)
     plan = make_plan(instance, instance.args[0], 0, settings, chat, checkpoint, NO_LIMIT)
     reference = str(loaded.doc_to_target(instance.doc))
-    return Preview(plan.prompt.text, plan.prompt.num_tokens, given, settings.delimiters, reference)
+    return plan.prompt.text, given, reference, settings.delimiters

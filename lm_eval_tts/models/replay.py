@@ -5,22 +5,18 @@
 Old logs are graded by today's rules, without a GPU. A response belongs to a document by the text
 of its question (or its id), not by its place in the file."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 
 from lm_eval_tts.core.identity import recording_keys
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
-from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.session import Session, keys_of
 from lm_eval_tts.results.files import (
@@ -33,12 +29,10 @@ from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)
 
-
-REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer"})
-Library = dict[str, list[Recording]]
+REPLAY_ARGUMENTS = frozenset({"path", "response_column", "tokenizer", "max_failures"})
 
 
-class TTSReplay(StrategyLM, LM):
+class TTSReplay(StrategyLM):
     """Serves the responses of a file or folder; repeats are served in the file's order.
     path: a samples file of lm-eval, a JSONL or CSV file with a response column, or a folder of
     them. response_column: its name. tokenizer: a Hub name or folder, to count tokens where the
@@ -52,12 +46,9 @@ class TTSReplay(StrategyLM, LM):
         **kwargs: Any,
     ) -> None:
         """Note where the recordings are; they are read when a task asks for them.
-        max_failures: see `OwnArguments`. Raises SettingsError and DataError for wrong arguments."""
+        max_failures: see `RunState`. Raises SettingsError and DataError for wrong arguments."""
         super().__init__()
-        own = frozenset({"max_failures"})
-        self.session = Session(
-            take_arguments(kwargs, "tts-replay", REPLAY_ARGUMENTS, own=own, strict=True)
-        )
+        self.session = Session(kwargs, "tts-replay", REPLAY_ARGUMENTS, strict=True)
         if path is None:
             raise SettingsError("tts-replay needs recordings: --model_args path=<file or folder>")
         if not Path(path).expanduser().exists():
@@ -69,7 +60,7 @@ class TTSReplay(StrategyLM, LM):
             from transformers import AutoTokenizer
 
             self._tokenizer = AutoTokenizer.from_pretrained(tokenizer)
-        self._library: dict[str | None, Library] = {}
+        self._library: dict[str | None, dict[str, list[Recording]]] = {}
 
     def generate_until(
         self, requests: list[Instance], disable_tqdm: bool = False
@@ -77,15 +68,11 @@ class TTSReplay(StrategyLM, LM):
         """Return the recorded response of each request; a missing one is a failure."""
         repeats = [repeat for _, repeat in keys_of(requests)]
         responses = list(map(self._respond, requests, repeats))
-        missing = [response for response in responses if response.details.failure]
-        if missing:
-            logger.warning(
-                "%d of %d responses are not in the recording: %s",
-                len(missing),
-                len(requests),
-                missing[0].details.failure,
-            )
-        self.session.count(responses)
+        failures = [response.details.failure for response in responses]
+        self.session.state.count(failures)
+        if missing := list(filter(None, failures)):
+            some = f"{len(missing)} of {len(requests)}"
+            logger.warning("%s responses are not in the recording: %s", some, missing[0])
         return responses
 
     def _respond(self, instance: Instance, repeat: int) -> Response:
@@ -96,28 +83,28 @@ class TTSReplay(StrategyLM, LM):
             what = f"repeat {repeat + 1} of " if repeat else ""
             name = instance.doc.get("id", instance.args[0][:60])
             failure = f"{what}{name!r} is not recorded in {self._path}"
-            return Response("", Details(tags=tags, failure=failure))
-        if options and recording.options and dict(recording.options) != dict(options):
+        elif options and recording.options and dict(recording.options) != dict(options):
             failure = f"{instance.doc.get('id')!r} was recorded with other options or another order"
-            return Response("", Details(tags=tags, failure=failure))
-        candidates = candidates_of(recording.answered, tags)
-        details = Details(
-            self._usage(recording),
-            tags,
-            points=points_of(recording, tags),
-            candidates=candidates,
-            independent=bool(candidates) and "pass@1" in recording.metrics,
-        )
-        return Response(recording.response, details)
+        else:
+            candidates = candidates_of(recording.answered, tags)
+            details = Details(
+                self._usage(recording),
+                tags,
+                points=points_of(recording, tags),
+                candidates=candidates,
+                independent=bool(candidates) and "pass@1" in recording.metrics,
+            )
+            return Response(recording.response, details)
+        return Response("", Details(tags=tags, failure=failure))
 
     def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
-        task = instance.task_name
-        if task not in self._library:
-            self._library[task] = index(
-                recording
-                for path in recording_files(self._path, task)
-                for recording in load_recordings(path, self._response_column)
-            )
+        if (task := instance.task_name) not in self._library:
+            found: defaultdict[str, list[Recording]] = defaultdict(list)  # by what names a document
+            for path in recording_files(self._path, task):
+                for recording in load_recordings(path, self._response_column):
+                    for key in recording_keys(recording.question, recording.doc_id):
+                        found[key].append(recording)
+            self._library[task] = found
         keys = recording_keys(instance.doc.get("question"), instance.doc.get("id"))
         return next((self._library[task][key] for key in keys if key in self._library[task]), [])
 
@@ -153,28 +140,11 @@ def candidates_of(
     record: Mapping[str, Any], tags: tuple[str, str, str, str]
 ) -> tuple[Response, ...]:
     """Return the candidates that one of our samples files has for a response; else none."""
-    found = record.get("candidates") or ()
-    return tuple(
-        Response(
-            candidate["text"],
-            Details(
-                Usage(total=candidate.get("total_tokens") or 0),
-                tags,
-                scores={
-                    name: math.nan if value is None else float(value)
-                    for name, value in candidate.get("scores", {}).items()
-                },
-            ),
-        )
-        for candidate in found
-        if isinstance(candidate, dict) and "text" in candidate
-    )
-
-
-def index(recordings: Iterable[Recording]) -> Library:
-    """Return the recordings by every key that identifies their document."""
-    library: Library = defaultdict(list)
-    for recording in recordings:
-        for key in recording_keys(recording.question, recording.doc_id):
-            library[key].append(recording)
-    return dict(library)
+    candidates = []
+    for found in record.get("candidates") or ():
+        if isinstance(found, dict) and "text" in found:
+            said = found.get("scores", {}).items()
+            scores = {name: math.nan if value is None else float(value) for name, value in said}
+            usage = Usage(total=found.get("total_tokens") or 0)
+            candidates.append(Response(found["text"], Details(usage, tags, scores=scores)))
+    return tuple(candidates)

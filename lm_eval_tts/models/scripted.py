@@ -8,15 +8,13 @@ For tests of tasks and strategies, and for people who write them."""
 from types import SimpleNamespace
 from typing import Any
 
-from lm_eval.api.model import LM
-
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.scripted import ScriptedEngine, Writer
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import DataError
-from lm_eval_tts.models.arguments import take_arguments
+from lm_eval_tts.models.arguments import OWN
 from lm_eval_tts.models.base import StrategyLM
-from lm_eval_tts.models.chat import Rendered
+from lm_eval_tts.models.checkpoint import ModelFamily
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.prompts import Message, plain_prompt
 
@@ -30,28 +28,26 @@ class PlainChat:
         """Return the text of a chat."""
         return plain_prompt(messages)
 
-    def render(self, messages: list[Message]) -> Rendered:
-        """Return the prompt text of a chat."""
-        return Rendered(plain_prompt(messages), templated=False)
+    render = apply
 
-    def encode(self, prompt: Rendered) -> TokenIds:
+    def encode(self, prompt: str) -> TokenIds:
         """Return the bytes of a prompt."""
-        return ByteTokenizer().encode(prompt.text)
+        return ByteTokenizer().encode(prompt)
 
 
-class ScriptedLM(StrategyLM, LM):
+class ScriptedLM(StrategyLM):
     """Answers by `write(text so far, seed)`; see `ScriptedEngine`."""
 
     def __init__(self, write: Writer, max_length: int = 100_000, **settings: Any) -> None:
         """Take the writer, the context in bytes, and the settings of all tasks."""
-        LM.__init__(self)
-        own = take_arguments(settings, "ScriptedLM", frozenset(), strict=True)
-        self.session = Session(own)
+        super().__init__()
+        self.session = Session(settings, "ScriptedLM", OWN, strict=True)
         chat: Any = PlainChat()
         checkpoint: Any = SimpleNamespace(  # nothing is loaded; its tokens are bytes
             text=ByteTokenizer(),
             names={"pretrained": "scripted"},
-            generation_config=None,
+            family=ModelFamily(),
+            recommended={},
             policy_size=None,
             vocabulary_size=257,
             facts=lambda max_length: {"pretrained": "scripted", "max_length": str(max_length)},

@@ -4,8 +4,6 @@ Every argument of `--model vllm` works as it does there, and log-likelihood task
 `data_parallel_size` uses vLLM's own replicas, loaded once, where lm-eval reloads the model for
 every call."""
 
-from __future__ import annotations
-
 import inspect
 import os
 from collections.abc import Iterator, Sequence
@@ -16,42 +14,36 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+from lm_eval.models import vllm_causallms
+from lm_eval.models.vllm_causallms import VLLM
 from transformers import GenerationConfig
+from vllm import EngineArgs
+from vllm.lora.request import LoRARequest
+from vllm.platforms import current_platform
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
 from lm_eval_tts.core.identity import decides
 from lm_eval_tts.engines.asynchronous import AsyncEngine
+from lm_eval_tts.engines.vllm.engine import (
+    CPU_BLOCK_SIZE,
+    DataParallelLLM,
+    VLLMEngine,
+    end_calls_when_dead,
+)
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import loading, take_arguments
+from lm_eval_tts.models.arguments import OWN, loading
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
 from lm_eval_tts.strategies import Abilities, LogprobKind
 
-try:
-    from lm_eval.models import vllm_causallms
-    from lm_eval.models.vllm_causallms import VLLM
-    from vllm import EngineArgs
-    from vllm.lora.request import LoRARequest
-    from vllm.platforms import current_platform
-
-    from lm_eval_tts.engines.vllm.engine import (
-        CPU_BLOCK_SIZE,
-        DataParallelLLM,
-        VLLMEngine,
-        end_calls_when_dead,
-    )
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"tts-vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
-    ) from error
-
-VLLM_ARGUMENTS = frozenset(inspect.signature(VLLM.__init__).parameters) | {
-    *(field.name for field in fields(EngineArgs)),
+VLLM_ARGUMENTS = OWN | {
     "batch_invariant",
+    *inspect.signature(VLLM.__init__).parameters,
+    *(field.name for field in fields(EngineArgs)),
 }
 BATCH_INVARIANT = "VLLM_BATCH_INVARIANT"  # vLLM's own switch (vllm/envs.py)
 QUEUED = 1.25  # sequences under way for each that vLLM runs: a full batch while some are resumed
@@ -76,16 +68,15 @@ class TTSVLLM(StrategyLM, VLLM):
         data_parallel_size: replicas, each with tensor_parallel_size devices. batch_invariant: see
         `switch_batch_invariance`. enable_lora: `use_adapter` may come later. reward_model ...: see
         `RewardModelSettings`; it runs next to vLLM, which must leave it memory
-        (gpu_memory_utilization=). journal, max_failures: see `OwnArguments`.
+        (gpu_memory_utilization=). journal, max_failures: see `RunState`.
         Raises SettingsError for wrong arguments, before loading, and if the checkpoint or the
         adapter cannot be loaded."""
-        own = take_arguments(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         if pretrained is None:
             raise SettingsError(
                 "tts-vllm needs a checkpoint: --model_args pretrained=<Hub name or local folder>"
             )
         self.batch_invariant = switch_batch_invariance(batch_invariant)
-        self.session = Session(own, trust_remote_code=bool(kwargs.get("trust_remote_code")))
+        self.session = Session(kwargs, "tts-vllm", VLLM_ARGUMENTS)
         args = self.session.template_args(kwargs.pop("chat_template_args", None))
         kwargs.setdefault("enable_prefix_caching", True)
         if current_platform.is_cpu():
@@ -217,11 +208,9 @@ def switch_batch_invariance(wanted: bool | None) -> bool:
 @contextmanager
 def _replicated(data_parallel_size: int) -> Iterator[None]:
     """Make lm-eval's class load one engine with replicas, where it would load none."""
-    if data_parallel_size == 1:
-        yield
-        return
     stock = vllm_causallms.LLM
-    vllm_causallms.LLM = partial(DataParallelLLM, data_parallel_size=data_parallel_size)
+    if data_parallel_size != 1:
+        vllm_causallms.LLM = partial(DataParallelLLM, data_parallel_size=data_parallel_size)
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from lm_eval_tts.core.voting import Classes
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response, details_of
-from lm_eval_tts.harness.run_state import note_lost
+from lm_eval_tts.harness.run_state import watched_state
 from lm_eval_tts.tasks import measures, views
 from lm_eval_tts.tasks.processing import GradeFilter, note_ungraded, share_answered
 from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
@@ -249,8 +249,9 @@ def _safe(name: str, aggregate: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return aggregate(items)
         except Exception as error:
-            if not note_lost(f"the metric {name} cannot be aggregated ({reason_of(error)})"):
+            if (state := watched_state()) is None:
                 raise
+            state.lost = f"the metric {name} cannot be aggregated ({reason_of(error)})"
             return nan
 
     return aggregated

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
-from lm_eval_tts.harness.response import Doc, Response, details_of, item_of, tags_in
-from lm_eval_tts.harness.run_state import note_failed_document
+from lm_eval_tts.harness.response import Doc, Response, details_of, item_of
+from lm_eval_tts.harness.run_state import watched_state
 from lm_eval_tts.tasks import measures
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,8 @@ class GradeFilter(Filter):
 def note_ungraded(failure: str) -> None:
     """Say that a document was answered and could not be graded, and count it."""
     logger.warning("a document could not be graded: %s", failure)
-    note_failed_document()
+    if state := watched_state():
+        state.tally["failed"] += 1
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
@@ -142,7 +143,7 @@ def _metrics(graded: Graded) -> dict[str, float]:
         "loop": float(verdict.loop),
         "undecided": float(verdict.undecided),
     }
-    tags = tags_in(graded.response)
+    tags = details_of(graded.response).tags
     if any(tags):
         adherence = format_adherence(str(graded.response), tags)
         metrics["format_strict"] = float(adherence.strict)

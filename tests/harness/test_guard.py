@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,7 @@ import pytest
 
 from lm_eval_tts.errors import DataError, RequestError
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.run_state import RunState, Tally
-from lm_eval_tts.harness.signals import SharedStop
+from lm_eval_tts.harness.run_state import RunState
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_lm_eval_writes_halves_of_surrogate_pairs_and_null_within_a_run_of_ours(
     row = {"resps": [["a \ud83d"]], "filtered_resps": ["\udc00"], "arguments": (("\ud83d", {}),)}
     row |= {"target": "1", "metrics": ["m"], "m": float("nan"), "doc_id": 0, **hashes}
     tracker = EvaluationTracker(output_path=str(tmp_path))
-    with guard._around_ours([], SharedStop(None)):
+    with guard._around_ours([], None):
         tracker.save_results_aggregated({"results": {"t": {"m": float("inf")}}}, {"t": [row]})
         tracker.save_results_samples("t", [row])
     assert evaluation_tracker.json is json
@@ -336,11 +336,11 @@ def test_a_bug_keeps_its_traceback_and_so_do_other_models():
 
     ours, other = SimpleNamespace(model="tts-hf"), SimpleNamespace(model="hf")
     with pytest.raises(KeyError):
-        guard.guarded(bug)(ours)
+        guard.guarded(bug, ours)
     with pytest.raises(ValueError, match="Tasks not found"):
-        guard.guarded(task_missing)(other)
+        guard.guarded(task_missing, other)
     with pytest.raises(SystemExit):
-        guard.guarded(task_missing)(ours)
+        guard.guarded(task_missing, ours)
 
 
 def test_data_that_cannot_be_read_is_one_line(run, tmp_path):
@@ -356,9 +356,9 @@ def test_other_errors_and_other_models_are_left_alone():
 
     for error in (RuntimeError("a bug"), KeyboardInterrupt()):
         with pytest.raises(type(error)):
-            guard.guarded(execute)(error)
+            guard.guarded(execute, error)
     with pytest.raises(SystemExit):
-        guard.guarded(execute)(DataError("ours"))
+        guard.guarded(execute, DataError("ours"))
 
 
 def test_a_second_rank_says_which_it_is(monkeypatch, capsys):
@@ -368,12 +368,15 @@ def test_a_second_rank_says_which_it_is(monkeypatch, capsys):
     assert capsys.readouterr().err == "lm_eval_tts (rank 1): wrong thing\n"
 
 
+def tally(asked: int, failed: int) -> Counter:
+    return Counter(asked=asked, failed=failed)
+
+
 def test_the_share_of_failures_is_over_all_requests():
-    assert RunState(tally=Tally(100, 10)).complaint() is None
-    assert RunState(tally=Tally(100, 11)).complaint()
-    assert RunState(tally=Tally(1, 1), max_failures=1).complaint() is None
-    assert RunState(tally=Tally(5, 1), max_failures=0).complaint()
-    assert Tally(1, 0).plus(Tally(2, 1), Tally(3, 1)) == (6, 2)
+    assert RunState(tally=tally(100, 10)).complaint() is None
+    assert RunState(tally=tally(100, 11)).complaint()
+    assert RunState(tally=tally(1, 1), max_failures=1).complaint() is None
+    assert RunState(tally=tally(5, 1), max_failures=0).complaint()
 
 
 def test_an_environment_variable_shows_tracebacks(monkeypatch, capsys):
@@ -383,6 +386,6 @@ def test_an_environment_variable_shows_tracebacks(monkeypatch, capsys):
         raise RequestError("deep down")
 
     with pytest.raises(SystemExit):
-        guard.guarded(execute)(None)
+        guard.guarded(execute, None)
     assert "Traceback" in capsys.readouterr().err
     assert os.environ["LMEVAL_LOG_LEVEL"] == "debug"

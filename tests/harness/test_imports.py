@@ -1,10 +1,10 @@
-"""harness/imports.py: no garbage is collected while large libraries are imported."""
+"""harness/preflight.py: no garbage is collected while large libraries are imported."""
 
 import gc
 
 import pytest
 
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness.preflight import without_collections
 
 
 @pytest.fixture

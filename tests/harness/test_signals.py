@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.signals import GRACE_SECONDS, stoppable
+from lm_eval_tts.harness.signals import GRACE_SECONDS, stoppable, tell_ranks, told_by_ranks
 
 NUM_RANKS = 2
 
@@ -49,7 +49,7 @@ def rank(number: int, work, folder: Path, ready) -> None:
         ready.release()
         work(args)
 
-    guard.guarded(execute)(args)
+    guard.guarded(execute, args)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the ranks are forked processes")
@@ -116,7 +116,8 @@ def test_a_process_ends_whatever_becomes_of_its_last_words(last_words):
 def test_what_an_earlier_run_has_said_stops_no_later_one(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     args = SimpleNamespace(model="tts-replay", tasks="t", output_path=str(tmp_path), model_args={})
-    guard._shared_stop(args).tell(15)
-    assert guard._shared_stop(args).told() == 15
-    guard.guarded(lambda args: None)(args)
-    assert guard._shared_stop(args).told() is None
+    told = Path(f"{guard._journals(args)}.stopped")
+    tell_ranks(told, 15)
+    assert told_by_ranks(told) == 15
+    guard.guarded(lambda args: None, args)
+    assert told_by_ranks(told) is None

@@ -37,7 +37,7 @@ def without_stock_tasks():
 def test_they_are_read_where_the_command_may_ask_for_one(tasks, may_need_them):
     seen = []
     command = SimpleNamespace(model="hf", model_args={"pretrained": "x"}, tasks=tasks)
-    guarded(lambda args: seen.append(stock_tasks.get()))(command)
+    guarded(lambda args: seen.append(stock_tasks.get()), command)
     assert seen == [may_need_them]
 
 

@@ -14,7 +14,6 @@ from transformers import PreTrainedTokenizerFast
 
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.models.arguments import OwnArguments
 from lm_eval_tts.models.chat import TemplateChat
 from lm_eval_tts.models.checkpoint import Checkpoint
 from lm_eval_tts.models.session import Session
@@ -166,7 +165,7 @@ def tokenizer_of(template: str, more: tuple[str, ...] = (), eos: str = "<|endoft
 
 def session_of(template: str, more: tuple[str, ...] = (), **template_args) -> Session:
     tokenizer = tokenizer_of(template, more)
-    session = Session(OwnArguments())
+    session = Session({}, "tts-hf", frozenset())
     chat = TemplateChat(
         tokenizer,
         template_args,
@@ -261,7 +260,7 @@ def test_a_thinking_family_is_forced_in_its_own_delimiters(
 ):
     session, marks = session_of(template, **arguments), load_prompts().preset(preset)
     prompt, response = prompt_and_response(session, "So.\n", ends)
-    assert session.family.delimiters == preset
+    assert session.checkpoint.family.delimiters == preset
     assert prompt.rstrip().endswith(marks.thinking_start.strip()) == opened
     opening = "" if opened else marks.thinking_start
     thought = "So.\n" if ends else "So.\n" * 10
@@ -278,17 +277,17 @@ def test_the_instruction_arrives_to_the_letter_and_the_familys_own_on_thinking_s
     plan = plan_of(session, prompt_style=style, thinking_tokens=64)
     prompt = session.checkpoint.text.decode(plan.request.prompt)
     assert plan.settings.instruction in prompt
-    if template in ("smollm3", "magistral", "granite") and session.family.delimiters:
+    if template in ("smollm3", "magistral", "granite") and session.checkpoint.family.delimiters:
         own = session.chat.apply([{"role": "user", "content": "Is 7"}]).partition("Is 7")[0]
         assert own.strip() in prompt
     names_tags = "between" in plan.settings.instruction
-    assert names_tags == (style != "cot" and session.family.delimiters is None)
+    assert names_tags == (style != "cot" and session.checkpoint.family.delimiters is None)
 
 
 @pytest.mark.parametrize(("template", "arguments"), PLAIN)
 def test_a_plain_model_gets_the_tags_of_the_style(template, arguments):
     session = session_of(template, **arguments)
-    assert session.family.delimiters is None
+    assert session.checkpoint.family.delimiters is None
     _, response = prompt_and_response(session, "So.\n")
     assert response == "<think>\nSo.\n</think>\n<answer>yes</answer>"
 
@@ -296,7 +295,7 @@ def test_a_plain_model_gets_the_tags_of_the_style(template, arguments):
 @pytest.mark.parametrize(("template", "arguments"), CLOSED)
 def test_a_thinking_that_the_template_has_closed_is_not_opened_again(template, arguments):
     session = session_of(template, **arguments)
-    assert session.family.record["template_thinking"] == "closed"
+    assert session.info()["template_thinking"] == "closed"
     with pytest.raises(SettingsError, match=r"has closed the thinking.*switch it on"):
         plan_of(session, **BUDGET)
     plan = plan_of(session, **R1, strategy="single")
@@ -368,7 +367,7 @@ def test_what_the_template_ends_a_turn_with_ends_a_turn(template, ending):
 
 def test_the_line_at_the_start_says_what_was_found():
     session = session_of("qwen3_5_think")
-    line = session.family.line(session.checkpoint.tokenizer)
+    line = session.checkpoint.family.line(session.checkpoint.tokenizer)
     assert line == (
         "chat template: delimiters: qwen3; '<think>' to '</think>', single tokens; "
         "thinking in the prompt: opened; a turn ends with '<|im_end|>'"
@@ -378,4 +377,4 @@ def test_the_line_at_the_start_says_what_was_found():
 
 def test_a_template_that_writes_the_date_is_said_to():
     session = session_of("llama3_2")
-    assert "today's date" in session.family.line(session.checkpoint.tokenizer)
+    assert "today's date" in session.checkpoint.family.line(session.checkpoint.tokenizer)

@@ -53,7 +53,7 @@ def poisoned(original, is_poison):
 
 def test_a_prompt_that_cannot_be_encoded_fails_alone(model, monkeypatch):
     want = answers(model)
-    broken = poisoned(TemplateChat.encode, lambda rendered: "poison" in rendered.text)
+    broken = poisoned(TemplateChat.encode, lambda prompt: "poison" in prompt)
     monkeypatch.setattr(TemplateChat, "encode", broken)
     check_only_poison_fails(answers(model), want, "encoding failed on it: TypeError: cannot take")
 

@@ -23,6 +23,7 @@ from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.harness.response import Response
+from lm_eval_tts.models.chat import ChatPrompt
 from lm_eval_tts.models.hf import TTSHF
 
 ROWS = [{"id": i, "problem": f"What is {i} plus {i}?", "answer": 2 * i} for i in range(5)]
@@ -214,15 +215,16 @@ def test_a_template_that_refuses_system_messages_gets_them_in_the_user_turn(mode
         "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}"
         "{% endif %}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
     )
-    text, templated = model.session.chat.render(
+    prompt = model.session.chat.render(
         [{"role": "system", "content": "Think."}, {"role": "user", "content": "2+2?"}]
     )
-    assert (text, templated) == ("<|user|>Think.\n\n2+2?", True)
+    assert (prompt, type(prompt)) == ("<|user|>Think.\n\n2+2?", ChatPrompt)
 
 
 def test_a_base_model_without_a_template_gets_a_plain_prompt(model):
     model.tokenizer.chat_template = None
-    assert model.session.chat.render([{"role": "user", "content": "2+2?"}]) == ("2+2?\n\n", False)
+    prompt = model.session.chat.render([{"role": "user", "content": "2+2?"}])
+    assert (prompt, type(prompt)) == ("2+2?\n\n", str)
 
 
 def test_a_tag_that_the_template_opens_is_shown_but_not_written_again(model):

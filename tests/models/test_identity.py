@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.engines.isolated import IsolatedEngine
 from lm_eval_tts.harness import guard
-from lm_eval_tts.harness.run_state import RunState, journals_of_this_run, watched
+from lm_eval_tts.harness.run_state import RunState, watched
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.reward_models.hf import HFRewardModel
 
@@ -66,7 +66,7 @@ def answer(model: TTSHF, setup: Setup, output_path: Path | None) -> tuple[list, 
         patch.setattr(IsolatedEngine, "add_request", lambda *a: noted(asked, True) and add(*a))
         patch.setattr(HFRewardModel, "score", lambda *a: noted(asked, True) and rate(*a))
         torch.manual_seed(setup.seed)
-        model.session.state = RunState(journals=journals_of_this_run())
+        model.session.state = RunState(beside=True)
         responses = model.generate_until(requests_of(setup), disable_tqdm=True)
     assert not [r.details.failure for r in responses if r.details.failure]
     parts = [(r, *r.details.points.values(), *r.details.candidates) for r in responses]

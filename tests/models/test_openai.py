@@ -13,7 +13,6 @@ from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
-from lm_eval_tts.models.chat import Rendered
 from lm_eval_tts.models.openai import TTSOpenAI
 
 HOT = {"temperature": 1.0, "do_sample": True, "max_gen_toks": 12, "seed": 5}
@@ -177,5 +176,5 @@ def test_wrong_arguments_get_one_clear_line(serve, tiny_checkpoint, arguments, m
 
 def test_a_prompt_without_a_template_gets_the_tokenizers_special_tokens(serve, connect):
     lm = connect(serve("tokens"))
-    assert lm.session.chat.encode(Rendered("a", templated=False)) == tuple(lm.tokenizer.encode("a"))
+    assert lm.session.chat.encode("a") == tuple(lm.tokenizer.encode("a"))
     assert lm.max_length == 400

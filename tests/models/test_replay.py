@@ -115,12 +115,8 @@ def test_options_in_another_order_are_not_taken_for_the_same_question(tmp_path):
     from lm_eval.api.instance import Instance
 
     doc = {"id": "r1", "question": "Which?", "options": {"A": "x", "B": "y"}, "answer": "A"}
-    replay = TTSReplay(path=str(tmp_path))
     recorded = {"question": "Which?", "options": {"A": "y", "B": "x"}, "response": "A"}
-    from lm_eval_tts.models.replay import index
-    from lm_eval_tts.results.files import _recordings
-
-    replay._library = {"task": index(_recordings(recorded, "response", "row 1"))}
+    replay = TTSReplay(path=str(write(tmp_path / "old.jsonl", [recorded])))
     request = Instance("generate_until", doc, ("Which?", {}), 0, ("task", 0, 1))
     (response,) = replay.generate_until([request])
     assert "other options or another order" in response.details.failure

@@ -23,6 +23,7 @@ from vllm_helpers import loaded
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models import vllm
+from lm_eval_tts.models.chat import ChatPrompt
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM
@@ -142,8 +143,8 @@ def test_a_task_runs_through_lm_eval_and_log_likelihoods_as_with_the_stock_model
 
 
 def test_a_chat_template_and_its_arguments_are_applied_once(vllm_lm):
-    text, templated = vllm_lm.session.chat.render([{"role": "user", "content": "2+2?"}])
-    assert (text, templated) == ("<|user|>2+2?<|end|>\n<|assistant|>", True)
+    prompt = vllm_lm.session.chat.render([{"role": "user", "content": "2+2?"}])
+    assert (prompt, type(prompt)) == ("<|user|>2+2?<|end|>\n<|assistant|>", ChatPrompt)
 
 
 def test_a_prompt_that_does_not_fit_is_a_failure_and_the_others_go_on(vllm_lm):

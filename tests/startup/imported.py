@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness.preflight import without_collections
 
 NAMES = (
     "datasets",

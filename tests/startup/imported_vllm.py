@@ -4,7 +4,7 @@ from importlib import import_module
 
 import spawned
 
-from lm_eval_tts.harness.imports import without_collections
+from lm_eval_tts.harness.preflight import without_collections
 
 NAMES = (
     "entrypoints.cli.main",

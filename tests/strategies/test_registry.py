@@ -86,7 +86,8 @@ def test_the_command_looks_for_files_where_its_tasks_are(tmp_path):
             pass
 
     write(tmp_path / "included" / "echo.py")
-    extensions.put_around(TaskManager, "__init__", extensions.find_tasks)
+    module = SimpleNamespace(__name__="lm_eval.tasks.manager", TaskManager=TaskManager)
+    extensions.extend(module, {"TaskManager.__init__": "find_tasks"})
     TaskManager(include_path=str(tmp_path / "included"))
     assert find_strategy("echo.py:Echo")
     write(tmp_path / "named" / "other.py")

@@ -3,7 +3,7 @@
 import pytest
 
 from lm_eval_tts.harness.response import Details, Response, Usage
-from lm_eval_tts.harness.run_state import RunState, Tally, watched
+from lm_eval_tts.harness.run_state import RunState, watched
 from lm_eval_tts.tasks import processing
 from lm_eval_tts.tasks.processing import GradeFilter, process_results, share_answered
 
@@ -125,7 +125,8 @@ def test_a_document_that_the_grader_raises_on_is_a_failure_with_its_reason(monke
     monkeypatch.setattr(processing, "grade_many", fragile)
     texts = ["<answer>4</answer>", "<answer>poison</answer>", "<answer>5</answer>"]
     with watched() as states:
-        state = RunState(tally=Tally(3, 0))
+        state = RunState()
+        state.count([None] * 3)
         good, bad, wrong = (
             process_results(DOC, [some])
             for some in GradeFilter().apply([[response(text)] for text in texts], [DOC] * 3)
@@ -135,7 +136,7 @@ def test_a_document_that_the_grader_raises_on_is_a_failure_with_its_reason(monke
     assert bad["failed"] == 1
     assert bad["answered"]["failure"] == "grading failed on it: RecursionError: too deep"
     assert states == [state]
-    assert state.tally == (3, 1)
+    assert state.tally == {"asked": 3, "failed": 1}
 
 
 def test_a_document_without_an_answer_to_grade_by_is_a_failure():
