@@ -18,6 +18,7 @@ import logging
 import os
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ import psutil
 from bench_hf import DELIMITERS, QUESTIONS
 from transformers import AutoTokenizer
 
-from lm_eval_tts.core.engine import Engine, Output, PromptTokens
+from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Request
 from lm_eval_tts.engines.requests import RowEngine, SampledTokens
@@ -81,7 +82,7 @@ class Bench:
             max_model_len=2048,
         )
         self.num_steps = 0
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens: Counter[str] = Counter()
         self._step = self.llm.llm_engine.step
         self.llm.llm_engine.step = self._counted
         texts = [f"{QUESTIONS[i % len(QUESTIONS)]} ({i})" for i in range(args.requests)]
@@ -101,7 +102,8 @@ class Bench:
         self.num_steps += 1
         outputs = self._step()
         for output in outputs:
-            self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
+            sent, cached = len(output.prompt_token_ids), output.num_cached_tokens or 0
+            self.prompt_tokens.update(sent=sent, cached=cached)
         return outputs
 
     def force(self, engine: Engine) -> None:
@@ -149,7 +151,7 @@ class Bench:
     def measure(self, method: Callable[[], None]) -> dict[str, float]:
         """Run a method on an empty cache and return what it took."""
         self.llm.reset_prefix_cache()
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens.clear()
         steps, cpu, start = self.num_steps, cpu_seconds(), time.perf_counter()
         method()
         return {
@@ -157,8 +159,8 @@ class Bench:
             "cpu_seconds": cpu_seconds() - cpu,
             "steps": self.num_steps - steps,
             "tokens": sum(self.tokens),
-            "prompt_tokens": self.prompt_tokens.sent,
-            "cached": self.prompt_tokens.cached / self.prompt_tokens.sent,
+            "prompt_tokens": self.prompt_tokens["sent"],
+            "cached": self.prompt_tokens["cached"] / self.prompt_tokens["sent"],
         }
 
 

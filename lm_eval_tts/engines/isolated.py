@@ -25,63 +25,56 @@ class IsolatedEngine(EngineWrapper):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.lost: str | None = None
+        self._waiting: dict[int, _Asked] = {}  # what came since the last step
         self._inside: dict[int, _Asked] = {}  # what the engine has
         self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
-        self._waiting: dict[int, _Asked] = {}  # what came meanwhile
         self._num_breaks = 0
 
     @property
     def num_unfinished(self) -> int:
         """Sequences added and not yet returned or aborted."""
-        held = (*self._suspects.values(), *self._waiting.values())
-        return self._engine.num_unfinished + sum(op.n for op, _ in held)
+        held = {**self._waiting, **self._inside, **self._suspects}
+        return sum(op.n for op, _ in held.values())
 
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
-        if self._suspects or self._waiting or self.lost:
-            self._waiting[request_id] = op, seed
-        else:
-            self._enter(request_id, op, seed)
+        self._waiting[request_id] = op, seed
 
     def step(self) -> list[Output]:
         """Advance the engine; where it raises, find out whose fault it was."""
-        if self.lost:
-            return self._fail_all(self.lost)
-        if not self._inside and (refused := self._admit()):
-            return refused
         try:
-            outputs = self._engine.step()
+            if not (outputs := self._fail_all() if self.lost else self._admit()):
+                outputs = self._engine.step()
+                self._num_breaks = 0
         except Exception as error:  # whatever a model's code raises
-            return self._take_out(error)
-        self._num_breaks = 0
+            outputs = self._take_out(error)
         for output in outputs:
-            del self._inside[output.request_id]
+            self._forget(output.request_id)
         return outputs
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        for held in (self._inside, self._suspects, self._waiting):
-            held.pop(request_id, None)
+        self._forget(request_id)
         self._engine.abort(request_id)
 
-    def _enter(self, request_id: int, op: Generate, seed: int) -> None:
-        self._engine.add_request(request_id, op, seed)
-        self._inside[request_id] = op, seed
+    def _forget(self, request_id: int) -> None:
+        for held in (self._waiting, self._inside, self._suspects):
+            held.pop(request_id, None)
 
     def _admit(self) -> list[Output]:
-        """Let the next suspect in, alone, or when there is none all that came meanwhile."""
+        """Let in what waits, or the next suspect when nothing else is inside; return refusals."""
         if self._suspects:
-            first = next(iter(self._suspects))
-            entering = {first: self._suspects.pop(first)}
+            entering = {} if self._inside else dict([next(iter(self._suspects.items()))])
         else:
             entering, self._waiting = self._waiting, {}
+        self._inside |= entering
         refused = []
         for request_id, asked in entering.items():
             try:
-                self._enter(request_id, *asked)
-            except Exception as error:
-                refused.append(Output(request_id, failure_of("the engine", error)))
+                self._engine.add_request(request_id, *asked)
+            except RequestError as error:
+                refused.append(Output(request_id, error))
         return refused
 
     def _take_out(self, error: Exception) -> list[Output]:
@@ -97,14 +90,13 @@ class IsolatedEngine(EngineWrapper):
         if self.lost:
             logger.error("%s; what is left is not tried in this run", self.lost)
             self._suspects |= taken
-            return self._fail_all(self.lost)
+            return self._fail_all()
         if len(taken) == 1:
             return [Output(next(iter(taken)), failure_of("the engine", error))]
         reason, self._suspects = reason_of(error), taken
         logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
         return []
 
-    def _fail_all(self, reason: str) -> list[Output]:
-        held = {**self._suspects, **self._waiting}
-        self._suspects, self._waiting = {}, {}
-        return [Output(request_id, RequestError(reason)) for request_id in held]
+    def _fail_all(self) -> list[Output]:
+        error = RequestError(str(self.lost))
+        return [Output(request_id, error) for request_id in {**self._suspects, **self._waiting}]

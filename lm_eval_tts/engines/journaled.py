@@ -5,16 +5,16 @@ program, so within a run they identify the request; two equal ops of one seed ha
 Programs replay on the results, so scheduler, strategies and engines need to know nothing of it."""
 
 import hashlib
-import struct
+from array import array
 from dataclasses import fields
 from functools import lru_cache
-from itertools import takewhile
 from operator import attrgetter
 from typing import Any
 
 from lm_eval_tts.core.engine import Engine, EngineWrapper, Output
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, FinishReason, Generate, SampledCounts, TokenLogprob
+from lm_eval_tts.engines.requests import common_prefix
 from lm_eval_tts.errors import RequestError
 
 _others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
@@ -78,40 +78,24 @@ class JournaledEngine(EngineWrapper):
 
 def op_key(op: Generate, seed: int) -> str:
     """Return what identifies an op within a run: a hash of all its fields and its seed."""
-    ids = op.token_ids
-    state = hashlib.blake2b(_numbers(len(ids)).pack(*ids), digest_size=16)
-    state.update(_repr(seed, _repr_again(*_others(op))))
+    state = hashlib.blake2b(array("q", op.token_ids).tobytes(), digest_size=16)
+    state.update(repr((seed, _settings(*_others(op)))).encode())
     return state.hexdigest()
 
 
-@lru_cache(1024)
-def _numbers(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}q")
-
-
-def _repr(*values: Any) -> bytes:
+@lru_cache(1024)  # the settings of most ops are those of others
+def _settings(*values: Any) -> bytes:
     return repr(values).encode()
-
-
-_repr_again = lru_cache(1024)(_repr)  # the settings of most ops are those of others
 
 
 def pack(completions: tuple[Completion, ...]) -> list[Any]:
     """Return completions as JSON can hold them; floats and NaN come back exactly."""
-    return [
-        [c.sampled_ids, *_beyond(c), c.finish_reason, c.stop, c.logprobs, *(c.counts or ())]
-        for c in completions
-    ]
-
-
-def _beyond(completion: Completion) -> tuple[int, tuple[int, ...]]:
-    """Return how many `token_ids` are those of `sampled_ids`, and the others (a cut token)."""
-    kept, sampled = completion.token_ids, completion.sampled_ids
-    if kept == sampled[: len(kept)]:  # nearly always
-        return len(kept), ()
-    pairs = zip(kept, sampled, strict=False)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return common, kept[common:]
+    packed = []
+    for c in completions:
+        common = common_prefix(c.token_ids, c.sampled_ids)  # the others are of a cut token
+        ids = [c.sampled_ids, common, c.token_ids[common:]]
+        packed.append([*ids, c.finish_reason, c.stop, c.logprobs, *(c.counts or ())])
+    return packed
 
 
 def unpack(packed: list[Any]) -> tuple[Completion, ...]:

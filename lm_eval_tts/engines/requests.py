@@ -25,6 +25,18 @@ def uniform(seed: int, step: int) -> float:
     return float(int.from_bytes(digest, "big") >> 11) / float(1 << 53)
 
 
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many leading items two lists share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 class SampledTokens(NamedTuple):
     """All that was sampled for one row, ending included; log-probabilities if asked for."""
 

@@ -189,14 +189,13 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
     def get_model_info(self) -> dict[str, Any]:
         """Return how the server was used; no header, for it may hold a key."""
-        tokens = self._server.prompt_tokens
         return {
             "model": "tts-openai",
             **self.session.info(),
             "server": self._kind,
             "token_exact": self._server.wire.dialect.returns_ids,
-            "prompt_tokens_sent": tokens.sent,
-            "prompt_tokens_cached": tokens.cached,
+            "prompt_tokens_sent": self._server.prompt_tokens["sent"],
+            "prompt_tokens_cached": self._server.prompt_tokens["cached"],
             "retries": self._server.num_retries,
         }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -21,7 +22,7 @@ from transformers import GenerationConfig
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.arguments import decides
 from lm_eval_tts.core.digests import digest, files_of
-from lm_eval_tts.core.engine import Engine, PromptTokens
+from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import loading, take_arguments
@@ -108,7 +109,7 @@ class TTSVLLM(StrategyLM, VLLM):
         if not isinstance(self.model, DataParallelLLM):
             end_calls_when_dead(self.model)
         self.chat_template_args, self.enable_thinking = args, args.get("enable_thinking")
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens: Counter[str] = Counter()
         self._serve({"pretrained": pretrained, "lora_local_path": None}, sorted(given.items()))
         if adapter:
             self.use_adapter(adapter)
@@ -165,8 +166,8 @@ class TTSVLLM(StrategyLM, VLLM):
             "model": "tts-vllm",
             **self.session.info(),
             "batch_invariant": self.batch_invariant,
-            "prompt_tokens_sent": self.prompt_tokens.sent,
-            "prompt_tokens_cached": self.prompt_tokens.cached,
+            "prompt_tokens_sent": self.prompt_tokens["sent"],
+            "prompt_tokens_cached": self.prompt_tokens["cached"],
         }
 
     def _make_engine(self) -> Engine:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.requests import common_prefix
 
 WORTH_COPYING = 8  # tokens of a common prefix; to compute fewer is cheaper than to copy them
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute; worth a step's delay
@@ -198,15 +199,3 @@ class SlotTable(Generic[_User]):
             a, b = self.slots[hole], self.slots[last]
             self._cache.swap(hole, last, max(a.cached, b.cached))
             self.slots[hole], self.slots[last] = b, a
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many leading items two lists share."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

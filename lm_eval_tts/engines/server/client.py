@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ from typing import Any
 import aiohttp
 import tenacity
 
-from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
@@ -61,7 +61,7 @@ class Server:
     # The header with the same value for all requests of one problem: some routers keep sessions.
     session_header: str | None = None
     verify: Any = True  # whether, or by which ssl context, to check certificates
-    prompt_tokens: PromptTokens = field(default_factory=PromptTokens)
+    prompt_tokens: Counter[str] = field(default_factory=Counter)  # "sent", of them "cached"
     num_retries: int = 0
     _client: aiohttp.ClientSession | None = None
     _sessions: Sessions = field(default_factory=Sessions)
@@ -99,7 +99,7 @@ class Server:
             answer = await self.post(self.wire.payload(row), row.op.token_ids)
             sampled = self.wire.read(answer, row)
             usage = as_openai(self.wire.dialect.read, answer)["usage"]
-            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(usage))
+            self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached_tokens(usage))
             return sampled
         if row.op.logprobs is not None:
             raise RequestError("this server returns no token ids, so no log-probabilities for them")
@@ -174,7 +174,7 @@ class Server:
                 raise RequestError(f"the server ended its answer with {reason!r}")
             if reason not in FINISHES:
                 raise Fault(f"a stream that ended with {reason!r}")
-        self.prompt_tokens.add(len(row.op.token_ids), cached)
+        self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
         # Some say "stop" as well where a thought has used up everything.
         cut = not text and counts is not None and counts.total >= row.max_tokens
         ended = FINISHES[reason] and match is None and not cut

@@ -6,6 +6,7 @@ Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +18,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.core.engine import Output, PromptTokens
+from lm_eval_tts.core.engine import Output
 from lm_eval_tts.core.program import Generate, TokenLogprob
 from lm_eval_tts.engines.affinity import Ranks
 from lm_eval_tts.engines.asynchronous import Background
@@ -45,11 +46,11 @@ class VLLMEngine(RowEngine):
         tokenizer: Tokenizer,
         *,
         lora_request: Any = None,
-        prompt_tokens: PromptTokens | None = None,
+        prompt_tokens: Counter[str] | None = None,
         **limits: Unpack[Limits],
     ) -> None:
         super().__init__(tokenizer, **limits)
-        self.prompt_tokens = prompt_tokens or PromptTokens()
+        self.prompt_tokens = Counter() if prompt_tokens is None else prompt_tokens
         self.num_steps = 0
         self._llm = llm
         self._lora_request = lora_request
@@ -95,7 +96,8 @@ class VLLMEngine(RowEngine):
     def _finish(self, output: Any) -> None:
         if (row := self._live.pop(output.request_id, None)) is None:
             return  # aborted
-        self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
+        sent, cached = len(output.prompt_token_ids), output.num_cached_tokens or 0
+        self.prompt_tokens.update(sent=sent, cached=cached)
         try:
             if self.take_part(row, sampled_of(output, row.op)):
                 self.finished(row)
@@ -114,7 +116,7 @@ class DataParallelLLM:
     def __init__(self, **arguments: Any) -> None:
         self.background = Background()
         self.llm_engine = self.background.run(self._load(arguments))  # as LLM calls it
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens: Counter[str] = Counter()
         self.lora_request: Any = None
         self.num_ranks = int(arguments["data_parallel_size"])
         self._ranks = Ranks(self.num_ranks)
@@ -140,7 +142,8 @@ class DataParallelLLM:
             output = await self._generate(row.op.token_ids, params, self.lora_request)
         except REFUSALS as error:
             raise refused(error) from error
-        self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
+        sent, cached = len(row.op.token_ids), output.num_cached_tokens or 0
+        self.prompt_tokens.update(sent=sent, cached=cached)
         return sampled_of(output, row.op)
 
     async def _generate(

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_eval_tts.core.program import Generate
-from lm_eval_tts.engines.hf.slots import SlotTable, common_prefix
-from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.hf.slots import SlotTable
+from lm_eval_tts.engines.requests import BatchRow, common_prefix
 
 
 class ListCache:

@@ -152,7 +152,7 @@ def test_a_server_is_known_and_asked_by_its_best_way(ask, kind):
     assert completion.num_sampled == 3
     exact = kind in ("SGLang", "llama.cpp")
     assert asked.client.wire.dialect.returns_ids == exact
-    assert asked.client.prompt_tokens.cached == (4 if exact else 0)
+    assert asked.client.prompt_tokens["cached"] == (4 if exact else 0)
 
 
 @pytest.mark.parametrize("kind", ["SGLang", "llama.cpp"])
