@@ -9,7 +9,7 @@ import hashlib
 import math
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -100,35 +100,18 @@ class CheckpointModel:
         return _Asked(written, tuple(max(0, count - 1) for count in before))
 
 
-class KnownScores:
-    """Scores by all that they depend on: the tokens up to their position, and `long`.
-    long: the input is one whose keys are rotated by the long factors of "longrope"."""
-
-    def __init__(self) -> None:
-        self._scores: dict[bytes, float] = {}
-
-    def make_room(self) -> None:
-        """Forget all of them if they are too many; not between reading and `of`."""
-        if len(self._scores) > MOST_KNOWN:
-            self._scores.clear()
-
-    def missing(self, item: Input, long: bool = False) -> list[int]:
-        """Return the positions of an input whose scores are not known."""
-        return [p for p, key in _keys(item, long) if key not in self._scores]
-
-    def note(self, item: Input, scores: Mapping[int, float], long: bool = False) -> None:
-        """Keep some scores of an input, by their positions."""
-        self._scores.update({key: scores[p] for p, key in _keys(item, long) if p in scores})
-
-    def of(self, item: Input, long: bool = False) -> tuple[float, ...]:
-        """Return the scores of an input, none of which may be missing."""
-        return tuple(self._scores[key] for _, key in _keys(item, long))
+def make_room(known: dict[bytes, float]) -> None:
+    """Forget all known scores if they are too many; not between reading and use."""
+    if len(known) > MOST_KNOWN:
+        known.clear()
 
 
-def _keys(item: Input, long: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield each position (in ascending order) and a digest of the tokens up to it."""
-    state, start = hashlib.blake2b(bytes([long]), digest_size=16), 0
+def prefix_keys(item: Input, long: bool = False) -> dict[int, bytes]:
+    """Return for each position, in ascending order, a digest of all that its score depends on: the
+    tokens up to it, and `long`: its keys are rotated by the long factors of "longrope"."""
+    state, start, keys = hashlib.blake2b(bytes([long]), digest_size=16), 0, {}
     for position in item.positions:
         state.update(array("q", item.token_ids[start : position + 1]).tobytes())
         start = position + 1
-        yield position, state.digest()
+        keys[position] = state.digest()
+    return keys

@@ -22,7 +22,7 @@ from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.reward_models.checkpoint import CheckpointModel, KnownScores
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys
 from lm_eval_tts.reward_models.families import Family, Layer
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
 
@@ -116,9 +116,8 @@ class PaddedReader:
 class InputRow:
     """An input that is to be read in a slot."""
 
-    item: Input
     ids: TokenIds  # all its tokens
-    long: bool  # its keys are rotated by the long factors of "longrope"
+    keys: dict[int, bytes]  # of its scores, by position
     num_reusable: int = 0  # tokens before the first score that is missing
     num_read: int = 0
     done: bool = False
@@ -132,54 +131,46 @@ class SlotReader:
         self._model = model
         self._head = head
         self._batch_size = batch_size
-        self._known = KnownScores()
+        self._known: dict[bytes, float] = {}
         self._table: SlotTable[InputRow] = model.new_table(batch_size)
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
-        self._known.make_room()
+        make_room(self._known)
         is_long = self._model.rope.is_long
-        rows = [InputRow(x, x.token_ids, is_long(len(x.token_ids))) for x in items]
+        rows = [InputRow(x.token_ids, prefix_keys(x, is_long(len(x.token_ids)))) for x in items]
         queue = deque(rows)
         try:
-            while queue := self._unknown(queue):
+            while queue := deque(filter(self._lacks_scores, queue)):
                 self._table.admit(queue)
                 self._read_active()
         except BaseException:
             # A forward that broke has not written what the slots say.
             self._table = self._model.new_table(self._batch_size)
             raise
-        return [Reading(self._known.of(row.item, row.long), row.num_read) for row in rows]
+        known = self._known.__getitem__
+        return [Reading(tuple(map(known, row.keys.values())), row.num_read) for row in rows]
 
-    def _unknown(self, queue: deque[InputRow]) -> deque[InputRow]:
-        """Return those that have a score to be read, and note up to where they may be reused."""
-        unknown: deque[InputRow] = deque()
-        for row in queue:
-            if missing := self._known.missing(row.item, row.long):
-                row.num_reusable = missing[0]
-                unknown.append(row)
-        return unknown
+    def _lacks_scores(self, row: InputRow) -> bool:
+        """Whether a row has a score to be read; note up to where it may be reused."""
+        missing = [place for place, key in row.keys.items() if key not in self._known]
+        row.num_reusable = min(missing, default=0)
+        return bool(missing)
 
     def _read_active(self) -> None:
-        """Read what is new in the slots at work."""
-        working = [(slot, slot.row) for slot in self._table.active if slot.row is not None]
-        for slot, row in working:
-            row.num_read = slot.behind
-        while any(slot.behind for slot, _ in working):
-            self._read_chunk()
-        for _, row in working:
-            row.done = True
-
-    def _read_chunk(self) -> None:
-        """Feed a chunk, and note the scores that are in it."""
-        feeds = self._table.feed(self._table.next_chunk(keep=0, most=READ_TOKENS))
-        hidden = self._model.forward(feeds).last_hidden_state
-        for states, feed in zip(hidden, feeds, strict=True):
-            row, end = self._table.slots[feed.slot].row, feed.start + len(feed.token_ids)
-            here = [p for p in row.item.positions if feed.start <= p < end] if row else []
-            if row and here:
-                scores = self._head(states[[p - feed.start for p in here]]).tolist()
-                self._known.note(row.item, dict(zip(here, scores, strict=True)), row.long)
+        """Read what is new in the slots at work, and note the scores that are in it."""
+        active = self._table.active
+        rows = [slot.row for slot in active if slot.row is not None]
+        for slot, row in zip(active, rows, strict=True):
+            row.num_read, row.done = slot.behind, True
+        while any(slot.behind for slot in active):
+            feeds = self._table.feed(self._table.next_chunk(keep=0, most=READ_TOKENS))
+            hidden = self._model.forward(feeds).last_hidden_state
+            for states, feed in zip(hidden, feeds, strict=True):
+                keys, end = rows[feed.slot].keys, feed.start + len(feed.token_ids)
+                here = [place for place in keys if feed.start <= place < end]
+                scores = self._head(states[[place - feed.start for place in here]]).tolist()
+                self._known.update(zip((keys[place] for place in here), scores, strict=True))
 
 
 def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> SlotReader | PaddedReader:

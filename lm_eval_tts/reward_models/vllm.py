@@ -22,7 +22,7 @@ from lm_eval_tts.core.digests import files_of
 from lm_eval_tts.engines.vllm import engine
 from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.reward_models.checkpoint import CheckpointModel, KnownScores
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys
 from lm_eval_tts.reward_models.families import Family, loading_reward_model
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
 
@@ -39,7 +39,7 @@ class VLLMRewardModel(CheckpointModel):
         weights, dtype = f"{files['model']}@{config.revision}", str(config.dtype)
         super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
         self._llm = llm
-        self._known = KnownScores()
+        self._known: dict[bytes, float] = {}
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
         """Run the model; where vLLM refuses some, each is read on its own."""
@@ -54,12 +54,14 @@ class VLLMRewardModel(CheckpointModel):
 
     def _read_all(self, inputs: Sequence[Input]) -> list[Reading]:
         """Read what is new; where a score lies in what vLLM had cached, read from the start."""
-        self._known.make_room()
+        make_room(self._known)
+        keys = [list(prefix_keys(item).values()) for item in inputs]
         read = dict(enumerate(self._encode(inputs, from_start=False)))
-        if missing := [i for i, item in enumerate(inputs) if self._known.missing(item)]:
+        if missing := [i for i, own in enumerate(keys) if not self._known.keys() >= {*own}]:
             again = self._encode([inputs[i] for i in missing], from_start=True)
             read.update(zip(missing, again, strict=True))
-        return [Reading(self._known.of(item), read[i]) for i, item in enumerate(inputs)]
+        known = self._known.__getitem__
+        return [Reading(tuple(map(known, own)), read[i]) for i, own in enumerate(keys)]
 
     def _encode(self, inputs: Sequence[Input], *, from_start: bool) -> list[int]:
         """Read inputs at once; return how many tokens of each vLLM computed."""
@@ -75,9 +77,9 @@ class VLLMRewardModel(CheckpointModel):
         """Note the scores in the logits [tokens computed, labels], which are those of the end."""
         logits = output.outputs.data
         start = len(item.token_ids) - len(logits)
-        here = [p for p in item.positions if p >= start]
+        here = {p: key for p, key in prefix_keys(item).items() if p >= start}
         scores = self._family.head.scores(logits[[p - start for p in here]]).tolist()
-        self._known.note(item, dict(zip(here, scores, strict=True)))
+        self._known.update(zip(here.values(), scores, strict=True))
         return len(logits)
 
 
