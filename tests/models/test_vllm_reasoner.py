@@ -14,6 +14,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from reward_checkpoints import load_reward_model
 from vllm_helpers import VLLM_ARGUMENTS, serve
 
 from lm_eval_tts.checkpoints import find_checkpoint
@@ -23,7 +24,6 @@ from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM
-from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm
 

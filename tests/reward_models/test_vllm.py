@@ -11,14 +11,13 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 import vllm_helpers  # noqa: F401  # vLLM's environment, before it is imported
-from reward_checkpoints import outcome, qwen, rlhflow, trl
+from reward_checkpoints import load_reward_model, outcome, qwen, rlhflow, trl
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.reward_models import checkpoint as checkpoint_model
 from lm_eval_tts.reward_models.inputs import Input, Reading
-from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm
 
