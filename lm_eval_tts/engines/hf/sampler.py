@@ -20,7 +20,9 @@ Choice = tuple[int, TokenLogprob | None]  # a token for a row, and how sure it w
 NOT_A_NUMBER = -1  # a token for logits that choose none
 BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 ROOM = 256  # tokens; the memory of a row grows in steps of these
-_PENALTIES = {"repetition_penalty": 1, "frequency_penalty": 0, "presence_penalty": 0}  # where off
+# Settings, and where each is off.
+_FILTERS = {"top_k": 0, "top_p": 1, "min_p": 0}
+_PENALTIES = {"repetition_penalty": 1, "frequency_penalty": 0, "presence_penalty": 0}
 
 
 class Sampler:
@@ -35,16 +37,14 @@ class Sampler:
         settings = [row.op.sampling for row in rows]
         hot = [s for s in settings if s.temperature]
         if hot:
-            parcel.put_fractions("uniform", map(_number, rows))
-            parcel.put_fractions("temperature", [s.temperature or 1.0 for s in settings])
+            parcel.put("uniform", map(_number, rows), fractions=True)
+            parcel.put("temperature", [s.temperature or 1.0 for s in settings], fractions=True)
         if len(hot) < len(settings):
             parcel.put("greedy", [s.temperature == 0 for s in settings])
-        if any(s.top_k for s in hot):
-            parcel.put("top_k", [s.top_k for s in settings])
-        if any(s.top_p < 1 for s in hot):
-            parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
-        if any(s.min_p for s in hot):
-            parcel.put_fractions("min_p", [s.min_p for s in settings])
+        for name, off in _FILTERS.items():
+            if any(getattr(s, name) != off for s in hot):
+                values = [getattr(s, name) if s.temperature else off for s in settings]
+                parcel.put(name, values, fractions=name != "top_k")
         if banned := [(i, token) for i, row in enumerate(rows) for token in row.banned]:
             parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
         self._history.pack(rows, parcel)
@@ -206,7 +206,7 @@ class History:
         parcel.put("written", lengths)
         parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
         for name in _PENALTIES:
-            parcel.put_fractions(name, [getattr(sampling, name) for sampling in settings])
+            parcel.put(name, [getattr(s, name) for s in settings], fractions=True)
         if any(s.frequency_penalty or s.presence_penalty for s in settings):
             parcel.put("counting", [1])
         if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:

@@ -15,25 +15,19 @@ import torch
 Place = tuple[int, tuple[int, ...], bool]
 
 
-class Numbers:
-    """Named tensors of one device: int64 for whole numbers, float32 for fractions."""
+class Numbers(dict[str, torch.Tensor]):
+    """Named tensors of one device: int64 for whole numbers, float32 for fractions.
+    raw: all of them; it may end before the last ones, which are left out."""
 
     def __init__(self, raw: torch.Tensor, places: Mapping[str, Place]) -> None:
+        super().__init__()
         self.raw = raw
-        self._whole = raw.long()  # indices must be int64
         self._places = places
         self._copies: dict[torch.device, Numbers] = {}
-        self._read: dict[str, torch.Tensor] = {}  # every layer asks for the same ones
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        if name not in self._read:
-            start, shape, fractions = self._places[name]
-            values = self.raw.view(torch.float32) if fractions else self._whole
-            self._read[name] = values[start : start + prod(shape)].view(shape)
-        return self._read[name]
+        whole, fractional = raw.long(), raw.view(torch.float32)  # indices must be int64
+        for name, (start, shape, fractions) in places.items():
+            if (end := start + prod(shape)) <= len(raw):
+                self[name] = (fractional if fractions else whole)[start:end].view(shape)
 
     def to(self, device: torch.device) -> Numbers:
         """Return the same on another device, copied there once."""
@@ -44,7 +38,7 @@ class Numbers:
         return self._copies[device]
 
     def of(self, raw: torch.Tensor) -> Numbers:
-        """Return what these names mean in other numbers, of which there may be fewer."""
+        """Return what these names mean in other numbers."""
         return Numbers(raw, self._places)
 
 
@@ -58,17 +52,12 @@ class Parcel:
     def __len__(self) -> int:
         return len(self._raw)
 
-    def put(self, name: str, values: Iterable[int], *shape: int) -> None:
-        """Add whole numbers below 2**31 in absolute value; shape: their number if left out."""
-        start = len(self._raw)
-        self._raw.extend(values)
-        self._places[name] = start, shape or (len(self._raw) - start,), False
-
-    def put_fractions(self, name: str, values: Iterable[float]) -> None:
-        """Add numbers that become float32."""
-        start = len(self._raw)
-        self._raw.frombytes(array("f", values).tobytes())
-        self._places[name] = start, (len(self._raw) - start,), True
+    def put(self, name: str, values: Iterable[float], *shape: int, fractions: bool = False) -> None:
+        """Add whole numbers below 2**31 in absolute value, or `fractions`, which become float32.
+        shape: their number if left out."""
+        numbers = array("f" if fractions else "i", values)
+        self._places[name] = len(self._raw), shape or (len(numbers),), fractions
+        self._raw.frombytes(numbers.tobytes())
 
     def send(self, device: torch.device) -> Numbers:
         """Copy all that was put in (at least one number) to a device."""
