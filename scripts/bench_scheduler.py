@@ -20,7 +20,7 @@ from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, TokenIds
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Delimiters, Request
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.wrappers import JournaledEngine
 from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
 
 DELIMITERS = Delimiters("<think>", "</think>", "<answer>", "</answer>")

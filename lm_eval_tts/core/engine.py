@@ -41,23 +41,6 @@ class Engine(Protocol):
         """Drop a request; unknown ids are ignored."""
 
 
-class EngineWrapper:
-    """What engines around another engine have in common: its limits."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def max_length(self) -> int:
-        """Context window in tokens."""
-        return self._engine.max_length
-
-    @property
-    def max_num_seqs(self) -> int:
-        """Sequences worth having under way at once."""
-        return self._engine.max_num_seqs
-
-
 def check_fits(op: Generate, max_length: int) -> None:
     """Raise RequestError unless the op has a prompt that leaves room for at least one token."""
     if not op.token_ids:

@@ -186,11 +186,6 @@ class RowEngine:
         del row.sampled[thought + len(answer) :], row.logprobs[thought + len(answer) :]
         row.done = True
 
-    def fail_all(self, error: RequestError) -> None:
-        """Note that nothing under way can be served."""
-        for rows in self._rows.values():
-            self.fail(rows[0], error)
-
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
         done = {i: rows for i, rows in self._rows.items() if all(row.done for row in rows)}

@@ -23,8 +23,7 @@ from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Trace
-from lm_eval_tts.engines.isolated import IsolatedEngine
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.wrappers import IsolatedEngine, JournaledEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response

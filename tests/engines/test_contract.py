@@ -9,10 +9,9 @@ import pytest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenIds
-from lm_eval_tts.engines.isolated import IsolatedEngine
-from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.stopping import find_stop
+from lm_eval_tts.engines.wrappers import IsolatedEngine, JournaledEngine
 from lm_eval_tts.errors import RequestError
 
 HOT = Sampling(temperature=1.0)
@@ -87,10 +86,15 @@ def make_generate(request: pytest.FixtureRequest):
 
 def make_vllm(request: pytest.FixtureRequest):
     pytest.importorskip("vllm", reason="vLLM is not installed")
-    from lm_eval_tts.engines.vllm.engine import VLLMEngine
+    from lm_eval_tts.engines.asynchronous import AsyncEngine
 
     lm = request.getfixturevalue("vllm_lm")
-    return _maker(partial(VLLMEngine, lm.model), lm.tokenizer)
+
+    def make(codec, **limits):
+        sample = partial(lm.model.sample, eos_token_ids=frozenset(limits["eos_token_ids"]))
+        return AsyncEngine(sample, lm.model.background, codec, **limits)
+
+    return _maker(make, lm.tokenizer)
 
 
 def make_server(request: pytest.FixtureRequest):

@@ -5,8 +5,8 @@ from helpers import ids, text_of
 
 from lm_eval_tts.core.program import generate
 from lm_eval_tts.core.scheduler import Job, run
-from lm_eval_tts.engines.isolated import MAX_BREAKS, IsolatedEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
+from lm_eval_tts.engines.wrappers import MAX_BREAKS, IsolatedEngine
 from lm_eval_tts.errors import RequestError
 
 

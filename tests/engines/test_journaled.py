@@ -9,8 +9,8 @@ from helpers import byte_request, ids, text_of
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenLogprob, gather, generate
 from lm_eval_tts.core.scheduler import Job, derive_seed, run
-from lm_eval_tts.engines.journaled import JournaledEngine, op_key, pack, unpack
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing
+from lm_eval_tts.engines.wrappers import JournaledEngine, op_key, pack, unpack
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies.budget import Budget
 

@@ -15,7 +15,7 @@ from reward_checkpoints import token_classification
 from safetensors.torch import load_file, save_file
 
 from lm_eval_tts.core.journal import Journal
-from lm_eval_tts.engines.isolated import IsolatedEngine
+from lm_eval_tts.engines.wrappers import IsolatedEngine
 from lm_eval_tts.harness import guard
 from lm_eval_tts.harness.run_state import RunState, journals_of_this_run, watched
 from lm_eval_tts.models.hf import TTSHF

@@ -7,8 +7,8 @@ from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Sampling, Score, StepScores
 from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.core.scheduler import Job, derive_seed, run
-from lm_eval_tts.engines.journaled import JournaledEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing, hash_text
+from lm_eval_tts.engines.wrappers import JournaledEngine
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
 from lm_eval_tts.reward_models.wrappers import JournaledRewardModel, score_key

@@ -1,0 +1,229 @@
+"""Engines around another: in one a request that breaks a step fails alone, one remembers.
+
+When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
+engine and run again one by one: those that break it again are failures with a reason, the others
+get their results, the same ones, since seeds belong to ops. An engine that breaks on everything, or
+whose device is lost, is not asked again: all that is left fails with its error.
+
+Finished requests go to a journal, and those it knows are not run. A request is known by its seed
+and its op. Seeds are derived from document, repeat and path in the program, so within a run they
+identify the request; two equal ops of one seed have one result. Programs replay on the results, so
+scheduler, strategies and engines need to know nothing of it."""
+
+import hashlib
+import logging
+from array import array
+from dataclasses import fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from lm_eval_tts.core.engine import Engine, Output, check_fits
+from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
+from lm_eval_tts.core.journal import Journal
+from lm_eval_tts.core.program import Completion, FinishReason, Generate, SampledCounts, TokenLogprob
+from lm_eval_tts.engines.requests import common_prefix
+from lm_eval_tts.errors import RequestError
+
+logger = logging.getLogger(__name__)
+
+MAX_BREAKS = 32  # one after the other, without a step that went well between them
+_Asked = tuple[Generate, int]  # with its seed
+_others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
+
+
+class _Wrapper:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def max_length(self) -> int:
+        """Context window in tokens."""
+        return self._engine.max_length
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Sequences worth having under way at once."""
+        return self._engine.max_num_seqs
+
+
+class IsolatedEngine(_Wrapper):
+    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
+    lost: why the engine is not asked any more, if so."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.lost: str | None = None
+        self._waiting: dict[int, _Asked] = {}  # what came since the last step
+        self._inside: dict[int, _Asked] = {}  # what the engine has
+        self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
+        self._num_breaks = 0
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        held = {**self._waiting, **self._inside, **self._suspects}
+        return sum(op.n for op, _ in held.values())
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        check_fits(op, self.max_length)
+        self._waiting[request_id] = op, seed
+
+    def step(self) -> list[Output]:
+        """Advance the engine; where it raises, find out whose fault it was."""
+        try:
+            if not (outputs := self._fail_all() if self.lost else self._admit()):
+                outputs = self._engine.step()
+                self._num_breaks = 0
+        except Exception as error:  # whatever a model's code raises
+            outputs = self._take_out(error)
+        for output in outputs:
+            self._forget(output.request_id)
+        return outputs
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        self._forget(request_id)
+        self._engine.abort(request_id)
+
+    def _forget(self, request_id: int) -> None:
+        for held in (self._waiting, self._inside, self._suspects):
+            held.pop(request_id, None)
+
+    def _admit(self) -> list[Output]:
+        """Let in what waits, or the next suspect when nothing else is inside; return refusals."""
+        if self._suspects:
+            entering = {} if self._inside else dict([next(iter(self._suspects.items()))])
+        else:
+            entering, self._waiting = self._waiting, {}
+        self._inside |= entering
+        refused = []
+        for request_id, asked in entering.items():
+            try:
+                self._engine.add_request(request_id, *asked)
+            except RequestError as error:
+                refused.append(Output(request_id, error))
+        return refused
+
+    def _take_out(self, error: Exception) -> list[Output]:
+        """Clear the engine; a request that was alone in it has failed, several are suspects."""
+        self._num_breaks += 1
+        taken, self._inside = self._inside, {}
+        for request_id in taken:
+            self._engine.abort(request_id)
+        if device_lost(error):
+            self.lost = f"the device is lost ({reason_of(error)}): start again"
+        elif self._num_breaks == MAX_BREAKS:
+            self.lost = f"the engine failed {MAX_BREAKS} times in a row, last by {reason_of(error)}"
+        if self.lost:
+            logger.error("%s; what is left is not tried in this run", self.lost)
+            self._suspects |= taken
+            return self._fail_all()
+        if len(taken) == 1:
+            return [Output(next(iter(taken)), failure_of("the engine", error))]
+        reason, self._suspects = reason_of(error), taken
+        logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
+        return []
+
+    def _fail_all(self) -> list[Output]:
+        error = RequestError(str(self.lost))
+        return [Output(request_id, error) for request_id in {**self._suspects, **self._waiting}]
+
+
+class JournaledEngine(_Wrapper):
+    """Hands out what the journal has, and journals what the engine finishes before it counts.
+    Failures are not kept: a request that could not be served is tried again by the next process."""
+
+    def __init__(self, engine: Engine, journal: Journal) -> None:
+        super().__init__(engine)
+        self._journal = journal
+        self._known: dict[int, tuple[Completion, ...]] = {}
+        self._keys: dict[int, str] = {}
+
+    @property
+    def num_unfinished(self) -> int:
+        """Sequences added and not yet returned or aborted."""
+        return self._engine.num_unfinished + sum(map(len, self._known.values()))
+
+    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
+        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
+        key = op_key(op, seed)
+        if (known := self._recall(key)) is not None:
+            self._known[request_id] = known
+            return
+        self._engine.add_request(request_id, op, seed)
+        self._keys[request_id] = key
+
+    def step(self) -> list[Output]:
+        """Return what was known, or else advance the engine."""
+        if self._known:
+            known, self._known = self._known, {}
+            return [Output(request_id, result) for request_id, result in known.items()]
+        return [Output(i, self._keep(self._keys.pop(i), r)) for i, r in self._engine.step()]
+
+    def abort(self, request_id: int) -> None:
+        """Drop a request; unknown ids are ignored."""
+        self._known.pop(request_id, None)
+        self._keys.pop(request_id, None)
+        self._engine.abort(request_id)
+
+    def _recall(self, key: str) -> tuple[Completion, ...] | None:
+        """Return what the journal has; what cannot be ours is computed again."""
+        if (found := self._journal.get(key)) is None:
+            return None
+        try:
+            return unpack(found)
+        except (TypeError, ValueError) as error:
+            self._journal.forget(key, str(error))
+            return None
+
+    def _keep(
+        self, key: str, result: tuple[Completion, ...] | RequestError
+    ) -> tuple[Completion, ...] | RequestError:
+        """Journal a result; where an equal op was faster, its result is the one."""
+        if isinstance(result, RequestError) or self._journal.add(key, pack(result)):
+            return result
+        return self._recall(key) or result
+
+
+def op_key(op: Generate, seed: int) -> str:
+    """Return what identifies an op within a run: a hash of all its fields and its seed."""
+    state = hashlib.blake2b(array("q", op.token_ids).tobytes(), digest_size=16)
+    state.update(repr((seed, _settings(*_others(op)))).encode())
+    return state.hexdigest()
+
+
+@lru_cache(1024)  # the settings of most ops are those of others
+def _settings(*values: Any) -> bytes:
+    return repr(values).encode()
+
+
+def pack(completions: tuple[Completion, ...]) -> list[Any]:
+    """Return completions as JSON can hold them; floats and NaN come back exactly."""
+    packed = []
+    for c in completions:
+        common = common_prefix(c.token_ids, c.sampled_ids)  # the others are of a cut token
+        ids = [c.sampled_ids, common, c.token_ids[common:]]
+        packed.append([*ids, c.finish_reason, c.stop, c.logprobs, *(c.counts or ())])
+    return packed
+
+
+def unpack(packed: list[Any]) -> tuple[Completion, ...]:
+    """Return the completions that `pack` was given."""
+    return tuple(_unpacked(*one) for one in packed)
+
+
+def _unpacked(
+    sampled: list[int],
+    common: int,
+    others: list[int],
+    reason: FinishReason,
+    stop: str | None,
+    logprobs: list[Any],
+    *counts: int,
+) -> Completion:
+    ids = tuple(sampled)
+    kept = ids if common == len(ids) and not others else (*ids[:common], *others)
+    told = tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs)
+    return Completion(kept, ids, reason, stop, told, SampledCounts(*counts) if counts else None)
