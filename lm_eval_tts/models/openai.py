@@ -23,8 +23,7 @@ from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-from lm_eval_tts.engines.server.client import Server
-from lm_eval_tts.engines.server.probe import find_dialect, find_model
+from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError

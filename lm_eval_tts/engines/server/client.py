@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
+"""An OpenAI-compatible server: what it can do, asked with one token, and what samples from it, one
+prompt a call, retried where that can help.
 
 Where only text comes back, few servers say which stop string ended it. So the text is streamed,
 our own rule looks for the stop strings, and the call is ended where one is found."""
@@ -8,19 +9,26 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import tenacity
 
 from lm_eval_tts.core.faults import MALFORMED
-from lm_eval_tts.core.program import TokenIds
+from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.dialects import as_openai
+from lm_eval_tts.engines.server.dialects import (
+    IDS,
+    SERVERS,
+    TOKENS,
+    Dialect,
+    as_openai,
+    server_of,
+)
 from lm_eval_tts.engines.server.wire import (
     FINISHES,
     WITHHELD,
@@ -31,12 +39,13 @@ from lm_eval_tts.engines.server.wire import (
     read_event,
 )
 from lm_eval_tts.engines.stopping import find_stop
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 
 logger = logging.getLogger(__name__)
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever a server asks for
+KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
 
 
 class Refused(RequestError):
@@ -97,9 +106,8 @@ class Server:
     async def _sample(self, row: BatchRow) -> SampledTokens:
         if self.wire.dialect.returns_ids:
             answer = await self.post(self.wire.payload(row), row.op.token_ids)
-            sampled = self.wire.read(answer, row)
-            usage = as_openai(self.wire.dialect.read, answer)["usage"]
-            self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached_tokens(usage))
+            sampled, cached = self.wire.read(answer, row), cached_tokens(answer["usage"])
+            self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
             return sampled
         if row.op.logprobs is not None:
             raise RequestError("this server returns no token ids, so no log-probabilities for them")
@@ -126,13 +134,16 @@ class Server:
         return await self._json(self.client().get(self.url + path))
 
     async def post(self, body: Mapping[str, Any], token_ids: TokenIds = ()) -> Any:
-        """Return the answer to a call, as JSON. Raises Fault or Refused."""
-        return await self._json(self._call(body, token_ids))
+        """Return the answer to a call in OpenAI's form. Raises Fault or Refused."""
+        answer = await self._json(self._call(body, token_ids))
+        with _faults():
+            return as_openai(self.wire.dialect.read, answer)
 
     async def _json(self, call: Any) -> Any:
-        async with _faults(), call as response:
-            await self._check(response)
-            return await response.json(content_type=None)
+        with _faults():
+            async with call as response:
+                await self._check(response)
+                return await response.json(content_type=None)
 
     def _call(self, body: Mapping[str, Any], token_ids: TokenIds) -> Any:
         name, way = self.session_header, self.wire.dialect
@@ -160,7 +171,7 @@ class Server:
         is reported at its end, so not where we end it."""
         usage: dict[str, Any] = {}
         reasoning, text, reason, match = "", "", None, None
-        async with _faults():
+        with _faults():
             async for event in self._events(row):
                 usage = event.get("usage") or usage
                 piece = read_event(event)
@@ -198,10 +209,82 @@ class Server:
                     yield as_openai(way.read, json.loads(data))
 
 
-@asynccontextmanager
-async def _faults() -> AsyncIterator[None]:
+@contextmanager
+def _faults() -> Iterator[None]:
     """Turn what may go wrong on the way, or in an answer's form, into a Fault."""
     try:
         yield
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError, *MALFORMED) as error:
         raise Fault(f"{type(error).__name__}: {error}") from error
+
+
+class Served(NamedTuple):
+    """A model that a server has."""
+
+    model: str
+    max_length: int | None  # its context in tokens; None: the server does not say
+    server: str  # what serves it, a name in `SERVERS`
+
+
+async def find_model(server: Server, model: str | None) -> Served:
+    """Return the model of this name, or the only one. Raises SettingsError if there is none."""
+    try:
+        answer = await server.retrying(server.get, "/models")
+        entries = {str(entry["id"]): entry for entry in answer["data"]}
+    except Refused as error:
+        _check_key(error)
+        entries = {}
+    except (RequestError, *MALFORMED) as error:
+        where = f"the server {server.url} does not answer, is it started, and at this base_url?"
+        raise SettingsError(f"{where} {error}") from None
+    if model is None and len(entries) != 1:
+        raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
+    model = next(iter(entries)) if model is None else model
+    if entries and model not in entries:
+        raise unknown_name("model", model, entries)
+    entry: dict[str, Any] = entries.get(model, {})
+    base = entries.get(str(entry.get("parent")), {})  # of an adapter, which tells no length (vLLM)
+    return Served(model, _length(entry) or _length(base), server_of(entry))
+
+
+def _length(entry: dict[str, Any]) -> int | None:
+    """Return the context that an entry reports, if it is a number of tokens."""
+    meta = entry.get("meta")
+    told = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return told if type(told) is int and told > 0 else None
+
+
+def _check_key(error: Exception) -> None:
+    """Raise SettingsError where a server has refused our key, or the lack of one."""
+    if isinstance(error, Refused) and error.status in (401, 403):
+        raise SettingsError(f"{error}: {KEY_HINT}") from None
+
+
+async def find_dialect(
+    server: Server, prompt: dict[str, TokenIds], kind: str = "unknown"
+) -> Dialect:
+    """Return the best dialect in which the server accepts a request for one token.
+    prompt: token ids to ask with, for each kind of prompt that may be used. kind: of server, a name
+    in `SERVERS`. Raises SettingsError if there is none."""
+    refusals, wire = [], server.wire
+    for dialect in SERVERS[kind]:
+        if (ids := prompt.get(dialect.prompt)) is None:
+            continue
+        wire.dialect, wire.lacking = dialect, frozenset()
+        while True:
+            heat = Sampling(temperature=1.0 if "temperature" in wire.lacking else 0.0)
+            row = BatchRow(Generate(ids, 1, sampling=heat), seed=0, max_tokens=1, ids=list(ids))
+            try:
+                answer = await server.retrying(server.post, wire.payload(row))
+                exact = dialect.path != TOKENS.path or answer["choices"][0].get("token_ids")
+                return wire.dialect if exact or not dialect.returns_ids else IDS
+            except (RequestError, *MALFORMED) as error:
+                _check_key(error)
+                # A refusal of what is not OpenAI's own is mended by the next way to ask.
+                if not dialect.switched_off and wire.learn(str(error)):
+                    continue
+                if "limit was reached" in str(error):  # of OpenAI's, by a thought of one token
+                    return wire.dialect
+                refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+            break
+    raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")
