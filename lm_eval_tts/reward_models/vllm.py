@@ -12,15 +12,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 from transformers import AutoConfig
-from vllm import LLM, PoolingParams, TokensPrompt
+from vllm import PoolingParams
 from vllm.config import PoolerConfig
-from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
-from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.digests import files_of
-from lm_eval_tts.engines.vllm import engine
-from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
+from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, REFUSALS, Replicas, refused
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys
 from lm_eval_tts.reward_models.families import Family, loading_reward_model
@@ -33,7 +30,7 @@ FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
 class VLLMRewardModel(CheckpointModel):
     """A checkpoint in a separate engine, next to the policy's."""
 
-    def __init__(self, llm: LLM, family: Family, words: Words) -> None:
+    def __init__(self, llm: Replicas, family: Family, words: Words) -> None:
         config = llm.llm_engine.model_config
         files = files_of({"model": config.model})
         weights, dtype = f"{files['model']}@{config.revision}", str(config.dtype)
@@ -42,43 +39,30 @@ class VLLMRewardModel(CheckpointModel):
         self._known: dict[bytes, float] = {}
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
-        """Run the model; where vLLM refuses some, each is read on its own."""
-        try:
-            return self._read_all(inputs) if inputs else []
-        except EngineDeadError:
-            return [RequestError(f"the reward model: {DEAD}")] * len(inputs)
-        except REFUSALS as error:
-            if len(inputs) == 1:
-                return [refused(error)]
-        return [reading for x in inputs for reading in self._read([x])]
-
-    def _read_all(self, inputs: Sequence[Input]) -> list[Reading]:
-        """Read what is new; where a score lies in what vLLM had cached, read from the start."""
         make_room(self._known)
-        keys = [list(prefix_keys(item).values()) for item in inputs]
-        read = dict(enumerate(self._encode(inputs, from_start=False)))
-        if missing := [i for i, own in enumerate(keys) if not self._known.keys() >= {*own}]:
-            again = self._encode([inputs[i] for i in missing], from_start=True)
-            read.update(zip(missing, again, strict=True))
-        known = self._known.__getitem__
-        return [Reading(tuple(map(known, own)), read[i]) for i, own in enumerate(keys)]
+        under_way = [self._llm.background.start(self._read_one(item)) for item in inputs]
+        return [one.result() for one in under_way]
 
-    def _encode(self, inputs: Sequence[Input], *, from_start: bool) -> list[int]:
-        """Read inputs at once; return how many tokens of each vLLM computed."""
-        outputs = self._llm.encode(
-            [TokensPrompt(prompt_token_ids=list(item.token_ids)) for item in inputs],
-            PoolingParams(use_activation=False, skip_reading_prefix_cache=from_start),
-            pooling_task=POOLING_TASK,
-            use_tqdm=False,
+    async def _read_one(self, item: Input) -> Reading | RequestError:
+        """Read what is new; where a score lies in what vLLM had cached, read from the start."""
+        keys = prefix_keys(item)
+        try:
+            num_read = await self._encode(item, keys, from_start=False)
+            if not self._known.keys() >= {*keys.values()}:
+                num_read = await self._encode(item, keys, from_start=True)
+        except REFUSALS as error:
+            return RequestError(f"the reward model: {refused(error)}")
+        return Reading(tuple(map(self._known.__getitem__, keys.values())), num_read)
+
+    async def _encode(self, item: Input, keys: Mapping[int, bytes], *, from_start: bool) -> int:
+        """Note the scores in what vLLM computes of an input; return how many tokens it was."""
+        params = PoolingParams(
+            task=POOLING_TASK, use_activation=False, skip_reading_prefix_cache=from_start
         )
-        return [self._keep(item, output) for item, output in zip(inputs, outputs, strict=True)]
-
-    def _keep(self, item: Input, output: PoolingRequestOutput) -> int:
-        """Note the scores in the logits [tokens computed, labels], which are those of the end."""
-        logits = output.outputs.data
+        logits = (await self._llm.encode(item.token_ids, params)).outputs.data  # [tokens, labels]
         start = len(item.token_ids) - len(logits)
-        here = {p: key for p, key in prefix_keys(item).items() if p >= start}
-        scores = self._family.head.scores(logits[[p - start for p in here]]).tolist()
+        here = {place: key for place, key in keys.items() if place >= start}
+        scores = self._family.head.scores(logits[[place - start for place in here]]).tolist()
         self._known.update(zip(here.values(), scores, strict=True))
         return len(logits)
 
@@ -103,12 +87,11 @@ def load_vllm(
         "enable_prefix_caching": True,
         "enforce_eager": True,  # graphs serve the writing of single tokens
         "tokenizer_revision": code["revision"],
-        **({"block_size": engine.CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
+        **({"block_size": CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
         **limits,
         **family.head.vllm_arguments(name, words.tokenizer),
     }
     with loading_reward_model(name, FAILURES):
-        llm = LLM(name, **arguments, **code)
-    engine.end_calls_when_dead(llm)
+        llm = Replicas(model=name, **arguments, **code)
     pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
     return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))

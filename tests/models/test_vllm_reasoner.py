@@ -227,9 +227,9 @@ def test_a_second_run_with_the_journal_asks_vllm_for_nothing_that_was_finished(
     reasoner, tmp_path, monkeypatch
 ):
     def run(limit: int) -> tuple[list[str], int]:
-        before = reasoner.prompt_tokens["sent"]
+        before = reasoner.model.prompt_tokens["sent"]
         found = texts(samples(reasoner, "arith_budget", range(limit)))
-        return found, reasoner.prompt_tokens["sent"] - before
+        return found, reasoner.model.prompt_tokens["sent"] - before
 
     alone, sent_alone = run(6)
     monkeypatch.setattr(reasoner.session.state, "journal", str(tmp_path))

@@ -29,12 +29,10 @@ ITEMS = [Score(QUESTION, tuple(steps)) for steps in RESPONSES]
 
 @pytest.fixture(scope="module", params=[qwen, rlhflow, outcome])
 def pair(request, tmp_path_factory):
-    """A checkpoint of a family, and its reward model in vLLM: in this process, to start sooner."""
+    """A checkpoint of a family, and its reward model in vLLM."""
     shape = {"num_attention_heads": 1, "num_key_value_heads": 1}
     checkpoint = request.param(tmp_path_factory.mktemp("reward"), **shape)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        model = load_reward_model(str(checkpoint.path), backend="vllm", batch_size=3)
+    model = load_reward_model(str(checkpoint.path), backend="vllm", batch_size=3)
     yield checkpoint, model
     model._llm.llm_engine.engine_core.shutdown()
 
@@ -81,7 +79,7 @@ def test_what_cannot_be_scored_is_told_and_leaves_the_rest_alone(pair):
 def test_a_dead_engine_is_the_reason_of_every_failure(pair, monkeypatch):
     _, model = pair
 
-    def die(*args, **kwargs):
+    async def die(*args, **kwargs):
         raise EngineDeadError
 
     monkeypatch.setattr(model._llm, "encode", die)
