@@ -8,6 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from dataclasses import replace
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -76,9 +77,20 @@ class AsyncEngine(RowEngine):
         return self.pop_finished()
 
     async def _sample_parts(self, row: BatchRow) -> None:
-        whole = False
-        while not whole:
-            whole = self.take_part(row, await self._sample(self.next_part(row)))
+        """Sample a row; where endings are masked at first, in two parts: all of one, none of the
+        other. A stop string of several tokens is masked until one that began in time is over."""
+        if least := row.op.min_tokens:
+            longest = max((len(self.tokenizer.encode(stop)) for stop in row.op.stop), default=1)
+            await self._sample_part(row, min(row.max_tokens, least + longest - 1), least)
+            ended = not row.sampled or row.sampled[-1] in self.eos_token_ids
+            if ended or len(row.sampled) >= row.max_tokens:
+                return
+        await self._sample_part(row, row.max_tokens - len(row.sampled), 0)
+
+    async def _sample_part(self, row: BatchRow, most: int, least: int) -> None:
+        ids, seed = row.op.token_ids + tuple(row.sampled), row.seed + len(row.sampled)
+        op = replace(row.op, token_ids=ids, max_tokens=most, min_tokens=least)
+        self.take_part(row, await self._sample(BatchRow(op, seed, most, list(ids))))
 
     def _finish(self, future: Future[None]) -> None:
         if (row := self._live.pop(future, None)) is None:

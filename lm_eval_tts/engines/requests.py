@@ -139,30 +139,12 @@ class RowEngine:
         before = self.tokenizer.decode(row.sampled[first:least])
         return match is not None and (place < least or match.start < len(before))
 
-    def next_part(self, row: BatchRow) -> BatchRow:
-        """Return what is left to sample as a separate row, in which endings are masked or not.
-        For engines that mask in a whole request or not at all. Where a stop string has several
-        tokens, it is masked until one that began among the `min_tokens` is over."""
-        op, done = row.op, tuple(row.sampled)
-        if not op.min_tokens:
-            return row
-        least, left = (0, row.max_tokens - len(done)) if done else (op.min_tokens, row.max_tokens)
-        if least:
-            longest = max((len(self.tokenizer.encode(stop)) for stop in op.stop), default=1)
-            left = min(left, least + longest - 1)
-        part = replace(op, token_ids=op.token_ids + done, max_tokens=left, min_tokens=least)
-        return BatchRow(part, row.seed + len(done), left, list(part.token_ids))
-
-    def take_part(self, row: BatchRow, part: SampledTokens) -> bool:
-        """Keep what a part has sampled, and say whether the row is whole."""
-        is_first = not row.sampled
+    def take_part(self, row: BatchRow, part: SampledTokens) -> None:
+        """Keep what a part of a row has sampled."""
         row.sampled += part.token_ids
         row.logprobs += part.logprobs
         row.num_thinking = part.num_thinking
         row.counts = None if row.op.min_tokens else part.counts  # of all parts or of none
-        ended = not part.token_ids or part.token_ids[-1] in self.eos_token_ids
-        over = ended or len(row.sampled) >= row.max_tokens
-        return over or not (is_first and row.op.min_tokens)
 
     def sampled(self, row: BatchRow, token: int, logprob: TokenLogprob | None = None) -> None:
         """Append a token to a row and note whether it was the last one."""

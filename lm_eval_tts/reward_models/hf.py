@@ -37,35 +37,32 @@ class Scorer(NamedTuple):
 
     backbone: Any  # a decoder: token ids to hidden states
     head: Layer  # hidden states [n, size] to scores [n]
-    weights: str = ""  # a digest of those of both, and of the config
-
-
-def load_hf(
-    name: str, family: Family, words: Words, device: str | None, batch_size: int, **code: Any
-) -> "HFRewardModel":
-    """Load a checkpoint; arguments and errors as of `Head.load`. device: None is a GPU, if any."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    head = family.head
-    with without_bars(name):
-        model, layer = head.load(name, words.tokenizer, device_map=device, **code)
-    weights = f"{weights_digest(model)}-{config_digest(model)}"
-    scorer = Scorer(model.base_model, lambda hidden: head.scores(layer(hidden)), weights)
-    pad = scorer.backbone.config.get_text_config().pad_token_id
-    return HFRewardModel(scorer, family, replace(words, pad_token_id=pad), batch_size)
 
 
 class HFRewardModel(CheckpointModel):
-    """A checkpoint in this process.
-    batch_size: inputs read at once; prefixes of twice as many are kept for what extends them."""
+    """A checkpoint in this process; arguments and errors as of `Head.load`.
+    device: None is a GPU, if any. size: inputs read at once; prefixes of twice as many are
+    kept for what extends them."""
 
-    def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
-        config = scorer.backbone.config.get_text_config(decoder=True)
+    def __init__(
+        self, name: str, family: Family, words: Words, device: str | None, size: int, **code: Any
+    ) -> None:
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        head = family.head
+        with without_bars(name):
+            model, layer = head.load(name, words.tokenizer, device_map=device, **code)
+        self._scorer = Scorer(model.base_model, lambda hidden: head.scores(layer(hidden)))
+        config = self._scorer.backbone.config.get_text_config(decoder=True)
         max_length = getattr(config, "max_position_embeddings", None) or UNBOUNDED
-        dtype = str(scorer.backbone.dtype)
-        super().__init__(family, words, max_length, weights=scorer.weights, dtype=dtype)
-        self._scorer = scorer
-        self._batch_size = batch_size
-        self._reader = fit_reader(scorer, batch_size, max_length)
+        super().__init__(
+            family,
+            replace(words, pad_token_id=config.pad_token_id),
+            max_length,
+            weights=f"{weights_digest(model)}-{config_digest(model)}",
+            dtype=str(self._scorer.backbone.dtype),
+        )
+        self._batch_size = size
+        self._reader = fit_reader(self._scorer, size, max_length)
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
         """Run the model, with half as many at once for each time that memory runs out."""
@@ -176,7 +173,8 @@ class SlotReader:
 def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> SlotReader | PaddedReader:
     """Return a reader that reuses prefixes if it is exact for this model, else a plain one."""
     try:
-        model = SlotModel(scorer.backbone, SlotCache(2 * batch_size, max_length))
+        model = SlotModel(scorer.backbone)
+        model.cache = SlotCache(2 * batch_size, max_length)
         difference = probe(model, lambda output: output.last_hidden_state, max_length)
         if is_exact(difference, model.dtype):
             model.cache = SlotCache(2 * batch_size, max_length, model.max_tokens())

@@ -69,18 +69,18 @@ class RewardModelSettings:
         code["dtype"] = self.reward_model_dtype or "auto"
         size, device = self.reward_model_batch_size, self.reward_model_device
         if self.reward_model_backend == "hf":
-            from lm_eval_tts.reward_models.hf import load_hf
+            from lm_eval_tts.reward_models.hf import HFRewardModel
 
-            return load_hf(name, family, words, device, size, **code)
+            return HFRewardModel(name, family, words, device, size, **code)
         try:
-            from lm_eval_tts.reward_models.vllm import load_vllm
+            from lm_eval_tts.reward_models.vllm import VLLMRewardModel
         except ModuleNotFoundError as error:
             raise SettingsError(
                 f"reward_model_backend=vllm needs vLLM ({error}): pip install 'lm_eval_tts[vllm]'"
             ) from error
         share = self.reward_model_gpu_memory_utilization or GPU_MEMORY_UTILIZATION
         limits = {"max_num_seqs": size, "gpu_memory_utilization": share}
-        return load_vllm(name, family, words, limits, **code)
+        return VLLMRewardModel(name, family, words, limits, **code)
 
 
 def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:

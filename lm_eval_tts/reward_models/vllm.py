@@ -30,12 +30,42 @@ FAILURES = (OSError, RuntimeError, *REFUSALS)  # bases of what loading raises
 class VLLMRewardModel(CheckpointModel):
     """A checkpoint in a separate engine, next to the policy's."""
 
-    def __init__(self, llm: Replicas, family: Family, words: Words) -> None:
-        config = llm.llm_engine.model_config
-        files = files_of({"model": config.model})
-        weights, dtype = f"{files['model']}@{config.revision}", str(config.dtype)
-        super().__init__(family, words, config.max_model_len, weights=weights, dtype=dtype)
-        self._llm = llm
+    def __init__(
+        self, name: str, family: Family, words: Words, limits: Mapping[str, Any], **code: Any
+    ) -> None:
+        """Load a checkpoint. Raises SettingsError if it is not one of its family.
+        limits: arguments of `vllm.LLM`. code: trust_remote_code, revision and dtype."""
+        dtype = code.pop("dtype")
+        with loading_reward_model(name):
+            config = AutoConfig.from_pretrained(name, **code)
+        family.head.check_labels(name, config)
+        if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
+            dtype = str(config.dtype).removeprefix("torch.")
+        # All tokens are asked for; vLLM before 0.25 takes the task at each call alone.
+        pooler = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
+        known = {field.name for field in fields(PoolerConfig)}
+        arguments = {
+            "runner": "pooling",
+            "pooler_config": PoolerConfig(**{k: v for k, v in pooler.items() if k in known}),
+            "dtype": dtype,
+            "enable_prefix_caching": True,
+            "enforce_eager": True,  # graphs serve the writing of single tokens
+            "tokenizer_revision": code["revision"],
+            **({"block_size": CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
+            **limits,
+            **family.head.vllm_arguments(name, words.tokenizer),
+        }
+        with loading_reward_model(name, FAILURES):
+            self._llm = Replicas(model=name, **arguments, **code)
+        loaded = self._llm.llm_engine.model_config
+        files = files_of({"model": loaded.model})
+        super().__init__(
+            family,
+            replace(words, pad_token_id=loaded.hf_text_config.pad_token_id),
+            loaded.max_model_len,
+            weights=f"{files['model']}@{loaded.revision}",
+            dtype=str(loaded.dtype),
+        )
         self._known: dict[bytes, float] = {}
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
@@ -65,33 +95,3 @@ class VLLMRewardModel(CheckpointModel):
         scores = self._family.head.scores(logits[[place - start for place in here]]).tolist()
         self._known.update(zip(here.values(), scores, strict=True))
         return len(logits)
-
-
-def load_vllm(
-    name: str, family: Family, words: Words, limits: Mapping[str, Any], *, dtype: str, **code: Any
-) -> VLLMRewardModel:
-    """Load a checkpoint as a pooling runner. Raises SettingsError if it is not one of its family.
-    limits: arguments of `vllm.LLM`. code: trust_remote_code and revision."""
-    with loading_reward_model(name):
-        config = AutoConfig.from_pretrained(name, **code)
-    family.head.check_labels(name, config)
-    if dtype == "auto" and config.dtype is not None:  # vLLM's own "auto" halves float32
-        dtype = str(config.dtype).removeprefix("torch.")
-    # All tokens are asked for; vLLM before 0.25 takes the task at each call alone.
-    pooler = {"tok_pooling_type": "ALL", "task": POOLING_TASK}
-    known = {field.name for field in fields(PoolerConfig)}
-    arguments = {
-        "runner": "pooling",
-        "pooler_config": PoolerConfig(**{k: v for k, v in pooler.items() if k in known}),
-        "dtype": dtype,
-        "enable_prefix_caching": True,
-        "enforce_eager": True,  # graphs serve the writing of single tokens
-        "tokenizer_revision": code["revision"],
-        **({"block_size": CPU_BLOCK_SIZE} if current_platform.is_cpu() else {}),
-        **limits,
-        **family.head.vllm_arguments(name, words.tokenizer),
-    }
-    with loading_reward_model(name, FAILURES):
-        llm = Replicas(model=name, **arguments, **code)
-    pad = llm.llm_engine.model_config.hf_text_config.pad_token_id
-    return VLLMRewardModel(llm, family, replace(words, pad_token_id=pad))

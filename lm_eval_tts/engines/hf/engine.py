@@ -53,7 +53,7 @@ class HFEngine(HalvingEngine):
         self._auto = auto
         self._max_tokens: int | None = None  # of all slots, by memory
         self._bytes_per_token = 0.0
-        self._model = SlotModel(model, self._new_cache(), masks)
+        self._model = SlotModel(model, masks)
         self._graphs = StepGraphs(self._model, record)
         self._start_anew()
 
@@ -62,13 +62,10 @@ class HFEngine(HalvingEngine):
         """One for each sequence, and some in which idle prefixes survive."""
         return self.max_num_seqs + max(2, self.max_num_seqs // 4)
 
-    def _new_cache(self) -> SlotCache:
-        return SlotCache(self._num_slots, self.max_length, self._max_tokens)
-
     def _start_anew(self) -> None:
         self._graphs.forget()
         self._sampler = Sampler()
-        self._model.cache = self._new_cache()
+        self._model.cache = SlotCache(self._num_slots, self.max_length, self._max_tokens)
         self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
 
     def probe(self) -> float:

@@ -57,11 +57,6 @@ def zeros_like(states: torch.Tensor, *shape: int) -> torch.Tensor:
     return torch.frombuffer(memory, dtype=states.dtype).view(shape)
 
 
-def cache_limit(device: torch.device) -> int:
-    """Return the bytes that a cache on this device may take."""
-    return int(CACHE_SHARE * free_bytes(device))
-
-
 def free_bytes(device: torch.device) -> int:
     """Return the bytes that this process may still take on a device."""
     backend: Any = getattr(torch, device.type, None)  # torch.cuda, torch.xpu ...

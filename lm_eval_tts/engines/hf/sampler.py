@@ -29,8 +29,10 @@ class Sampler:
     """Draws for rows that come and go; keeps on the device what penalties need of them."""
 
     def __init__(self) -> None:
-        self._history = History()
         self._wide = True  # nuclei are sought among all tokens, since one was wider than HEAD
+        self._known: list[tuple[BatchRow, int]] = []  # whose ids are there, and how many of them
+        self._shape = (0, 0)
+        self._tokens = torch.zeros(0, 0, dtype=torch.long)  # ids of rows with penalties
 
     def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
         """Put into a step's parcel what `draw` needs of these rows."""
@@ -47,7 +49,7 @@ class Sampler:
                 parcel.put(name, values, fractions=name != "top_k")
         if banned := [(i, token) for i, row in enumerate(rows) for token in row.banned]:
             parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
-        self._history.pack(rows, parcel)
+        self._pack_history(rows, parcel)
 
     def sample(self, logits: torch.Tensor, rows: Sequence[BatchRow]) -> list[Choice]:
         """Pack and draw at once."""
@@ -64,7 +66,7 @@ class Sampler:
         returned comes from the device in one copy; once more where nuclei become wide."""
         logits = logits.float()
         asked = [row.op.logprobs for row in rows if row.op.logprobs is not None]
-        with self._history.penalizing(logits, numbers):
+        with self._penalizing(logits, numbers):
             allowed = logits
             if "banned" in numbers:
                 never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
@@ -127,6 +129,71 @@ class Sampler:
             drawn = torch.where(numbers["greedy"] > 0, logits.argmax(dim=-1), drawn)
         return drawn, is_wide
 
+    def _pack_history(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
+        """Put into a step's parcel what is new of the rows that have penalties: the ids that each
+        has stay on the device."""
+        indices = [
+            i
+            for i, row in enumerate(rows)
+            if any(getattr(row.op.sampling, name) != off for name, off in _PENALTIES.items())
+        ]
+        if not indices:
+            return
+        rows = [rows[i] for i in indices]
+        settings, lengths = [row.op.sampling for row in rows], [len(row.ids) for row in rows]
+        parcel.put("penalized", indices)
+        parcel.put("written", lengths)
+        parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
+        for name in _PENALTIES:
+            parcel.put(name, [getattr(s, name) for s in settings], fractions=True)
+        if any(s.frequency_penalty or s.presence_penalty for s in settings):
+            parcel.put("counting", [1])
+        if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
+            self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
+            self._known = []  # all are copied to the larger memory anew
+        starts = [0] * len(rows)
+        for place, (row, count) in enumerate(self._known[: len(rows)]):
+            if row is rows[place]:
+                starts[place] = count
+        self._known[: len(rows)] = zip(rows, lengths, strict=True)
+        at, new = [], []
+        for place, (row, start, end) in enumerate(zip(rows, starts, lengths, strict=True)):
+            at += [place * self._shape[1] + k for k in range(start, end)]
+            new += row.ids[start:]
+        parcel.put("at", at)
+        parcel.put("new", new)
+
+    @contextmanager
+    def _penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
+        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
+        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
+        all ids that a row has, frequency and presence are of what was sampled for its request
+        alone, as in servers."""
+        if "penalized" not in numbers:
+            yield
+            return
+        if self._tokens.shape != self._shape:
+            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
+        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
+        ids = self._tokens[: len(numbers["penalized"])]
+        place = torch.arange(ids.shape[1], device=logits.device)
+        written = place < numbers["written"][:, None]
+        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
+        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
+        plain = logits[rows, ids]
+        scores = torch.where(plain < 0, plain * factor, plain / factor)
+        if "counting" in numbers:
+            sampled = (written & (place >= numbers["prompt"][:, None])).float()
+            tally = torch.zeros_like(logits[: len(ids)]).scatter_add_(1, ids, sampled)
+            counts = tally.gather(1, ids)
+            scores = scores - numbers["frequency_penalty"][:, None] * counts
+            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
+        logits[rows, ids] = scores
+        try:
+            yield
+        finally:
+            logits[rows, ids] = plain
+
 
 def _number(row: BatchRow) -> float:
     """Return the uniform number of a row's next token, another for each that was masked."""
@@ -179,78 +246,3 @@ def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], engine: Ro
         elif not row.done:
             reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
             engine.fail(row, RequestError(reason))
-
-
-class History:
-    """What penalties need of rows that come and go: the ids that each has, on the device, [rows,
-    length]. A step uploads only what is new, and a penalty changes the logits of the ids that a row
-    has, not those of the whole vocabulary."""
-
-    def __init__(self) -> None:
-        self._known: list[tuple[BatchRow, int]] = []  # whose ids are there, and how many of them
-        self._shape = (0, 0)
-        self._tokens = torch.zeros(0, 0, dtype=torch.long)
-
-    def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
-        """Put into a step's parcel what is new of the rows that have penalties."""
-        indices = [
-            i
-            for i, row in enumerate(rows)
-            if any(getattr(row.op.sampling, name) != off for name, off in _PENALTIES.items())
-        ]
-        if not indices:
-            return
-        rows = [rows[i] for i in indices]
-        settings, lengths = [row.op.sampling for row in rows], [len(row.ids) for row in rows]
-        parcel.put("penalized", indices)
-        parcel.put("written", lengths)
-        parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
-        for name in _PENALTIES:
-            parcel.put(name, [getattr(s, name) for s in settings], fractions=True)
-        if any(s.frequency_penalty or s.presence_penalty for s in settings):
-            parcel.put("counting", [1])
-        if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
-            self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
-            self._known = []  # all are copied to the larger memory anew
-        starts = [0] * len(rows)
-        for place, (row, count) in enumerate(self._known[: len(rows)]):
-            if row is rows[place]:
-                starts[place] = count
-        self._known[: len(rows)] = zip(rows, lengths, strict=True)
-        at, new = [], []
-        for place, (row, start, end) in enumerate(zip(rows, starts, lengths, strict=True)):
-            at += [place * self._shape[1] + k for k in range(start, end)]
-            new += row.ids[start:]
-        parcel.put("at", at)
-        parcel.put("new", new)
-
-    @contextmanager
-    def penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
-        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
-        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
-        all ids that a row has, frequency and presence are of what was sampled for its request
-        alone, as in servers."""
-        if "penalized" not in numbers:
-            yield
-            return
-        if self._tokens.shape != self._shape:
-            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
-        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
-        ids = self._tokens[: len(numbers["penalized"])]
-        place = torch.arange(ids.shape[1], device=logits.device)
-        written = place < numbers["written"][:, None]
-        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
-        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
-        plain = logits[rows, ids]
-        scores = torch.where(plain < 0, plain * factor, plain / factor)
-        if "counting" in numbers:
-            sampled = (written & (place >= numbers["prompt"][:, None])).float()
-            tally = torch.zeros_like(logits[: len(ids)]).scatter_add_(1, ids, sampled)
-            counts = tally.gather(1, ids)
-            scores = scores - numbers["frequency_penalty"][:, None] * counts
-            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
-        logits[rows, ids] = scores
-        try:
-            yield
-        finally:
-            logits[rows, ids] = plain

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lm_eval_tts.engines.hf import memory
 from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
-from lm_eval_tts.engines.hf.memory import cache_limit
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slots import Feed, SlotTable
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
@@ -28,11 +28,12 @@ class Prepared(NamedTuple):
 
 class SlotModel:
     """A decoder-only model with its cache, its masks and its RoPE.
-    model: with a language head, or the bare decoder. cache: replaced to start anew."""
+    model: with a language head, or the bare decoder. cache: set to start, or start anew."""
 
-    def __init__(self, model: Any, cache: SlotCache, masks: Masks | None = None) -> None:
+    cache: SlotCache
+
+    def __init__(self, model: Any, masks: Masks | None = None) -> None:
         self.model = model
-        self.cache = cache
         self.rope = LongRope(model)
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self.device = input_device(model)
@@ -90,7 +91,8 @@ class SlotModel:
     def max_tokens(self) -> int:
         """Return how many tokens a cache may hold in the memory that is free, after a forward."""
         sizes = self.cache.bytes_per_token()
-        return min(int(cache_limit(device) / size) for device, size in sizes.items())
+        share = memory.CACHE_SHARE  # activations have the rest
+        return min(int(share * memory.free_bytes(d) / size) for d, size in sizes.items())
 
 
 def input_device(model: Any) -> torch.device:
