@@ -8,24 +8,19 @@ from collections.abc import Sequence
 
 class Sessions:
     """Finds the session of a prompt: one for each prompt that begins with no earlier one. Memory is
-    one entry for each session; time is proportional to the longest first prompt."""
+    one entry for each session; time is proportional to its first prompt."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], int] = {}
-        self._longest = 0
 
     def of(self, token_ids: Sequence[int]) -> int:
         """Return the session's number, counting from 0."""
         state = 0
-        for length, token in enumerate(token_ids[: self._longest], 1):
+        for length, token in enumerate(token_ids, 1):
             state = hash((state, token))
             if (session := self._known.get((length, state))) is not None:
                 return session
-        for token in token_ids[self._longest :]:
-            state = hash((state, token))
-        session = self._known[(len(token_ids), state)] = len(self._known)
-        self._longest = max(self._longest, len(token_ids))
-        return session
+        return self._known.setdefault((len(token_ids), state), len(self._known))
 
 
 class Ranks:

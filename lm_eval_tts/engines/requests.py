@@ -66,10 +66,6 @@ class BatchRow:
         """Tokens from the left that need not be fed if their keys are known: logits need one."""
         return len(self.ids) - 1
 
-    def restart(self) -> None:
-        """Forget what was sampled."""
-        self.ids, self.sampled, self.logprobs = list(self.op.token_ids), [], []
-
 
 class Limits(TypedDict):
     """What every engine has to know about its model and its work, by keyword."""

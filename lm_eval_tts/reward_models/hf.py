@@ -17,9 +17,8 @@ from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
-from lm_eval_tts.engines.hf.probe import is_exact, probe
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
-from lm_eval_tts.engines.hf.slot_model import SlotModel
+from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys
@@ -92,21 +91,19 @@ class PaddedReader:
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order."""
+        model, results = self._scorer.backbone, {}
         order = sorted(range(len(items)), key=lambda i: len(items[i].token_ids))
-        results: dict[int, Reading] = {}
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            results |= zip(batch, self._read([items[i] for i in batch]), strict=True)
+            texts = [torch.tensor(items[i].token_ids, device=model.device) for i in batch]
+            # Padded on the right, where a causal model's tokens do not see it.
+            ids = pad_sequence(texts, batch_first=True)
+            mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+            hidden = model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            for states, text, i in zip(hidden, texts, batch, strict=True):
+                scores = self._scorer.head(states[list(items[i].positions)]).tolist()
+                results[i] = Reading(tuple(scores), len(text))
         return [results[i] for i in range(len(items))]
-
-    def _read(self, items: Sequence[Input]) -> list[Reading]:
-        """Read a batch, padded on the right, where a causal model's tokens do not see it."""
-        model, texts = self._scorer.backbone, [torch.tensor(item.token_ids) for item in items]
-        ids = pad_sequence(texts, batch_first=True).to(model.device)
-        mask = pad_sequence([torch.ones_like(x) for x in texts], batch_first=True).to(model.device)
-        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        scores = [self._scorer.head(hidden[row, list(x.positions)]) for row, x in enumerate(items)]
-        return [Reading(tuple(s.tolist()), len(x)) for s, x in zip(scores, texts, strict=True)]
 
 
 @dataclass(slots=True, eq=False)

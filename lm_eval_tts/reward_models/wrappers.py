@@ -27,10 +27,18 @@ class JournaledRewardModel:
     def score(self, items: Sequence[Score]) -> list[StepScores | RequestError]:
         """Return the scores of each item, or why it has none, in order."""
         keys = [score_key(item) for item in items]
-        recalled = {key: self._recall(key) for key in keys}
-        asked = zip(keys, items, strict=True)
-        said = self._ask({key: item for key, item in asked if recalled[key] is None})
-        return [recalled[key] or said[key] for key in keys]
+        known = {key: self._recall(key) for key in keys}
+        asked = {key: item for key, item in zip(keys, items, strict=True) if known[key] is None}
+        before = self._reward_model.spent
+        answers = self._reward_model.score(list(asked.values())) if asked else []
+        cost = zip(self._reward_model.spent, before, strict=True)
+        share = [(new - old) / max(1, len(asked)) for new, old in cost]
+        self._paid |= asked.keys()
+        said = dict(zip(asked, answers, strict=True))
+        for key, result in said.items():
+            if not isinstance(result, RequestError):
+                self._journal.add(key, [result.scores, result.num_tokens, *share])
+        return [known[key] or said[key] for key in keys]
 
     def _recall(self, key: str) -> StepScores | None:
         """Return what is kept, and count its cost if this process has not done so."""
@@ -47,20 +55,6 @@ class JournaledRewardModel:
             self._paid.add(key)
             self._reward_model.spent = self._reward_model.spent.plus(cost)
         return known
-
-    def _ask(self, items: dict[str, Score]) -> dict[str, StepScores | RequestError]:
-        """Ask for all in one call; each has an equal share of what the call cost."""
-        if not items:
-            return {}
-        before = self._reward_model.spent
-        said = dict(zip(items, self._reward_model.score(list(items.values())), strict=True))
-        after = self._reward_model.spent
-        share = [(new - old) / len(items) for new, old in zip(after, before, strict=True)]
-        self._paid |= said.keys()
-        for key, result in said.items():
-            if not isinstance(result, RequestError):
-                self._journal.add(key, [result.scores, result.num_tokens, *share])
-        return said
 
 
 def score_key(item: Score) -> str:

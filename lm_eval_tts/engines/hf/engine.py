@@ -10,19 +10,17 @@ import math
 from operator import attrgetter
 from typing import Any
 
-import torch
 from typing_extensions import Unpack
 
-from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
-from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.generate import GenerateEngine, probe_generate, probe_padding
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
-from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine, is_out_of_memory
-from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
+from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine
 from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler, note_sampled
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
-from lm_eval_tts.engines.hf.slot_model import SlotModel
+from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.engines.requests import BatchRow, Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -93,23 +91,12 @@ class HFEngine(HalvingEngine):
             f"to at most {most * self._bytes_per_token / 2**30:.1f} GiB ({most} tokens in all)"
         )
 
-    def step(self) -> list[Output]:
-        """Sample a token for every sequence that is ready, and return the finished requests."""
-        try:
-            with torch.inference_mode():
-                self._regain_slots()
-                self._table.admit(self.queue)
-                self._catch_up()
-                self._decode()
-            return self.pop_finished()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                self._start_anew()  # a forward that broke has not written what the slots say
-                raise
-        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
-        self._halve([slot.row for slot in self._table.active if slot.row is not None])
-        self._start_anew()
-        return self.pop_finished()
+    def _advance(self) -> None:
+        """Sample a token for every sequence that is ready."""
+        self._regain_slots()
+        self._table.admit(self.queue)
+        self._catch_up()
+        self._decode()
 
     def _regain_slots(self) -> None:
         """Restore all slots once the sequences for which some were given up are gone."""
@@ -181,8 +168,7 @@ def fit_engine(
             engine = HFEngine(model, tokenizer, auto=auto, masks=masks, record=record, **limits)
             difference = engine.probe()
             if not in_force:
-                pad = next(iter(limits["eos_token_ids"]), 0)
-                difference = max(difference, probe_generate(model, pad, limits["max_length"]))
+                difference = max(difference, probe_generate(model, limits["max_length"]))
             if is_exact(difference, model.dtype):
                 logger.info("%s", engine.memory())
                 return engine
@@ -194,11 +180,10 @@ def fit_engine(
 
 def _fit_generate(model: Any, tokenizer: Tokenizer, reason: str, limits: Limits) -> GenerateEngine:
     """Return an engine over `generate`, of one sequence at a time where padding changes a text."""
-    pad = next(iter(limits["eos_token_ids"]), 0)
     how = "using generate, which is slower"
     if limits["max_num_seqs"] > 1:
         try:
-            difference = probe_padding(model, pad, limits["max_length"])
+            difference = probe_padding(model, limits["max_length"])
             changed = f"padding changes its logits by {difference:.1%}"
         except Exception as error:  # as above
             difference, changed = math.inf, f"padded rows raise {type(error).__name__}"

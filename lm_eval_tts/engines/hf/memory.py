@@ -4,14 +4,15 @@ and in the container that a process is in, and what running out of it looks like
 import logging
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from lm_eval_tts.engines.requests import BatchRow, RowEngine
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.engines.requests import RowEngine
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -118,12 +119,32 @@ def out_of_memory(num_tokens: int) -> RequestError:
 class HalvingEngine(RowEngine):
     """An engine that continues with half as many sequences at once where memory runs out."""
 
-    def _halve(self, rows: Sequence[BatchRow]) -> None:
-        """Let rows that did not fit wait for another turn; one that was alone has failed."""
-        if self.max_num_seqs == 1:
+    def step(self) -> list[Output]:
+        """Advance the sequences at work, and return the finished requests."""
+        try:
+            with torch.inference_mode():
+                self._advance()
+            return self.pop_finished()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                self._start_anew()  # a forward that broke has not written what the slots say
+                raise
+        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
+        waiting = set(self.queue)
+        rows = [row for rows in self._rows.values() for row in rows]
+        rows = [row for row in rows if not row.done and row not in waiting]
+        if self.max_num_seqs > 1:
+            self.queue.extendleft(reversed(rows))
+            self.max_num_seqs //= 2
+            logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
+        else:
             for row in rows:
                 self.fail(row, out_of_memory(len(row.ids)))
-            return
-        self.queue.extendleft(reversed(rows))
-        self.max_num_seqs //= 2
-        logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
+        self._start_anew()
+        return self.pop_finished()
+
+    def _advance(self) -> None:
+        raise NotImplementedError
+
+    def _start_anew(self) -> None:
+        """Drop what a step that broke may have left."""
