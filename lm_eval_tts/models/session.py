@@ -23,7 +23,7 @@ from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Trace
-from lm_eval_tts.engines.wrappers import IsolatedEngine, JournaledEngine
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
@@ -39,7 +39,7 @@ from lm_eval_tts.models.checkpoint import (
     recommended_sampling,
 )
 from lm_eval_tts.models.journaling import ReadSettings, check_tasks, open_journal
-from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
+from lm_eval_tts.reward_models.reliable import ReliableRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
 
@@ -234,22 +234,20 @@ class Session:
     def _answering(
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
-        """Give the engine, isolated from single faults, and the reward model, both journaled, after
-        a look at what the journal's tasks asked before."""
-        engine: Engine = (isolated := IsolatedEngine(self.engine))
-        known: RewardModel | None = self.reward_model
+        """Give the engine and the reward model, isolated from single faults and journaled, after a
+        look at what the journal's tasks asked before."""
         journal = open_journal(self.state, self.facts, self.defaults, rank)
         with nullcontext() if journal is None else journal:  # an empty one is false
-            if journal is not None:
-                if not self.state.journals:  # one beside the results has this in its name
-                    check_tasks(journal, instances, read, self.defaults)
-                engine = JournaledEngine(isolated, journal)
-                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
-            rating = None if known is None else IsolatedRewardModel(known)
+            # One beside the results has its tasks in its name.
+            if journal is not None and not self.state.journals:
+                check_tasks(journal, instances, read, self.defaults)
+            engine, rating = ReliableEngine(self.engine, journal), None
+            if self.reward_model is not None:
+                rating = ReliableRewardModel(self.reward_model, journal)
             try:
                 yield engine, rating
             finally:
-                self.state.lost = isolated.lost
+                self.state.lost = engine.lost
                 if journal is not None:
                     self.state.num_journaled = len(journal)
                 if rating is not None:

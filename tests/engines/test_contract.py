@@ -9,9 +9,9 @@ import pytest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenIds
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.stopping import find_stop
-from lm_eval_tts.engines.wrappers import IsolatedEngine, JournaledEngine
 from lm_eval_tts.errors import RequestError
 
 HOT = Sampling(temperature=1.0)
@@ -35,11 +35,11 @@ def make_scripted(request: pytest.FixtureRequest):
 
 def make_journaled(request: pytest.FixtureRequest):
     journal = Journal(request.getfixturevalue("tmp_path"), {})
-    return wrapped(lambda engine: JournaledEngine(engine, journal))
+    return wrapped(lambda engine: ReliableEngine(engine, journal))
 
 
 def make_isolated(request: pytest.FixtureRequest):
-    return wrapped(IsolatedEngine)
+    return wrapped(ReliableEngine)
 
 
 def make_hf(request: pytest.FixtureRequest):

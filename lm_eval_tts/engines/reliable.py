@@ -1,4 +1,4 @@
-"""Engines around another: in one a request that breaks a step fails alone, one remembers.
+"""An engine around another, in which a request that breaks a step fails alone, and which remembers.
 
 When a step raises, nobody knows whose fault it was. So the requests under way are dropped from the
 engine and run again one by one: those that break it again are failures with a reason, the others
@@ -32,9 +32,20 @@ _Asked = tuple[Generate, int]  # with its seed
 _others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
 
 
-class _Wrapper:
-    def __init__(self, engine: Engine) -> None:
+class ReliableEngine:
+    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
+    journal: hands out what is in it, and takes what the engine finishes before it counts. Failures
+    are not kept: a request that could not be served is tried again by the next process.
+    lost: why the engine is not asked any more, if so."""
+
+    def __init__(self, engine: Engine, journal: Journal | None = None) -> None:
+        self.lost: str | None = None
         self._engine = engine
+        self._journal = journal
+        self._waiting: dict[int, _Asked] = {}  # what came since the last step
+        self._inside: dict[int, _Asked] = {}  # what the engine has
+        self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
+        self._num_breaks = 0
 
     @property
     def max_length(self) -> int:
@@ -45,19 +56,6 @@ class _Wrapper:
     def max_num_seqs(self) -> int:
         """Sequences worth having under way at once."""
         return self._engine.max_num_seqs
-
-
-class IsolatedEngine(_Wrapper):
-    """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
-    lost: why the engine is not asked any more, if so."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.lost: str | None = None
-        self._waiting: dict[int, _Asked] = {}  # what came since the last step
-        self._inside: dict[int, _Asked] = {}  # what the engine has
-        self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
-        self._num_breaks = 0
 
     @property
     def num_unfinished(self) -> int:
@@ -71,13 +69,16 @@ class IsolatedEngine(_Wrapper):
         self._waiting[request_id] = op, seed
 
     def step(self) -> list[Output]:
-        """Advance the engine; where it raises, find out whose fault it was."""
+        """Return what is known, or advance the engine; where it raises, find out whose fault it
+        was."""
+        finished: list[Output] = []
         try:
-            if not (outputs := self._fail_all() if self.lost else self._admit()):
-                outputs = self._engine.step()
+            if not (outputs := self._admit()) and self._inside:
+                finished = self._engine.step()
                 self._num_breaks = 0
         except Exception as error:  # whatever a model's code raises
             outputs = self._take_out(error)
+        outputs += map(self._keep, finished)
         for output in outputs:
             self._forget(output.request_id)
         return outputs
@@ -92,19 +93,25 @@ class IsolatedEngine(_Wrapper):
             held.pop(request_id, None)
 
     def _admit(self) -> list[Output]:
-        """Let in what waits, or the next suspect when nothing else is inside; return refusals."""
-        if self._suspects:
+        """Let in what waits, or the next suspect when nothing else is inside; return what is known
+        or refused."""
+        if self._suspects and not self.lost:
             entering = {} if self._inside else dict([next(iter(self._suspects.items()))])
         else:
-            entering, self._waiting = self._waiting, {}
-        self._inside |= entering
-        refused = []
+            entering, self._waiting = {**self._suspects, **self._waiting}, {}
+        outputs = []
         for request_id, asked in entering.items():
-            try:
-                self._engine.add_request(request_id, *asked)
-            except RequestError as error:
-                refused.append(Output(request_id, error))
-        return refused
+            if (known := self._recall(*asked)) is not None:
+                outputs.append(Output(request_id, known))
+            elif self.lost:
+                outputs.append(Output(request_id, RequestError(self.lost)))
+            else:
+                self._inside[request_id] = asked
+                try:
+                    self._engine.add_request(request_id, *asked)
+                except RequestError as error:
+                    outputs.append(Output(request_id, error))
+        return outputs
 
     def _take_out(self, error: Exception) -> list[Output]:
         """Clear the engine; a request that was alone in it has failed, several are suspects."""
@@ -119,58 +126,17 @@ class IsolatedEngine(_Wrapper):
         if self.lost:
             logger.error("%s; what is left is not tried in this run", self.lost)
             self._suspects |= taken
-            return self._fail_all()
+            return self._admit()
         if len(taken) == 1:
             return [Output(next(iter(taken)), failure_of("the engine", error))]
         reason, self._suspects = reason_of(error), taken
         logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
         return []
 
-    def _fail_all(self) -> list[Output]:
-        error = RequestError(str(self.lost))
-        return [Output(request_id, error) for request_id in {**self._suspects, **self._waiting}]
-
-
-class JournaledEngine(_Wrapper):
-    """Hands out what the journal has, and journals what the engine finishes before it counts.
-    Failures are not kept: a request that could not be served is tried again by the next process."""
-
-    def __init__(self, engine: Engine, journal: Journal) -> None:
-        super().__init__(engine)
-        self._journal = journal
-        self._known: dict[int, tuple[Completion, ...]] = {}
-        self._keys: dict[int, str] = {}
-
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        return self._engine.num_unfinished + sum(map(len, self._known.values()))
-
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        key = op_key(op, seed)
-        if (known := self._recall(key)) is not None:
-            self._known[request_id] = known
-            return
-        self._engine.add_request(request_id, op, seed)
-        self._keys[request_id] = key
-
-    def step(self) -> list[Output]:
-        """Return what was known, or else advance the engine."""
-        if self._known:
-            known, self._known = self._known, {}
-            return [Output(request_id, result) for request_id, result in known.items()]
-        return [Output(i, self._keep(self._keys.pop(i), r)) for i, r in self._engine.step()]
-
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        self._known.pop(request_id, None)
-        self._keys.pop(request_id, None)
-        self._engine.abort(request_id)
-
-    def _recall(self, key: str) -> tuple[Completion, ...] | None:
+    def _recall(self, op: Generate, seed: int) -> tuple[Completion, ...] | None:
         """Return what the journal has; what cannot be ours is computed again."""
-        if (found := self._journal.get(key)) is None:
+        key = op_key(op, seed)
+        if self._journal is None or (found := self._journal.get(key)) is None:
             return None
         try:
             return unpack(found)
@@ -178,13 +144,14 @@ class JournaledEngine(_Wrapper):
             self._journal.forget(key, str(error))
             return None
 
-    def _keep(
-        self, key: str, result: tuple[Completion, ...] | RequestError
-    ) -> tuple[Completion, ...] | RequestError:
+    def _keep(self, output: Output) -> Output:
         """Journal a result; where an equal op was faster, its result is the one."""
-        if isinstance(result, RequestError) or self._journal.add(key, pack(result)):
-            return result
-        return self._recall(key) or result
+        asked, result = self._inside[output.request_id], output.result
+        if self._journal is None or isinstance(result, RequestError):
+            return output
+        if self._journal.add(op_key(*asked), pack(result)):
+            return output
+        return Output(output.request_id, self._recall(*asked) or result)
 
 
 def op_key(op: Generate, seed: int) -> str:
