@@ -7,9 +7,8 @@ step."""
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from typing_extensions import Unpack
@@ -54,26 +53,25 @@ class AsyncEngine(RowEngine):
         self._sample = sample
         self._background = background
         self._live: dict[Future[None], BatchRow] = {}
-        self._done: SimpleQueue[Future[None]] = SimpleQueue()
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-        rows = self._rows.get(request_id, [])
         super().abort(request_id)
-        for future in [future for future, row in self._live.items() if row in rows]:
+        for future in [future for future, row in self._live.items() if row.done]:
             del self._live[future]
             future.cancel()
 
     def step(self) -> list[Output]:
         """Wait until a row is done, and return the requests that finished with it."""
         for row in self.take(self.max_num_seqs - len(self._live)):
-            future = self._background.start(self._sample_parts(row))
-            self._live[future] = row
-            future.add_done_callback(self._done.put)
-        if self._live:
-            self._finish(self._done.get())
-            while not self._done.empty():
-                self._finish(self._done.get())
+            self._live[self._background.start(self._sample_parts(row))] = row
+        for future in wait(self._live, return_when=FIRST_COMPLETED).done:
+            row = self._live.pop(future)
+            try:
+                future.result()
+                self.finished(row)
+            except RequestError as error:
+                self.fail(row, error)
         return self.pop_finished()
 
     async def _sample_parts(self, row: BatchRow) -> None:
@@ -91,12 +89,3 @@ class AsyncEngine(RowEngine):
         ids, seed = row.op.token_ids + tuple(row.sampled), row.seed + len(row.sampled)
         op = replace(row.op, token_ids=ids, max_tokens=most, min_tokens=least)
         self.take_part(row, await self._sample(BatchRow(op, seed, most, list(ids))))
-
-    def _finish(self, future: Future[None]) -> None:
-        if (row := self._live.pop(future, None)) is None:
-            return  # aborted
-        try:
-            future.result()
-            self.finished(row)
-        except RequestError as error:
-            self.fail(row, error)

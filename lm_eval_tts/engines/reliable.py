@@ -21,7 +21,7 @@ from typing import Any
 from lm_eval_tts.core.engine import Engine, Output, check_fits
 from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
 from lm_eval_tts.core.journal import Journal
-from lm_eval_tts.core.program import Completion, FinishReason, Generate, SampledCounts, TokenLogprob
+from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenLogprob
 from lm_eval_tts.engines.requests import common_prefix
 from lm_eval_tts.errors import RequestError
 
@@ -178,18 +178,11 @@ def pack(completions: tuple[Completion, ...]) -> list[Any]:
 
 def unpack(packed: list[Any]) -> tuple[Completion, ...]:
     """Return the completions that `pack` was given."""
-    return tuple(_unpacked(*one) for one in packed)
+    return tuple(map(_unpacked, packed))
 
 
-def _unpacked(
-    sampled: list[int],
-    common: int,
-    others: list[int],
-    reason: FinishReason,
-    stop: str | None,
-    logprobs: list[Any],
-    *counts: int,
-) -> Completion:
+def _unpacked(one: list[Any]) -> Completion:
+    sampled, common, others, reason, stop, logprobs, *counts = one
     ids = tuple(sampled)
     kept = ids if common == len(ids) and not others else (*ids[:common], *others)
     told = tuple(TokenLogprob(own, tuple(top), mean) for own, top, mean in logprobs)

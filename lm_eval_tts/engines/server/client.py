@@ -78,7 +78,8 @@ class Server:
 
     async def sample(self, row: BatchRow) -> SampledTokens:
         """Sample a part of a row. Raises RequestError when tries run out or none can help."""
-        sampled: SampledTokens = await self.retrying(self._sample, row)
+        work = self._ids if self.wire.dialect.returns_ids else self._stream
+        sampled: SampledTokens = await self.retrying(work, row)
         if row.op.min_tokens and self.wire.eos_token_ids & set(sampled.token_ids):
             raise RequestError("the server ignores logit_bias, so no ending can be masked")
         return sampled
@@ -103,15 +104,11 @@ class Server:
         doubled = tenacity.wait_exponential_jitter(first, LONGEST_WAIT, jitter=first)(state)
         return min(max(doubled, asked), LONGEST_WAIT)
 
-    async def _sample(self, row: BatchRow) -> SampledTokens:
-        if self.wire.dialect.returns_ids:
-            answer = await self.post(self.wire.payload(row), row.op.token_ids)
-            sampled, cached = self.wire.read(answer, row), cached_tokens(answer["usage"])
-            self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
-            return sampled
-        if row.op.logprobs is not None:
-            raise RequestError("this server returns no token ids, so no log-probabilities for them")
-        return await self._stream(row)
+    async def _ids(self, row: BatchRow) -> SampledTokens:
+        answer = await self.post(self.wire.payload(row), row.op.token_ids)
+        sampled, cached = self.wire.read(answer, row), cached_tokens(answer["usage"])
+        self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
+        return sampled
 
     def client(self) -> aiohttp.ClientSession:
         """Return the session of this server's calls; to be called in the event loop."""
@@ -169,6 +166,8 @@ class Server:
         """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
         are those of the answer, so what comes as reasoning is not searched. What a call has cached
         is reported at its end, so not where we end it."""
+        if row.op.logprobs is not None:
+            raise RequestError("this server returns no token ids, so no log-probabilities for them")
         usage: dict[str, Any] = {}
         reasoning, text, reason, match = "", "", None, None
         with _faults():
