@@ -84,18 +84,17 @@ class ClassifierHead(Head):
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
         """Return the model and its layer; an encoder's pooled output is not a token's state."""
         import transformers
-        from torch.nn import Module
 
         model = _load(getattr(transformers, self.model_class), name, **kwargs)
-        found = (getattr(model, layer, None) for layer in self.layers)
-        layer = next((layer for layer in found if isinstance(layer, Module)), None)
-        if layer is None:
+        children = dict(model.named_children())
+        found = [children[layer] for layer in self.layers if layer in children]
+        if not found:
             raise SettingsError(
                 f"reward model {name} is a {type(model).__name__}, whose head is not on a token: "
                 "outcome reward models need a decoder with a `score` layer"
             )
         self.check_labels(name, model.config)
-        return model, layer
+        return model, found[0]
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return the logits as they are if they are asked for."""

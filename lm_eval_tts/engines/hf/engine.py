@@ -18,7 +18,7 @@ from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine, probe_generate, probe_padding
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
 from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine
-from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler, note_sampled
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
@@ -139,8 +139,7 @@ class HFEngine(HalvingEngine):
         if len(ready) < len(active):
             logits = logits[numbers["ready"]]
         choices = self._sampler.draw(logits, rows, numbers)
-        self._sampler.draw_again(choices, logits, rows, self)
-        note_sampled(rows, choices, self)
+        self._sampler.note(choices, logits, rows, self)
         for index, (token, _) in zip(ready, choices, strict=True):
             if token == NOT_A_NUMBER:
                 active[index].cached = 0

@@ -18,7 +18,7 @@ from typing_extensions import Unpack
 
 from lm_eval_tts.engines.hf.attention import forget_lengths
 from lm_eval_tts.engines.hf.memory import HalvingEngine
-from lm_eval_tts.engines.hf.sampler import Sampler, note_sampled
+from lm_eval_tts.engines.hf.sampler import Sampler
 from lm_eval_tts.engines.hf.slot_model import NEW_TOKENS, distance, input_device, probe_texts
 from lm_eval_tts.engines.requests import Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -42,8 +42,7 @@ class GenerateEngine(HalvingEngine):
         def choose(input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             """Draw each row's token by its own settings, seed and step; leave only that one."""
             choices = sampler.sample(scores, batch)
-            sampler.draw_again(choices, scores, batch, self)
-            note_sampled(batch, choices, self)
+            sampler.note(choices, scores, batch, self)
             tokens = torch.tensor([[max(token, 0)] for token, _ in choices], device=scores.device)
             return torch.full_like(scores, -torch.inf).scatter(1, tokens, 0.0)
 

@@ -5,6 +5,7 @@ import logging
 import math
 import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ FULL = (
 )
 CGROUPS = Path("/sys/fs/cgroup")
 OF_THIS_PROCESS = Path("/proc/self/cgroup")
-# The files with limit and use of a group, by its controllers: of version 2, and of version 1.
+# The files with limit, use and more of a group, by its controllers: of version 2, and of version 1.
 _FILES = {
-    "": ("memory.max", "memory.current"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    "": ("memory.max", "memory.current", "memory.stat"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"),
 }
 
 
@@ -81,27 +82,17 @@ def cgroup_bytes() -> Iterator[int]:
         lines = OF_THIS_PROCESS.read_text().splitlines()
     except OSError:
         return  # no Linux
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if names := _FILES.get(controllers):
-            root = CGROUPS / controllers
-            folder = root / path.lstrip("/")
-            for place in (folder, *folder.parents):
-                if place.is_relative_to(root):
-                    yield from _left(place, *names)
-
-
-def _left(folder: Path, limit_name: str, used_name: str) -> Iterator[int]:
-    """Yield what is left of the limit of one group, if it has one."""
-    try:
-        limit, used = (folder / limit_name).read_text(), (folder / used_name).read_text()
-        lines = (folder / "memory.stat").read_text().splitlines()
-    except OSError:
-        return
-    if limit.strip().isdecimal():  # "max" is none
-        stat = dict(line.split() for line in lines)
-        cached = int(stat.get("total_inactive_file") or stat.get("inactive_file") or 0)
-        yield int(limit) - int(used) + cached
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        root, names = CGROUPS / controllers, _FILES.get(controllers)
+        folder = root / path.lstrip("/")
+        places = [place for place in (folder, *folder.parents) if place.is_relative_to(root)]
+        for place in places if names else ():
+            with suppress(OSError):  # a group without files has no limit
+                limit, used, told = ((place / name).read_text() for name in names or ())
+                if limit.strip().isdecimal():  # "max" is none
+                    stat = dict(line.split() for line in told.splitlines())
+                    cached = stat.get("total_inactive_file") or stat.get("inactive_file") or 0
+                    yield int(limit) - int(used) + int(cached)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -87,15 +87,16 @@ class Sampler:
         logprobs = [TokenLogprob(own, tuple(top), mean) for own, mean, *top in sure]
         return list(zip(found, logprobs, strict=True))
 
-    def draw_again(
+    def note(
         self,
         choices: list[Choice],
         logits: torch.Tensor,
         rows: Sequence[BatchRow],
         engine: RowEngine,
     ) -> None:
-        """Replace the choices that would end a row among its `min_tokens`. Masking one drawn token
-        after the other gives the distribution without all of them."""
+        """Append what was drawn to the rows that are not done; what would end a row among its
+        `min_tokens` is drawn again. Masking one drawn token after the other gives the distribution
+        without all of them. A row whose logits are not numbers fails."""
         while early := [
             i
             for i, (row, (token, _)) in enumerate(zip(rows, choices, strict=True))
@@ -106,8 +107,13 @@ class Sampler:
             redrawn = self.sample(logits[early], [rows[i] for i in early])
             for i, choice in zip(early, redrawn, strict=True):
                 choices[i] = choice
-        for row in rows:
+        for row, (token, logprob) in zip(rows, choices, strict=True):
             row.banned = ()
+            if not row.done and token != NOT_A_NUMBER:
+                engine.sampled(row, token, logprob)
+            elif not row.done:
+                reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
+                engine.fail(row, RequestError(reason))
 
     def _choose(
         self, logits: torch.Tensor, rows: Sequence[BatchRow], numbers: Numbers
@@ -235,14 +241,3 @@ def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Ten
     mean = logprobs.mean(dim=-1, keepdim=True)
     largest = logprobs.topk(min(top, logprobs.shape[1]), dim=-1).values
     return torch.cat([chosen, mean, largest], dim=1)
-
-
-def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], engine: RowEngine) -> None:
-    """Append what was drawn to the rows that are not done. A row whose logits are not numbers
-    fails, and the others go on."""
-    for row, (token, logprob) in zip(rows, choices, strict=True):
-        if not row.done and token != NOT_A_NUMBER:
-            engine.sampled(row, token, logprob)
-        elif not row.done:
-            reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
-            engine.fail(row, RequestError(reason))
