@@ -142,8 +142,10 @@ class SlotReader:
             # A forward that broke has not written what the slots say.
             self._table = self._model.new_table(self._batch_size)
             raise
-        known = self._known.__getitem__
-        return [Reading(tuple(map(known, row.keys.values())), row.num_read) for row in rows]
+        return [
+            Reading(tuple(self._known[row.keys[p]] for p in item.positions), row.num_read)
+            for item, row in zip(items, rows, strict=True)
+        ]
 
     def _lacks_scores(self, row: InputRow) -> bool:
         """Whether a row has a score to be read; note up to where it may be reused."""

@@ -55,9 +55,16 @@ class RewardModelSettings:
     def load(self, *, trust_remote_code: bool = False) -> LoadedRewardModel:
         """Load what they name. Raises SettingsError for what does not fit, before weights are
         loaded where possible."""
+        from transformers import AutoTokenizer, PretrainedConfig
+
         name, revision = self.reward_model, self.reward_model_revision
         code: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision}
-        config = _read_config(name, revision)
+        with loading_reward_model(name):
+            config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
+        if not config:
+            raise SettingsError(
+                f"reward model {name} has no config.json: give a Hub name or a folder"
+            )
         kind = self.reward_model_type or families.detect_family(name, config)
         family = FAMILIES[kind]
         if self.reward_model_separator is not None and not family.open_separator:
@@ -65,7 +72,10 @@ class RewardModelSettings:
         separator = self.reward_model_separator or config.get(families.SEPARATOR_KEY) or SEPARATOR
         if self.reward_model_backend == "vllm":
             families.check_in_vllm(name, kind, config)
-        words = Words(_load_tokenizer(name, **code), separator)
+        with loading_reward_model(name):
+            words = Words(AutoTokenizer.from_pretrained(name, **code), separator)
+        if not words.tokenizer.is_fast:
+            raise SettingsError(f"reward model {name} has no tokenizer.json, which is needed")
         code["dtype"] = self.reward_model_dtype or "auto"
         size, device = self.reward_model_batch_size, self.reward_model_device
         if self.reward_model_backend == "hf":
@@ -93,23 +103,3 @@ def take_reward_model(kwargs: dict[str, Any]) -> RewardModelSettings | None:
         raise SettingsError(f"{', '.join(sorted(taken))} needs reward_model=<Hub name or folder>")
     settings: RewardModelSettings = coerce(RewardModelSettings, taken)
     return settings
-
-
-def _read_config(name: str, revision: str | None) -> dict[str, Any]:
-    from transformers import PretrainedConfig
-
-    with loading_reward_model(name):
-        config, _ = PretrainedConfig.get_config_dict(name, revision=revision)
-    if not config:
-        raise SettingsError(f"reward model {name} has no config.json: give a Hub name or a folder")
-    return dict(config)
-
-
-def _load_tokenizer(name: str, **code: Any) -> Any:
-    from transformers import AutoTokenizer
-
-    with loading_reward_model(name):
-        tokenizer = AutoTokenizer.from_pretrained(name, **code)
-    if not tokenizer.is_fast:
-        raise SettingsError(f"reward model {name} has no tokenizer.json, which is needed")
-    return tokenizer

@@ -82,7 +82,7 @@ class VLLMRewardModel(CheckpointModel):
                 num_read = await self._encode(item, keys, from_start=True)
         except REFUSALS as error:
             return RequestError(f"the reward model: {refused(error)}")
-        return Reading(tuple(map(self._known.__getitem__, keys.values())), num_read)
+        return Reading(tuple(self._known[keys[place]] for place in item.positions), num_read)
 
     async def _encode(self, item: Input, keys: Mapping[int, bytes], *, from_start: bool) -> int:
         """Note the scores in what vLLM computes of an input; return how many tokens it was."""

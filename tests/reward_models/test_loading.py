@@ -65,8 +65,8 @@ def test_a_head_with_many_labels_is_not_a_score(tmp_path):
 
 def test_the_separator_is_the_config_s_or_the_user_s(tmp_path):
     path = str(trl(tmp_path).path)
-    by_default = load_reward_model(path)._ask(ITEMS[0]).input
-    given = load_reward_model(path, separator="\n\n\n")._ask(ITEMS[0]).input
+    by_default = load_reward_model(path)._ask(ITEMS[0])
+    given = load_reward_model(path, separator="\n\n\n")._ask(ITEMS[0])
     assert len(given.token_ids) > len(by_default.token_ids)
 
 
