@@ -2,11 +2,14 @@
 
 The event loop runs in a separate thread, so it goes on while programs are resumed and works in
 notebooks, where the main thread has a loop already. What comes back is handed over at the next
-step."""
+step.
+
+Replicas do not share their prefix caches, so the requests of one problem should meet the same one.
+A strategy's first request is the problem's prompt; whatever follows begins with it."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -89,3 +92,40 @@ class AsyncEngine(RowEngine):
         ids, seed = row.op.token_ids + tuple(row.sampled), row.seed + len(row.sampled)
         op = replace(row.op, token_ids=ids, max_tokens=most, min_tokens=least)
         self.take_part(row, await self._sample(BatchRow(op, seed, most, list(ids))))
+
+
+class Sessions:
+    """Finds the session of a prompt: one for each prompt that begins with no earlier one. Memory is
+    one entry for each session; time is proportional to its first prompt."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], int] = {}
+
+    def of(self, token_ids: Sequence[int]) -> int:
+        """Return the session's number, counting from 0."""
+        state = 0
+        for length, token in enumerate(token_ids, 1):
+            state = hash((state, token))
+            if (session := self._known.get((length, state))) is not None:
+                return session
+        return self._known.setdefault((len(token_ids), state), len(self._known))
+
+
+class Ranks:
+    """Assigns the rows of a session to one rank, new sessions to the rank with the fewest."""
+
+    def __init__(self, num_ranks: int) -> None:
+        self._sessions = Sessions()
+        self._rank_of: dict[int, int] = {}
+        self._load = [0] * num_ranks
+
+    def take(self, token_ids: Sequence[int]) -> int:
+        """Return the rank for a row, which is under way until `release`."""
+        session = self._sessions.of(token_ids)
+        rank = self._rank_of.setdefault(session, self._load.index(min(self._load)))
+        self._load[rank] += 1
+        return rank
+
+    def release(self, rank: int) -> None:
+        """Note that a row of this rank is done."""
+        self._load[rank] -= 1

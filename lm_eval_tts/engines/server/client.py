@@ -19,7 +19,7 @@ import tenacity
 
 from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
-from lm_eval_tts.engines.affinity import Sessions
+from lm_eval_tts.engines.asynchronous import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
 from lm_eval_tts.engines.server.dialects import (
     IDS,

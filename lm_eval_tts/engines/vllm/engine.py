@@ -18,8 +18,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
-from lm_eval_tts.engines.affinity import Ranks
-from lm_eval_tts.engines.asynchronous import Background
+from lm_eval_tts.engines.asynchronous import Background, Ranks
 from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, SampledTokens
 from lm_eval_tts.errors import RequestError
 
