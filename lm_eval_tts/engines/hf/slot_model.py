@@ -158,20 +158,17 @@ def distance(have: torch.Tensor, want: torch.Tensor) -> float:
     return math.inf if math.isnan(off) else off
 
 
-def windows(config: Any, max_length: int) -> list[int]:
-    """Return the lengths in tokens, within `max_length`, where a model may behave differently."""
-    text = config.get_text_config(decoder=True).to_dict()
+def probe_texts(model: Any, max_length: int) -> list[list[int]]:
+    """Return made-up tokens for each row. One is longer than all lengths within `max_length` that
+    the config names, past which a model may behave differently."""
+    text = model.config.get_text_config(decoder=True).to_dict()
     rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
     named = re.compile("window|chunk|^original_max_position_embeddings$")
     values = [value for name, value in (text | rope).items() if named.search(name)]
-    lengths = [n for value in values for n in (value if isinstance(value, list) else [value])]
-    return [n for n in lengths if isinstance(n, int) and 0 < n < max_length]
-
-
-def probe_texts(model: Any, max_length: int) -> list[list[int]]:
-    """Return made-up tokens for each row."""
+    windows = [n for value in values for n in (value if isinstance(value, list) else [value])]
     *short, longest = LENGTHS
-    beyond = max([longest, *(n + longest for n in windows(model.config, max_length))])
+    inside = [n for n in windows if isinstance(n, int) and 0 < n < max_length]
+    beyond = longest + max(inside, default=0)
     lengths = [*short, max(longest, min(beyond, max_length - NEW_TOKENS))]
     vocabulary = model.get_input_embeddings().num_embeddings
     return [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]
