@@ -30,7 +30,7 @@ class Sampler:
 
     def __init__(self) -> None:
         self._wide = True  # nuclei are sought among all tokens, since one was wider than HEAD
-        self._known: list[tuple[BatchRow, int]] = []  # whose ids are there, and how many of them
+        self._known: dict[int, tuple[BatchRow, int]] = {}  # whose ids are there, and how many
         self._shape = (0, 0)
         self._tokens = torch.zeros(0, 0, dtype=torch.long)  # ids of rows with penalties
 
@@ -156,15 +156,14 @@ class Sampler:
             parcel.put("counting", [1])
         if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
             self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
-            self._known = []  # all are copied to the larger memory anew
-        starts = [0] * len(rows)
-        for place, (row, count) in enumerate(self._known[: len(rows)]):
-            if row is rows[place]:
-                starts[place] = count
-        self._known[: len(rows)] = zip(rows, lengths, strict=True)
-        at, new = [], []
-        for place, (row, start, end) in enumerate(zip(rows, starts, lengths, strict=True)):
-            at += [place * self._shape[1] + k for k in range(start, end)]
+            self._known = {}  # all are copied to the larger memory anew
+        at: list[int] = []
+        new: list[int] = []
+        for place, row in enumerate(rows):
+            other, count = self._known.get(place, (None, 0))
+            first, start = place * self._shape[1], count if other is row else 0
+            self._known[place] = row, len(row.ids)
+            at += range(first + start, first + len(row.ids))
             new += row.ids[start:]
         parcel.put("at", at)
         parcel.put("new", new)

@@ -274,7 +274,7 @@ def cached_tokens(usage: Any) -> int:
 
 def whole_number(value: Any) -> int:
     """Return a whole number, >= 0. Raises ValueError for anything else, texts included."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not a whole number")
     return value
 
