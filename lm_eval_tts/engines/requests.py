@@ -60,6 +60,7 @@ class BatchRow:
     counts: SampledCounts | None = None  # as in `SampledTokens`, of the last part
     banned: tuple[int, ...] = ()  # tokens that were drawn as its next one, and are masked
     done: bool = False
+    error: RequestError | None = None  # why its request cannot be served
 
     @property
     def num_reusable(self) -> int:
@@ -86,7 +87,6 @@ class RowEngine:
         self.max_num_seqs = limits["max_num_seqs"]
         self.queue: deque[BatchRow] = deque()
         self._rows: dict[int, list[BatchRow]] = {}
-        self._errors: dict[int, RequestError] = {}
 
     @property
     def num_unfinished(self) -> int:
@@ -117,11 +117,7 @@ class RowEngine:
 
     def fail(self, row: BatchRow, error: RequestError) -> None:
         """End the request of a row that cannot be served."""
-        for request_id, rows in self._rows.items():
-            if row in rows:
-                self._errors[request_id] = error
-                for sibling in rows:
-                    sibling.done = True
+        row.error, row.done = error, True
 
     def ends_early(self, row: BatchRow, token: int) -> bool:
         """Whether a token is masked, since its `min_tokens` forbid the ending that it completes."""
@@ -166,12 +162,12 @@ class RowEngine:
 
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
-        done = {i: rows for i, rows in self._rows.items() if all(row.done for row in rows)}
         outputs = []
-        for request_id, rows in done.items():
-            del self._rows[request_id]
-            error = self._errors.pop(request_id, None)
-            outputs.append(Output(request_id, error or tuple(map(self._complete, rows))))
+        for request_id, rows in list(self._rows.items()):
+            error = next((row.error for row in rows if row.error), None)
+            if error or all(row.done for row in rows):
+                self.abort(request_id)
+                outputs.append(Output(request_id, error or tuple(map(self._complete, rows))))
         return outputs
 
     def _complete(self, row: BatchRow) -> Completion:
