@@ -44,7 +44,7 @@ def loaded():
     )
     yield lm
     for llm in (lm.model, lm.session.reward_model._llm):
-        llm.llm_engine.engine_core.shutdown()
+        llm.llm_engine.shutdown()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def pair(request, tmp_path_factory):
     checkpoint = request.param(tmp_path_factory.mktemp("reward"), **shape)
     model = load_reward_model(str(checkpoint.path), backend="vllm", batch_size=3)
     yield checkpoint, model
-    model._llm.llm_engine.engine_core.shutdown()
+    model._llm.llm_engine.shutdown()
 
 
 def flat(results: list) -> list[float]:

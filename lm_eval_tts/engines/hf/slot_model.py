@@ -98,7 +98,7 @@ class SlotModel:
 
     def new_table(self, max_active: int) -> SlotTable[Any]:
         """Return a table of the cache's slots. max_active: rows at work at once."""
-        return SlotTable(self.cache.num_slots, max_active, self.cache, self.rope.is_long)
+        return SlotTable(self.cache, max_active, self.rope.is_long)
 
     def max_tokens(self) -> int:
         """Return how many tokens a cache may hold in the memory that is free, after a forward."""

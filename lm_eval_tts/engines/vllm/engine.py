@@ -14,6 +14,7 @@ from typing import Any
 from vllm import AsyncEngineArgs, PoolingParams, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, PoolingRequestOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -50,8 +51,12 @@ class Replicas:
 
     @staticmethod
     async def _load(arguments: dict[str, Any]) -> AsyncLLM:
-        arguments = {"disable_log_stats": True, **arguments}  # as LLM has it
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        """Load as LLM does: without statistics, with its limits where none are given."""
+        arguments = {"disable_log_stats": True, **arguments}
+        if isinstance(mode := arguments.get("compilation_config"), int):
+            arguments["compilation_config"] = {"mode": mode}
+        limits = {"usage_context": UsageContext.LLM_CLASS}
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), **limits)
 
     def add_lora(self, lora_request: Any) -> None:
         """Load an adapter on every replica."""
