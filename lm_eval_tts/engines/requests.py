@@ -4,7 +4,7 @@ import hashlib
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 
 from typing_extensions import Unpack
@@ -173,10 +173,5 @@ class RowEngine:
     def _complete(self, row: BatchRow) -> Completion:
         sampled, rest = tuple(row.sampled), tuple(row.sampled[row.num_thinking :])
         answer = complete(rest, row.op.stop, self.eos_token_ids, self.tokenizer)
-        return replace(
-            answer,
-            token_ids=sampled[: row.num_thinking] + answer.token_ids,
-            sampled_ids=sampled,
-            logprobs=tuple(row.logprobs),
-            counts=row.counts,
-        )
+        ids, told = sampled[: row.num_thinking] + answer.token_ids, tuple(row.logprobs)
+        return Completion(ids, sampled, answer.finish_reason, answer.stop, told, row.counts)
