@@ -84,14 +84,13 @@ AttentionInterface.register(GROUPED_SDPA, grouped_sdpa)
 def grouped_heads(model: Any) -> Iterator[None]:
     """Make a model of sdpa run `grouped_sdpa` in this block; its masks must have four axes."""
     config = model.config.get_text_config(decoder=True)
-    if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
-        yield
-        return
-    config._attn_implementation = GROUPED_SDPA
+    usual = config._attn_implementation
+    if usual == "sdpa" and model._supports_attention_backend:
+        config._attn_implementation = GROUPED_SDPA
     try:
         yield
     finally:
-        config._attn_implementation = "sdpa"
+        config._attn_implementation = usual
 
 
 def runs_alone(model: Any, max_length: int) -> str:

@@ -49,14 +49,12 @@ def zeros_like(states: torch.Tensor, *shape: int) -> torch.Tensor:
     """Return zeros of this shape, dtype and device, on Linux's CPUs in huge pages: a step touches
     every slot, and with small pages it may wait for the addresses longer than for the numbers."""
     num_bytes = math.prod(shape) * states.element_size()
-    if states.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return states.new_zeros(shape)
-    try:
-        memory = mmap.mmap(-1, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # no such pages in this kernel, or no memory: torch says that as ever
-        return states.new_zeros(shape)
-    return torch.frombuffer(memory, dtype=states.dtype).view(shape)
+    if states.device.type == "cpu" and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # no such pages in this kernel, or no memory: torch says that
+            memory = mmap.mmap(-1, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory.madvise(mmap.MADV_HUGEPAGE)
+            return torch.frombuffer(memory, dtype=states.dtype).view(shape)
+    return states.new_zeros(shape)
 
 
 def free_bytes(device: torch.device) -> int:
