@@ -58,19 +58,14 @@ class ScriptedEngine(RowEngine):
         super().__init__(tokenizer or ByteTokenizer(), eos_token_ids=[eos_token_id], **limits)
         self.num_steps = 0
         self._write = write
-        self._eos, self._eos_token_id = eos, eos_token_id
+        self._ends = (eos_token_id,) if eos else ()
         self._scripts: dict[BatchRow, list[int]] = {}  # what is left to write
 
     def _script(self, row: BatchRow) -> Sequence[int]:
         """Return what follows the ids of a row."""
-        text = self.tokenizer.decode(row.ids)
         seed = row.seed if row.op.sampling.temperature else None
-        script = self.tokenizer.encode(self._write(text, seed))
-        if self._eos:
-            return (*script, self._eos_token_id)
-        while len(script) < row.max_tokens:
-            script += self.tokenizer.encode(self._write(text + self.tokenizer.decode(script), seed))
-        return script
+        written = self._write(self.tokenizer.decode(row.ids), seed)
+        return (*self.tokenizer.encode(written), *self._ends)
 
     def step(self) -> list[Output]:
         """Sample one token for each of the first `max_num_seqs` sequences under way."""
