@@ -28,7 +28,7 @@ from lm_eval_tts.errors import RequestError
 logger = logging.getLogger(__name__)
 
 MAX_BREAKS = 32  # one after the other, without a step that went well between them
-_Asked = tuple[Generate, int]  # with its seed
+_Asked = tuple[Generate, int, str]  # with its seed, and its key in a journal
 _others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
 
 
@@ -36,10 +36,11 @@ class ReliableEngine:
     """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
     journal: hands out what is in it, and takes what the engine finishes before it counts. Failures
     are not kept: a request that could not be served is tried again by the next process.
-    lost: why the engine is not asked any more, if so."""
+    lost: why the engine is not asked any more, if so. num_unfinished: as of every engine."""
 
     def __init__(self, engine: Engine, journal: Journal | None = None) -> None:
         self.lost: str | None = None
+        self.num_unfinished = 0
         self._engine = engine
         self._journal = journal
         self._waiting: dict[int, _Asked] = {}  # what came since the last step
@@ -57,16 +58,11 @@ class ReliableEngine:
         """Sequences worth having under way at once."""
         return self._engine.max_num_seqs
 
-    @property
-    def num_unfinished(self) -> int:
-        """Sequences added and not yet returned or aborted."""
-        held = {**self._waiting, **self._inside, **self._suspects}
-        return sum(op.n for op, _ in held.values())
-
     def add_request(self, request_id: int, op: Generate, seed: int) -> None:
         """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
         check_fits(op, self.max_length)
-        self._waiting[request_id] = op, seed
+        self._waiting[request_id] = op, seed, op_key(op, seed) if self._journal is not None else ""
+        self.num_unfinished += op.n
 
     def step(self) -> list[Output]:
         """Return what is known, or advance the engine; where it raises, find out whose fault it
@@ -89,8 +85,9 @@ class ReliableEngine:
         self._engine.abort(request_id)
 
     def _forget(self, request_id: int) -> None:
-        for held in (self._waiting, self._inside, self._suspects):
-            held.pop(request_id, None)
+        held = (self._waiting, self._inside, self._suspects)
+        if found := [some.pop(request_id) for some in held if request_id in some]:
+            self.num_unfinished -= found[0][0].n
 
     def _admit(self) -> list[Output]:
         """Let in what waits, or the next suspect when nothing else is inside; return what is known
@@ -99,16 +96,16 @@ class ReliableEngine:
             entering = {} if self._inside else dict([next(iter(self._suspects.items()))])
         else:
             entering, self._waiting = {**self._suspects, **self._waiting}, {}
+        self._inside |= entering
         outputs = []
-        for request_id, asked in entering.items():
-            if (known := self._recall(*asked)) is not None:
+        for request_id, (op, seed, key) in entering.items():
+            if (known := self._recall(key)) is not None:
                 outputs.append(Output(request_id, known))
             elif self.lost:
                 outputs.append(Output(request_id, RequestError(self.lost)))
             else:
-                self._inside[request_id] = asked
                 try:
-                    self._engine.add_request(request_id, *asked)
+                    self._engine.add_request(request_id, op, seed)
                 except RequestError as error:
                     outputs.append(Output(request_id, error))
         return outputs
@@ -133,9 +130,8 @@ class ReliableEngine:
         logger.warning("the engine failed (%s): %d requests run one by one", reason, len(taken))
         return []
 
-    def _recall(self, op: Generate, seed: int) -> tuple[Completion, ...] | None:
+    def _recall(self, key: str) -> tuple[Completion, ...] | None:
         """Return what the journal has; what cannot be ours is computed again."""
-        key = op_key(op, seed)
         if self._journal is None or (found := self._journal.get(key)) is None:
             return None
         try:
@@ -146,12 +142,12 @@ class ReliableEngine:
 
     def _keep(self, output: Output) -> Output:
         """Journal a result; where an equal op was faster, its result is the one."""
-        asked, result = self._inside[output.request_id], output.result
+        (*_, key), result = self._inside[output.request_id], output.result
         if self._journal is None or isinstance(result, RequestError):
             return output
-        if self._journal.add(op_key(*asked), pack(result)):
+        if self._journal.add(key, pack(result)):
             return output
-        return Output(output.request_id, self._recall(*asked) or result)
+        return Output(output.request_id, self._recall(key) or result)
 
 
 def op_key(op: Generate, seed: int) -> str:
