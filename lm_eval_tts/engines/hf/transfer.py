@@ -16,18 +16,24 @@ Place = tuple[int, tuple[int, ...], bool]
 
 
 class Numbers(dict[str, torch.Tensor]):
-    """Named tensors of one device: int64 for whole numbers, float32 for fractions.
-    raw: all of them; it may end before the last ones, which are left out."""
+    """Named tensors of one device, made as they are asked for: int64 for whole numbers, float32 for
+    fractions. raw: all of them."""
 
     def __init__(self, raw: torch.Tensor, places: Mapping[str, Place]) -> None:
         super().__init__()
         self.raw = raw
+        self._whole = raw.long()  # indices must be int64
         self._places = places
         self._copies: dict[torch.device, Numbers] = {}
-        whole, fractional = raw.long(), raw.view(torch.float32)  # indices must be int64
-        for name, (start, shape, fractions) in places.items():
-            if (end := start + prod(shape)) <= len(raw):
-                self[name] = (fractional if fractions else whole)[start:end].view(shape)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __missing__(self, name: str) -> torch.Tensor:
+        start, shape, fractions = self._places[name]
+        values = self.raw.view(torch.float32) if fractions else self._whole
+        self[name] = values[start : start + prod(shape)].view(shape)
+        return self[name]
 
     def to(self, device: torch.device) -> Numbers:
         """Return the same on another device, copied there once."""
@@ -38,7 +44,7 @@ class Numbers(dict[str, torch.Tensor]):
         return self._copies[device]
 
     def of(self, raw: torch.Tensor) -> Numbers:
-        """Return what these names mean in other numbers."""
+        """Return what these names mean in other numbers, of which there may be fewer."""
         return Numbers(raw, self._places)
 
 
