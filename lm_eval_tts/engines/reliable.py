@@ -36,10 +36,11 @@ class ReliableEngine:
     """Wraps an engine whose `step` may raise; its `abort` must leave it clean after that.
     journal: hands out what is in it, and takes what the engine finishes before it counts. Failures
     are not kept: a request that could not be served is tried again by the next process.
-    lost: why the engine is not asked any more, if so. num_unfinished: as of every engine."""
+    lost: why the engine is not asked any more, if so."""
 
     def __init__(self, engine: Engine, journal: Journal | None = None) -> None:
         self.lost: str | None = None
+        self.max_length = engine.max_length
         self.num_unfinished = 0
         self._engine = engine
         self._journal = journal
@@ -47,11 +48,6 @@ class ReliableEngine:
         self._inside: dict[int, _Asked] = {}  # what the engine has
         self._suspects: dict[int, _Asked] = {}  # what it had when it broke: each runs alone
         self._num_breaks = 0
-
-    @property
-    def max_length(self) -> int:
-        """Context window in tokens."""
-        return self._engine.max_length
 
     @property
     def max_num_seqs(self) -> int:
