@@ -28,13 +28,13 @@ SPENT = mmap.mmap(-1, 8)  # seconds in the journal's functions; shared with the 
 def time_journal() -> None:
     """Have forked processes add up the time that they spend for a journal."""
     from lm_eval_tts.core.journal import Journal
-    from lm_eval_tts.engines import journaled
+    from lm_eval_tts.engines import reliable
     from lm_eval_tts.harness.run_state import RunState
     from lm_eval_tts.models.session import Session
 
     for name in ("__init__", "add", "get", "close"):
         timed(Journal, name)
-    for owner, name in ((journaled, "op_key"), (journaled, "pack"), (journaled, "unpack")):
+    for owner, name in ((reliable, "op_key"), (reliable, "pack"), (reliable, "unpack")):
         timed(owner, name)
     timed(Session, "facts")
     timed(RunState, "forget_journal")

@@ -20,7 +20,7 @@ from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, TokenIds
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Delimiters, Request
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
 
 DELIMITERS = Delimiters("<think>", "</think>", "<answer>", "</answer>")
@@ -108,7 +108,7 @@ def journaled(args: argparse.Namespace) -> Iterator[dict]:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("single, journaled", "single, gone on with"):
             with Journal(folder, {"run": "of this script"}) as journal:
-                yield measure(name, single, JournaledEngine(Instant(size), journal), args)
+                yield measure(name, single, ReliableEngine(Instant(size), journal), args)
 
 
 def main() -> None:

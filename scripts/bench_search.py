@@ -88,9 +88,9 @@ class Bench:
 def reward_model(name: str | None) -> RewardModel:
     if name is None:
         return ScriptedRewardModel(lambda question, steps: hash_text(steps[-1]) % 997 / 997)
-    from lm_eval_tts.reward_models.loading import load_reward_model
+    from lm_eval_tts.reward_models.loading import RewardModelSettings
 
-    return load_reward_model(name)
+    return RewardModelSettings(name).load()
 
 
 def main() -> None:

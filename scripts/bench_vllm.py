@@ -1,6 +1,7 @@
 """Budget forcing on vLLM, beside plain generation of as many tokens and forcing round by round.
 
-One engine, the same requests, the methods in turn, several times:
+The same requests, the methods in turn, several times; the first two on a `vllm.LLM`, ours on the
+AsyncLLM that it uses, each with half of the memory:
 
     plain    one LLM.generate of as many tokens for each request, nothing forced: the bound
     rounds   the same forcing by LLM.generate of all pending segments: all wait for the slowest
@@ -19,6 +20,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,10 @@ import psutil
 from bench_hf import DELIMITERS, QUESTIONS
 from transformers import AutoTokenizer
 
-from lm_eval_tts.core.engine import Engine, Output, PromptTokens
+from lm_eval_tts.core.engine import Engine, Output
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Request
+from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.engines.requests import RowEngine, SampledTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.strategies import Budget
@@ -67,23 +70,29 @@ class Bench:
     def __init__(self, args: argparse.Namespace) -> None:
         from vllm import LLM
 
+        from lm_eval_tts.engines.vllm.engine import Replicas
+
         self.args = args
         tokenizer = AutoTokenizer.from_pretrained(args.checkpoint)
         self.codec = HFTokenizer(tokenizer)
         self.eos = [tokenizer.eos_token_id]
-        self.llm = LLM(
-            model=args.checkpoint,
-            dtype=args.dtype,
-            enforce_eager=True,
-            enable_prefix_caching=True,
-            block_size=args.block_size,
-            max_num_seqs=args.slots,
-            max_model_len=2048,
-        )
+        settings = {
+            "model": args.checkpoint,
+            "dtype": args.dtype,
+            "enforce_eager": True,
+            "enable_prefix_caching": True,
+            "block_size": args.block_size,
+            "max_num_seqs": args.slots,
+            "max_model_len": 2048,
+            "gpu_memory_utilization": 0.45,
+        }
+        self.llm, self.replicas = LLM(**settings), Replicas(**settings)
         self.num_steps = 0
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens = self.replicas.prompt_tokens
         self._step = self.llm.llm_engine.step
         self.llm.llm_engine.step = self._counted
+        core = self.replicas.llm_engine.engine_core
+        self._outputs, core.get_output_async = core.get_output_async, self._outputs_counted
         texts = [f"{QUESTIONS[i % len(QUESTIONS)]} ({i})" for i in range(args.requests)]
         chats = [[{"role": "user", "content": text}] for text in texts]
         self.prompts = [
@@ -101,7 +110,13 @@ class Bench:
         self.num_steps += 1
         outputs = self._step()
         for output in outputs:
-            self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
+            sent, cached = len(output.prompt_token_ids), output.num_cached_tokens or 0
+            self.prompt_tokens.update(sent=sent, cached=cached)
+        return outputs
+
+    async def _outputs_counted(self) -> Any:
+        outputs = await self._outputs()
+        self.num_steps += 1
         return outputs
 
     def force(self, engine: Engine) -> None:
@@ -122,11 +137,10 @@ class Bench:
 
     def ours(self) -> None:
         """Force by our engine."""
-        from lm_eval_tts.engines.vllm.engine import VLLMEngine
-
         self.force(
-            VLLMEngine(
-                self.llm,
+            AsyncEngine(
+                partial(self.replicas.sample, eos_token_ids=frozenset(self.eos)),
+                self.replicas.background,
                 self.codec,
                 eos_token_ids=self.eos,
                 max_length=2048,
@@ -149,7 +163,8 @@ class Bench:
     def measure(self, method: Callable[[], None]) -> dict[str, float]:
         """Run a method on an empty cache and return what it took."""
         self.llm.reset_prefix_cache()
-        self.prompt_tokens = PromptTokens()
+        self.replicas.background.run(self.replicas.llm_engine.reset_prefix_cache())
+        self.prompt_tokens.clear()
         steps, cpu, start = self.num_steps, cpu_seconds(), time.perf_counter()
         method()
         return {
@@ -157,8 +172,8 @@ class Bench:
             "cpu_seconds": cpu_seconds() - cpu,
             "steps": self.num_steps - steps,
             "tokens": sum(self.tokens),
-            "prompt_tokens": self.prompt_tokens.sent,
-            "cached": self.prompt_tokens.cached / self.prompt_tokens.sent,
+            "prompt_tokens": self.prompt_tokens["sent"],
+            "cached": self.prompt_tokens["cached"] / self.prompt_tokens["sent"],
         }
 
 

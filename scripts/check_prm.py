@@ -26,7 +26,7 @@ from scipy.stats import mannwhitneyu
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.core.reward_model import RewardModel
-from lm_eval_tts.reward_models.loading import load_reward_model
+from lm_eval_tts.reward_models.loading import RewardModelSettings
 
 OPERATORS = {text.split()[0]: operator for operator, texts in WORDINGS.items() for text in texts}
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--reward-model", default="arith-prm", help="Hub name or folder")
     parser.add_argument("--count", type=int, default=400, help="responses that are made up")
     args = parser.parse_args()
-    reward_model = load_reward_model(find_checkpoint(args.reward_model))
+    reward_model = RewardModelSettings(find_checkpoint(args.reward_model)).load()
     print("made-up slips:", area(reward_model, made_up(args.count)))
     files = sorted(args.results.glob("**/samples_arith_bon_*.jsonl"))
     print("the policy's own errors:", area(reward_model, of_the_policy(files)))

@@ -21,6 +21,8 @@ from transformers import (
     Qwen2Config,
 )
 
+from lm_eval_tts.reward_models.loading import RewardModelSettings
+
 Reference = Callable[[str, list[str]], list[float]]
 CHAT = (
     "{% for m in messages %}<|start|>{{ m['role'] }}<|sep|>\n\n{{ m['content'] | trim }}<|eot|>"
@@ -260,3 +262,9 @@ BUILDERS = {
     "trl": trl,
     "outcome": outcome,
 }
+
+
+def load_reward_model(name: str, **options: Any) -> Any:
+    """Load by these settings, named without "reward_model_": type, backend ..."""
+    settings = {f"reward_model_{option}": value for option, value in options.items()}
+    return RewardModelSettings(name, **settings).load()

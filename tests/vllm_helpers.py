@@ -58,7 +58,7 @@ def loaded(checkpoint: Path, **arguments: int) -> Iterator:
     try:
         yield lm
     finally:
-        lm.model.llm_engine.engine_core.shutdown()
+        lm.model.llm_engine.shutdown()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 An engine gets token ids and gives token ids. It finds shared prefixes by itself: *continue* is the
 same ids and some more, *retract* fewer of the same ids, *fork* the same ids twice."""
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lm_eval_tts.core.program import Completion, Generate
@@ -15,19 +14,6 @@ class Output(NamedTuple):
 
     request_id: int
     result: tuple[Completion, ...] | RequestError
-
-
-@dataclass(slots=True)
-class PromptTokens:
-    """Prompt tokens that were sent, and how many of them a prefix cache had."""
-
-    sent: int = 0
-    cached: int = 0
-
-    def add(self, sent: int, cached: int) -> None:
-        """Count one request."""
-        self.sent += sent
-        self.cached += cached
 
 
 class Engine(Protocol):
@@ -53,23 +39,6 @@ class Engine(Protocol):
 
     def abort(self, request_id: int) -> None:
         """Drop a request; unknown ids are ignored."""
-
-
-class EngineWrapper:
-    """What engines around another engine have in common: its limits."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def max_length(self) -> int:
-        """Context window in tokens."""
-        return self._engine.max_length
-
-    @property
-    def max_num_seqs(self) -> int:
-        """Sequences worth having under way at once."""
-        return self._engine.max_num_seqs
 
 
 def check_fits(op: Generate, max_length: int) -> None:

@@ -2,4 +2,4 @@
 
 `tokenizer` and `stopping` are the text rules that all engines share, `requests` what they have
 under way; `scripted` is a public engine without a model. `hf`, `vllm` and `server` run models;
-`journaled` and `isolated` are engines around another."""
+`reliable` is an engine around another."""

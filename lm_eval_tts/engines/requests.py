@@ -4,7 +4,7 @@ import hashlib
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypedDict
 
 from typing_extensions import Unpack
@@ -23,6 +23,18 @@ def uniform(seed: int, step: int) -> float:
     each token, so a request samples the same whatever runs alongside."""
     digest = hashlib.blake2b(struct.pack("<qq", seed, step), digest_size=8).digest()
     return float(int.from_bytes(digest, "big") >> 11) / float(1 << 53)
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """Return how many leading items two lists share."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 class SampledTokens(NamedTuple):
@@ -48,15 +60,12 @@ class BatchRow:
     counts: SampledCounts | None = None  # as in `SampledTokens`, of the last part
     banned: tuple[int, ...] = ()  # tokens that were drawn as its next one, and are masked
     done: bool = False
+    error: RequestError | None = None  # why its request cannot be served
 
     @property
     def num_reusable(self) -> int:
         """Tokens from the left that need not be fed if their keys are known: logits need one."""
         return len(self.ids) - 1
-
-    def restart(self) -> None:
-        """Forget what was sampled."""
-        self.ids, self.sampled, self.logprobs = list(self.op.token_ids), [], []
 
 
 class Limits(TypedDict):
@@ -78,7 +87,6 @@ class RowEngine:
         self.max_num_seqs = limits["max_num_seqs"]
         self.queue: deque[BatchRow] = deque()
         self._rows: dict[int, list[BatchRow]] = {}
-        self._errors: dict[int, RequestError] = {}
 
     @property
     def num_unfinished(self) -> int:
@@ -109,11 +117,7 @@ class RowEngine:
 
     def fail(self, row: BatchRow, error: RequestError) -> None:
         """End the request of a row that cannot be served."""
-        for request_id, rows in self._rows.items():
-            if row in rows:
-                self._errors[request_id] = error
-                for sibling in rows:
-                    sibling.done = True
+        row.error, row.done = error, True
 
     def ends_early(self, row: BatchRow, token: int) -> bool:
         """Whether a token is masked, since its `min_tokens` forbid the ending that it completes."""
@@ -127,30 +131,12 @@ class RowEngine:
         before = self.tokenizer.decode(row.sampled[first:least])
         return match is not None and (place < least or match.start < len(before))
 
-    def next_part(self, row: BatchRow) -> BatchRow:
-        """Return what is left to sample as a separate row, in which endings are masked or not.
-        For engines that mask in a whole request or not at all. Where a stop string has several
-        tokens, it is masked until one that began among the `min_tokens` is over."""
-        op, done = row.op, tuple(row.sampled)
-        if not op.min_tokens:
-            return row
-        least, left = (0, row.max_tokens - len(done)) if done else (op.min_tokens, row.max_tokens)
-        if least:
-            longest = max((len(self.tokenizer.encode(stop)) for stop in op.stop), default=1)
-            left = min(left, least + longest - 1)
-        part = replace(op, token_ids=op.token_ids + done, max_tokens=left, min_tokens=least)
-        return BatchRow(part, row.seed + len(done), left, list(part.token_ids))
-
-    def take_part(self, row: BatchRow, part: SampledTokens) -> bool:
-        """Keep what a part has sampled, and say whether the row is whole."""
-        is_first = not row.sampled
+    def take_part(self, row: BatchRow, part: SampledTokens) -> None:
+        """Keep what a part of a row has sampled."""
         row.sampled += part.token_ids
         row.logprobs += part.logprobs
         row.num_thinking = part.num_thinking
         row.counts = None if row.op.min_tokens else part.counts  # of all parts or of none
-        ended = not part.token_ids or part.token_ids[-1] in self.eos_token_ids
-        over = ended or len(row.sampled) >= row.max_tokens
-        return over or not (is_first and row.op.min_tokens)
 
     def sampled(self, row: BatchRow, token: int, logprob: TokenLogprob | None = None) -> None:
         """Append a token to a row and note whether it was the last one."""
@@ -174,28 +160,18 @@ class RowEngine:
         del row.sampled[thought + len(answer) :], row.logprobs[thought + len(answer) :]
         row.done = True
 
-    def fail_all(self, error: RequestError) -> None:
-        """Note that nothing under way can be served."""
-        for rows in self._rows.values():
-            self.fail(rows[0], error)
-
     def pop_finished(self) -> list[Output]:
         """Return the requests all of whose rows are done, and forget them."""
-        done = {i: rows for i, rows in self._rows.items() if all(row.done for row in rows)}
         outputs = []
-        for request_id, rows in done.items():
-            del self._rows[request_id]
-            error = self._errors.pop(request_id, None)
-            outputs.append(Output(request_id, error or tuple(map(self._complete, rows))))
+        for request_id, rows in list(self._rows.items()):
+            error = next((row.error for row in rows if row.error), None)
+            if error or all(row.done for row in rows):
+                self.abort(request_id)
+                outputs.append(Output(request_id, error or tuple(map(self._complete, rows))))
         return outputs
 
     def _complete(self, row: BatchRow) -> Completion:
         sampled, rest = tuple(row.sampled), tuple(row.sampled[row.num_thinking :])
         answer = complete(rest, row.op.stop, self.eos_token_ids, self.tokenizer)
-        return replace(
-            answer,
-            token_ids=sampled[: row.num_thinking] + answer.token_ids,
-            sampled_ids=sampled,
-            logprobs=tuple(row.logprobs),
-            counts=row.counts,
-        )
+        ids, told = sampled[: row.num_thinking] + answer.token_ids, tuple(row.logprobs)
+        return Completion(ids, sampled, answer.finish_reason, answer.stop, told, row.counts)

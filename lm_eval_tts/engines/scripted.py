@@ -7,10 +7,10 @@ step for each request under way), and what the "model" writes is a Python functi
     for result in scheduler.run([Job(strategy(request), seed=0)], engine): ...
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lm_eval_tts.core.engine import Output
-from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
+from lm_eval_tts.core.program import TokenLogprob
 from lm_eval_tts.engines.requests import BatchRow, RowEngine, uniform
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, Tokenizer
 from lm_eval_tts.errors import RequestError
@@ -58,40 +58,31 @@ class ScriptedEngine(RowEngine):
         super().__init__(tokenizer or ByteTokenizer(), eos_token_ids=[eos_token_id], **limits)
         self.num_steps = 0
         self._write = write
-        self._eos, self._eos_token_id = eos, eos_token_id
-        self._scripts: dict[BatchRow, TokenIds] = {}
+        self._ends = (eos_token_id,) if eos else ()
+        self._scripts: dict[BatchRow, list[int]] = {}  # what is left to write
 
-    def add_request(self, request_id: int, op: Generate, seed: int) -> None:
-        """Queue an op. Raises RequestError if its prompt leaves no room for a token."""
-        super().add_request(request_id, op, seed)
-        try:
-            self._scripts |= {row: self._script(row) for row in self._rows[request_id]}
-        except RequestError:
-            self.abort(request_id)
-            raise
-
-    def _script(self, row: BatchRow) -> TokenIds:
+    def _script(self, row: BatchRow) -> Sequence[int]:
         """Return what follows the ids of a row."""
-        text = self.tokenizer.decode(row.ids)
         seed = row.seed if row.op.sampling.temperature else None
-        script = self.tokenizer.encode(self._write(text, seed))
-        if self._eos:
-            return (*script, self._eos_token_id)
-        while len(script) < row.max_tokens:
-            script += self.tokenizer.encode(self._write(text + self.tokenizer.decode(script), seed))
-        return script
+        written = self._write(self.tokenizer.decode(row.ids), seed)
+        return (*self.tokenizer.encode(written), *self._ends)
 
     def step(self) -> list[Output]:
         """Sample one token for each of the first `max_num_seqs` sequences under way."""
         self.num_steps += 1
-        self._scripts = {row: script for row, script in self._scripts.items() if not row.done}
-        for row, script in list(self._scripts.items())[: self.max_num_seqs]:
-            token = script[0]
-            if masked := self.ends_early(row, token):
-                (token,) = self.tokenizer.encode(SECOND_CHOICE)
+        rows = [row for rows in self._rows.values() for row in rows if not row.done]
+        for row in rows[: self.max_num_seqs]:
+            try:
+                token, *rest = self._scripts.pop(row, None) or self._script(row)
+            except RequestError as error:
+                self.fail(row, error)
+                continue
+            if self.ends_early(row, token):
+                (token,), rest = self.tokenizer.encode(SECOND_CHOICE), []
             logprob = None if row.op.logprobs is None else _logprob(row, token)
             self.sampled(row, token, logprob)
-            self._scripts[row] = self._script(row) if masked else script[1:]
+            if not row.done:
+                self._scripts[row] = rest
         return self.pop_finished()
 
 

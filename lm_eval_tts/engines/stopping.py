@@ -4,6 +4,7 @@ A stop string is searched in the text of what was sampled, so it may span tokens
 end inside one. The completion is cut exactly before it: whole tokens are kept as sampled, and only
 the remainder of a token that runs into the stop string is encoded anew."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,16 +29,11 @@ def num_tokens_within(token_ids: Sequence[int], text: str, end: int, tokenizer: 
     """Return how many leading tokens have a text that lies wholly within `text[:end]`.
     text: the decoded `token_ids`. Decoded length never shrinks as tokens are added, except where a
     character is incomplete, so a bisection is settled by a short walk to the left."""
-    low, high = 0, len(token_ids)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(tokenizer.decode(token_ids[:middle])) <= end:
-            low = middle
-        else:
-            high = middle - 1
-    while low and not text.startswith(tokenizer.decode(token_ids[:low])):
-        low -= 1
-    return low
+    counts = range(1, len(token_ids) + 1)
+    count = bisect_right(counts, end, key=lambda n: len(tokenizer.decode(token_ids[:n])))
+    while count and not text.startswith(tokenizer.decode(token_ids[:count])):
+        count -= 1
+    return count
 
 
 def cut_before(token_ids: Sequence[int], text: str, end: int, tokenizer: Tokenizer) -> TokenIds:

@@ -20,8 +20,7 @@ from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
-from lm_eval_tts.engines.server.client import Server
-from lm_eval_tts.engines.server.probe import find_dialect, find_model
+from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import SettingsError
@@ -189,14 +188,13 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
 
     def get_model_info(self) -> dict[str, Any]:
         """Return how the server was used; no header, for it may hold a key."""
-        tokens = self._server.prompt_tokens
         return {
             "model": "tts-openai",
             **self.session.info(),
             "server": self._kind,
             "token_exact": self._server.wire.dialect.returns_ids,
-            "prompt_tokens_sent": tokens.sent,
-            "prompt_tokens_cached": tokens.cached,
+            "prompt_tokens_sent": self._server.prompt_tokens["sent"],
+            "prompt_tokens_cached": self._server.prompt_tokens["cached"],
             "retries": self._server.num_retries,
         }
 

@@ -27,8 +27,7 @@ from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Trace
-from lm_eval_tts.engines.isolated import IsolatedEngine
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
@@ -36,7 +35,7 @@ from lm_eval_tts.models.answering import Plan, failed, in_all_modes, make_plan, 
 from lm_eval_tts.models.arguments import take_arguments
 from lm_eval_tts.models.chat import Chat, TemplateChat, in_mode
 from lm_eval_tts.models.checkpoint import Checkpoint, check_thinking_end, find_family
-from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel, JournaledRewardModel
+from lm_eval_tts.reward_models.reliable import ReliableRewardModel
 from lm_eval_tts.settings import Settings, parse_settings, take_switches
 from lm_eval_tts.strategies import Abilities
 
@@ -213,22 +212,20 @@ class Session:
     def _answering(
         self, instances: Sequence[Instance], read: ReadSettings, rank: int
     ) -> Iterator[Answering]:
-        """Give the engine, isolated from single faults, and the reward model, both journaled, after
-        a look at what the journal's tasks asked before."""
-        engine: Engine = (isolated := IsolatedEngine(self.engine))
-        known: RewardModel | None = self.reward_model
+        """Give the engine and the reward model, isolated from single faults and journaled, after a
+        look at what the journal's tasks asked before."""
         journal = self.state.open_journal(self.facts, self.defaults, rank)
         with nullcontext() if journal is None else journal:  # an empty one is false
-            if journal is not None:
-                if not self.state.journals:  # one beside the results has this in its name
-                    self._check_tasks(journal, instances, read)
-                engine = JournaledEngine(isolated, journal)
-                known = self.reward_model and JournaledRewardModel(self.reward_model, journal)
-            rating = None if known is None else IsolatedRewardModel(known)
+            # One beside the results has its tasks in its name.
+            if journal is not None and not self.state.journals:
+                self._check_tasks(journal, instances, read)
+            engine, rating = ReliableEngine(self.engine, journal), None
+            if self.reward_model is not None:
+                rating = ReliableRewardModel(self.reward_model, journal)
             try:
                 yield engine, rating
             finally:
-                self.state.lost = isolated.lost
+                self.state.lost = engine.lost
                 if rating is not None:
                     rating.warn()
 

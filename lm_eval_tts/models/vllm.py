@@ -23,15 +23,10 @@ from vllm.platforms import current_platform
 
 from lm_eval_tts.checkpoints import find_checkpoint
 from lm_eval_tts.core.digests import digest, files_of
-from lm_eval_tts.core.engine import Engine, PromptTokens
+from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.identity import decides
 from lm_eval_tts.engines.asynchronous import AsyncEngine
-from lm_eval_tts.engines.vllm.engine import (
-    CPU_BLOCK_SIZE,
-    DataParallelLLM,
-    VLLMEngine,
-    end_calls_when_dead,
-)
+from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, Replicas
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import OWN, loading
 from lm_eval_tts.models.base import StrategyLM
@@ -96,10 +91,7 @@ class TTSVLLM(StrategyLM, VLLM):
             torch.random.fork_rng(devices=[]),
         ):
             VLLM.__init__(self, pretrained=find_checkpoint(pretrained), **kwargs)
-        if not isinstance(self.model, DataParallelLLM):
-            end_calls_when_dead(self.model)
         self.chat_template_args, self.enable_thinking = args, args.get("enable_thinking")
-        self.prompt_tokens = PromptTokens()
         self._serve({"pretrained": pretrained, "lora_local_path": None}, sorted(given.items()))
         if adapter:
             self.use_adapter(adapter)
@@ -143,10 +135,9 @@ class TTSVLLM(StrategyLM, VLLM):
             folder = find_checkpoint(lora_local_path)
             key = digest(folder, *files_of({"adapter": folder}).values())
             request = LoRARequest(f"{lora_local_path} {key}", int(key[:7], 16) + 1, folder)
-            parallel = isinstance(self.model, DataParallelLLM)
             with loading({"lora_local_path": lora_local_path}):
-                (self.model if parallel else self.model.llm_engine).add_lora(request)
-        self.lora_request = request
+                self.model.add_lora(request)
+        self.lora_request = self.model.lora_request = request
         self.session.checkpoint.names["lora_local_path"] = lora_local_path
         self.session.renew_engine()
 
@@ -156,33 +147,21 @@ class TTSVLLM(StrategyLM, VLLM):
             "model": "tts-vllm",
             **self.session.info(),
             "batch_invariant": self.batch_invariant,
-            "prompt_tokens_sent": self.prompt_tokens.sent,
-            "prompt_tokens_cached": self.prompt_tokens.cached,
+            "prompt_tokens_sent": self.model.prompt_tokens["sent"],
+            "prompt_tokens_cached": self.model.prompt_tokens["cached"],
         }
 
     def _make_engine(self) -> Engine:
         """Return the engine; vLLM's `max_num_seqs=` is its number of sequences."""
-        checkpoint = self.session.checkpoint
-        ends = checkpoint.eos_token_ids
+        ends = self.session.checkpoint.eos_token_ids
         running = int(self.model.llm_engine.vllm_config.scheduler_config.max_num_seqs)
-        limits = {"eos_token_ids": ends, "max_length": self.max_length}
-        if not isinstance(self.model, DataParallelLLM):
-            return VLLMEngine(
-                self.model,
-                checkpoint.text,
-                max_num_seqs=int(running * QUEUED),
-                lora_request=self.lora_request,
-                prompt_tokens=self.prompt_tokens,
-                **limits,
-            )
-        self.model.lora_request = self.lora_request
-        self.model.prompt_tokens = self.prompt_tokens
         return AsyncEngine(
             partial(self.model.sample, eos_token_ids=frozenset(ends)),
             self.model.background,
-            checkpoint.text,
+            self.session.checkpoint.text,
+            eos_token_ids=ends,
+            max_length=self.max_length,
             max_num_seqs=int(running * QUEUED * self.model.num_ranks),
-            **limits,
         )
 
 
@@ -207,10 +186,9 @@ def switch_batch_invariance(wanted: bool | None) -> bool:
 
 @contextmanager
 def _replicated(data_parallel_size: int) -> Iterator[None]:
-    """Make lm-eval's class load one engine with replicas, where it would load none."""
+    """Make lm-eval's class load one engine with replicas, where it would load none for several."""
     stock = vllm_causallms.LLM
-    if data_parallel_size != 1:
-        vllm_causallms.LLM = partial(DataParallelLLM, data_parallel_size=data_parallel_size)
+    vllm_causallms.LLM = partial(Replicas, data_parallel_size=data_parallel_size)
     try:
         yield
     finally:

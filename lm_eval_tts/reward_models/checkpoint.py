@@ -9,9 +9,8 @@ import hashlib
 import math
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from lm_eval_tts.core.digests import digest, tokenizer_digest
 from lm_eval_tts.core.program import Score, StepScores
@@ -21,22 +20,6 @@ from lm_eval_tts.reward_models.families import Family
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words, special_tokens
 
 MOST_KNOWN = 200_000  # scores kept, some 20 MB; without them inputs are read from their start
-
-
-class _Asked(NamedTuple):
-    """What the model should read for an item."""
-
-    input: Input
-    places: tuple[int, ...]  # which of its scores is that of each step of the item
-
-    def answer(self, reading: Reading | RequestError) -> StepScores | RequestError:
-        """Return one score per step."""
-        if isinstance(reading, RequestError):
-            return reading
-        if not all(map(math.isfinite, reading.scores)):
-            return RequestError(f"the reward model's scores {reading.scores} are not numbers")
-        scores = tuple(reading.scores[p] for p in self.places)
-        return StepScores(scores, len(self.input.token_ids))
 
 
 class CheckpointModel:
@@ -58,11 +41,11 @@ class CheckpointModel:
         """Return the scores of each item, or why it has none, in order."""
         started = time.perf_counter()
         asked = [self._ask(item) for item in items]
-        readings = self._read([x.input for x in asked if isinstance(x, _Asked)])
+        readings = self._read([x for x in asked if isinstance(x, Input)])
         read = sum(r.num_tokens for r in readings if isinstance(r, Reading))
         self.spent = self.spent.plus(Spent(time.perf_counter() - started, read))
         each = iter(readings)
-        return [x.answer(next(each)) if isinstance(x, _Asked) else x for x in asked]
+        return [_answer(x, next(each)) if isinstance(x, Input) else x for x in asked]
 
     def facts(self) -> dict[str, str]:
         """Return by name what makes its scores differ from those of another of the same name."""
@@ -79,8 +62,8 @@ class CheckpointModel:
         """Run the model: return the score at each position of each input, in order."""
         raise NotImplementedError
 
-    def _ask(self, item: Score) -> _Asked | RequestError:
-        """Return what the model should read for an item."""
+    def _ask(self, item: Score) -> Input | RequestError:
+        """Return what the model should read for an item, with a position for each of its steps."""
         question, *steps = (self._special.sub(" ", t) for t in (item.question, *item.steps))
         if self._family.outcome:  # steps that do not end in white space get a blank line
             steps = ["".join(s if s[-1:].isspace() else f"{s}\n\n" for s in steps if s)]
@@ -97,38 +80,30 @@ class CheckpointModel:
                 f"{len(item.steps)} steps takes {len(written.token_ids)}"
             )
         before = accumulate(bool(step.strip()) for step in steps)
-        return _Asked(written, tuple(max(0, count - 1) for count in before))
+        positions = tuple(written.positions[max(0, count - 1)] for count in before)
+        return written._replace(positions=positions)
 
 
-class KnownScores:
-    """Scores by all that they depend on: the tokens up to their position, and `long`.
-    long: the input is one whose keys are rotated by the long factors of "longrope"."""
-
-    def __init__(self) -> None:
-        self._scores: dict[bytes, float] = {}
-
-    def make_room(self) -> None:
-        """Forget all of them if they are too many; not between reading and `of`."""
-        if len(self._scores) > MOST_KNOWN:
-            self._scores.clear()
-
-    def missing(self, item: Input, long: bool = False) -> list[int]:
-        """Return the positions of an input whose scores are not known."""
-        return [p for p, key in _keys(item, long) if key not in self._scores]
-
-    def note(self, item: Input, scores: Mapping[int, float], long: bool = False) -> None:
-        """Keep some scores of an input, by their positions."""
-        self._scores.update({key: scores[p] for p, key in _keys(item, long) if p in scores})
-
-    def of(self, item: Input, long: bool = False) -> tuple[float, ...]:
-        """Return the scores of an input, none of which may be missing."""
-        return tuple(self._scores[key] for _, key in _keys(item, long))
+def _answer(item: Input, reading: Reading | RequestError) -> StepScores | RequestError:
+    if isinstance(reading, RequestError):
+        return reading
+    if not all(map(math.isfinite, reading.scores)):
+        return RequestError(f"the reward model's scores {reading.scores} are not numbers")
+    return StepScores(reading.scores, len(item.token_ids))
 
 
-def _keys(item: Input, long: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield each position (in ascending order) and a digest of the tokens up to it."""
-    state, start = hashlib.blake2b(bytes([long]), digest_size=16), 0
+def make_room(known: dict[bytes, float]) -> None:
+    """Forget all known scores if they are too many; not between reading and use."""
+    if len(known) > MOST_KNOWN:
+        known.clear()
+
+
+def prefix_keys(item: Input, long: bool = False) -> dict[int, bytes]:
+    """Return for each position, in ascending order, a digest of all that its score depends on: the
+    tokens up to it, and `long`: its keys are rotated by the long factors of "longrope"."""
+    state, start, keys = hashlib.blake2b(bytes([long]), digest_size=16), 0, {}
     for position in item.positions:
         state.update(array("q", item.token_ids[start : position + 1]).tobytes())
         start = position + 1
-        yield position, state.digest()
+        keys[position] = state.digest()
+    return keys

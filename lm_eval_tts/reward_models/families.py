@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_tts.errors import SettingsError
@@ -84,18 +84,17 @@ class ClassifierHead(Head):
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
         """Return the model and its layer; an encoder's pooled output is not a token's state."""
         import transformers
-        from torch.nn import Module
 
         model = _load(getattr(transformers, self.model_class), name, **kwargs)
-        found = (getattr(model, layer, None) for layer in self.layers)
-        layer = next((layer for layer in found if isinstance(layer, Module)), None)
-        if layer is None:
+        children = dict(model.named_children())
+        found = [children[layer] for layer in self.layers if layer in children]
+        if not found:
             raise SettingsError(
                 f"reward model {name} is a {type(model).__name__}, whose head is not on a token: "
                 "outcome reward models need a decoder with a `score` layer"
             )
         self.check_labels(name, model.config)
-        return model, layer
+        return model, found[0]
 
     def scores(self, logits: Tensor) -> Tensor:
         """Return the logits as they are if they are asked for."""
@@ -113,6 +112,7 @@ class Qwen2Head(Head):
     """One of our classes for a plain Qwen2 decoder with a small head (`qwen2`)."""
 
     model_class: str
+    layer: str = field(repr=False)  # where the head is in it
     vllm_class: str | None = None
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
@@ -124,7 +124,9 @@ class Qwen2Head(Head):
         kwargs.pop("trust_remote_code")
         config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
         model = _load(getattr(qwen2, self.model_class), name, config=config, **kwargs)
-        return model, model.logits
+        layer = model.get_submodule(self.layer)
+        weight = next(layer.parameters())
+        return model, lambda hidden: layer(hidden.to(weight))
 
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:
@@ -165,8 +167,8 @@ class Family:
 TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
 SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
 SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
-QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
-SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
+QWEN_CLASSES = Qwen2Head("QwenPRM", "score", vllm_class="Qwen2ForProcessRewardModel")
+SKYWORK_VALUE = Qwen2Head("SkyworkPRM", "v_head.summary")
 FAMILIES: dict[str, Family] = {
     "math-shepherd": Family(inputs.write_math_shepherd, SignHead(), names=("math-shepherd",)),
     "rlhflow": Family(inputs.write_rlhflow, SignHead(), names=("llama3.1-8b-prm",)),

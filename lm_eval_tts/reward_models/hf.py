@@ -17,12 +17,11 @@ from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory
-from lm_eval_tts.engines.hf.probe import is_exact, probe
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
-from lm_eval_tts.engines.hf.slot_model import SlotModel
+from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.reward_models.checkpoint import CheckpointModel, KnownScores
+from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys
 from lm_eval_tts.reward_models.families import Family, Layer
 from lm_eval_tts.reward_models.inputs import Input, Reading, Words
 
@@ -37,35 +36,32 @@ class Scorer(NamedTuple):
 
     backbone: Any  # a decoder: token ids to hidden states
     head: Layer  # hidden states [n, size] to scores [n]
-    weights: str = ""  # a digest of those of both, and of the config
-
-
-def load_hf(
-    name: str, family: Family, words: Words, device: str | None, batch_size: int, **code: Any
-) -> "HFRewardModel":
-    """Load a checkpoint; arguments and errors as of `Head.load`. device: None is a GPU, if any."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    head = family.head
-    with without_bars(name):
-        model, layer = head.load(name, words.tokenizer, device_map=device, **code)
-    weights = f"{weights_digest(model)}-{config_digest(model)}"
-    scorer = Scorer(model.base_model, lambda hidden: head.scores(layer(hidden)), weights)
-    pad = scorer.backbone.config.get_text_config().pad_token_id
-    return HFRewardModel(scorer, family, replace(words, pad_token_id=pad), batch_size)
 
 
 class HFRewardModel(CheckpointModel):
-    """A checkpoint in this process.
-    batch_size: inputs read at once; prefixes of twice as many are kept for what extends them."""
+    """A checkpoint in this process; arguments and errors as of `Head.load`.
+    device: None is a GPU, if any. size: inputs read at once; prefixes of twice as many are
+    kept for what extends them."""
 
-    def __init__(self, scorer: Scorer, family: Family, words: Words, batch_size: int) -> None:
-        config = scorer.backbone.config.get_text_config(decoder=True)
+    def __init__(
+        self, name: str, family: Family, words: Words, device: str | None, size: int, **code: Any
+    ) -> None:
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        head = family.head
+        with without_bars(name):
+            model, layer = head.load(name, words.tokenizer, device_map=device, **code)
+        self._scorer = Scorer(model.base_model, lambda hidden: head.scores(layer(hidden)))
+        config = self._scorer.backbone.config.get_text_config(decoder=True)
         max_length = getattr(config, "max_position_embeddings", None) or UNBOUNDED
-        dtype = str(scorer.backbone.dtype)
-        super().__init__(family, words, max_length, weights=scorer.weights, dtype=dtype)
-        self._scorer = scorer
-        self._batch_size = batch_size
-        self._reader = fit_reader(scorer, batch_size, max_length)
+        super().__init__(
+            family,
+            replace(words, pad_token_id=config.pad_token_id),
+            max_length,
+            weights=f"{weights_digest(model)}-{config_digest(model)}",
+            dtype=str(self._scorer.backbone.dtype),
+        )
+        self._batch_size = size
+        self._reader = fit_reader(self._scorer, size, max_length)
 
     def _read(self, inputs: Sequence[Input]) -> Sequence[Reading | RequestError]:
         """Run the model, with half as many at once for each time that memory runs out."""
@@ -95,30 +91,27 @@ class PaddedReader:
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order."""
+        model, results = self._scorer.backbone, {}
         order = sorted(range(len(items)), key=lambda i: len(items[i].token_ids))
-        results: dict[int, Reading] = {}
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            results |= zip(batch, self._read([items[i] for i in batch]), strict=True)
+            texts = [torch.tensor(items[i].token_ids, device=model.device) for i in batch]
+            # Padded on the right, where a causal model's tokens do not see it.
+            ids = pad_sequence(texts, batch_first=True)
+            mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+            hidden = model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+            for states, text, i in zip(hidden, texts, batch, strict=True):
+                scores = self._scorer.head(states[list(items[i].positions)]).tolist()
+                results[i] = Reading(tuple(scores), len(text))
         return [results[i] for i in range(len(items))]
-
-    def _read(self, items: Sequence[Input]) -> list[Reading]:
-        """Read a batch, padded on the right, where a causal model's tokens do not see it."""
-        model, texts = self._scorer.backbone, [torch.tensor(item.token_ids) for item in items]
-        ids = pad_sequence(texts, batch_first=True).to(model.device)
-        mask = pad_sequence([torch.ones_like(x) for x in texts], batch_first=True).to(model.device)
-        hidden = model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        scores = [self._scorer.head(hidden[row, list(x.positions)]) for row, x in enumerate(items)]
-        return [Reading(tuple(s.tolist()), len(x)) for s, x in zip(scores, texts, strict=True)]
 
 
 @dataclass(slots=True, eq=False)
 class InputRow:
     """An input that is to be read in a slot."""
 
-    item: Input
     ids: TokenIds  # all its tokens
-    long: bool  # its keys are rotated by the long factors of "longrope"
+    keys: dict[int, bytes]  # of its scores, by position
     num_reusable: int = 0  # tokens before the first score that is missing
     num_read: int = 0
     done: bool = False
@@ -132,60 +125,55 @@ class SlotReader:
         self._model = model
         self._head = head
         self._batch_size = batch_size
-        self._known = KnownScores()
+        self._known: dict[bytes, float] = {}
         self._table: SlotTable[InputRow] = model.new_table(batch_size)
 
     def read(self, items: Sequence[Input]) -> list[Reading]:
         """Return the scores of each input, in order; `num_tokens` counts what was new in it."""
-        self._known.make_room()
+        make_room(self._known)
         is_long = self._model.rope.is_long
-        rows = [InputRow(x, x.token_ids, is_long(len(x.token_ids))) for x in items]
+        rows = [InputRow(x.token_ids, prefix_keys(x, is_long(len(x.token_ids)))) for x in items]
         queue = deque(rows)
         try:
-            while queue := self._unknown(queue):
+            while queue := deque(filter(self._lacks_scores, queue)):
                 self._table.admit(queue)
                 self._read_active()
         except BaseException:
             # A forward that broke has not written what the slots say.
             self._table = self._model.new_table(self._batch_size)
             raise
-        return [Reading(self._known.of(row.item, row.long), row.num_read) for row in rows]
+        return [
+            Reading(tuple(self._known[row.keys[p]] for p in item.positions), row.num_read)
+            for item, row in zip(items, rows, strict=True)
+        ]
 
-    def _unknown(self, queue: deque[InputRow]) -> deque[InputRow]:
-        """Return those that have a score to be read, and note up to where they may be reused."""
-        unknown: deque[InputRow] = deque()
-        for row in queue:
-            if missing := self._known.missing(row.item, row.long):
-                row.num_reusable = missing[0]
-                unknown.append(row)
-        return unknown
+    def _lacks_scores(self, row: InputRow) -> bool:
+        """Whether a row has a score to be read; note up to where it may be reused."""
+        missing = [place for place, key in row.keys.items() if key not in self._known]
+        row.num_reusable = min(missing, default=0)
+        return bool(missing)
 
     def _read_active(self) -> None:
-        """Read what is new in the slots at work."""
-        working = [(slot, slot.row) for slot in self._table.active if slot.row is not None]
-        for slot, row in working:
-            row.num_read = slot.behind
-        while any(slot.behind for slot, _ in working):
-            self._read_chunk()
-        for _, row in working:
-            row.done = True
-
-    def _read_chunk(self) -> None:
-        """Feed a chunk, and note the scores that are in it."""
-        feeds = self._table.feed(self._table.next_chunk(keep=0, most=READ_TOKENS))
-        hidden = self._model.forward(feeds).last_hidden_state
-        for states, feed in zip(hidden, feeds, strict=True):
-            row, end = self._table.slots[feed.slot].row, feed.start + len(feed.token_ids)
-            here = [p for p in row.item.positions if feed.start <= p < end] if row else []
-            if row and here:
-                scores = self._head(states[[p - feed.start for p in here]]).tolist()
-                self._known.note(row.item, dict(zip(here, scores, strict=True)), row.long)
+        """Read what is new in the slots at work, and note the scores that are in it."""
+        active = self._table.active
+        rows = [slot.row for slot in active if slot.row is not None]
+        for slot, row in zip(active, rows, strict=True):
+            row.num_read, row.done = slot.behind, True
+        while any(slot.behind for slot in active):
+            feeds = self._table.feed(self._table.next_chunk(keep=0, most=READ_TOKENS))
+            hidden = self._model.forward(feeds).last_hidden_state
+            for states, feed in zip(hidden, feeds, strict=True):
+                keys, end = rows[feed.slot].keys, feed.start + len(feed.token_ids)
+                here = [place for place in keys if feed.start <= place < end]
+                scores = self._head(states[[place - feed.start for place in here]]).tolist()
+                self._known.update(zip((keys[place] for place in here), scores, strict=True))
 
 
 def fit_reader(scorer: Scorer, batch_size: int, max_length: int) -> SlotReader | PaddedReader:
     """Return a reader that reuses prefixes if it is exact for this model, else a plain one."""
     try:
-        model = SlotModel(scorer.backbone, SlotCache(2 * batch_size, max_length))
+        model = SlotModel(scorer.backbone)
+        model.cache = SlotCache(2 * batch_size, max_length)
         difference = probe(model, lambda output: output.last_hidden_state, max_length)
         if is_exact(difference, model.dtype):
             model.cache = SlotCache(2 * batch_size, max_length, model.max_tokens())

@@ -72,7 +72,7 @@ def write_rlhflow(words: Words, question: str, steps: Sequence[str]) -> Input:
     done = ""
     for index, step in enumerate(steps):
         chat.append({"role": "user", "content": step if index else f"{question} {step}"})
-        text = _render(tokenizer, chat, add_generation_prompt=True)
+        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         if not text.startswith(done):
             raise RequestError("the chat template rewrites earlier turns, so steps have no place")
         ids += tokenizer.encode(text[len(done) :], add_special_tokens=False)
@@ -173,10 +173,5 @@ def _cut(ids: Sequence[int], positions: Sequence[int], steps: Sequence[str]) -> 
     return Input(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
 
-def _render(tokenizer: Any, chat: list[dict[str, str]], **kwargs: Any) -> str:
-    return str(tokenizer.apply_chat_template(chat, tokenize=False, **kwargs))
-
-
 def _encode(tokenizer: Any, chat: list[dict[str, str]], **kwargs: Any) -> list[int]:
-    text = _render(tokenizer, chat, **kwargs)
-    return list(tokenizer.encode(text, add_special_tokens=False))
+    return list(tokenizer.apply_chat_template(chat, return_dict=False, **kwargs))

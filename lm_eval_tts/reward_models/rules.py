@@ -75,14 +75,11 @@ def extra_tag_penalty(response: str, answer: str, tags: Tags = DEFAULT_TAGS) -> 
     return -0.5 * sum(max(0, count - 1) for count in counts)
 
 
-_OF_ANSWERS = (correctness, untagged_correctness, integer_answer)
-_OF_FORM = (strict_format, soft_format, tag_count, length_penalty, tag_repetition_penalty)
-REWARDS: dict[str, Reward] = {reward.__name__: reward for reward in (*_OF_ANSWERS, *_OF_FORM)}
-
-
 _FORM = (integer_answer, strict_format, soft_format, tag_count)
+_DEFAULT = (correctness, *_FORM, length_penalty, tag_repetition_penalty)
+REWARDS: dict[str, Reward] = {r.__name__: r for r in (correctness, untagged_correctness, *_DEFAULT)}
 PRESETS: dict[str, tuple[Reward, ...]] = {
-    "default": (correctness, *_FORM, length_penalty, tag_repetition_penalty),
+    "default": _DEFAULT,
     # The kinds and the sizes of github.com/yash9439/Test-time-compute-SLMs, train_llama_grpo.py.
     "test-time-compute-slms": (correctness, *_FORM, long_penalty, extra_tag_penalty),
 }

@@ -1,6 +1,6 @@
 """Requests of one problem find each other by their prompt."""
 
-from lm_eval_tts.engines.affinity import Ranks, Sessions
+from lm_eval_tts.engines.asynchronous import Ranks, Sessions
 
 
 def test_whatever_begins_with_an_earlier_prompt_belongs_to_it():

@@ -9,8 +9,7 @@ import pytest
 from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, Sampling, TokenIds
-from lm_eval_tts.engines.isolated import IsolatedEngine
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import RequestError
@@ -36,11 +35,11 @@ def make_scripted(request: pytest.FixtureRequest):
 
 def make_journaled(request: pytest.FixtureRequest):
     journal = Journal(request.getfixturevalue("tmp_path"), {})
-    return wrapped(lambda engine: JournaledEngine(engine, journal))
+    return wrapped(lambda engine: ReliableEngine(engine, journal))
 
 
 def make_isolated(request: pytest.FixtureRequest):
-    return wrapped(IsolatedEngine)
+    return wrapped(ReliableEngine)
 
 
 def make_hf(request: pytest.FixtureRequest):
@@ -87,10 +86,15 @@ def make_generate(request: pytest.FixtureRequest):
 
 def make_vllm(request: pytest.FixtureRequest):
     pytest.importorskip("vllm", reason="vLLM is not installed")
-    from lm_eval_tts.engines.vllm.engine import VLLMEngine
+    from lm_eval_tts.engines.asynchronous import AsyncEngine
 
     lm = request.getfixturevalue("vllm_lm")
-    return _maker(partial(VLLMEngine, lm.model), lm.tokenizer)
+
+    def make(codec, **limits):
+        sample = partial(lm.model.sample, eos_token_ids=frozenset(limits["eos_token_ids"]))
+        return AsyncEngine(sample, lm.model.background, codec, **limits)
+
+    return _maker(make, lm.tokenizer)
 
 
 def make_server(request: pytest.FixtureRequest):

@@ -5,7 +5,7 @@ from helpers import ids, text_of
 
 from lm_eval_tts.core.program import generate
 from lm_eval_tts.core.scheduler import Job, run
-from lm_eval_tts.engines.isolated import MAX_BREAKS, IsolatedEngine
+from lm_eval_tts.engines.reliable import MAX_BREAKS, ReliableEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError
 
@@ -27,7 +27,7 @@ class Fragile(ScriptedEngine):
 
 def results_of(engine, prompts):
     jobs = [Job(generate(ids(p), max_tokens=99), i) for i, p in enumerate(prompts)]
-    results = sorted(run(jobs, IsolatedEngine(engine)), key=lambda result: result.job)
+    results = sorted(run(jobs, ReliableEngine(engine)), key=lambda result: result.job)
     return [
         r.value if isinstance(r.value, RequestError) else text_of(r.value.token_ids)
         for r in results
@@ -79,7 +79,7 @@ def test_a_keyboard_interrupt_is_not_a_fault():
 
 
 def test_requests_that_wait_count_as_unfinished_and_can_be_aborted():
-    engine = IsolatedEngine(Fragile())
+    engine = ReliableEngine(Fragile())
     for number, prompt in enumerate(["poison", "a", "b"]):
         engine.add_request(number, *[op := next(generate(ids(prompt), max_tokens=9)), 0])
     assert engine.step() == []
@@ -110,7 +110,7 @@ def test_a_model_that_raises_on_one_prompt_answers_the_others_as_if_it_were_not_
             max_num_seqs=4,
         )
         jobs = [Job(generate(prompt, max_tokens=9), seed=0) for prompt in prompts]
-        return sorted(run(jobs, IsolatedEngine(engine)), key=lambda result: result.job)
+        return sorted(run(jobs, ReliableEngine(engine)), key=lambda result: result.job)
 
     good = [tuple(range(5, 30)), tuple(range(40, 52)), (7, 8, 9)]
     want = [result.value for result in results(*good)]

@@ -15,7 +15,7 @@ from reward_checkpoints import token_classification
 from safetensors.torch import load_file, save_file
 
 from lm_eval_tts.core.journal import Journal
-from lm_eval_tts.engines.isolated import IsolatedEngine
+from lm_eval_tts.engines.requests import RowEngine
 from lm_eval_tts.harness import guard
 from lm_eval_tts.harness.run_state import RunState, watched
 from lm_eval_tts.models.hf import TTSHF
@@ -58,12 +58,12 @@ class Counts(NamedTuple):
 def answer(model: TTSHF, setup: Setup, output_path: Path | None) -> tuple[list, Counts]:
     """Run a command; return its responses, with all that was chosen from."""
     taken, asked = [], []
-    get, add, rate = Journal.get, IsolatedEngine.add_request, HFRewardModel.score
+    get, add, rate = Journal.get, RowEngine.add_request, HFRewardModel.score
     args = SimpleNamespace(model="tts-hf", tasks="t", gen_kwargs=setup.settings)
     args.output_path = output_path and str(output_path)
     with pytest.MonkeyPatch.context() as patch, watched(guard._journals(args)):
         patch.setattr(Journal, "get", lambda *a: noted(taken, get(*a)))
-        patch.setattr(IsolatedEngine, "add_request", lambda *a: noted(asked, True) and add(*a))
+        patch.setattr(RowEngine, "add_request", lambda *a: noted(asked, True) and add(*a))
         patch.setattr(HFRewardModel, "score", lambda *a: noted(asked, True) and rate(*a))
         torch.manual_seed(setup.seed)
         model.session.state = RunState(beside=True)

@@ -14,6 +14,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from reward_checkpoints import load_reward_model
 from vllm_helpers import VLLM_ARGUMENTS, serve
 
 from lm_eval_tts.checkpoints import find_checkpoint
@@ -23,7 +24,6 @@ from lm_eval_tts.harness.names import task_configs
 from lm_eval_tts.models.hf import TTSHF
 from lm_eval_tts.models.openai import TTSOpenAI
 from lm_eval_tts.models.vllm import TTSVLLM
-from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm
 
@@ -44,7 +44,7 @@ def loaded():
     )
     yield lm
     for llm in (lm.model, lm.session.reward_model._llm):
-        llm.llm_engine.engine_core.shutdown()
+        llm.llm_engine.shutdown()
 
 
 @pytest.fixture
@@ -227,9 +227,9 @@ def test_a_second_run_with_the_journal_asks_vllm_for_nothing_that_was_finished(
     reasoner, tmp_path, monkeypatch
 ):
     def run(limit: int) -> tuple[list[str], int]:
-        before = reasoner.prompt_tokens.sent
+        before = reasoner.model.prompt_tokens["sent"]
         found = texts(samples(reasoner, "arith_budget", range(limit)))
-        return found, reasoner.prompt_tokens.sent - before
+        return found, reasoner.model.prompt_tokens["sent"] - before
 
     alone, sent_alone = run(6)
     monkeypatch.setattr(reasoner.session.state, "journal", str(tmp_path))

@@ -22,4 +22,4 @@ def test_greedy_texts_are_those_of_transformers(policy, task):
     served = TTSVLLM(pretrained=policy, **{**VLLM_ARGUMENTS, "max_model_len": 2048})
     local = TTSHF(policy, device="cpu", batch_size=LIMIT)
     assert written(served, task, LIMIT) == written(local, task, LIMIT)
-    served.model.llm_engine.engine_core.shutdown()
+    served.model.llm_engine.shutdown()

@@ -4,8 +4,8 @@ import pytest
 
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.reward_models.reliable import ReliableRewardModel
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.reward_models.wrappers import IsolatedRewardModel
 
 
 def rate(question: str, steps: tuple[str, ...]) -> float:
@@ -19,7 +19,7 @@ def asked(*texts: str) -> list[Score]:
 
 
 def test_the_one_that_breaks_it_is_not_rated_and_the_others_are(caplog):
-    model = IsolatedRewardModel(ScriptedRewardModel(rate))
+    model = ReliableRewardModel(ScriptedRewardModel(rate))
     first, poison, last = model.score(asked("a", "poison", "b"))
     assert first.scores == last.scores == (0.5,)
     assert isinstance(poison, RequestError)
@@ -30,7 +30,7 @@ def test_the_one_that_breaks_it_is_not_rated_and_the_others_are(caplog):
 
 
 def test_nothing_is_said_where_all_were_rated(caplog):
-    model = IsolatedRewardModel(ScriptedRewardModel(rate))
+    model = ReliableRewardModel(ScriptedRewardModel(rate))
     model.score(asked("a"))
     model.warn()
     assert not caplog.text
@@ -41,4 +41,4 @@ def test_a_wrong_setting_is_not_taken_for_a_fault():
         raise SettingsError("no such head")
 
     with pytest.raises(SettingsError):
-        IsolatedRewardModel(ScriptedRewardModel(wrong)).score(asked("a", "b"))
+        ReliableRewardModel(ScriptedRewardModel(wrong)).score(asked("a", "b"))

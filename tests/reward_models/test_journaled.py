@@ -7,11 +7,11 @@ from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Sampling, Score, StepScores
 from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.core.scheduler import Job, derive_seed, run
-from lm_eval_tts.engines.journaled import JournaledEngine
+from lm_eval_tts.engines.reliable import ReliableEngine
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, failing, hash_text
 from lm_eval_tts.errors import RequestError
+from lm_eval_tts.reward_models.reliable import ReliableRewardModel, score_key
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.reward_models.wrappers import JournaledRewardModel, score_key
 from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.best_of_n import BestOfN
 from lm_eval_tts.strategies.particle import Particle
@@ -25,7 +25,7 @@ STRATEGIES = {
 }
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """The process ends here."""
 
 
@@ -52,7 +52,7 @@ def jobs(strategy):
 
 def results_of(strategy, journal, engine, rater) -> list:
     if journal is not None:
-        engine, rater = JournaledEngine(engine, journal), JournaledRewardModel(rater, journal)
+        engine, rater = ReliableEngine(engine, journal), ReliableRewardModel(rater, journal)
     return sorted(run(jobs(strategy), engine, rater), key=lambda result: result.job)
 
 
@@ -97,12 +97,12 @@ def test_equal_items_are_asked_for_once_and_failures_again(tmp_path):
     good, bad = Score("q", ("a", "b")), Score("q", ("?",))
     with Journal(tmp_path, {}) as journal:
         rater = ScriptedRewardModel(rate)
-        have = JournaledRewardModel(rater, journal).score([good, bad, good])
+        have = ReliableRewardModel(rater, journal).score([good, bad, good])
         assert have[0] == have[2] == StepScores((1 / 3, 1 / 3), 3)
         assert isinstance(have[1], RequestError)
         assert rater.batches == [2]
         assert len(journal) == 1
-        JournaledRewardModel(rater, journal).score([good, bad])
+        ReliableRewardModel(rater, journal).score([good, bad])
         assert rater.batches == [2, 1]
 
 
@@ -114,10 +114,10 @@ def test_the_time_of_earlier_processes_counts_once_for_each_score_that_is_handed
 
     items = [Score("q", (step,)) for step in "abc"]
     with Journal(tmp_path, {}) as journal:
-        JournaledRewardModel(Slow(lambda q, steps: 0.5), journal).score(items)
+        ReliableRewardModel(Slow(lambda q, steps: 0.5), journal).score(items)
     rater = Slow(lambda q, steps: 0.5)
     with Journal(tmp_path, {}) as journal:
-        model = JournaledRewardModel(rater, journal)
+        model = ReliableRewardModel(rater, journal)
         model.score(items[:2])
         model.score([*items[:2], Score("q", ("d",))])
     assert rater.spent == Spent(2.0 * 3, 2 * 3)

@@ -6,7 +6,15 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from reward_checkpoints import byte_tokenizer, config, outcome, save, skywork, trl
+from reward_checkpoints import (
+    byte_tokenizer,
+    config,
+    load_reward_model,
+    outcome,
+    save,
+    skywork,
+    trl,
+)
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -18,7 +26,6 @@ from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.reward_models.hf import PaddedReader
 from lm_eval_tts.reward_models.loading import (
     RewardModelSettings,
-    load_reward_model,
     take_reward_model,
 )
 
@@ -58,8 +65,8 @@ def test_a_head_with_many_labels_is_not_a_score(tmp_path):
 
 def test_the_separator_is_the_config_s_or_the_user_s(tmp_path):
     path = str(trl(tmp_path).path)
-    by_default = load_reward_model(path)._ask(ITEMS[0]).input
-    given = load_reward_model(path, separator="\n\n\n")._ask(ITEMS[0]).input
+    by_default = load_reward_model(path)._ask(ITEMS[0])
+    given = load_reward_model(path, separator="\n\n\n")._ask(ITEMS[0])
     assert len(given.token_ids) > len(by_default.token_ids)
 
 
@@ -105,7 +112,7 @@ def test_model_arguments_name_a_reward_model():
     ("arguments", "message"),
     [
         ({"reward_model_type": "trl"}, "reward_model_type needs reward_model="),
-        ({"reward_model": "x", "reward_model_batch_size": "auto"}, "must be a whole number"),
+        ({"reward_model": "x", "reward_model_batch_size": "auto"}, "allowed is a whole number"),
     ],
 )
 def test_wrong_model_arguments_are_told(arguments, message):

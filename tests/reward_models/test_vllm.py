@@ -11,14 +11,13 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make test-vllm")
 
 import vllm_helpers  # noqa: F401  # vLLM's environment, before it is imported
-from reward_checkpoints import outcome, qwen, rlhflow, trl
+from reward_checkpoints import load_reward_model, outcome, qwen, rlhflow, trl
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.reward_models import checkpoint as checkpoint_model
 from lm_eval_tts.reward_models.inputs import Input, Reading
-from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.vllm
 
@@ -30,14 +29,12 @@ ITEMS = [Score(QUESTION, tuple(steps)) for steps in RESPONSES]
 
 @pytest.fixture(scope="module", params=[qwen, rlhflow, outcome])
 def pair(request, tmp_path_factory):
-    """A checkpoint of a family, and its reward model in vLLM: in this process, to start sooner."""
+    """A checkpoint of a family, and its reward model in vLLM."""
     shape = {"num_attention_heads": 1, "num_key_value_heads": 1}
     checkpoint = request.param(tmp_path_factory.mktemp("reward"), **shape)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-        model = load_reward_model(str(checkpoint.path), backend="vllm", batch_size=3)
+    model = load_reward_model(str(checkpoint.path), backend="vllm", batch_size=3)
     yield checkpoint, model
-    model._llm.llm_engine.engine_core.shutdown()
+    model._llm.llm_engine.shutdown()
 
 
 def flat(results: list) -> list[float]:
@@ -82,7 +79,7 @@ def test_what_cannot_be_scored_is_told_and_leaves_the_rest_alone(pair):
 def test_a_dead_engine_is_the_reason_of_every_failure(pair, monkeypatch):
     _, model = pair
 
-    def die(*args, **kwargs):
+    async def die(*args, **kwargs):
         raise EngineDeadError
 
     monkeypatch.setattr(model._llm, "encode", die)

@@ -11,12 +11,12 @@ import forked
 import pytest
 import sweep_sft as sweep_module
 from conftest import save_tiny_llama
+from reward_checkpoints import load_reward_model
 from safetensors.torch import load_file
 
 from lm_eval_tts.checkpoints import FOLDER
 from lm_eval_tts.core.program import Score
 from lm_eval_tts.reward_models.families import FAMILIES
-from lm_eval_tts.reward_models.loading import load_reward_model
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("trl", reason="the recipes need the extra: pip install 'lm_eval_tts[train]'")

@@ -18,21 +18,6 @@ from lm_eval_tts.engines.hf.transfer import Numbers
 
 GROUPED_SDPA = "lm_eval_tts_grouped_sdpa"  # its name among the model's attention functions
 
-Allowed = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # query and key positions
-
-
-def _causal(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    return key <= query
-
-
-def _sliding(window: int) -> Allowed:
-    return lambda query, key: (key <= query) & (key > query - window)
-
-
-def _chunked(size: int) -> Allowed:
-    """Llama 4: a token sees its own chunk of the sequence only."""
-    return lambda query, key: (key <= query) & (key // size == query // size)
-
 
 class Masks:
     """Makes the masks of one model from positions.
@@ -40,23 +25,27 @@ class Masks:
 
     def __init__(self, config: Any, *, windows: bool = True) -> None:
         text = config.get_text_config(decoder=True)
-        window = getattr(text, "sliding_window", None) if windows else None
+        window = (getattr(text, "sliding_window", None) or 0) if windows else 0
         kinds = set(getattr(text, "layer_types", None) or ()) if windows else set()
-        self._rules: dict[str, Allowed] = {"full_attention": _causal}
+        in_all = not kinds and getattr(text, "use_sliding_window", True)  # Mistral, Phi-3
+        # By layer type: how many tokens one sees, and how many are in its chunk; 0: all.
+        self._limits: dict[str, tuple[int, int]] = {"full_attention": (window if in_all else 0, 0)}
         if "sliding_attention" in kinds and window:
-            self._rules["sliding_attention"] = _sliding(window)
-        if "chunked_attention" in kinds:
-            self._rules["chunked_attention"] = _chunked(text.attention_chunk_size)
-        if not kinds and window and getattr(text, "use_sliding_window", True):
-            self._rules = {"full_attention": _sliding(window)}  # Mistral, Phi-3: every layer
+            self._limits["sliding_attention"] = window, 0
+        if "chunked_attention" in kinds:  # Llama 4: a token sees its own chunk of the sequence
+            self._limits["chunked_attention"] = 0, text.attention_chunk_size
 
     def make(self, positions: torch.Tensor, width: int, dtype: torch.dtype) -> Any:
         """Return additive masks [batch, 1, tokens, width], by layer type if there are several.
         positions: [batch, tokens]. Floats, not booleans: eager attention adds whatever it gets."""
         query, keys = positions[:, None, :, None], torch.arange(width, device=positions.device)
         least, masks = torch.finfo(dtype).min, {}
-        for name, allowed in self._rules.items():
-            seen = allowed(query, keys)
+        for name, (window, chunk) in self._limits.items():
+            seen = keys <= query
+            if window:
+                seen &= keys > query - window
+            if chunk:
+                seen &= keys // chunk == query // chunk
             masks[name] = torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, least)
         return masks if len(masks) > 1 else masks["full_attention"]
 
@@ -95,14 +84,13 @@ AttentionInterface.register(GROUPED_SDPA, grouped_sdpa)
 def grouped_heads(model: Any) -> Iterator[None]:
     """Make a model of sdpa run `grouped_sdpa` in this block; its masks must have four axes."""
     config = model.config.get_text_config(decoder=True)
-    if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
-        yield
-        return
-    config._attn_implementation = GROUPED_SDPA
+    usual = config._attn_implementation
+    if usual == "sdpa" and model._supports_attention_backend:
+        config._attn_implementation = GROUPED_SDPA
     try:
         yield
     finally:
-        config._attn_implementation = "sdpa"
+        config._attn_implementation = usual
 
 
 def runs_alone(model: Any, max_length: int) -> str:

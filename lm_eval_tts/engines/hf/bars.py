@@ -10,12 +10,11 @@ from transformers.utils import logging
 @contextmanager
 def without_bars(checkpoint: object) -> Iterator[None]:
     """Have transformers show no bars in this block if the checkpoint is a folder."""
-    is_folder = isinstance(checkpoint, str) and Path(checkpoint).is_dir()
-    hidden = is_folder and logging.is_progress_bar_enabled()
-    if hidden:
+    shown = logging.is_progress_bar_enabled()
+    if isinstance(checkpoint, str) and Path(checkpoint).is_dir():
         logging.disable_progress_bar()
     try:
         yield
     finally:
-        if hidden:
+        if shown:
             logging.enable_progress_bar()

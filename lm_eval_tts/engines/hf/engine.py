@@ -10,19 +10,17 @@ import math
 from operator import attrgetter
 from typing import Any
 
-import torch
 from typing_extensions import Unpack
 
-from lm_eval_tts.core.engine import Engine, Output
+from lm_eval_tts.core.engine import Engine
 from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
-from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.generate import GenerateEngine, probe_generate, probe_padding
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
-from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine, is_out_of_memory
-from lm_eval_tts.engines.hf.probe import is_exact, probe, probe_generate, probe_padding
-from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler, note_sampled
+from lm_eval_tts.engines.hf.memory import AUTO_LENGTH, HalvingEngine
+from lm_eval_tts.engines.hf.sampler import NOT_A_NUMBER, Sampler
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
-from lm_eval_tts.engines.hf.slot_model import SlotModel
+from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.engines.requests import BatchRow, Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
@@ -53,7 +51,7 @@ class HFEngine(HalvingEngine):
         self._auto = auto
         self._max_tokens: int | None = None  # of all slots, by memory
         self._bytes_per_token = 0.0
-        self._model = SlotModel(model, self._new_cache(), masks)
+        self._model = SlotModel(model, masks)
         self._graphs = StepGraphs(self._model, record)
         self._start_anew()
 
@@ -62,13 +60,10 @@ class HFEngine(HalvingEngine):
         """One for each sequence, and some in which idle prefixes survive."""
         return self.max_num_seqs + max(2, self.max_num_seqs // 4)
 
-    def _new_cache(self) -> SlotCache:
-        return SlotCache(self._num_slots, self.max_length, self._max_tokens)
-
     def _start_anew(self) -> None:
         self._graphs.forget()
         self._sampler = Sampler()
-        self._model.cache = self._new_cache()
+        self._model.cache = SlotCache(self._num_slots, self.max_length, self._max_tokens)
         self._table: SlotTable[BatchRow] = self._model.new_table(self.max_num_seqs)
 
     def probe(self) -> float:
@@ -96,23 +91,12 @@ class HFEngine(HalvingEngine):
             f"to at most {most * self._bytes_per_token / 2**30:.1f} GiB ({most} tokens in all)"
         )
 
-    def step(self) -> list[Output]:
-        """Sample a token for every sequence that is ready, and return the finished requests."""
-        try:
-            with torch.inference_mode():
-                self._regain_slots()
-                self._table.admit(self.queue)
-                self._catch_up()
-                self._decode()
-            return self.pop_finished()
-        except Exception as error:
-            if not is_out_of_memory(error):
-                self._start_anew()  # a forward that broke has not written what the slots say
-                raise
-        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
-        self._halve([slot.row for slot in self._table.active if slot.row is not None])
-        self._start_anew()
-        return self.pop_finished()
+    def _advance(self) -> None:
+        """Sample a token for every sequence that is ready."""
+        self._regain_slots()
+        self._table.admit(self.queue)
+        self._catch_up()
+        self._decode()
 
     def _regain_slots(self) -> None:
         """Restore all slots once the sequences for which some were given up are gone."""
@@ -155,8 +139,7 @@ class HFEngine(HalvingEngine):
         if len(ready) < len(active):
             logits = logits[numbers["ready"]]
         choices = self._sampler.draw(logits, rows, numbers)
-        self._sampler.draw_again(choices, logits, rows, self)
-        note_sampled(rows, choices, self)
+        self._sampler.note(choices, logits, rows, self)
         for index, (token, _) in zip(ready, choices, strict=True):
             if token == NOT_A_NUMBER:
                 active[index].cached = 0
@@ -184,8 +167,7 @@ def fit_engine(
             engine = HFEngine(model, tokenizer, auto=auto, masks=masks, record=record, **limits)
             difference = engine.probe()
             if not in_force:
-                pad = next(iter(limits["eos_token_ids"]), 0)
-                difference = max(difference, probe_generate(model, pad, limits["max_length"]))
+                difference = max(difference, probe_generate(model, limits["max_length"]))
             if is_exact(difference, model.dtype):
                 logger.info("%s", engine.memory())
                 return engine
@@ -197,11 +179,10 @@ def fit_engine(
 
 def _fit_generate(model: Any, tokenizer: Tokenizer, reason: str, limits: Limits) -> GenerateEngine:
     """Return an engine over `generate`, of one sequence at a time where padding changes a text."""
-    pad = next(iter(limits["eos_token_ids"]), 0)
     how = "using generate, which is slower"
     if limits["max_num_seqs"] > 1:
         try:
-            difference = probe_padding(model, pad, limits["max_length"])
+            difference = probe_padding(model, limits["max_length"])
             changed = f"padding changes its logits by {difference:.1%}"
         except Exception as error:  # as above
             difference, changed = math.inf, f"padded rows raise {type(error).__name__}"

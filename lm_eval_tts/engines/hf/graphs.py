@@ -14,8 +14,7 @@ from typing import Any
 import torch
 
 from lm_eval_tts.core.faults import reason_of
-from lm_eval_tts.engines.hf.probe import distance, is_exact
-from lm_eval_tts.engines.hf.slot_model import Prepared, SlotModel
+from lm_eval_tts.engines.hf.slot_model import Prepared, SlotModel, distance, is_exact
 from lm_eval_tts.engines.hf.transfer import Numbers
 
 logger = logging.getLogger(__name__)
@@ -59,8 +58,6 @@ class StepGraphs:
             logits = self._forward(step, numbers)
             if graph := self._capture(self.record, step, numbers, logits):
                 self._graphs[key] = graph
-            else:
-                self._graphs = {}
             return logits
         raw, replay, logits = self._graphs[key]
         raw.copy_(numbers.raw[: len(raw)])
@@ -79,13 +76,13 @@ class StepGraphs:
             replay, again = record(lambda: self._forward(step, numbers.of(raw)))
             replay()
             off = distance(again, logits)
-            reason = "" if is_exact(off, self._model.dtype) else f"logits differ by {off:.1%}"
+            if is_exact(off, self._model.dtype):
+                return raw, replay, again
+            reason = f"logits differ by {off:.1%}"
         except Exception as error:  # whatever a model's code raises
             reason = reason_of(error)
-        if not reason:
-            return raw, replay, again
         logger.warning("decoding without CUDA graphs, which is slower: %s", reason)
-        self.record = None
+        self.record, self._graphs = None, {}
         return None
 
 

@@ -4,14 +4,16 @@ and in the container that a process is in, and what running out of it looks like
 import logging
 import math
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from lm_eval_tts.engines.requests import BatchRow, RowEngine
+from lm_eval_tts.core.engine import Output
+from lm_eval_tts.engines.requests import RowEngine
 from lm_eval_tts.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -32,10 +34,10 @@ FULL = (
 )
 CGROUPS = Path("/sys/fs/cgroup")
 OF_THIS_PROCESS = Path("/proc/self/cgroup")
-# The files with limit and use of a group, by its controllers: of version 2, and of version 1.
+# The files with limit, use and more of a group, by its controllers: of version 2, and of version 1.
 _FILES = {
-    "": ("memory.max", "memory.current"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    "": ("memory.max", "memory.current", "memory.stat"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"),
 }
 
 
@@ -47,19 +49,12 @@ def zeros_like(states: torch.Tensor, *shape: int) -> torch.Tensor:
     """Return zeros of this shape, dtype and device, on Linux's CPUs in huge pages: a step touches
     every slot, and with small pages it may wait for the addresses longer than for the numbers."""
     num_bytes = math.prod(shape) * states.element_size()
-    if states.device.type != "cpu" or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return states.new_zeros(shape)
-    try:
-        memory = mmap.mmap(-1, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    except OSError:  # no such pages in this kernel, or no memory: torch says that as ever
-        return states.new_zeros(shape)
-    return torch.frombuffer(memory, dtype=states.dtype).view(shape)
-
-
-def cache_limit(device: torch.device) -> int:
-    """Return the bytes that a cache on this device may take."""
-    return int(CACHE_SHARE * free_bytes(device))
+    if states.device.type == "cpu" and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # no such pages in this kernel, or no memory: torch says that
+            memory = mmap.mmap(-1, num_bytes, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory.madvise(mmap.MADV_HUGEPAGE)
+            return torch.frombuffer(memory, dtype=states.dtype).view(shape)
+    return states.new_zeros(shape)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -85,27 +80,17 @@ def cgroup_bytes() -> Iterator[int]:
         lines = OF_THIS_PROCESS.read_text().splitlines()
     except OSError:
         return  # no Linux
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if names := _FILES.get(controllers):
-            root = CGROUPS / controllers
-            folder = root / path.lstrip("/")
-            for place in (folder, *folder.parents):
-                if place.is_relative_to(root):
-                    yield from _left(place, *names)
-
-
-def _left(folder: Path, limit_name: str, used_name: str) -> Iterator[int]:
-    """Yield what is left of the limit of one group, if it has one."""
-    try:
-        limit, used = (folder / limit_name).read_text(), (folder / used_name).read_text()
-        lines = (folder / "memory.stat").read_text().splitlines()
-    except OSError:
-        return
-    if limit.strip().isdecimal():  # "max" is none
-        stat = dict(line.split() for line in lines)
-        cached = int(stat.get("total_inactive_file") or stat.get("inactive_file") or 0)
-        yield int(limit) - int(used) + cached
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        root, names = CGROUPS / controllers, _FILES.get(controllers)
+        folder = root / path.lstrip("/")
+        places = [place for place in (folder, *folder.parents) if place.is_relative_to(root)]
+        for place in places if names else ():
+            with suppress(OSError):  # a group without files has no limit
+                limit, used, told = ((place / name).read_text() for name in names or ())
+                if limit.strip().isdecimal():  # "max" is none
+                    stat = dict(line.split() for line in told.splitlines())
+                    cached = stat.get("total_inactive_file") or stat.get("inactive_file") or 0
+                    yield int(limit) - int(used) + int(cached)
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -123,12 +108,32 @@ def out_of_memory(num_tokens: int) -> RequestError:
 class HalvingEngine(RowEngine):
     """An engine that continues with half as many sequences at once where memory runs out."""
 
-    def _halve(self, rows: Sequence[BatchRow]) -> None:
-        """Let rows that did not fit wait for another turn; one that was alone has failed."""
-        if self.max_num_seqs == 1:
+    def step(self) -> list[Output]:
+        """Advance the sequences at work, and return the finished requests."""
+        try:
+            with torch.inference_mode():
+                self._advance()
+            return self.pop_finished()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                self._start_anew()  # a forward that broke has not written what the slots say
+                raise
+        # Not above, where the traceback still holds tensors; what was sampled so far is kept.
+        waiting = set(self.queue)
+        rows = [row for rows in self._rows.values() for row in rows]
+        rows = [row for row in rows if not row.done and row not in waiting]
+        if self.max_num_seqs > 1:
+            self.queue.extendleft(reversed(rows))
+            self.max_num_seqs //= 2
+            logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
+        else:
             for row in rows:
                 self.fail(row, out_of_memory(len(row.ids)))
-            return
-        self.queue.extendleft(reversed(rows))
-        self.max_num_seqs //= 2
-        logger.warning("out of memory: continuing with %d sequences at once", self.max_num_seqs)
+        self._start_anew()
+        return self.pop_finished()
+
+    def _advance(self) -> None:
+        raise NotImplementedError
+
+    def _start_anew(self) -> None:
+        """Drop what a step that broke may have left."""

@@ -20,34 +20,36 @@ Choice = tuple[int, TokenLogprob | None]  # a token for a row, and how sure it w
 NOT_A_NUMBER = -1  # a token for logits that choose none
 BELOW_ONE = 1 - 2**-23  # float32 times it is below the factor, so a draw is below the whole mass
 ROOM = 256  # tokens; the memory of a row grows in steps of these
-_PENALTIES = {"repetition_penalty": 1, "frequency_penalty": 0, "presence_penalty": 0}  # where off
+# Settings, and where each is off.
+_FILTERS = {"top_k": 0, "top_p": 1, "min_p": 0}
+_PENALTIES = {"repetition_penalty": 1, "frequency_penalty": 0, "presence_penalty": 0}
 
 
 class Sampler:
     """Draws for rows that come and go; keeps on the device what penalties need of them."""
 
     def __init__(self) -> None:
-        self._history = History()
         self._wide = True  # nuclei are sought among all tokens, since one was wider than HEAD
+        self._known: dict[int, tuple[BatchRow, int]] = {}  # whose ids are there, and how many
+        self._shape = (0, 0)
+        self._tokens = torch.zeros(0, 0, dtype=torch.long)  # ids of rows with penalties
 
     def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
         """Put into a step's parcel what `draw` needs of these rows."""
         settings = [row.op.sampling for row in rows]
         hot = [s for s in settings if s.temperature]
         if hot:
-            parcel.put_fractions("uniform", map(_number, rows))
-            parcel.put_fractions("temperature", [s.temperature or 1.0 for s in settings])
+            parcel.put("uniform", map(_number, rows), fractions=True)
+            parcel.put("temperature", [s.temperature or 1.0 for s in settings], fractions=True)
         if len(hot) < len(settings):
             parcel.put("greedy", [s.temperature == 0 for s in settings])
-        if any(s.top_k for s in hot):
-            parcel.put("top_k", [s.top_k for s in settings])
-        if any(s.top_p < 1 for s in hot):
-            parcel.put_fractions("top_p", [s.top_p if s.temperature else 1.0 for s in settings])
-        if any(s.min_p for s in hot):
-            parcel.put_fractions("min_p", [s.min_p for s in settings])
+        for name, off in _FILTERS.items():
+            if any(getattr(s, name) != off for s in hot):
+                values = [getattr(s, name) if s.temperature else off for s in settings]
+                parcel.put(name, values, fractions=name != "top_k")
         if banned := [(i, token) for i, row in enumerate(rows) for token in row.banned]:
             parcel.put("banned", [number for pair in banned for number in pair], len(banned), 2)
-        self._history.pack(rows, parcel)
+        self._pack_history(rows, parcel)
 
     def sample(self, logits: torch.Tensor, rows: Sequence[BatchRow]) -> list[Choice]:
         """Pack and draw at once."""
@@ -64,7 +66,7 @@ class Sampler:
         returned comes from the device in one copy; once more where nuclei become wide."""
         logits = logits.float()
         asked = [row.op.logprobs for row in rows if row.op.logprobs is not None]
-        with self._history.penalizing(logits, numbers):
+        with self._penalizing(logits, numbers):
             allowed = logits
             if "banned" in numbers:
                 never = torch.full_like(numbers["banned"][:, 0], -torch.inf, dtype=logits.dtype)
@@ -85,15 +87,16 @@ class Sampler:
         logprobs = [TokenLogprob(own, tuple(top), mean) for own, mean, *top in sure]
         return list(zip(found, logprobs, strict=True))
 
-    def draw_again(
+    def note(
         self,
         choices: list[Choice],
         logits: torch.Tensor,
         rows: Sequence[BatchRow],
         engine: RowEngine,
     ) -> None:
-        """Replace the choices that would end a row among its `min_tokens`. Masking one drawn token
-        after the other gives the distribution without all of them."""
+        """Append what was drawn to the rows that are not done; what would end a row among its
+        `min_tokens` is drawn again. Masking one drawn token after the other gives the distribution
+        without all of them. A row whose logits are not numbers fails."""
         while early := [
             i
             for i, (row, (token, _)) in enumerate(zip(rows, choices, strict=True))
@@ -104,8 +107,13 @@ class Sampler:
             redrawn = self.sample(logits[early], [rows[i] for i in early])
             for i, choice in zip(early, redrawn, strict=True):
                 choices[i] = choice
-        for row in rows:
+        for row, (token, logprob) in zip(rows, choices, strict=True):
             row.banned = ()
+            if not row.done and token != NOT_A_NUMBER:
+                engine.sampled(row, token, logprob)
+            elif not row.done:
+                reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
+                engine.fail(row, RequestError(reason))
 
     def _choose(
         self, logits: torch.Tensor, rows: Sequence[BatchRow], numbers: Numbers
@@ -126,6 +134,70 @@ class Sampler:
         if "greedy" in numbers:
             drawn = torch.where(numbers["greedy"] > 0, logits.argmax(dim=-1), drawn)
         return drawn, is_wide
+
+    def _pack_history(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
+        """Put into a step's parcel what is new of the rows that have penalties: the ids that each
+        has stay on the device."""
+        indices = [
+            i
+            for i, row in enumerate(rows)
+            if any(getattr(row.op.sampling, name) != off for name, off in _PENALTIES.items())
+        ]
+        if not indices:
+            return
+        rows = [rows[i] for i in indices]
+        settings, lengths = [row.op.sampling for row in rows], [len(row.ids) for row in rows]
+        parcel.put("penalized", indices)
+        parcel.put("written", lengths)
+        parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
+        for name in _PENALTIES:
+            parcel.put(name, [getattr(s, name) for s in settings], fractions=True)
+        if any(s.frequency_penalty or s.presence_penalty for s in settings):
+            parcel.put("counting", [1])
+        if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
+            self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
+            self._known = {}  # all are copied to the larger memory anew
+        at: list[int] = []
+        new: list[int] = []
+        for place, row in enumerate(rows):
+            other, count = self._known.get(place, (None, 0))
+            first, start = place * self._shape[1], count if other is row else 0
+            self._known[place] = row, len(row.ids)
+            at += range(first + start, first + len(row.ids))
+            new += row.ids[start:]
+        parcel.put("at", at)
+        parcel.put("new", new)
+
+    @contextmanager
+    def _penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
+        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
+        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
+        all ids that a row has, frequency and presence are of what was sampled for its request
+        alone, as in servers."""
+        if "penalized" not in numbers:
+            yield
+            return
+        if self._tokens.shape != self._shape:
+            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
+        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
+        ids = self._tokens[: len(numbers["penalized"])]
+        place = torch.arange(ids.shape[1], device=logits.device)
+        written = place < numbers["written"][:, None]
+        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
+        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
+        plain = logits[rows, ids]
+        scores = torch.where(plain < 0, plain * factor, plain / factor)
+        if "counting" in numbers:
+            sampled = (written & (place >= numbers["prompt"][:, None])).float()
+            tally = torch.zeros_like(logits[: len(ids)]).scatter_add_(1, ids, sampled)
+            counts = tally.gather(1, ids)
+            scores = scores - numbers["frequency_penalty"][:, None] * counts
+            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
+        logits[rows, ids] = scores
+        try:
+            yield
+        finally:
+            logits[rows, ids] = plain
 
 
 def _number(row: BatchRow) -> float:
@@ -168,89 +240,3 @@ def _logprobs(logits: torch.Tensor, tokens: torch.Tensor, top: int) -> torch.Ten
     mean = logprobs.mean(dim=-1, keepdim=True)
     largest = logprobs.topk(min(top, logprobs.shape[1]), dim=-1).values
     return torch.cat([chosen, mean, largest], dim=1)
-
-
-def note_sampled(rows: Sequence[BatchRow], choices: Sequence[Choice], engine: RowEngine) -> None:
-    """Append what was drawn to the rows that are not done. A row whose logits are not numbers
-    fails, and the others go on."""
-    for row, (token, logprob) in zip(rows, choices, strict=True):
-        if not row.done and token != NOT_A_NUMBER:
-            engine.sampled(row, token, logprob)
-        elif not row.done:
-            reason = f"the model's logits are not numbers after {len(row.ids)} tokens"
-            engine.fail(row, RequestError(reason))
-
-
-class History:
-    """What penalties need of rows that come and go: the ids that each has, on the device, [rows,
-    length]. A step uploads only what is new, and a penalty changes the logits of the ids that a row
-    has, not those of the whole vocabulary."""
-
-    def __init__(self) -> None:
-        self._known: list[tuple[BatchRow, int]] = []  # whose ids are there, and how many of them
-        self._shape = (0, 0)
-        self._tokens = torch.zeros(0, 0, dtype=torch.long)
-
-    def pack(self, rows: Sequence[BatchRow], parcel: Parcel) -> None:
-        """Put into a step's parcel what is new of the rows that have penalties."""
-        indices = [
-            i
-            for i, row in enumerate(rows)
-            if any(getattr(row.op.sampling, name) != off for name, off in _PENALTIES.items())
-        ]
-        if not indices:
-            return
-        rows = [rows[i] for i in indices]
-        settings, lengths = [row.op.sampling for row in rows], [len(row.ids) for row in rows]
-        parcel.put("penalized", indices)
-        parcel.put("written", lengths)
-        parcel.put("prompt", [len(row.ids) - len(row.sampled) for row in rows])
-        for name in _PENALTIES:
-            parcel.put_fractions(name, [getattr(sampling, name) for sampling in settings])
-        if any(s.frequency_penalty or s.presence_penalty for s in settings):
-            parcel.put("counting", [1])
-        if len(rows) > self._shape[0] or max(lengths) > self._shape[1]:
-            self._shape = max(len(rows), self._shape[0]), -(-max(lengths) // ROOM) * ROOM
-            self._known = []  # all are copied to the larger memory anew
-        starts = [0] * len(rows)
-        for place, (row, count) in enumerate(self._known[: len(rows)]):
-            if row is rows[place]:
-                starts[place] = count
-        self._known[: len(rows)] = zip(rows, lengths, strict=True)
-        at, new = [], []
-        for place, (row, start, end) in enumerate(zip(rows, starts, lengths, strict=True)):
-            at += [place * self._shape[1] + k for k in range(start, end)]
-            new += row.ids[start:]
-        parcel.put("at", at)
-        parcel.put("new", new)
-
-    @contextmanager
-    def penalizing(self, logits: torch.Tensor, numbers: Numbers) -> Iterator[None]:
-        """Apply the parcel's penalties to logits [rows, vocabulary] in this block and undo them
-        after it: only those of ids that a row has are touched. Repetition (CTRL, section 4.1) is of
-        all ids that a row has, frequency and presence are of what was sampled for its request
-        alone, as in servers."""
-        if "penalized" not in numbers:
-            yield
-            return
-        if self._tokens.shape != self._shape:
-            self._tokens = torch.zeros(self._shape, dtype=torch.long, device=logits.device)
-        self._tokens.view(-1).index_put_((numbers["at"],), numbers["new"])
-        ids = self._tokens[: len(numbers["penalized"])]
-        place = torch.arange(ids.shape[1], device=logits.device)
-        written = place < numbers["written"][:, None]
-        ids = torch.where(written, ids, ids[:, :1])  # ids that stand twice change nothing
-        rows, factor = numbers["penalized"][:, None], numbers["repetition_penalty"][:, None]
-        plain = logits[rows, ids]
-        scores = torch.where(plain < 0, plain * factor, plain / factor)
-        if "counting" in numbers:
-            sampled = (written & (place >= numbers["prompt"][:, None])).float()
-            tally = torch.zeros_like(logits[: len(ids)]).scatter_add_(1, ids, sampled)
-            counts = tally.gather(1, ids)
-            scores = scores - numbers["frequency_penalty"][:, None] * counts
-            scores = scores - numbers["presence_penalty"][:, None] * (counts > 0)
-        logits[rows, ids] = scores
-        try:
-            yield
-        finally:
-            logits[rows, ids] = plain

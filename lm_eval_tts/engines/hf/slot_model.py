@@ -1,19 +1,31 @@
 """A transformers model whose sequences live in the slots of one cache: ragged rows in one forward.
 
 Each row says in which slot it is, how much of it is already there, and what comes next. Shorter
-rows are padded on the right; padding is at position 0, and seen by no row."""
+rows are padded on the right; padding is at position 0, and seen by no row.
 
-from collections.abc import Sequence
+A probe says whether a model is exact so: rows against lone forwards. Recurrent states, ALiBi from a
+2-D mask, flash attention and models that look ahead cannot run on slots; some raise, others are
+merely wrong."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 
+from lm_eval_tts.engines.hf import memory
 from lm_eval_tts.engines.hf.attention import LongRope, Masks, grouped_heads
-from lm_eval_tts.engines.hf.memory import cache_limit
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
-from lm_eval_tts.engines.hf.slots import Feed, SlotTable
+from lm_eval_tts.engines.hf.slots import CHUNK_TOKENS, Feed, SlotTable
 from lm_eval_tts.engines.hf.transfer import Numbers, Parcel
+
+# Of the largest output. Kernels of other shapes round otherwise; a wrong mask is off by more.
+_FLOAT32, _HALF = 1e-3, 0.1
+LENGTHS = (5, 12, 23)  # tokens of the rows; the last one is longer than every window
+PARTS = (4, 2, 1, 0)  # tokens of each row that are unseen after each forward
+NEW_TOKENS = 3  # that `generate` writes for each row
 
 
 class Prepared(NamedTuple):
@@ -28,11 +40,12 @@ class Prepared(NamedTuple):
 
 class SlotModel:
     """A decoder-only model with its cache, its masks and its RoPE.
-    model: with a language head, or the bare decoder. cache: replaced to start anew."""
+    model: with a language head, or the bare decoder. cache: set to start, or start anew."""
 
-    def __init__(self, model: Any, cache: SlotCache, masks: Masks | None = None) -> None:
+    cache: SlotCache
+
+    def __init__(self, model: Any, masks: Masks | None = None) -> None:
         self.model = model
-        self.cache = cache
         self.rope = LongRope(model)
         self.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self.device = input_device(model)
@@ -85,12 +98,13 @@ class SlotModel:
 
     def new_table(self, max_active: int) -> SlotTable[Any]:
         """Return a table of the cache's slots. max_active: rows at work at once."""
-        return SlotTable(self.cache.num_slots, max_active, self.cache, self.rope.is_long)
+        return SlotTable(self.cache, max_active, self.rope.is_long)
 
     def max_tokens(self) -> int:
         """Return how many tokens a cache may hold in the memory that is free, after a forward."""
         sizes = self.cache.bytes_per_token()
-        return min(int(cache_limit(device) / size) for device, size in sizes.items())
+        share = memory.CACHE_SHARE  # activations have the rest
+        return min(int(share * memory.free_bytes(d) / size) for d, size in sizes.items())
 
 
 def input_device(model: Any) -> torch.device:
@@ -99,3 +113,62 @@ def input_device(model: Any) -> torch.device:
     hook = getattr(embeddings, "_hf_hook", None)  # accelerate's, which brings weights when needed
     execution = getattr(hook, "execution_device", None)
     return torch.device(next(embeddings.parameters()).device if execution is None else execution)
+
+
+def is_exact(difference: float, dtype: torch.dtype) -> bool:
+    """Whether what `probe` returned is no more than rounding."""
+    return difference < (_FLOAT32 if dtype == torch.float32 else _HALF)
+
+
+def probe(
+    model: SlotModel, read: Callable[[Any], torch.Tensor], max_length: int, **kwargs: Any
+) -> float:
+    """Return how far outputs of ragged rows are from lone forwards, relative to the largest. Rows
+    of very different length, in ragged chunks and one token at a time: what a wrong mask, position
+    or cache would change. Overwrites the first slots.
+    read: the model's output to [rows, tokens, size], of all tokens or of the last column alone.
+    max_length: of sequences, in tokens; kwargs: of the model's forward."""
+    rows = probe_texts(model.model, max_length)[-model.cache.num_slots :]
+    model.cache.reserve(max(map(len, rows)), len(rows))
+    fed, differences = [0] * len(rows), []
+    with torch.inference_mode():
+        for unseen in PARTS:
+            while behind := [i for i, ids in enumerate(rows) if fed[i] < len(ids) - unseen]:
+                feeds = []
+                for i in behind:
+                    part = rows[i][fed[i] : min(fed[i] + CHUNK_TOKENS, len(rows[i]) - unseen)]
+                    feeds.append(Feed(i, fed[i], part, model.rope.is_long(len(rows[i]))))
+                    fed[i] += len(part)
+                have = read(model.forward(feeds, **kwargs))
+                skipped = max(len(feed.token_ids) for feed in feeds) - have.shape[1]
+                for told, feed in zip(have, feeds, strict=True):
+                    count = len(feed.token_ids)
+                    if count > skipped:  # of each row, if only the last column came
+                        seen = rows[feed.slot][: feed.start + count]
+                        ids = torch.tensor([seen], device=model.device)
+                        want = read(model.model(ids, use_cache=False, **kwargs))[0]
+                        want = want[-(count - skipped) :]
+                        differences.append(distance(told[: len(want)], want))
+    return max(differences)
+
+
+def distance(have: torch.Tensor, want: torch.Tensor) -> float:
+    """Return how far one result is from another, relative to its largest number."""
+    off = float((have - want).abs().max() / want.abs().max())
+    return math.inf if math.isnan(off) else off
+
+
+def probe_texts(model: Any, max_length: int) -> list[list[int]]:
+    """Return made-up tokens for each row. One is longer than all lengths within `max_length` that
+    the config names, past which a model may behave differently."""
+    text = model.config.get_text_config(decoder=True).to_dict()
+    rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+    named = re.compile("window|chunk|^original_max_position_embeddings$")
+    values = [value for name, value in (text | rope).items() if named.search(name)]
+    windows = [n for value in values for n in (value if isinstance(value, list) else [value])]
+    *short, longest = LENGTHS
+    inside = [n for n in windows if isinstance(n, int) and 0 < n < max_length]
+    beyond = longest + max(inside, default=0)
+    lengths = [*short, max(longest, min(beyond, max_length - NEW_TOKENS))]
+    vocabulary = model.get_input_embeddings().num_embeddings
+    return [[(7 * i * i + 31 * n + 3) % vocabulary for i in range(n)] for n in lengths]

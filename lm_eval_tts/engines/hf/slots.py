@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
+from lm_eval_tts.engines.requests import common_prefix
 
 WORTH_COPYING = 8  # tokens of a common prefix; to compute fewer is cheaper than to copy them
 WORTH_WAITING = 32  # tokens of a prefix that another row is about to compute; worth a step's delay
@@ -72,11 +73,8 @@ class SlotTable(Generic[_User]):
     max_active: rows at work at once; the slots beyond it are where idle prefixes survive.
     is_long: whether a sequence of this many tokens is rotated by the long factors."""
 
-    def __init__(
-        self, num_slots: int, max_active: int, cache: SlotCache, is_long: Callable[[int], bool]
-    ) -> None:
-        self.slots: list[Slot[_User]] = [Slot() for _ in range(num_slots)]
-        self.num_active = 0
+    def __init__(self, cache: SlotCache, max_active: int, is_long: Callable[[int], bool]) -> None:
+        self.slots: list[Slot[_User]] = [Slot() for _ in range(cache.num_slots)]
         self._max_active = max_active
         self._cache = cache
         self._is_long = is_long
@@ -85,7 +83,7 @@ class SlotTable(Generic[_User]):
     @property
     def active(self) -> list[Slot[_User]]:
         """The slots with a row at work."""
-        return self.slots[: self.num_active]
+        return [slot for slot in self.slots if slot.row is not None]
 
     def next_chunk(self, keep: int, most: int) -> dict[int, int]:
         """Return some active slots that have more than `keep` tokens to feed, and how many of each.
@@ -100,7 +98,7 @@ class SlotTable(Generic[_User]):
         """Return the next tokens of slots, so many of each, which are from now on cached. Where
         long sequences need it, memory takes the last idle slots away."""
         longest = max(self.slots[index].cached + count for index, count in counts.items())
-        del self.slots[self._cache.reserve(longest, max(self.num_active, max(counts) + 1)) :]
+        del self.slots[self._cache.reserve(longest, max(len(self.active), max(counts) + 1)) :]
         feeds = []
         for index, count in counts.items():
             slot = self.slots[index]
@@ -112,7 +110,7 @@ class SlotTable(Generic[_User]):
     def padding(self, rows: int) -> list[Feed]:
         """Return rows of padding for the slots after the active ones, up to this many in all."""
         long = all(slot.long for slot in self.active)  # a step with one kind of RoPE keeps it
-        return [Feed(i, self.slots[i].cached, (), long) for i in range(self.num_active, rows)]
+        return [Feed(i, self.slots[i].cached, (), long) for i in range(len(self.active), rows)]
 
     def admit(self, queue: deque[_User]) -> None:
         """Free the slots of rows that are done, and give waiting rows one while there is room.
@@ -122,8 +120,7 @@ class SlotTable(Generic[_User]):
         for slot in self.slots:
             if slot.row is not None and slot.row.done:
                 slot.row = None
-        working = sum(slot.row is not None for slot in self.slots)
-        free = min(self._max_active, len(self.slots)) - working
+        free = min(self._max_active, len(self.slots)) - len(self.active)
         if free and queue:
             rows = [row for row in queue if not row.done]
             later = self._place_some(sorted(rows, key=lambda row: -len(row.ids)), free)
@@ -192,21 +189,8 @@ class SlotTable(Generic[_User]):
     def _compact(self) -> None:
         """Fill holes among the active slots with the last active ones."""
         active = [index for index, slot in enumerate(self.slots) if slot.row is not None]
-        self.num_active = len(active)
         holes = [i for i in range(len(active)) if self.slots[i].row is None]
         for hole, last in zip(holes, reversed(active), strict=False):
             a, b = self.slots[hole], self.slots[last]
             self._cache.swap(hole, last, max(a.cached, b.cached))
             self.slots[hole], self.slots[last] = b, a
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return how many leading items two lists share."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -15,25 +15,25 @@ import torch
 Place = tuple[int, tuple[int, ...], bool]
 
 
-class Numbers:
-    """Named tensors of one device: int64 for whole numbers, float32 for fractions."""
+class Numbers(dict[str, torch.Tensor]):
+    """Named tensors of one device, made as they are asked for: int64 for whole numbers, float32 for
+    fractions. raw: all of them."""
 
     def __init__(self, raw: torch.Tensor, places: Mapping[str, Place]) -> None:
+        super().__init__()
         self.raw = raw
         self._whole = raw.long()  # indices must be int64
         self._places = places
         self._copies: dict[torch.device, Numbers] = {}
-        self._read: dict[str, torch.Tensor] = {}  # every layer asks for the same ones
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._places
 
-    def __getitem__(self, name: str) -> torch.Tensor:
-        if name not in self._read:
-            start, shape, fractions = self._places[name]
-            values = self.raw.view(torch.float32) if fractions else self._whole
-            self._read[name] = values[start : start + prod(shape)].view(shape)
-        return self._read[name]
+    def __missing__(self, name: str) -> torch.Tensor:
+        start, shape, fractions = self._places[name]
+        values = self.raw.view(torch.float32) if fractions else self._whole
+        self[name] = values[start : start + prod(shape)].view(shape)
+        return self[name]
 
     def to(self, device: torch.device) -> Numbers:
         """Return the same on another device, copied there once."""
@@ -58,17 +58,12 @@ class Parcel:
     def __len__(self) -> int:
         return len(self._raw)
 
-    def put(self, name: str, values: Iterable[int], *shape: int) -> None:
-        """Add whole numbers below 2**31 in absolute value; shape: their number if left out."""
-        start = len(self._raw)
-        self._raw.extend(values)
-        self._places[name] = start, shape or (len(self._raw) - start,), False
-
-    def put_fractions(self, name: str, values: Iterable[float]) -> None:
-        """Add numbers that become float32."""
-        start = len(self._raw)
-        self._raw.frombytes(array("f", values).tobytes())
-        self._places[name] = start, (len(self._raw) - start,), True
+    def put(self, name: str, values: Iterable[float], *shape: int, fractions: bool = False) -> None:
+        """Add whole numbers below 2**31 in absolute value, or `fractions`, which become float32.
+        shape: their number if left out."""
+        numbers = array("f" if fractions else "i", values)
+        self._places[name] = len(self._raw), shape or (len(numbers),), fractions
+        self._raw.frombytes(numbers.tobytes())
 
     def send(self, device: torch.device) -> Numbers:
         """Copy all that was put in (at least one number) to a device."""

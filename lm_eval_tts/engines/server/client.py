@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server as an engine: one prompt a call, retried where that can help.
+"""An OpenAI-compatible server: what it can do, asked with one token, and what samples from it, one
+prompt a call, retried where that can help.
 
 Where only text comes back, few servers say which stop string ended it. So the text is streamed,
 our own rule looks for the stop strings, and the call is ended where one is found."""
@@ -7,20 +8,27 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import tenacity
 
-from lm_eval_tts.core.engine import PromptTokens
 from lm_eval_tts.core.faults import MALFORMED
-from lm_eval_tts.core.program import TokenIds
-from lm_eval_tts.engines.affinity import Sessions
+from lm_eval_tts.core.program import Generate, Sampling, TokenIds
+from lm_eval_tts.engines.asynchronous import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.dialects import as_openai
+from lm_eval_tts.engines.server.dialects import (
+    IDS,
+    SERVERS,
+    TOKENS,
+    Dialect,
+    as_openai,
+    server_of,
+)
 from lm_eval_tts.engines.server.wire import (
     FINISHES,
     WITHHELD,
@@ -31,12 +39,13 @@ from lm_eval_tts.engines.server.wire import (
     read_event,
 )
 from lm_eval_tts.engines.stopping import find_stop
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
 
 logger = logging.getLogger(__name__)
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 60.0  # seconds between two tries, whatever a server asks for
+KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
 
 
 class Refused(RequestError):
@@ -61,7 +70,7 @@ class Server:
     # The header with the same value for all requests of one problem: some routers keep sessions.
     session_header: str | None = None
     verify: Any = True  # whether, or by which ssl context, to check certificates
-    prompt_tokens: PromptTokens = field(default_factory=PromptTokens)
+    prompt_tokens: Counter[str] = field(default_factory=Counter)  # "sent", of them "cached"
     num_retries: int = 0
     _client: aiohttp.ClientSession | None = None
     _sessions: Sessions = field(default_factory=Sessions)
@@ -69,7 +78,8 @@ class Server:
 
     async def sample(self, row: BatchRow) -> SampledTokens:
         """Sample a part of a row. Raises RequestError when tries run out or none can help."""
-        sampled: SampledTokens = await self.retrying(self._sample, row)
+        work = self._ids if self.wire.dialect.returns_ids else self._stream
+        sampled: SampledTokens = await self.retrying(work, row)
         if row.op.min_tokens and self.wire.eos_token_ids & set(sampled.token_ids):
             raise RequestError("the server ignores logit_bias, so no ending can be masked")
         return sampled
@@ -94,16 +104,11 @@ class Server:
         doubled = tenacity.wait_exponential_jitter(first, LONGEST_WAIT, jitter=first)(state)
         return min(max(doubled, asked), LONGEST_WAIT)
 
-    async def _sample(self, row: BatchRow) -> SampledTokens:
-        if self.wire.dialect.returns_ids:
-            answer = await self.post(self.wire.payload(row), row.op.token_ids)
-            sampled = self.wire.read(answer, row)
-            usage = as_openai(self.wire.dialect.read, answer)["usage"]
-            self.prompt_tokens.add(len(row.op.token_ids), cached_tokens(usage))
-            return sampled
-        if row.op.logprobs is not None:
-            raise RequestError("this server returns no token ids, so no log-probabilities for them")
-        return await self._stream(row)
+    async def _ids(self, row: BatchRow) -> SampledTokens:
+        answer = await self.post(self.wire.payload(row), row.op.token_ids)
+        sampled, cached = self.wire.read(answer, row), cached_tokens(answer["usage"])
+        self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
+        return sampled
 
     def client(self) -> aiohttp.ClientSession:
         """Return the session of this server's calls; to be called in the event loop."""
@@ -126,13 +131,16 @@ class Server:
         return await self._json(self.client().get(self.url + path))
 
     async def post(self, body: Mapping[str, Any], token_ids: TokenIds = ()) -> Any:
-        """Return the answer to a call, as JSON. Raises Fault or Refused."""
-        return await self._json(self._call(body, token_ids))
+        """Return the answer to a call in OpenAI's form. Raises Fault or Refused."""
+        answer = await self._json(self._call(body, token_ids))
+        with _faults():
+            return as_openai(self.wire.dialect.read, answer)
 
     async def _json(self, call: Any) -> Any:
-        async with _faults(), call as response:
-            await self._check(response)
-            return await response.json(content_type=None)
+        with _faults():
+            async with call as response:
+                await self._check(response)
+                return await response.json(content_type=None)
 
     def _call(self, body: Mapping[str, Any], token_ids: TokenIds) -> Any:
         name, way = self.session_header, self.wire.dialect
@@ -158,9 +166,11 @@ class Server:
         """Read text until it ends or holds a stop string, and return the ids of it. Stop strings
         are those of the answer, so what comes as reasoning is not searched. What a call has cached
         is reported at its end, so not where we end it."""
+        if row.op.logprobs is not None:
+            raise RequestError("this server returns no token ids, so no log-probabilities for them")
         usage: dict[str, Any] = {}
         reasoning, text, reason, match = "", "", None, None
-        async with _faults():
+        with _faults():
             async for event in self._events(row):
                 usage = event.get("usage") or usage
                 piece = read_event(event)
@@ -174,7 +184,7 @@ class Server:
                 raise RequestError(f"the server ended its answer with {reason!r}")
             if reason not in FINISHES:
                 raise Fault(f"a stream that ended with {reason!r}")
-        self.prompt_tokens.add(len(row.op.token_ids), cached)
+        self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
         # Some say "stop" as well where a thought has used up everything.
         cut = not text and counts is not None and counts.total >= row.max_tokens
         ended = FINISHES[reason] and match is None and not cut
@@ -198,10 +208,82 @@ class Server:
                     yield as_openai(way.read, json.loads(data))
 
 
-@asynccontextmanager
-async def _faults() -> AsyncIterator[None]:
+@contextmanager
+def _faults() -> Iterator[None]:
     """Turn what may go wrong on the way, or in an answer's form, into a Fault."""
     try:
         yield
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError, *MALFORMED) as error:
         raise Fault(f"{type(error).__name__}: {error}") from error
+
+
+class Served(NamedTuple):
+    """A model that a server has."""
+
+    model: str
+    max_length: int | None  # its context in tokens; None: the server does not say
+    server: str  # what serves it, a name in `SERVERS`
+
+
+async def find_model(server: Server, model: str | None) -> Served:
+    """Return the model of this name, or the only one. Raises SettingsError if there is none."""
+    try:
+        answer = await server.retrying(server.get, "/models")
+        entries = {str(entry["id"]): entry for entry in answer["data"]}
+    except Refused as error:
+        _check_key(error)
+        entries = {}
+    except (RequestError, *MALFORMED) as error:
+        where = f"the server {server.url} does not answer, is it started, and at this base_url?"
+        raise SettingsError(f"{where} {error}") from None
+    if model is None and len(entries) != 1:
+        raise SettingsError(f"give model=, one of: {', '.join(sorted(entries))}")
+    model = next(iter(entries)) if model is None else model
+    if entries and model not in entries:
+        raise unknown_name("model", model, entries)
+    entry: dict[str, Any] = entries.get(model, {})
+    base = entries.get(str(entry.get("parent")), {})  # of an adapter, which tells no length (vLLM)
+    return Served(model, _length(entry) or _length(base), server_of(entry))
+
+
+def _length(entry: dict[str, Any]) -> int | None:
+    """Return the context that an entry reports, if it is a number of tokens."""
+    meta = entry.get("meta")
+    told = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return told if type(told) is int and told > 0 else None
+
+
+def _check_key(error: Exception) -> None:
+    """Raise SettingsError where a server has refused our key, or the lack of one."""
+    if isinstance(error, Refused) and error.status in (401, 403):
+        raise SettingsError(f"{error}: {KEY_HINT}") from None
+
+
+async def find_dialect(
+    server: Server, prompt: dict[str, TokenIds], kind: str = "unknown"
+) -> Dialect:
+    """Return the best dialect in which the server accepts a request for one token.
+    prompt: token ids to ask with, for each kind of prompt that may be used. kind: of server, a name
+    in `SERVERS`. Raises SettingsError if there is none."""
+    refusals, wire = [], server.wire
+    for dialect in SERVERS[kind]:
+        if (ids := prompt.get(dialect.prompt)) is None:
+            continue
+        wire.dialect, wire.lacking = dialect, frozenset()
+        while True:
+            heat = Sampling(temperature=1.0 if "temperature" in wire.lacking else 0.0)
+            row = BatchRow(Generate(ids, 1, sampling=heat), seed=0, max_tokens=1, ids=list(ids))
+            try:
+                answer = await server.retrying(server.post, wire.payload(row))
+                exact = dialect.path != TOKENS.path or answer["choices"][0].get("token_ids")
+                return wire.dialect if exact or not dialect.returns_ids else IDS
+            except (RequestError, *MALFORMED) as error:
+                _check_key(error)
+                # A refusal of what is not OpenAI's own is mended by the next way to ask.
+                if not dialect.switched_off and wire.learn(str(error)):
+                    continue
+                if "limit was reached" in str(error):  # of OpenAI's, by a thought of one token
+                    return wire.dialect
+                refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
+            break
+    raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

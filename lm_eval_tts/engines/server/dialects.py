@@ -40,9 +40,6 @@ class Dialect(NamedTuple):
     seed_bits: int = 63
     estimated: str = ""
 
-    def __hash__(self) -> int:
-        return hash((self.path, self.prompt))  # mappings have none
-
     @property
     def returns_ids(self) -> bool:
         """Whether token ids come back."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, SampledCounts, Sampling, TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.dialects import OFF, TOKENS, Dialect, as_openai
+from lm_eval_tts.engines.server.dialects import OFF, TOKENS, Dialect
 from lm_eval_tts.engines.tokenizer import Tokenizer
 from lm_eval_tts.errors import RequestError
 
@@ -138,7 +138,6 @@ class Wire:
         """Return the sampled ids of an answer. Raises Fault if it contradicts itself."""
         try:
             check_error(answer)
-            answer = as_openai(self.dialect.read, answer)
             choice = answer["choices"][0]
             ids = tuple(map(whole_number, choice["token_ids"]))
             usage = answer["usage"]
@@ -275,7 +274,7 @@ def cached_tokens(usage: Any) -> int:
 
 def whole_number(value: Any) -> int:
     """Return a whole number, >= 0. Raises ValueError for anything else, texts included."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if type(value) is not int or value < 0:
         raise ValueError(f"{value!r} is not a whole number")
     return value
 

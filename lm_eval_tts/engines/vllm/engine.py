@@ -5,129 +5,58 @@ the same ids twice a fork. Stop strings are cut by our own rule, from the ids th
 Nothing is plugged into vLLM: no logits processor, no scheduler class."""
 
 import itertools
-import threading
-from collections.abc import Sequence
+import weakref
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from typing_extensions import Unpack
-from vllm import LLM, AsyncEngineArgs, SamplingParams, TokensPrompt
-from vllm.outputs import CompletionOutput, RequestOutput
+from vllm import AsyncEngineArgs, PoolingParams, SamplingParams, TokensPrompt
+from vllm.outputs import CompletionOutput, PoolingRequestOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.core.engine import Output, PromptTokens
-from lm_eval_tts.core.program import Generate, TokenLogprob
-from lm_eval_tts.engines.affinity import Ranks
-from lm_eval_tts.engines.asynchronous import Background
-from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, Limits, RowEngine, SampledTokens
-from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.core.program import Generate, TokenIds, TokenLogprob
+from lm_eval_tts.engines.asynchronous import Background, Ranks
+from lm_eval_tts.engines.requests import MAX_SEED, BatchRow, SampledTokens
 from lm_eval_tts.errors import RequestError
 
 try:
     from vllm.exceptions import VLLMError
 except ImportError:  # before 0.30 what is wrong with a request is a ValueError
     VLLMError = ValueError
-REFUSALS = (ValueError, VLLMError)  # bases of what vLLM raises for a request it cannot serve
+# Bases of what vLLM raises for a request it cannot serve, or any more.
+REFUSALS = (ValueError, VLLMError, EngineDeadError)
 CPU_BLOCK_SIZE = 32  # vLLM's 128 on CPUs finds a prefix only to its last 128 tokens
-DEAD = "vLLM's engine process has died, see its messages"
 
 
-class VLLMEngine(RowEngine):
-    """The engine of `tts-vllm` on one engine core, whatever its tensor parallel size.
-    llm: a `vllm.LLM`; it queues those of `max_num_seqs` sequences that find no room.
-    lora_request: the adapter of all requests. prompt_tokens: counts them, if given."""
-
-    def __init__(
-        self,
-        llm: LLM,
-        tokenizer: Tokenizer,
-        *,
-        lora_request: Any = None,
-        prompt_tokens: PromptTokens | None = None,
-        **limits: Unpack[Limits],
-    ) -> None:
-        super().__init__(tokenizer, **limits)
-        self.prompt_tokens = prompt_tokens or PromptTokens()
-        self.num_steps = 0
-        self._llm = llm
-        self._lora_request = lora_request
-        self._live: dict[str, BatchRow] = {}
-
-    def abort(self, request_id: int) -> None:
-        """Drop a request; unknown ids are ignored."""
-        rows = self._rows.get(request_id, [])
-        if dropped := [key for key, row in self._live.items() if row in rows]:
-            self._live = {key: row for key, row in self._live.items() if row not in rows}
-            self._llm.llm_engine.abort_request(dropped)
-        super().abort(request_id)
-
-    def step(self) -> list[Output]:
-        """Hand over what was added, advance vLLM and return the requests that finished. Where
-        vLLM's engine process has died, every request fails with that reason."""
-        try:
-            for row in self.take(len(self.queue)):
-                self._submit(row)
-            if self._live:
-                self.num_steps += 1
-                for output in self._llm.llm_engine.step():
-                    self._finish(output)
-        except EngineDeadError:
-            self._live.clear()
-            self.fail_all(RequestError(DEAD))
-        return self.pop_finished()
-
-    def _submit(self, row: BatchRow) -> None:
-        part = self.next_part(row)
-        prompt = TokensPrompt(prompt_token_ids=list(part.op.token_ids))
-        try:
-            params = sampling_params(part, self.eos_token_ids)
-            lora = self._lora_request
-            (key,) = self._llm.enqueue([prompt], [params], use_tqdm=False, lora_request=lora)
-        except EngineDeadError:
-            raise
-        except REFUSALS as error:
-            self.fail(row, refused(error))
-        else:
-            self._live[key.split("-")[0]] = row  # outputs carry the part before the "-"
-
-    def _finish(self, output: Any) -> None:
-        if (row := self._live.pop(output.request_id, None)) is None:
-            return  # aborted
-        self.prompt_tokens.add(len(output.prompt_token_ids), output.num_cached_tokens or 0)
-        try:
-            if self.take_part(row, sampled_of(output, row.op)):
-                self.finished(row)
-            else:
-                self._submit(row)
-        except RequestError as error:
-            self.fail(row, error)
-
-
-class DataParallelLLM:
-    """vLLM's own data parallel engine: replicas under one AsyncLLM, loaded once, behind the part of
-    `vllm.LLM` that is used. Each problem stays with one replica, whose cache has its prefix; a new
-    one goes where least is under way.
-    arguments: those of `vllm.LLM`, with data_parallel_size > 1."""
+class Replicas:
+    """A checkpoint under vLLM's AsyncLLM, in one or more replicas that are loaded once, behind the
+    part of `vllm.LLM` that lm-eval uses. Each problem stays with one replica, whose cache has its
+    prefix; a new one goes where least is under way.
+    arguments: those of `vllm.LLM`. lora_request: the adapter of what is sampled from now on.
+    prompt_tokens: those "sent" to sample, and of them "cached"."""
 
     def __init__(self, **arguments: Any) -> None:
         self.background = Background()
         self.llm_engine = self.background.run(self._load(arguments))  # as LLM calls it
-        self.prompt_tokens = PromptTokens()
+        self.prompt_tokens: Counter[str] = Counter()
         self.lora_request: Any = None
-        self.num_ranks = int(arguments["data_parallel_size"])
+        self.num_ranks = int(arguments.get("data_parallel_size", 1))
         self._ranks = Ranks(self.num_ranks)
         self._keys = map(str, itertools.count())
+        weakref.finalize(self, self.llm_engine.shutdown)
 
     @staticmethod
     async def _load(arguments: dict[str, Any]) -> AsyncLLM:
-        arguments = {"disable_log_stats": True, **arguments}  # as LLM has it
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-
-    def close(self) -> None:
-        """End the replicas' processes."""
-        self.llm_engine.shutdown()
+        """Load as LLM does: without statistics, with its limits where none are given."""
+        arguments = {"disable_log_stats": True, **arguments}
+        if isinstance(mode := arguments.get("compilation_config"), int):
+            arguments["compilation_config"] = {"mode": mode}
+        limits = {"usage_context": UsageContext.LLM_CLASS}
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments), **limits)
 
     def add_lora(self, lora_request: Any) -> None:
         """Load an adapter on every replica."""
@@ -140,25 +69,25 @@ class DataParallelLLM:
             output = await self._generate(row.op.token_ids, params, self.lora_request)
         except REFUSALS as error:
             raise refused(error) from error
-        self.prompt_tokens.add(len(row.op.token_ids), output.num_cached_tokens or 0)
+        sent, cached = len(row.op.token_ids), output.num_cached_tokens or 0
+        self.prompt_tokens.update(sent=sent, cached=cached)
         return sampled_of(output, row.op)
+
+    async def encode(self, token_ids: TokenIds, params: PoolingParams) -> PoolingRequestOutput:
+        """Return what a pooling runner makes of a prompt. Raises one of `REFUSALS`."""
+        prompt = TokensPrompt(prompt_token_ids=list(token_ids))
+        return await _last(self.llm_engine.encode(prompt, params, next(self._keys)))
 
     async def _generate(
         self, token_ids: Sequence[int], params: SamplingParams, lora_request: Any
     ) -> RequestOutput:
+        prompt, key = TokensPrompt(prompt_token_ids=list(token_ids)), next(self._keys)
         rank = self._ranks.take(token_ids)
         try:
-            async for output in self.llm_engine.generate(
-                TokensPrompt(prompt_token_ids=list(token_ids)),
-                params,
-                next(self._keys),
-                lora_request=lora_request,
-                data_parallel_rank=rank,
-            ):
-                last = output
+            how = {"lora_request": lora_request, "data_parallel_rank": rank}
+            return await _last(self.llm_engine.generate(prompt, params, key, **how))
         finally:
             self._ranks.release(rank)
-        return last
 
     def generate(
         self,
@@ -177,22 +106,10 @@ class DataParallelLLM:
         return [future.result() for future in futures]
 
 
-def end_calls_when_dead(llm: LLM) -> None:
-    """Make a call that waits for vLLM's engine process end in EngineDeadError when it has died.
-    vLLM's synchronous client notices the death and ends the thread that receives outputs, but not
-    the call that waits for one of them (AsyncLLM's client does; seen in 0.32). Nothing can follow
-    that thread's last output, so the error is put after it."""
-    core = llm.llm_engine.engine_core
-    receiver = getattr(core, "output_queue_thread", None)
-    if receiver is None:  # the engine runs in this process
-        return
-    outputs = core.outputs_queue
-
-    def report() -> None:
-        receiver.join()
-        outputs.put_nowait(EngineDeadError())
-
-    threading.Thread(target=report, name="EngineDeath", daemon=True).start()
+async def _last(outputs: AsyncIterator[Any]) -> Any:
+    async for output in outputs:
+        last = output
+    return last
 
 
 def sampling_params(row: BatchRow, eos_token_ids: frozenset[int]) -> SamplingParams:
@@ -233,4 +150,6 @@ def sampled_of(output: RequestOutput, op: Generate) -> SampledTokens:
 
 def refused(error: Exception) -> RequestError:
     """Return vLLM's reason in one line."""
+    if isinstance(error, EngineDeadError):
+        return RequestError("vLLM's engine process has died, see its messages")
     return RequestError(f"vLLM refused a request: {' '.join(str(error).split())}")

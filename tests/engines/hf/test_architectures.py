@@ -241,8 +241,6 @@ def test_a_type_with_its_own_config_is_exact_by_one_engine_or_the_other(model_ty
 
 
 def test_the_probe_sees_a_wrong_mask(monkeypatch):
-    from lm_eval_tts.engines.hf import attention
-
-    model = make_model(*ON_SLOTS["mistral_sliding"])
-    monkeypatch.setattr(attention, "_sliding", lambda window: attention._causal)
-    assert slots(model, 3).probe() > 1e-3
+    engine = slots(make_model(*ON_SLOTS["mistral_sliding"]), 3)
+    monkeypatch.setattr(engine._model.masks, "_limits", {"full_attention": (0, 0)})
+    assert engine.probe() > 1e-3

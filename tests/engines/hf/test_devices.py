@@ -121,7 +121,7 @@ def test_where_endings_are_masked_the_others_are_drawn_in_their_proportions(temp
     engine = RowEngine(ByteTokenizer(), eos_token_ids=ends, max_length=99, max_num_seqs=1)
     sampler, many = Sampler(), logits.expand(len(rows), -1)
     choices = sampler.sample(many, rows)
-    sampler.draw_again(choices, many, rows, engine)
+    sampler.note(choices, many, rows, engine)
     allowed = torch.tensor([1, 2, 5])
     want = logits[allowed].softmax(0) if temperature else torch.tensor([1.0, 0.0, 0.0])
     have = torch.tensor([[token == a for a in allowed] for token, _ in choices]).float().mean(0)

@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lm_eval_tts.core.program import Generate
-from lm_eval_tts.engines.hf.slots import SlotTable, common_prefix
-from lm_eval_tts.engines.requests import BatchRow
+from lm_eval_tts.engines.hf.slots import SlotTable
+from lm_eval_tts.engines.requests import BatchRow, common_prefix
 
 
 class ListCache:
     """Keeps, for each slot, the ids whose keys a real cache would hold; None is rubbish."""
 
     def __init__(self, num_slots: int) -> None:
+        self.num_slots = num_slots
         self.keys: list[list[int | None]] = [[None] * 400 for _ in range(num_slots)]
         self.copied: list[tuple[int, int, int]] = []
 
@@ -37,7 +38,7 @@ class Bench:
 
     def __init__(self, num_slots: int = 4, max_active: int = 2) -> None:
         self.cache = ListCache(num_slots)
-        self.table = SlotTable(num_slots, max_active, self.cache, lambda length: False)
+        self.table = SlotTable(self.cache, max_active, lambda length: False)
         self.queue: deque[BatchRow] = deque()
 
     def add(self, ids: list[int]) -> BatchRow:
@@ -159,7 +160,7 @@ def test_whatever_comes_and_goes_every_slot_holds_what_it_says(data):
             kept = data.draw(st.integers(0, min(len(known), 60)))
             rows.append(bench.add([*known[:kept], data.draw(st.integers(0, 3)), 9]))
         bench.step(data.draw(st.integers(0, 3)))
-        assert bench.table.num_active <= 3
+        assert len(bench.table.active) <= 3
         assert all(slot.row is not None for slot in bench.table.active)
         for slot in bench.table.active:
             if data.draw(st.booleans()):

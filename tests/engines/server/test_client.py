@@ -11,9 +11,8 @@ from hf_helpers import complete_all
 from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.scripted import EOS, ScriptedEngine
-from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.dialects import CHAT, IDS, STRICT, STRICT_CHAT, TEXT, TOKENS
-from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError, SettingsError
@@ -108,9 +107,11 @@ def test_the_end_of_a_turn_is_told_from_a_stop_string(start, name, dialect):
     assert bytes(stopped[0].token_ids) == b"It is 4."
 
 
-@pytest.mark.parametrize("dialect", [TOKENS, IDS, TEXT, STRICT])
-def test_endings_are_masked_by_a_call_of_its_own_with_a_bias(start, dialect):
-    server = start({TOKENS: "tokens", IDS: "ids", TEXT: "text", STRICT: "strict"}[dialect], "a|b")
+@pytest.mark.parametrize(
+    ("name", "dialect"), [("tokens", TOKENS), ("ids", IDS), ("text", TEXT), ("strict", STRICT)]
+)
+def test_endings_are_masked_by_a_call_of_its_own_with_a_bias(start, name, dialect):
+    server = start(name, "a|b")
     op = Generate(PROMPT, 5, stop=("|",), min_tokens=2)
     ((completion,),) = complete_all(engine_of(client(server, dialect=dialect)), [op])
     first, rest = server.calls
@@ -199,7 +200,7 @@ def test_an_aborted_request_is_never_returned(start):
 def test_cached_prompt_tokens_are_counted_as_the_server_tells_them(start):
     server = client(start())
     complete_all(engine_of(server), OPS[:1])
-    assert (server.prompt_tokens.sent, server.prompt_tokens.cached) == (22, 11)
+    assert server.prompt_tokens == {"sent": 22, "cached": 11}
 
 
 def test_log_probabilities_come_with_token_ids_only(start):

@@ -8,9 +8,8 @@ from lm_eval_tts.core.program import Generate, Sampling
 from lm_eval_tts.engines.asynchronous import AsyncEngine, Background
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.scripted import EOS
-from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.dialects import OFF, SERVERS, server_of
-from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Wire
 from lm_eval_tts.engines.tokenizer import ByteTokenizer
 from lm_eval_tts.errors import RequestError
@@ -152,7 +151,7 @@ def test_a_server_is_known_and_asked_by_its_best_way(ask, kind):
     assert completion.num_sampled == 3
     exact = kind in ("SGLang", "llama.cpp")
     assert asked.client.wire.dialect.returns_ids == exact
-    assert asked.client.prompt_tokens.cached == (4 if exact else 0)
+    assert asked.client.prompt_tokens["cached"] == (4 if exact else 0)
 
 
 @pytest.mark.parametrize("kind", ["SGLang", "llama.cpp"])
@@ -209,7 +208,7 @@ def test_servers_with_defaults_of_their_own_are_told_that_a_setting_is_off():
 
 
 def test_every_way_says_or_refuses_every_setting():
-    for way in {way for ways in SERVERS.values() for way in ways}:
+    for way in (way for ways in SERVERS.values() for way in ways):
         wire = Wire("m", CODEC, frozenset([EOS]), way)
         for name, off in OFF.items():
             sampling = Sampling(**{"temperature": 1.0, name: off + 1 if off == 0 else off / 2})

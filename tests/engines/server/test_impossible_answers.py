@@ -11,9 +11,8 @@ from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.scripted import ByteTokenizer
-from lm_eval_tts.engines.server.client import Server
+from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.dialects import TOKENS
-from lm_eval_tts.engines.server.probe import find_dialect, find_model
 from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens, read_event
 from lm_eval_tts.errors import SettingsError
 
