@@ -8,24 +8,56 @@ side by side, so there is nothing left to save when they agree. Confidences coun
 those that are equal at that precision are all in or all out, and ties are drawn by the seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lm_eval_tts.core.fields import Accepted, at_least, setting
-from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.program import Program, TokenLogprob, gather
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
-from lm_eval_tts.core.voting import pick_voted
+from lm_eval_tts.core.voting import aggregate, pick_voted
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.base import LogprobKind
+from lm_eval_tts.strategies.best_of_n import require_reported
 from lm_eval_tts.strategies.parts.candidates import SampleStrategy, chosen, classes_of, generator_of
-from lm_eval_tts.strategies.parts.confidence import CONFIDENCES, require_reported, token_confidences
 from lm_eval_tts.strategies.parts.writing import has_end, write_on
 
 PIECE = 64  # tokens that are written between two looks at the confidence
+
+
+def token_confidences(logprobs: Sequence[TokenLogprob]) -> list[float]:
+    """Return minus the mean log-probability of each place's likeliest tokens; more is surer."""
+    return [-aggregate(logprob.top, "mean") for logprob in logprobs]
+
+
+def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
+    """Return the mean confidence of every `window` tokens in a row; of all if there are fewer.
+    window: >= 1; 2048 in the paper."""
+    if len(confidences) <= window:
+        return [aggregate(confidences, "mean")] if confidences else []
+    total = math.fsum(confidences[:window])
+    groups = [total / window]
+    for new, old in zip(confidences[window:], confidences, strict=False):
+        total += new - old
+        groups.append(total / window)
+    return groups
+
+
+def bottom_confidence(groups: Sequence[float]) -> float:
+    """Return the mean of the least confident groups, a tenth of them."""
+    return aggregate(sorted(groups)[: max(1, len(groups) // 10)], "mean")
+
+
+# How confident a response is, by its tokens' confidences and the length of a group; NaN of nothing.
+CONFIDENCES: dict[str, Callable[[Sequence[float], int], float]] = {
+    "mean": lambda confidences, window: aggregate(confidences, "mean"),
+    "bottom": lambda confidences, window: bottom_confidence(group_confidences(confidences, window)),
+    "lowest": lambda confidences, window: min(group_confidences(confidences, window), default=-1.0),
+    "tail": lambda confidences, window: aggregate(confidences[-window:], "mean"),
+}
 
 
 def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
