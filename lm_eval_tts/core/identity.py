@@ -8,13 +8,12 @@ devices, does not decide either; another type of numbers does."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.core.packaged import read_yaml
+from lm_eval_tts.core.disk import read_yaml
 from lm_eval_tts.errors import DataError
 
-_ARGUMENTS = read_yaml(Path(__file__).with_name("arguments.yaml"))
+_ARGUMENTS = read_yaml("core/arguments.yaml")
 DECIDES = dict.fromkeys(_ARGUMENTS["decides"], True) | dict.fromkeys(_ARGUMENTS["does_not"], False)
 # Settings of which more adds to what a journal has: samples, the points of a curve. Each request is
 # known by all that decides it, so what is the same in both runs is taken over, and nothing else.

@@ -14,10 +14,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.disk import read_yaml
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.grading import values
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import UNIT_LETTERS, make_mark, read_data, size, unit_of, words_of
+from lm_eval_tts.grading.lexicon import UNIT_LETTERS, make_mark, size, unit_of, words_of
 from lm_eval_tts.grading.tokens import tidy, tokens
 from lm_eval_tts.grading.trees import Node, form_of, is_name, node_of, unnamed
 from lm_eval_tts.grading.values import CTX, UNREADABLE
@@ -172,7 +173,7 @@ _RULES: dict[str, Callable[[Node], Iterator[Node]]] = {
     "words around a word": _without_aside,
     "any letter": _any_letter,
 }
-READINGS: list[dict[str, str]] = read_data("readings.yaml")
+READINGS: list[dict[str, str]] = read_yaml("grading/readings.yaml")
 
 
 def closure(trees: Sequence[Node], side: str) -> list[Node]:

@@ -4,19 +4,11 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
-from lm_eval_tts.core.packaged import read_yaml
+from lm_eval_tts.core.disk import read_yaml
 
-
-def read_data(name: str) -> Any:
-    """Return the content of a data file next to this module."""
-    return read_yaml(Path(__file__).with_name(name))
-
-
-NOTATION = read_data("notation.yaml")
-_PHRASES = read_data("phrases.yaml")
+NOTATION = read_yaml("grading/notation.yaml")
+_PHRASES = read_yaml("grading/phrases.yaml")
 _AS_PATTERN = {" ": r"\s+", "'": "['’]", "\1": r"(?<!\w)", "\2": r"(?!\w)"}
 SYNONYMS = {other: word for word, others in _PHRASES["synonyms"].items() for other in others}
 
