@@ -21,7 +21,10 @@ from lm_eval_tts.core.program import Completion, Generate, TokenIds
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.engines.journaled import JournaledEngine
-from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
+from lm_eval_tts.strategies import Strategy
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.progressive import Progressive
+from lm_eval_tts.strategies.single import Single
 
 DELIMITERS = Delimiters("<think>", "</think>", "<answer>", "</answer>")
 STRATEGIES: dict[str, Strategy] = {

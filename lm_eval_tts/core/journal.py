@@ -181,8 +181,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if self._path.exists() and self._path.stat().st_size:
             if self._has_head(self._path):
                 return
-            with self._path.open("rb") as file:  # was it ever ours?
-                is_ours = _BEGINNING.match(file.read(9)) or any(map(_is_whole, file))
+            with self._path.open("rb") as old:
+                is_ours = _BEGINNING.match(old.read(9)) or any(map(_is_whole, old))
             if not is_ours:
                 raise SettingsError(
                     f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
@@ -192,9 +192,8 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             logger.warning("%s: its head is damaged, it is started anew", self._path)
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
-        with os.fdopen(file, "wb") as out:
-            out.write(make_record(RUN, self._run))
+        with fresh.open("xb") as file:  # which follows no link
+            file.write(make_record(RUN, self._run))
         os.replace(fresh, self._path)
 
     def _has_head(self, path: Path) -> bool:
