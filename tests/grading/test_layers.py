@@ -10,7 +10,7 @@ LAYERS = [
     {"formulas"},
     {"trees", "grammar"},
     {"equality"},
-    {"expressions", "parts", "claims", "extraction", "choices"},
+    {"parts", "claims", "extraction", "choices"},
     {"verdicts", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
