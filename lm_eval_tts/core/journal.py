@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
-from lm_eval_tts.core.faults import MALFORMED
-from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.errors import MALFORMED, SettingsError
 
 logger = logging.getLogger(__name__)
 

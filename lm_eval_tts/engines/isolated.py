@@ -8,9 +8,8 @@ whose device is lost, is not asked again: all that is left fails with its error.
 import logging
 
 from lm_eval_tts.core.engine import Engine, EngineWrapper, Output, check_fits
-from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
 from lm_eval_tts.core.program import Generate
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, device_lost, failure_of, reason_of
 
 logger = logging.getLogger(__name__)
 

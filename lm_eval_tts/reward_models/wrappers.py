@@ -4,11 +4,10 @@ import logging
 from collections.abc import Sequence
 
 from lm_eval_tts.core.digests import json_key
-from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
-from lm_eval_tts.errors import LmEvalTTSError, RequestError
+from lm_eval_tts.errors import LmEvalTTSError, RequestError, failure_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,11 @@ from typing import Any
 
 import yaml
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.fields import at_least, setting
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, Sampling, gather
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
-from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
+from lm_eval_tts.errors import MALFORMED, RequestError, SettingsError, unknown_name
 from lm_eval_tts.strategies.base import Abilities, LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, SampleStrategy, classes_of
 from lm_eval_tts.strategies.parts.tree import BeamSettings

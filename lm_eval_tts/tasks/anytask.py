@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from lm_eval.api.metrics import mean
 
-from lm_eval_tts.core.faults import failure_of, reason_of
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, failure_of, reason_of
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.harness.run_state import note_lost

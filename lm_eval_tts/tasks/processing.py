@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 
-from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, failure_of
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.response import Doc, Response, details_of, item_of, tags_in
 from lm_eval_tts.harness.run_state import note_failed_document

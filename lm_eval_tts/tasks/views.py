@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import failure_of
 from lm_eval_tts.harness.response import Response, details_of
 
 Part = Callable[[Response], str]

@@ -16,7 +16,6 @@ import aiohttp
 import tenacity
 
 from lm_eval_tts.core.engine import PromptTokens
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.affinity import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
@@ -31,7 +30,7 @@ from lm_eval_tts.engines.server.wire import (
     read_event,
 )
 from lm_eval_tts.engines.stopping import find_stop
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import MALFORMED, RequestError
 
 logger = logging.getLogger(__name__)
 

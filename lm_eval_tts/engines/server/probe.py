@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.server.client import Refused, Server
 from lm_eval_tts.engines.server.dialects import IDS, SERVERS, TOKENS, Dialect, server_of
-from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
+from lm_eval_tts.errors import MALFORMED, RequestError, SettingsError, unknown_name
 
 KEY_HINT = "set the environment variable OPENAI_API_KEY to a key that the server takes"
 
