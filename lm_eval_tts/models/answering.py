@@ -14,8 +14,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from lm_eval_tts.core.digests import digest
-from lm_eval_tts.core.identity import problem_of, seed_key
+from lm_eval_tts.core.identity import digest, problem_of, seed_key
 from lm_eval_tts.core.scheduler import Cost, Result, derive_seed
 from lm_eval_tts.core.texts import answer_in, opening_of
 from lm_eval_tts.core.trace import Request, Trace

@@ -23,8 +23,8 @@ from lm_eval_tts.checkpoints import (
     check_whole,
     find_checkpoint,
 )
-from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.identity import config_digest, weights_digest
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError

@@ -6,8 +6,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from lm_eval_tts.core.digests import digest
-from lm_eval_tts.core.identity import ADDING
+from lm_eval_tts.core.identity import ADDING, digest
 from lm_eval_tts.core.journal import Facts, Journal
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.harness.run_state import RunState

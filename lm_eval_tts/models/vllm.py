@@ -19,9 +19,8 @@ import torch
 from transformers import GenerationConfig
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine, PromptTokens
-from lm_eval_tts.core.identity import decides
+from lm_eval_tts.core.identity import decides, digest, files_of
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.models.arguments import loading, take_arguments

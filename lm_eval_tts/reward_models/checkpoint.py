@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from lm_eval_tts.core.digests import digest, tokenizer_digest
+from lm_eval_tts.core.identity import digest, tokenizer_digest
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError

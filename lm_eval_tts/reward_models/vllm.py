@@ -18,7 +18,7 @@ from vllm.outputs import PoolingRequestOutput
 from vllm.platforms import current_platform
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from lm_eval_tts.core.digests import files_of
+from lm_eval_tts.core.identity import files_of
 from lm_eval_tts.engines.vllm import engine
 from lm_eval_tts.engines.vllm.engine import DEAD, REFUSALS, refused
 from lm_eval_tts.errors import RequestError
