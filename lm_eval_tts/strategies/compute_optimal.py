@@ -120,7 +120,10 @@ class ComputeOptimal(BeamSettings):
 
     def strategy(self, rule: TableRule) -> SampleStrategy:
         """Return the strategy of a rule. Raises SettingsError if it has no such settings."""
-        kind = _kind(rule.strategy)
+        name, known = rule.strategy, names_within_n()
+        kind = find_strategy(name) if name in known or ":" in name else None
+        if not (kind and issubclass(kind, SampleStrategy) and kind.answers_within_n):
+            raise unknown_name("strategy in the table", name, known)
         names = [field.name for field in fields(kind)]
         for name in rule.settings:
             if name not in names:
@@ -196,15 +199,6 @@ class ComputeOptimal(BeamSettings):
             f"table={self.table!r} has no rule for policy_size={size}, {difficulty} problems "
             f"and n={self.n}: add one without conditions at its end"
         )
-
-
-def _kind(name: str) -> type[SampleStrategy]:
-    """Return a strategy that a table may choose. Raises SettingsError."""
-    if name in (names := names_within_n()) or ":" in name:
-        kind = find_strategy(name)
-        if issubclass(kind, SampleStrategy) and kind.answers_within_n:
-            return kind
-    raise unknown_name("strategy in the table", name, names)
 
 
 def pass_rates(path: str) -> dict[str, float]:

@@ -139,18 +139,19 @@ class DeepConf(SampleStrategy):
         watched = yield from gather(self._whole(request) for _ in range(self.warmup or self.n))
         least = -math.inf
         if self.warmup:
-            least = THRESHOLDS[self.threshold]([self._lowest(w) for w in watched], self.keep)
+            lowest = [self._measure(w.confidences) for w in watched]
+            least = THRESHOLDS[self.threshold](lowest, self.keep)
             rest = range(self.n - self.warmup)
             watched += yield from gather(self._watched(request, least) for _ in rest)
         return self._vote(request, watched, least)
 
     def _vote(self, request: Request, watched: Sequence[Watched], least: float) -> Trace:
         """Return the choice of those that are confident enough; of all that are whole, if none."""
-        scores = [self._measure(w, self.confidence) for w in watched]
+        scores = [self._measure(w.confidences, self.confidence) for w in watched]
         rated = zip(watched, scores, strict=True)
         candidates = [Candidate(w.trace, (("confidence", score),)) for w, score in rated]
         if self.warmup:
-            votes = [not w.given_up and self._lowest(w) >= least for w in watched]
+            votes = [not w.given_up and self._measure(w.confidences) >= least for w in watched]
         else:
             votes = most_confident(scores, self.keep, self.threshold)
         weights = [max(s, 0.0) if vote else 0.0 for s, vote in zip(scores, votes, strict=True)]
@@ -181,11 +182,8 @@ class DeepConf(SampleStrategy):
             if has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
-            if full and self._lowest(Watched(trace, confidences)) < least:
+            if full and self._measure(confidences) < least:
                 return Watched(trace, confidences, given_up=True)
 
-    def _lowest(self, watched: Watched) -> float:
-        return self._measure(watched, "lowest")
-
-    def _measure(self, watched: Watched, how: str) -> float:
-        return round(CONFIDENCES[how](watched.confidences, self.window), PRECISION)
+    def _measure(self, confidences: Sequence[float], how: str = "lowest") -> float:
+        return round(CONFIDENCES[how](confidences, self.window), PRECISION)
