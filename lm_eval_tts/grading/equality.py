@@ -30,7 +30,6 @@ _NO_SIGNS = str.maketrans("", "", "$*")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
 _DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*\^)")
-_ASIDES = words_of("asides")
 _OTHER_MARKS = {"()": "vector", "[]": "vector", ":": "time", "to": ":"}
 
 
@@ -146,7 +145,7 @@ def _as_function(node: Node) -> Iterator[Node]:
 
 def _without_aside(node: Node) -> Iterator[Node]:
     words = node.mark.split() if node.kind == "text" else []
-    ends = [at for at, word in enumerate(words) if at and word in _ASIDES]
+    ends = [at for at, word in enumerate(words) if at and word in words_of("asides")]
     if ends:
         yield node._replace(mark=" ".join(words[: ends[0]]))
 

@@ -16,12 +16,9 @@ from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, unnamed
 from lm_eval_tts.grading.values import NotAFormula
 
-ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 QUALIFIERS = words_of("qualifiers")
-LEADING = words_of("leading")
-SET_WORDS = words_of("set_words")
 SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
 _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
 EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
@@ -85,7 +82,7 @@ class AnswerReader(FormulaReader):
         label = kinds.index(":") if ":" in kinds[:-1] else 0
         if set(kinds[:label]) == {"WORD"} and len(self.peek().text) > 1:
             self.at = label + 1  # Total: 96
-        while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
+        while self.peek().text.lower() in words_of("leading") and self.peek(1).kind != "END":
             self.at += 1
         node = self._answer()
         rest = self.peek(1) if self.peek().kind == "," else self.peek()
@@ -138,7 +135,7 @@ class AnswerReader(FormulaReader):
                 node = read()
             except NotAFormula:
                 continue
-            if node and self.peek().kind in ("WORD", *ENDS):
+            if node and self.peek().kind in ("WORD", *words_of("answer_ends")):
                 return node
         raise NotAFormula("nothing known")
 
@@ -149,7 +146,7 @@ class AnswerReader(FormulaReader):
         if self.peek().kind.startswith("\\mathbb"):
             return Node("opaque", self.expect(self.peek().kind))
         words: list[str] = []
-        while (word := self.peek().text.lower().replace("-", "")) in SET_WORDS:
+        while (word := self.peek().text.lower().replace("-", "")) in words_of("set_words"):
             words.append(word)
             self.at += 1
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":

@@ -13,6 +13,7 @@ _AS_PATTERN = {" ": r"\s+", "'": "['’]", "\1": r"(?<!\w)", "\2": r"(?!\w)"}
 SYNONYMS = {other: word for word, others in _PHRASES["synonyms"].items() for other in others}
 
 
+@lru_cache
 def words_of(name: str) -> frozenset[str]:
     """Return a list of words of `notation.yaml`."""
     return frozenset(NOTATION[name].split())

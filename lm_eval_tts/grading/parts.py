@@ -67,7 +67,6 @@ _SIGNS_BEFORE = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _ARTICLES = frozenset(["a", "A", "I"])
 _CONSTANTS = (*GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX", "\\infty", "\\pi")
-_LIST_WORDS = words_of("list_words")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans({",": " , ", ";": " ; "} | dict.fromkeys("\\$()", ""))
 
@@ -281,7 +280,7 @@ def listed(text: str, found: Sequence[Expression], at: int) -> int:
     end = found[at].end
     for run in found[at + 1 :]:
         words = text[end : run.start].lower().translate(_DELIMITERS).split()
-        if not words or not _LIST_WORDS.issuperset(words):
+        if not words or not words_of("list_words").issuperset(words):
             break
         end = run.end
     return end
