@@ -80,11 +80,9 @@ Mark = tuple[tuple[str, int], ...]  # units with their powers, sorted
 
 _TABLE: dict[str, tuple[str, str, str]] = NOTATION["units"]
 _PREFIXES: dict[str, str] = NOTATION["prefixes"]
-_SHORT: dict[str, str] = NOTATION["short_prefixes"]
-_COMPOSED: dict[str, dict[str, int]] = NOTATION["composed"]
 _SPELLINGS = {word: name for name, (_, _, words) in _TABLE.items() for word in words.split()}
 _PREFIXED = {
-    prefix + word: f"{_SHORT.get(prefix, prefix)}-{name}"
+    prefix + word: f"{NOTATION['short_prefixes'].get(prefix, prefix)}-{name}"
     for word, name in _SPELLINGS.items()
     for prefix in _PREFIXES
     if name in words_of("prefixed") and (len(prefix) > 2) == (len(word) > 3)  # km, kilometer
@@ -102,7 +100,7 @@ def make_mark(powers: Iterable[tuple[str, int]]) -> Mark:
     """Return units with their powers in their one order."""
     total: dict[str, int] = {}
     for whole, power in powers:
-        for name, rate in _COMPOSED.get(whole, {whole: 1}).items():
+        for name, rate in NOTATION["composed"].get(whole, {whole: 1}).items():
             total[name] = total.get(name, 0) + power * rate
     return tuple(sorted((name, rate) for name, rate in total.items() if rate))
 

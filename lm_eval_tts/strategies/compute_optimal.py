@@ -86,8 +86,15 @@ class ComputeOptimal(BeamSettings):
 
     @cached_property
     def rates_by_problem(self) -> dict[str, float]:
-        """The oracle's knowledge."""
-        return pass_rates(self.oracle_file or "")
+        """The oracle's knowledge: pass@1 of each problem in a samples file of lm-eval."""
+        try:
+            with Path(self.oracle_file or "").expanduser().open(encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines]
+            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
+        except (OSError, *MALFORMED) as error:
+            raise SettingsError(
+                f"oracle_file={self.oracle_file!r} is not a samples file of our tasks: {error!r}"
+            ) from error
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -199,18 +206,6 @@ class ComputeOptimal(BeamSettings):
             f"table={self.table!r} has no rule for policy_size={size}, {difficulty} problems "
             f"and n={self.n}: add one without conditions at its end"
         )
-
-
-def pass_rates(path: str) -> dict[str, float]:
-    """Return pass@1 of each problem in a samples file of lm-eval. Raises SettingsError."""
-    try:
-        with Path(path).expanduser().open(encoding="utf-8") as lines:
-            rows = map(json.loads, lines)
-            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
-    except (OSError, *MALFORMED) as error:
-        raise SettingsError(
-            f"oracle_file={path!r} is not a samples file of our tasks: {error!r}"
-        ) from error
 
 
 def load_table(path: str | None) -> tuple[TableRule, ...]:
