@@ -202,8 +202,11 @@ class AnswerReader(FormulaReader):
 
     def _measured(self) -> Node:
         start = self.at
-        if self.take("MATRIX"):
-            return _matrix(self.peek(-1).text)
+        if self.take("MATRIX"):  # in LaTeX; its cells are quantities
+            table = TABLE.match(self.peek(-1).text)
+            assert table  # its token was found by this pattern
+            cells = [map(parse, row.split("&")) for row in table[3].split("\\\\") if row.strip()]
+            return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(row)) for row in cells))
         is_negative = self.peek(1).kind == "MATRIX" and self.take("-")
         value = values.rational(-1) if is_negative else self._sum()
         if self.peek(1).kind == "MATRIX":
@@ -283,11 +286,3 @@ class AnswerReader(FormulaReader):
             raise NotAFormula("no range")
         low, _, high = self._factor(), self.expect("-", "to"), self._factor()
         return Node("tuple", "to", (node_of(low), node_of(high)))
-
-
-def _matrix(text: str) -> Node:
-    """A matrix in LaTeX; its cells are quantities."""
-    table = TABLE.match(text)
-    assert table  # its token was found by this pattern
-    rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-    return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(map(parse, r))) for r in rows))

@@ -19,14 +19,14 @@ def words_of(name: str) -> frozenset[str]:
     return frozenset(NOTATION[name].split())
 
 
-def alternatives(*groups: str) -> str:
-    """Return a pattern of all phrases of some groups, the longest first.
-
-    Words of alphabets end where letters end; Chinese and Japanese have no spaces between words.
-    """
+def _alternatives(named: re.Match[str]) -> str:
+    """A pattern of all phrases of some groups, the longest first. Words of alphabets end where
+    letters end; Chinese and Japanese have no spaces between words."""
+    groups = named[1].split("|")
     every = {str(p) for group in groups for some in _PHRASES[group].values() for p in some}
     ordered = sorted(every, key=lambda phrase: (-len(phrase), phrase))
-    return _branches([f"\1{p}\2" if "0" <= p[0] < "\u2200" else p for p in ordered])
+    ended = [f"\1{p}\2" if "0" <= p[0] < "\u2200" else p for p in ordered]
+    return f"(?:{_branches(ended)})"
 
 
 def _branches(phrases: list[str]) -> str:
@@ -47,8 +47,7 @@ def _branches(phrases: list[str]) -> str:
 @lru_cache
 def pattern(template: str, flags: int = re.I) -> re.Pattern[str]:
     """Compile a pattern in which `<group>`, or `<group|group>`, is any phrase of these groups."""
-    filled = re.sub(r"<([a-z|]+)>", lambda m: f"(?:{alternatives(*m[1].split('|'))})", template)
-    return re.compile(filled, flags)
+    return re.compile(re.sub(r"<([a-z|]+)>", _alternatives, template), flags)
 
 
 def phrases(group: str) -> re.Pattern[str]:

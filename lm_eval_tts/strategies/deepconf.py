@@ -177,9 +177,8 @@ class DeepConf(SampleStrategy):
             longer = yield from write_on(request, trace, size)
             confidences += token_confidences(longer.logprobs)
             trace = longer.without_logprobs()
-            if not trace.truncated("answer") or trace.num_tokens() >= limit:
-                return Watched(trace, confidences)
-            if has_end(request, trace):  # across two pieces, where no engine could see it
+            over = not trace.truncated("answer") or trace.num_tokens() >= limit
+            if over or has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
             if full and self._measure(confidences) < least:
