@@ -5,7 +5,7 @@
 
 Six layers, each knows only those before it (tests/grading/test_layers.py):
 
-    notation     lexicon, tokens, values: words and units, spelling, arithmetic
+    notation     notation, values: words and units, spelling, arithmetic
     formulas     formulas: from tokens to exact values
     answers      trees, grammar: lists, intervals, equations, words
     equality     equality: canonical forms, readings, tolerance

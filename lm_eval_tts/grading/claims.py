@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from lm_eval_tts.grading import parts
-from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
+from lm_eval_tts.grading.notation import end_of, has, pattern, phrases
 from lm_eval_tts.grading.parts import plain, says_something, unmarked
 
 MAX_SENTENCE = 1_500

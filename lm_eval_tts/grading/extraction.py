@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from lm_eval_tts.grading import claims
-from lm_eval_tts.grading.lexicon import has, pattern, phrases
+from lm_eval_tts.grading.notation import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000

@@ -9,17 +9,16 @@ import html
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading import lexicon, values
+from lm_eval_tts.grading import notation, values
 from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
-from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, unit_of, words_of
-from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
+from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tidy, tokens, unit_of, words_of
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, unnamed
 from lm_eval_tts.grading.values import NotAFormula
 
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 QUALIFIERS = words_of("qualifiers")
-SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
+SPOKEN: dict[str, str] = notation.NOTATION["spoken_sets"]
 _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
 EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
 _LIST_ENDS = ("END", ")", "]", "}", "}}")
@@ -34,13 +33,13 @@ _MARKS_AFTER = (*".,;:\"'?^<>", "\\to", "\\", "\\n")
 @lru_cache(maxsize=20_000)
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
-    text = text[:MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
+    text = text[: notation.MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
     plain = tidy(html.unescape(text) if "&" in text else text)
     found = _trimmed(fold(tokens(plain, comma=comma)))
     word = bare(found)
-    if word.isalpha() and word.lower() in SYNONYMS:  # DNE is no product of letters
+    if word.isalpha() and word.lower() in notation.SYNONYMS:  # DNE is no product of letters
         return Node("text", word.lower())
-    if is_substance(word):
+    if notation.is_substance(word):
         return Node("opaque", word)
     try:
         tree = AnswerReader(found).whole()
@@ -193,7 +192,7 @@ class AnswerReader(FormulaReader):
         start, _ = self.at, self.take("and", ",")
         if left.unit and self.peek().kind in NUMBERS:
             right = self._measured()
-            (large, dimensions), (small, others) = map(lexicon.size, (left.unit, right.unit))
+            (large, dimensions), (small, others) = map(notation.size, (left.unit, right.unit))
             if dimensions == others and large > small:  # but 5 minutes, 3 hours are two
                 whole = left.exact * values.rational(large / small)
                 return right._replace(value=whole + right.exact)
@@ -203,7 +202,7 @@ class AnswerReader(FormulaReader):
     def _measured(self) -> Node:
         start = self.at
         if self.take("MATRIX"):  # in LaTeX; its cells are quantities
-            table = TABLE.match(self.peek(-1).text)
+            table = notation.TABLE.match(self.peek(-1).text)
             assert table  # its token was found by this pattern
             cells = [map(parse, row.split("&")) for row in table[3].split("\\\\") if row.strip()]
             return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(row)) for row in cells))
@@ -228,7 +227,7 @@ class AnswerReader(FormulaReader):
         noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
         return Node("value", noun, value=value, unit=mark)
 
-    def _units(self, money: list[tuple[str, int]]) -> tuple[str, lexicon.Mark]:
+    def _units(self, money: list[tuple[str, int]]) -> tuple[str, notation.Mark]:
         """The noun and the units, with their powers and quotients, that follow a number."""
         powers: list[tuple[str, int]] = []
         noun, sign = "", 1
@@ -241,7 +240,7 @@ class AnswerReader(FormulaReader):
             goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
             is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _UNIT_ENDS
             if not (goes_on and is_word):
-                return noun, lexicon.make_mark(powers or money)
+                return noun, notation.make_mark(powers or money)
             self.at += is_joint
             sign = -1 if is_over else sign
             square = _SQUARES.get(self.take(*_SQUARES) or "", 1)
@@ -257,14 +256,14 @@ class AnswerReader(FormulaReader):
         """A time of day, as hours, minutes and seconds of 24 hours."""
         self.expect("TIME")
         text = self.peek(-1).text.lower()
-        hours, *rest = map(int, PIECES.findall(text))
+        hours, *rest = map(int, notation.PIECES.findall(text))
         return Node("tuple", "time", tuple(map(node_of, (hours % 12 + 12 * ("p" in text), *rest))))
 
     def _date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
         every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
         *numbers, month = sorted({"", *every} - _OF_DATES)
-        if not "".join(numbers).isdigit() or not phrases("months").fullmatch(month):
+        if not "".join(numbers).isdigit() or not notation.phrases("months").fullmatch(month):
             return None
         self.at += len(every)
         return Node("text", " ".join([*numbers, month]))

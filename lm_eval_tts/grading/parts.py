@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from lm_eval_tts.grading import notation
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.grammar import bare
-from lm_eval_tts.grading.lexicon import is_substance, pattern, unit_of, words_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, currency, fold, tokens
+from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tokens, words_of
 
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
@@ -31,7 +31,7 @@ _FAMILY = (
     r"\s{0,2}(?:\|?[>\]▷]|<\|message\|>|(?=\n)|(?(end)\Z|(?!)))"
 )
 # Where a response goes on to write the user's next turn, and what chat templates leave behind.
-_TURN = pattern(
+_TURN = notation.pattern(
     r"(?=[<\[])(?:<\|im_start\|>\s*user|<\|start_header_id\|>\s*user|<\|user\|>|<start_of_turn>user"
     r"|\[INST\])|\n[ \t]*(?:#+[ \t]*)?(?:\*\*)?<turn>(?:(?:[ \t]*\d{1,3})?(?:\*\*)?[ \t]*[:：]"
     r"|[ \t]+\d{1,3}(?:[.)]|(?:\*\*)?[ \t]*\n))"
@@ -65,7 +65,7 @@ MAX_NESTED = 8  # brackets and scripts
 PAIRS = {"(": (")", "]"), "[": ("]", ")"), "{": ("}",), "{{": ("}}",), "|": ("|",), "<": (">",)}
 _SIGNS_BEFORE = ("+", "-", "\\pm", "\\mp", "~", "MONEY", "minus", "negative")
 _ARTICLES = frozenset(["a", "A", "I"])
-_CONSTANTS = (*GREEK, "pi", "infinity")
+_CONSTANTS = (*notation.GREEK, "pi", "infinity")
 _NUMBERS = (*NUMBERS, "TIME", "MATRIX", "\\infty", "\\pi")
 _FONT_BEFORE = re.compile(r"\\[A-Za-z]+\*?\s*\{\s*$")
 _DELIMITERS = str.maketrans({",": " , ", ";": " ; "} | dict.fromkeys("\\$()", ""))
@@ -165,7 +165,7 @@ def spoken(text: str) -> str:
 
 def plain(text: str, start: int = 0, end: int | None = None) -> str:
     """Return a part of a text without the punctuation after it and the dollars around formulas."""
-    money = currency(text) if "$" in text else ()
+    money = notation.currency(text) if "$" in text else ()
     signs = (i for i, c in enumerate(text[:end]) if c != "$" or i in money or text[i - 1] == "\\")
     return "".join(text[i] for i in signs if i >= start).rstrip(".,;: ").strip()
 
@@ -208,7 +208,7 @@ class _Tokens(Cursor):
         last = at + 1
         while last < at + MAX_SUBSTANCE and not self.peek(last).spaced:
             last += 1
-            end = max(end, last) if is_substance(bare(self.tokens[at:last])) else end
+            end = max(end, last) if notation.is_substance(bare(self.tokens[at:last])) else end
         while end > at and (following := self.piece_end(end)) > end:
             end = following
         self.depth -= 1
@@ -260,7 +260,7 @@ class _Tokens(Cursor):
         if token.kind in ("'", "!"):
             return at + (not token.spaced and after.kind not in ("END", '"'))
         unit = at + (token.text.lower() in ("square", "cubic", "sq", "per", "/"))
-        if self.peek(unit).kind == "WORD" and unit_of(self.peek(unit).text):
+        if self.peek(unit).kind == "WORD" and notation.unit_of(self.peek(unit).text):
             return unit + 1
         if token.kind in ("_", "^", *BINARY) or (token.kind == ":" and after.kind in NUMBERS):
             end = self.operand_end(at + 1)

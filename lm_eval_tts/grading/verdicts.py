@@ -18,8 +18,8 @@ from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent, matches, within
 from lm_eval_tts.grading.extraction import Found, find_answer, in_parts
 from lm_eval_tts.grading.formulas import spelled_name
+from lm_eval_tts.grading.notation import NUMBERS, fold, tidy, tokens
 from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, split_parts
-from lm_eval_tts.grading.tokens import NUMBERS, fold, tidy, tokens
 from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 Kind = Literal["math", "choice"]

@@ -6,7 +6,7 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "values"},
+    {"notation", "values"},
     {"formulas"},
     {"trees", "grammar"},
     {"equality"},
