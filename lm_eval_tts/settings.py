@@ -93,19 +93,16 @@ class Settings:
     """Everything that decides how one request is answered."""
 
     strategy: Strategy
-    style: prompts.PromptStyle | None
-    """None leaves the prompt alone."""
+    style: prompts.PromptStyle | None  # None leaves the prompt alone
     instruction: str
     instruction_role: str | None
     delimiters: Delimiters
     sampling: Sampling
+    # What is passed to the chat template in each reasoning mode, by the mode's label.
     modes: Mapping[str, Mapping[str, Any]]
-    """What is passed to the chat template in each reasoning mode, by the mode's label."""
     until: tuple[str, ...]
-    max_gen_toks: int | None
-    """None where the user gave none."""
+    max_gen_toks: int | None  # None where the user gave none, as of the seed
     seed: int | None
-    """None where the user gave none."""
 
 
 def names_in(kind: type[Any]) -> frozenset[str]:

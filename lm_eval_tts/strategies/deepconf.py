@@ -76,13 +76,6 @@ def percentile_threshold(lowest: Sequence[float], keep: float) -> float:
 THRESHOLDS = {"rank": confidence_threshold, "percentile": percentile_threshold}
 
 
-def most_confident(scores: Sequence[float], keep: float, threshold: str = "rank") -> list[bool]:
-    """Return whether each response is in the most confident `keep` share, at least one of them."""
-    known = [score for score in scores if not math.isnan(score)]
-    least = THRESHOLDS[threshold](known, keep) if known else math.inf
-    return [score >= least for score in scores]
-
-
 class Watched(NamedTuple):
     """A response, how confident it was at each token, and whether it was given up."""
 
@@ -137,10 +130,9 @@ class DeepConf(SampleStrategy):
         """Return one response of the answer with most confidence, with all as its candidates."""
         request = replace(request, logprobs=self.top_logprobs)
         watched = yield from gather(self._whole(request) for _ in range(self.warmup or self.n))
-        least = -math.inf
+        known = [value for value in self._judged(watched) if not math.isnan(value)]
+        least = THRESHOLDS[self.threshold](known, self.keep) if known else math.inf
         if self.warmup:
-            lowest = [self._measure(w.confidences) for w in watched]
-            least = THRESHOLDS[self.threshold](lowest, self.keep)
             rest = range(self.n - self.warmup)
             watched += yield from gather(self._watched(request, least) for _ in rest)
         return self._vote(request, watched, least)
@@ -150,11 +142,8 @@ class DeepConf(SampleStrategy):
         scores = [self._measure(w.confidences, self.confidence) for w in watched]
         rated = zip(watched, scores, strict=True)
         candidates = [Candidate(w.trace, (("confidence", score),)) for w, score in rated]
-        if self.warmup:
-            votes = [not w.given_up and self._measure(w.confidences) >= least for w in watched]
-        else:
-            votes = most_confident(scores, self.keep, self.threshold)
-        weights = [max(s, 0.0) if vote else 0.0 for s, vote in zip(scores, votes, strict=True)]
+        judged = zip(scores, self._judged(watched), strict=True)
+        weights = [max(score, 0.0) if value >= least else 0.0 for score, value in judged]
         if not any(weights):
             weights = [float(not w.given_up) for w in watched]
         classes = zip(classes_of(request, candidates), weights, strict=True)
@@ -183,6 +172,11 @@ class DeepConf(SampleStrategy):
             full = len(confidences) >= self.window
             if full and self._measure(confidences) < least:
                 return Watched(trace, confidences, given_up=True)
+
+    def _judged(self, watched: Sequence[Watched]) -> list[float]:
+        """What the threshold is of; with `warmup`, what responses are given up by."""
+        how = "lowest" if self.warmup else self.confidence
+        return [self._measure(w.confidences, how) for w in watched]
 
     def _measure(self, confidences: Sequence[float], how: str = "lowest") -> float:
         return round(CONFIDENCES[how](confidences, self.window), PRECISION)
