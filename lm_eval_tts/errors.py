@@ -36,22 +36,6 @@ class RequestError(LmEvalTTSError, RuntimeError):
     """One request that cannot be served, for example a prompt that does not fit the context."""
 
 
-def did_you_mean(given: str, names: Iterable[str]) -> str:
-    """Return a hint at the nearest of some names, with a space after it; "" if none is near."""
-    found = difflib.get_close_matches(given, list(names), n=1, cutoff=0.6)
-    return f"did you mean {found[0]!r}? " if found else ""
-
-
-def unknown_name(
-    kind: str, given: str, allowed: Iterable[str], nearest: str | None = None
-) -> SettingsError:
-    """Return the error for a name that is not among the allowed ones, with the nearest of them.
-    nearest: what is surely meant, where that is known."""
-    names = sorted(allowed)
-    hint = f"did you mean {nearest!r}? " if nearest else did_you_mean(given, names)
-    return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")
-
-
 def reason_of(error: BaseException) -> str:
     """Return an error in one line."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
@@ -67,3 +51,19 @@ def failure_of(what: str, error: Exception) -> RequestError:
 def device_lost(error: Exception) -> bool:
     """Whether nothing can be computed after this error in this process."""
     return bool(_LOST.search(f"{type(error).__name__}: {error}"))
+
+
+def did_you_mean(given: str, names: Iterable[str]) -> str:
+    """Return a hint at the nearest of some names, with a space after it; "" if none is near."""
+    found = difflib.get_close_matches(given, list(names), n=1, cutoff=0.6)
+    return f"did you mean {found[0]!r}? " if found else ""
+
+
+def unknown_name(
+    kind: str, given: str, allowed: Iterable[str], nearest: str | None = None
+) -> SettingsError:
+    """Return the error for a name that is not among the allowed ones, with the nearest of them.
+    nearest: what is surely meant, where that is known."""
+    names = sorted(allowed)
+    hint = f"did you mean {nearest!r}? " if nearest else did_you_mean(given, names)
+    return SettingsError(f"unknown {kind} {given!r}: {hint}allowed: {', '.join(names)}")
