@@ -18,6 +18,7 @@ from lm_eval_tts.grading.values import FUNCTIONS, NotAFormula, TooLarge, Value, 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
 GREEK_NAMES = frozenset(GREEK.values())
 FUNCTION_NAMES = frozenset([*FUNCTIONS, "sqrt", "pi", "infinity", "oo"])
+SHORT = words_of("short_words")
 NO_SYMBOLS = words_of("no_symbols")
 _STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
@@ -133,7 +134,7 @@ class Cursor:
         is_glued = self.peek(-1).kind in NUMBERS and not token.spaced  # 8xyz
         is_word = name[1:].islower() and bool(set("aeiouy") & set(name.lower())) and not is_glued
         is_long = len(name) > 4 or (len(name) > 2 and is_word)
-        return not (is_long or token.mode == "text" or name.lower() in words_of("short_words"))
+        return not (is_long or token.mode == "text" or name.lower() in SHORT)
 
 
 class FormulaReader(Cursor):

@@ -15,6 +15,7 @@ from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tidy, tokens, uni
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, unnamed
 from lm_eval_tts.grading.values import NotAFormula
 
+ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 QUALIFIERS = words_of("qualifiers")
@@ -134,7 +135,7 @@ class AnswerReader(FormulaReader):
                 node = read()
             except NotAFormula:
                 continue
-            if node and self.peek().kind in ("WORD", *words_of("answer_ends")):
+            if node and self.peek().kind in ("WORD", *ENDS):
                 return node
         raise NotAFormula("nothing known")
 

@@ -133,6 +133,7 @@ SCRIPTS = dict(zip(NOTATION["scripts"]["from"], NOTATION["scripts"]["to"], stric
 _FORMS = "|".join(f"(?P<{kind}>{form})" for kind, form in NOTATION["tokens"].items())
 _FONTS = "|".join(sorted(words_of("fonts"), key=lambda name: (-len(name), name)))
 TABLE = re.compile(_FORMS.replace("<greek>", "".join(GREEK)).replace("<fonts>", _FONTS), re.S)
+_KINDS: dict[str, str] = NOTATION["kinds"]
 _INVISIBLE = ("Cf", "Cc", "Cs", "Co", "Cn", "Mn")  # categories of Unicode
 _SIZES = ("\\left", "\\right", "\\middle", "\\big", "\\Big")  # no space
 _DOLLARS = re.compile(  # a formula in dollars has no long words, and no operator at its end
@@ -224,7 +225,7 @@ def _next(text: str, at: int, *, split: bool, in_brackets: bool) -> tuple[str, s
     match = TABLE.match(text, at)
     assert match  # OTHER matches anything
     kind, word = match.lastgroup or "", match.group()
-    kind = NOTATION["kinds"].get(kind, kind)
+    kind = _KINDS.get(kind, kind)
     if kind in ("SIGN", "OTHER"):
         plain = word[1:] if word.startswith("\\\\") else word
         kind = SIGNS.get(plain, plain)

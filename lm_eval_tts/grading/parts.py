@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from lm_eval_tts.grading import notation
 from lm_eval_tts.grading.formulas import FIRST_IDEOGRAM, FUNCTION_NAMES, Cursor
 from lm_eval_tts.grading.grammar import bare
-from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tokens, words_of
+from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tokens, unit_of, words_of
 
 State = Literal["both", "end_only", "start_only", "none"]
 Tags = tuple[str, str, str, str]
@@ -260,7 +260,7 @@ class _Tokens(Cursor):
         if token.kind in ("'", "!"):
             return at + (not token.spaced and after.kind not in ("END", '"'))
         unit = at + (token.text.lower() in ("square", "cubic", "sq", "per", "/"))
-        if self.peek(unit).kind == "WORD" and notation.unit_of(self.peek(unit).text):
+        if self.peek(unit).kind == "WORD" and unit_of(self.peek(unit).text):
             return unit + 1
         if token.kind in ("_", "^", *BINARY) or (token.kind == ":" and after.kind in NUMBERS):
             end = self.operand_end(at + 1)
