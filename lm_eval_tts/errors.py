@@ -1,4 +1,5 @@
-"""Every error this package raises on purpose.
+"""Every error this package raises on purpose, and what becomes of others: the failure of one
+request, or the end of a device.
 
 LmEvalTTSError
 ├── SettingsError    a wrong argument of the user's: says what was given and what is allowed
@@ -6,10 +7,20 @@ LmEvalTTSError
 └── RequestError     one request that cannot be served; recorded as a failure, the run goes on"""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# What reading raises where a value is not of the kind, size or depth that it is written in.
+MALFORMED = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+# What drivers and engines say when every later call on the device, or to the engine, fails as well.
+_LOST = re.compile(
+    r"device-side assert|illegal memory access|unspecified launch failure|(CUDA|HIP|XPU) error"
+    r"|EngineDeadError|AcceleratorError|device is lost",
+    re.IGNORECASE,
+)
 
 
 class LmEvalTTSError(Exception):
@@ -26,6 +37,23 @@ class DataError(LmEvalTTSError, ValueError):
 
 class RequestError(LmEvalTTSError, RuntimeError):
     """One request that cannot be served, for example a prompt that does not fit the context."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def failure_of(what: str, error: Exception) -> RequestError:
+    """Return the failure of the request on which `what` raised; one that says so itself stays."""
+    if isinstance(error, RequestError):
+        return error
+    return RequestError(f"{what} failed on it: {reason_of(error)}")
+
+
+def device_lost(error: Exception) -> bool:
+    """Whether nothing can be computed after this error in this process."""
+    return bool(_LOST.search(f"{type(error).__name__}: {error}"))
 
 
 def did_you_mean(given: str, names: Iterable[str]) -> str:

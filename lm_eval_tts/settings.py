@@ -13,17 +13,11 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Any
 
+from lm_eval_tts import prompts
 from lm_eval_tts.core.fields import Accepted, at_least, check_fields, coerce, setting
 from lm_eval_tts.core.program import Sampling
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError, unknown_name
-from lm_eval_tts.prompts import (
-    PLACEHOLDERS,
-    PromptStyle,
-    fill_instruction,
-    load_prompts,
-    worded_for,
-)
 from lm_eval_tts.strategies import Strategy, find_strategy
 from lm_eval_tts.strategies.registry import named_strategies
 
@@ -99,19 +93,16 @@ class Settings:
     """Everything that decides how one request is answered."""
 
     strategy: Strategy
-    style: PromptStyle | None
-    """None leaves the prompt alone."""
+    style: prompts.PromptStyle | None  # None leaves the prompt alone
     instruction: str
     instruction_role: str | None
     delimiters: Delimiters
     sampling: Sampling
+    # What is passed to the chat template in each reasoning mode, by the mode's label.
     modes: Mapping[str, Mapping[str, Any]]
-    """What is passed to the chat template in each reasoning mode, by the mode's label."""
     until: tuple[str, ...]
-    max_gen_toks: int | None
-    """None where the user gave none."""
+    max_gen_toks: int | None  # None where the user gave none, as of the seed
     seed: int | None
-    """None where the user gave none."""
 
 
 def names_in(kind: type[Any]) -> frozenset[str]:
@@ -172,7 +163,7 @@ def _with_preset(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Lay a published method's settings, as far as the strategy has them, over all others."""
     if (name := given.get("preset")) is None:
         return given
-    preset = load_prompts(given.get("prompt_file")).method(str(name))
+    preset = prompts.load_prompts(given.get("prompt_file")).method(str(name))
     strategy = str(preset["all"].get("strategy", given.get("strategy", "single")))
     known = names_in(find_strategy(strategy)) | names_in(Common)
     wanted = {**preset["all"], **preset.get(strategy, {})}
@@ -205,19 +196,19 @@ def _settings(common: Common, strategy: Strategy, family: str | None) -> Setting
     sampling = Sampling(**{field.name: getattr(common, field.name) for field in fields(Sampling)})
     if common.do_sample is False:  # as in lm-eval, greedy whatever the temperature
         sampling = replace(sampling, temperature=0.0)
-    prompts = load_prompts(common.prompt_file)
-    style = prompts.style(common.prompt_style) if common.prompt_style else None
+    known = prompts.load_prompts(common.prompt_file)
+    style = known.style(common.prompt_style) if common.prompt_style else None
     named = common.delimiters or family or (style.delimiters if style else "none")
     marks = {field.name: getattr(common, field.name) for field in fields(Delimiters)}
     given = {name: text for name, text in marks.items() if text is not None}
-    delimiters = replace(prompts.preset(named), **given)
+    delimiters = replace(known.preset(named), **given)
     if style:
-        style = worded_for(style, delimiters, bool(family) and not common.delimiters)
-    values = {name: getattr(common, name) for name in PLACEHOLDERS}
+        style = prompts.worded_for(style, delimiters, bool(family) and not common.delimiters)
+    values = {name: getattr(common, name) for name in prompts.PLACEHOLDERS}
     return Settings(
         strategy=strategy,
         style=style,
-        instruction=fill_instruction(style, delimiters, values) if style else "",
+        instruction=prompts.fill_instruction(style, delimiters, values) if style else "",
         instruction_role=common.instruction_role,
         delimiters=delimiters,
         sampling=sampling,

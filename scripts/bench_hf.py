@@ -39,7 +39,10 @@ from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.hf.generate import GenerateEngine
 from lm_eval_tts.engines.hf.graphs import recorder_for
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.strategies import Budget, Progressive, Single, Strategy
+from lm_eval_tts.strategies import Strategy
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.progressive import Progressive
+from lm_eval_tts.strategies.single import Single
 
 QUESTIONS = [
     "A train leaves at 9 and arrives at 17 after two stops. How long is it under way?",

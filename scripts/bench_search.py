@@ -28,7 +28,12 @@ from lm_eval_tts.engines.hf.engine import HFEngine
 from lm_eval_tts.engines.scripted import hash_text
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.strategies import DVTS, Beam, BestOfN, Particle, Rebase, Strategy
+from lm_eval_tts.strategies import Strategy
+from lm_eval_tts.strategies.beam import Beam
+from lm_eval_tts.strategies.best_of_n import BestOfN
+from lm_eval_tts.strategies.dvts import DVTS
+from lm_eval_tts.strategies.particle import Particle
+from lm_eval_tts.strategies.rebase import Rebase
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "best_of_n": BestOfN,

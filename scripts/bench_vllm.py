@@ -34,7 +34,7 @@ from lm_eval_tts.core.trace import Request
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.engines.requests import RowEngine, SampledTokens
 from lm_eval_tts.engines.tokenizer import HFTokenizer
-from lm_eval_tts.strategies import Budget
+from lm_eval_tts.strategies.budget import Budget
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
 

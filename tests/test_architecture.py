@@ -30,7 +30,7 @@ LOADING = {"reward_models/families.py", "reward_models/loading.py"}  # within th
 # Who may import what is slow to import, by part or by file.
 HEAVY = {
     "torch": {
-        "core/digests.py",
+        "core/identity.py",
         "engines",
         "harness/doctor.py",
         "models",

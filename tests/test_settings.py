@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.settings import parse_settings
-from lm_eval_tts.strategies import Budget, Single
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.single import Single
 
 
 def test_nothing_given_is_lm_evals_own_behaviour():

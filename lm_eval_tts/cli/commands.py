@@ -15,7 +15,7 @@ from lm_eval_tts.harness import autoload
 from lm_eval_tts.results.runs import Run, keep_largest, load_runs
 from lm_eval_tts.results.samples import SampleTexts, sample_of
 from lm_eval_tts.settings import parse_settings
-from lm_eval_tts.strategies.parts.table import ESTIMATES
+from lm_eval_tts.strategies.compute_optimal import ESTIMATES
 
 # Model arguments that decide delimiters; what a task sets is in its samples.
 DELIMITING = frozenset({"delimiters", "prompt_file", *(f.name for f in fields(Delimiters))})

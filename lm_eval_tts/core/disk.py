@@ -1,15 +1,25 @@
-"""Whether a folder can be written, asked before work is spent on what goes there."""
+"""The package's own data, and whether a folder can be written: asked before work is spent on what
+goes there."""
 
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from lm_eval_tts.errors import SettingsError
 
 MIN_FREE_BYTES = 64 * 2**20
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML was built with it
+
+
+def read_yaml(name: str) -> Any:
+    """Return the content of a data file of the package."""
+    path = Path(__file__).parents[1] / name
+    return _LOADER(path.read_text(encoding="utf-8")).get_single_data()
 
 
 def check_writable(name: str, folder: str | Path) -> None:

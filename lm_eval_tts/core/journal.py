@@ -3,25 +3,28 @@
     <folder>/rank0.journal      <crc32> <key> <JSON>      one record a line
     <folder>/rank0.lock         held while a process writes rank0.journal
 
-The first record identifies the run; one of another run is refused. A record is in the file before
-its result counts, so whatever ends the process, nothing finished is lost; a power cut may cost the
-last second. A record that is torn or damaged is dropped with a note, and so is a file whose first
-record is. Every rank reads all files, so a run may continue with another number of ranks. Links are
-not followed to write. Knows nothing of engines or of what is stored."""
+A long JSON is deflated, in base64, which begins with an "e", as no JSON does. The first record
+identifies the run; one of another run is refused. A record is in the file before its result counts,
+so whatever ends the process, nothing finished is lost; a power cut may cost the last second. A
+record that is torn or damaged is dropped with a note, and so is a file whose first record is. Every
+rank reads all files, so a run may continue with another number of ranks. Links are not followed to
+write. Knows nothing of engines or of what is stored."""
 
+import base64
 import contextlib
+import json
 import logging
 import os
+import re
 import time
+import zlib
 from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.core import records
 from lm_eval_tts.core.disk import check_writable, locked, refuse_links
-from lm_eval_tts.core.records import BROKEN, content_of, make_record, record_key
-from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.errors import MALFORMED, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,40 @@ NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 Facts = Mapping[str, str]
 # File, offset and length of a record; numbers alone, which the garbage collector need not follow.
 _Place = tuple[int, int, int]
+# What reading a record raises whose checksum is right and whose content is not what we write.
+BROKEN = (*MALFORMED, zlib.error)
+PACKED_FROM = 1000  # bytes of JSON; to deflate less takes longer than to write it
+_BEGINNING = re.compile(rb"\0|[0-9a-f]{1,8}( |$)")  # a power cut leaves blocks of NUL
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+_of_json = json.JSONDecoder().decode  # `json.loads` looks at the type of each text first
+
+
+def make_record(key: str, content: Any) -> bytes:
+    """Return the line of a result, anything that JSON can hold."""
+    packed = _to_json(content).encode()
+    if len(packed) > PACKED_FROM:
+        packed = base64.b64encode(zlib.compress(packed, 1))
+    body = key.encode() + b" " + packed
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.endswith(b"\n") and b"%08x" % zlib.crc32(line[9:-1]) == line[:8]
+
+
+def record_key(line: bytes) -> str:
+    """Return the key of a record. Raises ValueError where a line is not as it was written."""
+    if not _is_whole(line):
+        raise ValueError("the checksum is not that of the record")
+    return line[9:].split(b" ", 1)[0].decode()
+
+
+def content_of(line: bytes) -> Any:
+    """Return the result in a record. Raises one of `BROKEN` where it is not as we write it."""
+    packed = line[line.index(b" ", 9) + 1 :]
+    text = zlib.decompress(base64.b64decode(packed)) if packed[:1] == b"e" else packed
+    return _of_json(text.decode())
 
 
 class Journal(contextlib.AbstractContextManager["Journal"]):
@@ -143,7 +180,9 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
         if self._path.exists() and self._path.stat().st_size:
             if self._has_head(self._path):
                 return
-            if not records.looks_damaged(self._path):
+            with self._path.open("rb") as old:
+                is_ours = _BEGINNING.match(old.read(9)) or any(map(_is_whole, old))
+            if not is_ours:
                 raise SettingsError(
                     f"journal={str(self.folder)!r}: {self._path.name} is not a journal of this "
                     "package: name another folder"
@@ -152,19 +191,16 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
             logger.warning("%s: its head is damaged, it is started anew", self._path)
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
-        with os.fdopen(file, "wb") as out:
-            out.write(make_record(RUN, self._run))
+        with fresh.open("xb") as file:  # which follows no link
+            file.write(make_record(RUN, self._run))
         os.replace(fresh, self._path)
 
     def _has_head(self, path: Path) -> bool:
         """Compare the run of a file; False where its first record cannot be read."""
-        with path.open("rb") as file:
+        run = None
+        with path.open("rb") as file, contextlib.suppress(*BROKEN):
             first = file.readline()
-        try:
             run = content_of(first) if record_key(first) == RUN else None
-        except BROKEN:
-            run = None
         if isinstance(run, dict) and run != self._run:
             raise self._refusal("run", run, self._run)
         return run is not None
@@ -183,32 +219,30 @@ class Journal(contextlib.AbstractContextManager["Journal"]):
 
     def _take_all(self, path: Path) -> None:
         self._files.append(path)
-        end, damaged, torn = 0, 0, 0
-        for offset, line in records.lines_of(path):
-            if self._take(offset, line):
-                end, damaged, torn = offset + len(line), damaged + torn, 0
-            else:
-                torn += 1
+        offset, end, damaged, torn = 0, 0, 0, 0
+        with path.open("rb") as file:
+            for line in file:
+                try:
+                    self._take(line, offset)
+                    end, damaged, torn = offset + len(line), damaged + torn, 0
+                except BROKEN:
+                    torn += 1
+                offset += len(line)
         if damaged:
             logger.warning("%s: %d damaged records are computed again", path, damaged)
         if torn and path == self._path:
             logger.warning("%s: the last record was torn, it is computed again", path)
             os.truncate(path, end)
 
-    def _take(self, offset: int, line: bytes) -> bool:
-        """Note a record of the last file; False if it is damaged."""
-        try:
-            key = record_key(line)
-            if key == TASK:
-                noted = content_of(line)
-                first = {"settings": noted["settings"], "documents": {}}
-                known = self._tasks.setdefault(noted["task"], first)
-                known["documents"].update(noted["documents"])
-        except BROKEN:
-            return False
-        if key not in (RUN, TASK):
+    def _take(self, line: bytes, offset: int) -> None:
+        """Note a record of the last file. Raises one of `BROKEN` if it is damaged."""
+        key = record_key(line)
+        if key == TASK:
+            noted = content_of(line)
+            first = {"settings": noted["settings"], "documents": {}}
+            self._tasks.setdefault(noted["task"], first)["documents"].update(noted["documents"])
+        elif key != RUN:
             self._places.setdefault(key, (len(self._files) - 1, offset, len(line)))
-        return True
 
     def _refusal(self, what: str, was: Facts, now: Facts) -> SettingsError:
         names = [name for name in {**was, **now} if was.get(name) != now.get(name)]

@@ -5,10 +5,9 @@ and its page, `compare`, `gate` and `curve` read the table; a test holds the tas
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from lm_eval_tts.core.packaged import read_yaml
+from lm_eval_tts.core.disk import read_yaml
 
 Unit = Literal["count", "share", "seconds"]
 
@@ -40,7 +39,7 @@ class Metric:
         return 1 if self.higher_is_better else -1
 
 
-METRICS = tuple(Metric(**row) for row in read_yaml(Path(__file__).with_suffix(".yaml")))
+METRICS = tuple(Metric(**row) for row in read_yaml("core/metrics.yaml"))
 METRIC = {metric.name: metric for metric in METRICS}
 # What the gate checks, by the name of the check.
 GATED = {metric.heading: metric for metric in METRICS if metric.margin < math.inf}

@@ -15,10 +15,9 @@ from functools import partial
 from typing import Any, Generic
 
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.faults import failure_of
 from lm_eval_tts.core.program import Generate, Join, Op, Program, Score, Spawn, StepScores, T, Task
 from lm_eval_tts.core.reward_model import RewardModel, settled
-from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.errors import RequestError, SettingsError, failure_of
 
 
 @dataclass(slots=True)

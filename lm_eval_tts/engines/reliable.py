@@ -19,11 +19,10 @@ from operator import attrgetter
 from typing import Any
 
 from lm_eval_tts.core.engine import Engine, Output, check_fits
-from lm_eval_tts.core.faults import device_lost, failure_of, reason_of
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Completion, Generate, SampledCounts, TokenLogprob
 from lm_eval_tts.engines.requests import common_prefix
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, device_lost, failure_of, reason_of
 
 logger = logging.getLogger(__name__)
 

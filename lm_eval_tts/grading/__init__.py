@@ -5,11 +5,11 @@
 
 Six layers, each knows only those before it (tests/grading/test_layers.py):
 
-    notation     lexicon, tokens, values: words and units, spelling, arithmetic
+    notation     notation, values: words and units, spelling, arithmetic
     formulas     formulas: from tokens to exact values
     answers      trees, grammar: lists, intervals, equations, words
     equality     equality: canonical forms, readings, tolerance
-    reading      parts, expressions, claims, extraction, choices: what a text commits to
+    reading      parts, claims, extraction, choices: what a text commits to
     verdicts     verdicts: one response, many, votes
 
 Knows text libraries only: no model, no lm_eval, no files but its own data.

@@ -16,9 +16,8 @@ from lm_eval_tts.grading import claims
 from lm_eval_tts.grading.claims import Claim
 from lm_eval_tts.grading.equality import matches
 from lm_eval_tts.grading.extraction import Found, boxes, explicit, find
-from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
+from lm_eval_tts.grading.notation import end_of, has, pattern, phrases, tidy
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
-from lm_eval_tts.grading.tokens import tidy
 
 MAX_TEXT = 20_000  # characters at the end of a text that are looked at
 MAX_PIECES = 150  # sentences at the end of it

@@ -1,15 +1,15 @@
 """The reader of claims: what a sentence says the answer is, in any of the languages of `phrases`.
 
-A sentence is read once: into expressions (`expressions`) and the words around them. A claim is what
-is said of what is asked; bounds, negations, comparisons, refusals, hedges, names with numbers and
-announcements of further work claim nothing. `choices` reads what is said of labels the same way.
+A sentence is read once: into expressions and the words around them. A claim is what is said of what
+is asked; bounds, negations, comparisons, refusals, hedges, names with numbers and announcements of
+further work claim nothing. `choices` reads what is said of labels the same way.
 """
 
 import re
 from typing import NamedTuple
 
-from lm_eval_tts.grading.expressions import BINARY, Expression, listed, runs
-from lm_eval_tts.grading.lexicon import end_of, has, pattern, phrases
+from lm_eval_tts.grading import parts
+from lm_eval_tts.grading.notation import end_of, has, pattern, phrases
 from lm_eval_tts.grading.parts import plain, says_something, unmarked
 
 MAX_SENTENCE = 1_500
@@ -85,8 +85,8 @@ def leading(text: str) -> str | None:
 
 def is_value(text: str) -> bool:
     """Say whether a text is one number, maybe with its unit, and nothing else."""
-    found = runs(text)
-    if len(found) != 1 or any(token.kind in BINARY for token in found[0].tokens):
+    found = parts.runs(text)
+    if len(found) != 1 or any(token.kind in parts.BINARY for token in found[0].tokens):
         return False
     return found[0].has_number and not says_something(text[: found[0].start] + text[found[0].end :])
 
@@ -147,7 +147,7 @@ class Sentence:
     """A sentence with its expressions."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.runs = text, runs(text)
+        self.text, self.runs = text, parts.runs(text)
 
     def claim(self, question: str) -> str | None:
         """Return what it says the answer is (see `committed`)."""
@@ -159,7 +159,7 @@ class Sentence:
         first = self.text.replace(".", ",").partition(",")[0]
         return claimed or _predicate(self.text) or (first if first.lower() in YES_NO else None)
 
-    def is_free(self, run: Expression) -> bool:
+    def is_free(self, run: parts.Expression) -> bool:
         """Whether nothing before or after an expression makes it a part of another statement."""
         before = self.text[: run.start]
         clause = _clause(before)
@@ -199,7 +199,7 @@ class Sentence:
 
     def answer(self, number: int) -> str:
         """Return an expression with the rest of its list."""
-        return plain(self.text, self.runs[number].start, listed(self.text, self.runs, number))
+        return plain(self.text, self.runs[number].start, parts.listed(self.text, self.runs, number))
 
     def loose(self) -> str | None:
         """A number that is not bound by a preposition, else the first that was not talked of."""

@@ -14,11 +14,11 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from lm_eval_tts.core.disk import read_yaml
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.grading import values
+from lm_eval_tts.grading import notation, values
 from lm_eval_tts.grading.grammar import parse
-from lm_eval_tts.grading.lexicon import UNIT_LETTERS, make_mark, read_data, size, unit_of, words_of
-from lm_eval_tts.grading.tokens import tidy, tokens
+from lm_eval_tts.grading.notation import UNIT_LETTERS, tidy, tokens, unit_of, words_of
 from lm_eval_tts.grading.trees import Node, form_of, is_name, node_of, unnamed
 from lm_eval_tts.grading.values import CTX, UNREADABLE
 
@@ -29,7 +29,6 @@ _NO_SIGNS = str.maketrans("", "", "$*")
 _UNFINISHED = tuple(f"\\{name}" for name in words_of("unfinished"))
 # A decimal, or what is before a power of ten: 7.2, 4.5e33, 3 \times 10^8.
 _DECIMAL = re.compile(r"\d*\.\d+|\d+(?=[eE]|\s*(?:\\times|\\cdot|[x*×])\s*10\s*\^)")
-_ASIDES = words_of("asides")
 _OTHER_MARKS = {"()": "vector", "[]": "vector", ":": "time", "to": ":"}
 
 
@@ -118,7 +117,7 @@ def _letter_as_unit(node: Node) -> Iterator[Node]:
     others = [f for f, _ in found if f.op not in UNIT_LETTERS]
     number = others[0].constant if len(others) == 1 else None
     if letters and number and abs(number) != 1 and 10**40 % number.denominator == 0:
-        yield Node("value", value=others[0], unit=make_mark(letters))
+        yield Node("value", value=others[0], unit=notation.make_mark(letters))
 
 
 def _other_brackets(node: Node) -> Iterator[Node]:
@@ -145,7 +144,7 @@ def _as_function(node: Node) -> Iterator[Node]:
 
 def _without_aside(node: Node) -> Iterator[Node]:
     words = node.mark.split() if node.kind == "text" else []
-    ends = [at for at, word in enumerate(words) if at and word in _ASIDES]
+    ends = [at for at, word in enumerate(words) if at and word in words_of("asides")]
     if ends:
         yield node._replace(mark=" ".join(words[: ends[0]]))
 
@@ -172,7 +171,7 @@ _RULES: dict[str, Callable[[Node], Iterator[Node]]] = {
     "words around a word": _without_aside,
     "any letter": _any_letter,
 }
-READINGS: list[dict[str, str]] = read_data("readings.yaml")
+READINGS: list[dict[str, str]] = read_yaml("grading/readings.yaml")
 
 
 def closure(trees: Sequence[Node], side: str) -> list[Node]:
@@ -222,7 +221,7 @@ def _near(given: Node, wanted: Node, reference: str, tolerance: Tolerance) -> bo
         return False
     number, target = given.value.number[0], wanted.value.number[0]
     if given.unit != wanted.unit and given.unit and wanted.unit:
-        (factor, dimension), (base, other) = size(given.unit), size(wanted.unit)
+        (factor, dimension), (base, other) = notation.size(given.unit), notation.size(wanted.unit)
         if not tolerance.units or dimension != other:
             return False
         number *= factor / base

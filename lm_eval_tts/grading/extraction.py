@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple
 
 from lm_eval_tts.grading import claims
-from lm_eval_tts.grading.lexicon import has, pattern, phrases
+from lm_eval_tts.grading.notation import has, pattern, phrases
 from lm_eval_tts.grading.parts import Parts, says_something, sentences, spoken, unmarked
 
 MAX_ANSWER = 1_000
@@ -28,6 +28,7 @@ MAX_BOXES = 20
 MAX_REST = 600  # characters after a claim that may take it back
 MAX_TAIL = 4_000  # characters of a text in which a last line is looked for
 MAX_EXPLAINED = 1_000  # characters of a text that begins with its answer
+MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 MAX_NOUNS = 20  # announcements that are looked at, from the end
 SOURCES: tuple[str, ...] = ("answer_tag", "boxed", "hash", "phrase", "last_line")
 SOURCES += ("option_text", "letter", "thinking")
@@ -39,6 +40,7 @@ _BOX = re.compile(
     rf"(?P<name>[A-Za-z]\s?=\s?)?(?P<box>\\(?:f?box(?:ed)?|framebox))\s*\{{(?P<inside>{_INSIDE}*)\}}",
     re.S,
 )
+_PART = re.compile(r"^\W*(?:part\s*)?(?:[a-h]|[1-9])[).:]\s+", re.I)
 _JOINS = re.compile(r"(?:[\s$,;{}]|\\(?:text|mbox|q?quad|[()\[\]])|\b(?:and|or)\b)*")
 # An announcement is a noun with something fitting before and after it; looked for in this order,
 # since patterns of so many words are slow to search for. The text is in small letters.
@@ -87,6 +89,20 @@ def find(parts: Parts, is_cut: bool, stated: Read, last: Read, tagged: Read) -> 
 def find_answer(parts: Parts, is_cut: bool, question: str = "") -> Found | None:
     """Return the value that a response commits to."""
     return find(parts, is_cut, stated, partial(last_line, question=question.lower()), _tagged)
+
+
+def in_parts(reference: str, parts: Parts) -> str:
+    """Return the answer of several parts which the last boxes or sentences give singly; or ""."""
+    text = parts.after or "".join(parts.answers[-1:]) or parts.before
+    inner = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
+    if len(inner) > 1:
+        return ", ".join(inner)
+    count = min(reference.count(",") + 1, MAX_SENTENCES)
+    lines = text.replace(" and ", "\n").replace(", (", "\n(")  # (a) 15, (b) 28
+    pieces = sentences(lines)[-count:] if count > 1 else []
+    found = [claims.committed(_PART.sub("", unmarked(piece))) for piece in pieces]
+    answers = [claim.answer for claim in found if claim]
+    return ", ".join(answers) if len(answers) == count else ""
 
 
 def _conclusion(parts: Parts) -> str:

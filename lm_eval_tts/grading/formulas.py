@@ -7,11 +7,12 @@
 
 It evaluates as it reads and never runs anything; what is not known raises `NotAFormula`."""
 
+import unicodedata
 from collections.abc import Sequence
+from fractions import Fraction
 
-from lm_eval_tts.grading import values
-from lm_eval_tts.grading.lexicon import unit_of, words_of
-from lm_eval_tts.grading.tokens import GREEK, NUMBERS, Token, number_of
+from lm_eval_tts.grading import notation, values
+from lm_eval_tts.grading.notation import GREEK, NUMBERS, Token, unit_of, words_of
 from lm_eval_tts.grading.values import FUNCTIONS, NotAFormula, TooLarge, Value, power, rational
 
 BRACKETS = {"(": ")", "[": "]", "{": "}", "\\lfloor": "\\rfloor", "\\lceil": "\\rceil"}
@@ -23,11 +24,45 @@ _STARTS = (*BRACKETS, "\\infty", "\\sqrt", "\\cbrt", "\\frac", "\\binom")
 FIRST_IDEOGRAM = "\u2e80"  # Chinese and Japanese words are no variables
 END = Token("END", "")
 MAX_DEPTH = 60
+MAX_DIGITS = 1_000
 EITHER_SIGN = ("\\pm", "\\mp")
 CONSTANTS = {"pi": "π", "e": "e", "i": "i", "infty": "∞", "infinity": "∞", "oo": "∞"}
 _CLOSING = BRACKETS | {"|": "|"}
 _SIGNS = ("+", "-", *EITHER_SIGN, "minus", "negative")
 _CALLED = frozenset("fghpqFGHPQ")  # letters that are functions before a parenthesis
+
+
+def number_of(token: Token) -> Fraction:
+    """Return the number that a token is. Raises TooLarge."""
+    kind, text = token.kind, token.text
+    if len(text) > MAX_DIGITS:
+        raise TooLarge("digits")
+    if kind == "REPEATING":
+        return _repeating(text)
+    if kind == "SCALED":  # 1.5 million
+        digits, scale = text.lower().split()
+        return Fraction(digits) * notation.SCALES[scale]
+    plain = unicodedata.normalize("NFKC", " ".join(notation.PIECES.findall(text)))
+    if kind == "MIXED":  # 2 1/2, 2½, 2\frac12
+        whole, *rest = notation.PIECES.findall(plain)
+        top, bottom = rest if len(rest) > 1 else rest[0]
+        return int(whole) + Fraction(int(top), int(bottom))
+    if kind in ("EUROPEAN", "GROUPED"):
+        point = "," if kind == "EUROPEAN" else "."
+        text = "".join(c for c in text if c.isdecimal() or c == point).replace(",", ".")
+    if abs(int(text.lower().partition("e")[2] or 0)) > 999:
+        raise TooLarge("digits")
+    return Fraction(text if text.isascii() else plain.replace("\u2044", "/"))
+
+
+def _repeating(text: str) -> Fraction:
+    r"""0.1\overline{6}, 0.1(6), 0.1666..."""
+    match = notation.TABLE.match(text)
+    *before, cycle = notation.PIECES.findall(text)
+    if match and match["cycle"]:
+        before, cycle = [text[: match.start("cycle")].replace(".", "")], match["cycle"]
+    size = Fraction(10 ** len("".join(before)) // 10 ** text.index("."))
+    return (int("".join(before) or 0) + Fraction(int(cycle), 10 ** len(cycle) - 1)) / size
 
 
 def spelled_name(token: Token) -> str:

@@ -9,10 +9,9 @@ import html
 from collections.abc import Sequence
 from functools import lru_cache
 
-from lm_eval_tts.grading import lexicon, values
+from lm_eval_tts.grading import notation, values
 from lm_eval_tts.grading.formulas import EITHER_SIGN, FormulaReader
-from lm_eval_tts.grading.lexicon import NOTATION, SYNONYMS, is_substance, phrases, unit_of, words_of
-from lm_eval_tts.grading.tokens import MAX_LENGTH, NUMBERS, PIECES, TABLE, Token, fold, tidy, tokens
+from lm_eval_tts.grading.notation import NUMBERS, Token, fold, tidy, tokens, unit_of, words_of
 from lm_eval_tts.grading.trees import ALL_REALS, EMPTY, Node, complement, node_of, relation, unnamed
 from lm_eval_tts.grading.values import NotAFormula
 
@@ -20,9 +19,7 @@ ENDS = words_of("answer_ends")
 RELATIONS = ("=", "<", ">", "<=", ">=", "!=", "~", "\\in")
 LIST_BRACKETS = {"(": (")", "]"), "[": ("]", ")"), "{{": ("}}",), "{": ("}",)}
 QUALIFIERS = words_of("qualifiers")
-LEADING = words_of("leading")
-SET_WORDS = words_of("set_words")
-SPOKEN: dict[str, str] = NOTATION["spoken_sets"]
+SPOKEN: dict[str, str] = notation.NOTATION["spoken_sets"]
 _OF_NUMBERS = {"numbers", "number", "reals", "\\r", "\\reals", "\\mathbb{r}"}
 EXCEPT = ("except", "but", "than", "to", "for", "\\setminus", "\\backslash", "∖")
 _LIST_ENDS = ("END", ")", "]", "}", "}}")
@@ -37,13 +34,13 @@ _MARKS_AFTER = (*".,;:\"'?^<>", "\\to", "\\", "\\n")
 @lru_cache(maxsize=20_000)
 def parse(text: str, *, comma: bool = False) -> Node:
     """Return the tree of an answer. comma: read 1,5 as a decimal. Raises TooLarge."""
-    text = text[:MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
+    text = text[: notation.MAX_LENGTH].partition("</")[0]  # the rest is a tag that was cut off
     plain = tidy(html.unescape(text) if "&" in text else text)
     found = _trimmed(fold(tokens(plain, comma=comma)))
     word = bare(found)
-    if word.isalpha() and word.lower() in SYNONYMS:  # DNE is no product of letters
+    if word.isalpha() and word.lower() in notation.SYNONYMS:  # DNE is no product of letters
         return Node("text", word.lower())
-    if is_substance(word):
+    if notation.is_substance(word):
         return Node("opaque", word)
     try:
         tree = AnswerReader(found).whole()
@@ -85,7 +82,7 @@ class AnswerReader(FormulaReader):
         label = kinds.index(":") if ":" in kinds[:-1] else 0
         if set(kinds[:label]) == {"WORD"} and len(self.peek().text) > 1:
             self.at = label + 1  # Total: 96
-        while self.peek().text.lower() in LEADING and self.peek(1).kind != "END":
+        while self.peek().text.lower() in words_of("leading") and self.peek(1).kind != "END":
             self.at += 1
         node = self._answer()
         rest = self.peek(1) if self.peek().kind == "," else self.peek()
@@ -149,7 +146,7 @@ class AnswerReader(FormulaReader):
         if self.peek().kind.startswith("\\mathbb"):
             return Node("opaque", self.expect(self.peek().kind))
         words: list[str] = []
-        while (word := self.peek().text.lower().replace("-", "")) in SET_WORDS:
+        while (word := self.peek().text.lower().replace("-", "")) in words_of("set_words"):
             words.append(word)
             self.at += 1
         if not _OF_NUMBERS & set(words) or self.peek().kind == "^":
@@ -196,7 +193,7 @@ class AnswerReader(FormulaReader):
         start, _ = self.at, self.take("and", ",")
         if left.unit and self.peek().kind in NUMBERS:
             right = self._measured()
-            (large, dimensions), (small, others) = map(lexicon.size, (left.unit, right.unit))
+            (large, dimensions), (small, others) = map(notation.size, (left.unit, right.unit))
             if dimensions == others and large > small:  # but 5 minutes, 3 hours are two
                 whole = left.exact * values.rational(large / small)
                 return right._replace(value=whole + right.exact)
@@ -205,8 +202,11 @@ class AnswerReader(FormulaReader):
 
     def _measured(self) -> Node:
         start = self.at
-        if self.take("MATRIX"):
-            return _matrix(self.peek(-1).text)
+        if self.take("MATRIX"):  # in LaTeX; its cells are quantities
+            table = notation.TABLE.match(self.peek(-1).text)
+            assert table  # its token was found by this pattern
+            cells = [map(parse, row.split("&")) for row in table[3].split("\\\\") if row.strip()]
+            return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(row)) for row in cells))
         is_negative = self.peek(1).kind == "MATRIX" and self.take("-")
         value = values.rational(-1) if is_negative else self._sum()
         if self.peek(1).kind == "MATRIX":
@@ -228,7 +228,7 @@ class AnswerReader(FormulaReader):
         noun, mark = self._units([(unit_of(sign) or "dollar", 1) for sign in signs[:1]])
         return Node("value", noun, value=value, unit=mark)
 
-    def _units(self, money: list[tuple[str, int]]) -> tuple[str, lexicon.Mark]:
+    def _units(self, money: list[tuple[str, int]]) -> tuple[str, notation.Mark]:
         """The noun and the units, with their powers and quotients, that follow a number."""
         powers: list[tuple[str, int]] = []
         noun, sign = "", 1
@@ -241,7 +241,7 @@ class AnswerReader(FormulaReader):
             goes_on = has_left or (not is_joint and (is_named or token.kind == "MONEY"))
             is_word = token.kind in ("WORD", "MONEY") and token.text.lower() not in _UNIT_ENDS
             if not (goes_on and is_word):
-                return noun, lexicon.make_mark(powers or money)
+                return noun, notation.make_mark(powers or money)
             self.at += is_joint
             sign = -1 if is_over else sign
             square = _SQUARES.get(self.take(*_SQUARES) or "", 1)
@@ -257,14 +257,14 @@ class AnswerReader(FormulaReader):
         """A time of day, as hours, minutes and seconds of 24 hours."""
         self.expect("TIME")
         text = self.peek(-1).text.lower()
-        hours, *rest = map(int, PIECES.findall(text))
+        hours, *rest = map(int, notation.PIECES.findall(text))
         return Node("tuple", "time", tuple(map(node_of, (hours % 12 + 12 * ("p" in text), *rest))))
 
     def _date(self) -> Node | None:
         """December 25, 25 December, the 25th of December, 2001"""
         every = [token.text.lower() for token in self.tokens[self.at : self.at + 8]]
         *numbers, month = sorted({"", *every} - _OF_DATES)
-        if not "".join(numbers).isdigit() or not phrases("months").fullmatch(month):
+        if not "".join(numbers).isdigit() or not notation.phrases("months").fullmatch(month):
             return None
         self.at += len(every)
         return Node("text", " ".join([*numbers, month]))
@@ -286,11 +286,3 @@ class AnswerReader(FormulaReader):
             raise NotAFormula("no range")
         low, _, high = self._factor(), self.expect("-", "to"), self._factor()
         return Node("tuple", "to", (node_of(low), node_of(high)))
-
-
-def _matrix(text: str) -> Node:
-    """A matrix in LaTeX; its cells are quantities."""
-    table = TABLE.match(text)
-    assert table  # its token was found by this pattern
-    rows = [row.split("&") for row in table[3].split("\\\\") if row.strip()]
-    return Node("matrix", parts=tuple(Node("tuple", "[]", tuple(map(parse, r))) for r in rows))

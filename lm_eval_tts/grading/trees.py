@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from lm_eval_tts.grading import values
-from lm_eval_tts.grading.lexicon import SYNONYMS, Mark, words_of
+from lm_eval_tts.grading.notation import SYNONYMS, Mark, words_of
 from lm_eval_tts.grading.values import BINDERS, CTX, FUNCTIONS, NotAFormula, Value, significant
 
 EMPTY_WORDS = words_of("empty_words")

@@ -15,28 +15,17 @@ from tqdm.auto import tqdm
 
 from lm_eval_tts.core.texts import has_loop
 from lm_eval_tts.grading.choices import find_choice
-from lm_eval_tts.grading.claims import committed
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent, matches, within
-from lm_eval_tts.grading.extraction import Found, boxes, find_answer
+from lm_eval_tts.grading.extraction import Found, find_answer, in_parts
 from lm_eval_tts.grading.formulas import spelled_name
-from lm_eval_tts.grading.parts import (
-    DEFAULT_TAGS,
-    Parts,
-    State,
-    Tags,
-    sentences,
-    split_parts,
-    unmarked,
-)
-from lm_eval_tts.grading.tokens import NUMBERS, fold, tidy, tokens
+from lm_eval_tts.grading.notation import NUMBERS, fold, tidy, tokens
+from lm_eval_tts.grading.parts import DEFAULT_TAGS, Parts, State, Tags, split_parts
 from lm_eval_tts.grading.values import BINDERS, FUNCTIONS
 
 Kind = Literal["math", "choice"]
 MAX_RESPONSE = 500_000  # characters; of a longer response the end is graded
-MAX_SENTENCES = 6  # of an answer that is put together from several sentences
 
 _BLANKS = re.compile(r"\s{40,}")  # so that no pattern meets a long run of white space
-_PART = re.compile(r"^\W*(?:part\s*)?(?:[a-h]|[1-9])[).:]\s+", re.I)
 _SOLUTION = re.compile(
     r"\\boxed|####|<answer>|[Aa]nswer\s*(?:is|:)|[.!?]\s+(?:Therefore|Thus|Hence|So)\b"
 )
@@ -154,7 +143,7 @@ def _correct(item: Item, found: Found, parts: Parts) -> bool | None:
         return True
     if correct is None or found.source in ("phrase", "hash"):
         return correct
-    return matches(_in_parts(reference, parts), reference) is True
+    return matches(in_parts(reference, parts), reference) is True
 
 
 def _letter(reference: str, options: Mapping[str, str] | None) -> str:
@@ -162,20 +151,6 @@ def _letter(reference: str, options: Mapping[str, str] | None) -> str:
     bare = reference.strip(" ()").upper()
     found = _read(Item(reference, "", "choice", options))[0] if len(bare) > 1 else None
     return found.answer if found else bare
-
-
-def _in_parts(reference: str, parts: Parts) -> str:
-    """The answer of several parts that the last boxes or sentences give one by one; or ""."""
-    text = parts.after or "".join(parts.answers[-1:]) or parts.before
-    boxed = [f"{box['name'] or ''}{box['inside']}" for box in boxes(text)]
-    if len(boxed) > 1:
-        return ", ".join(boxed)
-    count = min(reference.count(",") + 1, MAX_SENTENCES)
-    lines = text.replace(" and ", "\n").replace(", (", "\n(")  # (a) 15, (b) 28
-    pieces = sentences(lines)[-count:] if count > 1 else []
-    found = [committed(_PART.sub("", unmarked(piece))) for piece in pieces]
-    answers = [claim.answer for claim in found if claim]
-    return ", ".join(answers) if len(answers) == count else ""
 
 
 def leaves_work(answer: str, reference: str, question: str = "") -> bool:

@@ -28,9 +28,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.disk import check_writable
-from lm_eval_tts.core.identity import ADDING
+from lm_eval_tts.core.identity import ADDING, digest
 from lm_eval_tts.errors import LmEvalTTSError, SettingsError, unknown_name
 from lm_eval_tts.harness import preflight
 from lm_eval_tts.harness.names import MODELS, own_tasks

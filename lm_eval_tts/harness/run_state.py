@@ -15,8 +15,7 @@ from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lm_eval_tts.core.digests import digest
-from lm_eval_tts.core.identity import ADDING
+from lm_eval_tts.core.identity import ADDING, digest
 from lm_eval_tts.core.journal import Facts, Journal
 from lm_eval_tts.errors import SettingsError
 

@@ -12,15 +12,13 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from lm_eval_tts.core.digests import digest
-from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.core.identity import problem_of, seed_key
+from lm_eval_tts.core.identity import digest, problem_of, seed_key
 from lm_eval_tts.core.scheduler import Cost, Result, derive_seed
 from lm_eval_tts.core.texts import answer_in, opening_of
 from lm_eval_tts.core.trace import Request, Trace
 from lm_eval_tts.engines.stopping import num_tokens_within
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.errors import RequestError, SettingsError, failure_of
 from lm_eval_tts.grading import response_classes
 from lm_eval_tts.harness.response import Details, Prompt, Response, Usage
 from lm_eval_tts.models.chat import Chat, TemplateChat, history_of

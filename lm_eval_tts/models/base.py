@@ -7,7 +7,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import failure_of
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.chat import ChatPrompt, TemplateChat, history_of
 from lm_eval_tts.models.session import Session

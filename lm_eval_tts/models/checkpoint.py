@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lm_eval_tts.core.digests import tokenizer_digest
+from lm_eval_tts.core.identity import tokenizer_digest
 from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import SettingsError

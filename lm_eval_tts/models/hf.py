@@ -13,8 +13,8 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_adapter, find_policy
-from lm_eval_tts.core.digests import config_digest, weights_digest
 from lm_eval_tts.core.engine import Engine
+from lm_eval_tts.core.identity import config_digest, weights_digest
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.engine import fit_engine
 from lm_eval_tts.errors import SettingsError

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lm_eval_tts.checkpoints import DEFAULTS, find_checkpoint
-from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.core.identity import document_number
 from lm_eval_tts.core.trace import Delimiters
-from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, did_you_mean
+from lm_eval_tts.errors import DataError, LmEvalTTSError, SettingsError, did_you_mean, reason_of
 from lm_eval_tts.harness.names import own_tasks, task_configs
 from lm_eval_tts.harness.summary import quiet
 from lm_eval_tts.models.answering import make_plan

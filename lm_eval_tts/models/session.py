@@ -18,17 +18,15 @@ from lm_eval.api.instance import Instance
 
 from lm_eval_tts import __version__
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.digests import digest
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.core.identity import ADDING
+from lm_eval_tts.core.identity import ADDING, digest
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.core.reward_model import LoadedRewardModel, RewardModel, Spent
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Trace
 from lm_eval_tts.engines.reliable import ReliableEngine
-from lm_eval_tts.errors import RequestError, SettingsError
+from lm_eval_tts.errors import RequestError, SettingsError, failure_of
 from lm_eval_tts.harness.progress import Progress
 from lm_eval_tts.harness.response import Response
 from lm_eval_tts.models.answering import Plan, failed, in_all_modes, make_plan, respond

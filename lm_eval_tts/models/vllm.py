@@ -22,9 +22,8 @@ from vllm.lora.request import LoRARequest
 from vllm.platforms import current_platform
 
 from lm_eval_tts.checkpoints import find_checkpoint
-from lm_eval_tts.core.digests import digest, files_of
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.identity import decides
+from lm_eval_tts.core.identity import decides, digest, files_of
 from lm_eval_tts.engines.asynchronous import AsyncEngine
 from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, Replicas
 from lm_eval_tts.errors import SettingsError

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.metrics import GATED
-from lm_eval_tts.errors import DataError
+from lm_eval_tts.errors import MALFORMED, DataError
 from lm_eval_tts.results.files import UnreadFile
 from lm_eval_tts.results.formats import nulled
 from lm_eval_tts.results.runs import Run, one_of_each_task

@@ -19,7 +19,7 @@ from lm_eval_tts.errors import DataError
 from lm_eval_tts.results.files import SampleRow, UnreadFile
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.samples import own_rows
-from lm_eval_tts.strategies.parts.table import BINS, agreement, bin_of, mean_reward
+from lm_eval_tts.strategies.compute_optimal import BINS, agreement, bin_of, mean_reward
 from lm_eval_tts.strategies.registry import names_within_n
 
 # What of a run's settings goes into a rule; lengths and sampling stay with the task.

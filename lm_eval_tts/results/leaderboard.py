@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lm_eval_tts.core.expectations import pass_at, sample_sizes
 from lm_eval_tts.core.metrics import COSTS, METRICS
+from lm_eval_tts.core.voting import pass_at, sample_sizes
 from lm_eval_tts.results import statistics
 from lm_eval_tts.results.curve import CurvePoint, anytime_points
 from lm_eval_tts.results.files import UnreadFile

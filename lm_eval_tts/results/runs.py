@@ -11,10 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.identity import decides, mapping_in
 from lm_eval_tts.core.metrics import METRIC
-from lm_eval_tts.errors import DataError
+from lm_eval_tts.errors import MALFORMED, DataError
 from lm_eval_tts.results.files import Content, UnreadFile, finite, read_results, samples_file
 
 # The metric that is the accuracy of a task, in order of preference.

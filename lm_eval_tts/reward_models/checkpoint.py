@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 
-from lm_eval_tts.core.digests import digest, tokenizer_digest
+from lm_eval_tts.core.identity import digest, tokenizer_digest
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import Spent
 from lm_eval_tts.errors import RequestError

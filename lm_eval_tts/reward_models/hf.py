@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from lm_eval_tts.core.digests import config_digest, weights_digest
+from lm_eval_tts.core.identity import config_digest, weights_digest
 from lm_eval_tts.core.program import TokenIds
 from lm_eval_tts.engines.hf.bars import without_bars
 from lm_eval_tts.engines.hf.memory import is_out_of_memory, out_of_memory

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from lm_eval_tts.core.digests import json_key
-from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.core.identity import json_key
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent

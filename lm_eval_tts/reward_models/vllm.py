@@ -16,7 +16,7 @@ from vllm import PoolingParams
 from vllm.config import PoolerConfig
 from vllm.platforms import current_platform
 
-from lm_eval_tts.core.digests import files_of
+from lm_eval_tts.core.identity import files_of
 from lm_eval_tts.engines.vllm.engine import CPU_BLOCK_SIZE, REFUSALS, Replicas, refused
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.reward_models.checkpoint import CheckpointModel, make_room, prefix_keys

@@ -9,6 +9,7 @@ iteration are written to their end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from lm_eval_tts.core.program import Program
 from lm_eval_tts.errors import SettingsError
@@ -46,13 +47,8 @@ class Beam(BeamSettings, SearchStrategy):
             places -= len(kept) - len(live)
             if not live or (self.candidates == "first" and len(found) >= n):
                 break
-            parents = spread(live, places * self.beam_width)
+            parents = list(islice(cycle(live), places * self.beam_width))  # the first, once more
         return found[:n] if self.candidates == "first" else found
-
-
-def spread(paths: list[Path], count: int) -> list[Path]:
-    """Return `count` parents, the paths in turn, so the first ones may appear once more."""
-    return [paths[i % len(paths)] for i in range(count)]
 
 
 def best_paths(paths: Sequence[Path], count: int) -> list[Path]:

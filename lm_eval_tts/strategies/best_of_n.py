@@ -5,17 +5,44 @@ form adds the scores of equal answers up (Li et al. 2022, arXiv:2206.02336). Wit
 the policy's own confidence can: "mean_logprob", or "self_certainty" (Kang et al. 2025,
 arXiv:2502.18581), which needs an engine that reports on the whole vocabulary."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lm_eval_tts.core.fields import at_least, setting
-from lm_eval_tts.core.program import Program
+from lm_eval_tts.core.program import Program, TokenLogprob
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
-from lm_eval_tts.core.voting import borda_weights
+from lm_eval_tts.core.voting import aggregate, borda_weights
+from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies.base import LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, vote
-from lm_eval_tts.strategies.parts.confidence import MEASURES, require_reported
+
+Logprobs = Sequence[TokenLogprob]
+
+
+def mean_logprob(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
+    """Return the mean log-probability of the sampled tokens, <= 0; NaN of none."""
+    return aggregate([logprob.sampled for logprob in logprobs], "mean")
+
+
+def self_certainty(logprobs: Logprobs, vocabulary_size: int | None = None) -> float:
+    """Return the mean divergence from a uniform choice, >= 0: -mean_v log p(v) - log V.
+    Kang et al. 2025 (arXiv:2502.18581). Without `vocabulary_size` the constant log V is left out,
+    which changes no ranking. NaN of no token."""
+    divergences = [-logprob.mean for logprob in logprobs]
+    return aggregate(divergences, "mean") - math.log(vocabulary_size or 1)
+
+
+# How sure the policy was of a response; more is surer.
+MEASURES = {"mean_logprob": mean_logprob, "self_certainty": self_certainty}
+
+
+def require_reported(value: float, logprobs: Logprobs, name: str) -> None:
+    """Raise RequestError where the engine did not report what the value of a measure needs.
+    An empty response has no confidence (NaN) on any engine."""
+    if logprobs and math.isnan(value):
+        raise RequestError(f"this engine does not report the log-probabilities that {name!r} needs")
 
 
 @dataclass(frozen=True, kw_only=True)

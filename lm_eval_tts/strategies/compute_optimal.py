@@ -6,30 +6,48 @@ compete with what the chosen strategy finds; no reference answer is needed. The 
 named `oracle` and takes pass@1 from the samples file of an earlier run."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from lm_eval_tts.core.faults import MALFORMED
+import yaml
+
 from lm_eval_tts.core.fields import at_least, setting
 from lm_eval_tts.core.identity import problem_of
 from lm_eval_tts.core.program import Program, Sampling, gather
 from lm_eval_tts.core.trace import Candidate, Delimiters, Request, Trace
-from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
+from lm_eval_tts.errors import MALFORMED, RequestError, SettingsError, unknown_name
 from lm_eval_tts.strategies.base import Abilities, LogprobKind
 from lm_eval_tts.strategies.parts.candidates import RatedStrategy, SampleStrategy, classes_of
-from lm_eval_tts.strategies.parts.table import (
-    BINS,
-    ESTIMATES,
-    TableRule,
-    agreement,
-    bin_of,
-    load_table,
-    mean_reward,
-)
 from lm_eval_tts.strategies.parts.tree import BeamSettings
 from lm_eval_tts.strategies.registry import find_strategy, names_within_n
+
+# Least pass@1 of each bin of difficulty: fixed bounds (Liu et al. 2025), not quantiles, so that a
+# bin means the same for every policy.
+BINS = {"easy": 0.5, "medium": 0.1, "hard": 0.0}
+# What the difficulty of a problem can be estimated by; the oracle is pass@1 itself.
+ESTIMATES = ("agreement", "reward", "both", "oracle")
+DEFAULT_TABLE = Path(__file__).with_suffix(".yaml")
+CONDITIONS = ("policy_below", "difficulty", "min_n")
+
+
+@dataclass(frozen=True, slots=True)
+class TableRule:
+    """Run `strategy` with `settings` where the conditions hold; see compute_optimal.yaml."""
+
+    strategy: str
+    policy_below: float = math.inf  # holds for policies of fewer parameters, in billions
+    difficulty: tuple[str, ...] = tuple(BINS)  # holds for problems of these bins
+    min_n: int = 1  # holds from this budget of samples on
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def fits(self, policy_size: float, difficulty: str, n: int) -> bool:
+        """Say whether the rule holds. policy_size: in billions of parameters; n: the budget."""
+        return policy_size < self.policy_below and difficulty in self.difficulty and n >= self.min_n
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +86,15 @@ class ComputeOptimal(BeamSettings):
 
     @cached_property
     def rates_by_problem(self) -> dict[str, float]:
-        """The oracle's knowledge."""
-        return pass_rates(self.oracle_file or "")
+        """The oracle's knowledge: pass@1 of each problem in a samples file of lm-eval."""
+        try:
+            with Path(self.oracle_file or "").expanduser().open(encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines]
+            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
+        except (OSError, *MALFORMED) as error:
+            raise SettingsError(
+                f"oracle_file={self.oracle_file!r} is not a samples file of our tasks: {error!r}"
+            ) from error
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -102,7 +127,10 @@ class ComputeOptimal(BeamSettings):
 
     def strategy(self, rule: TableRule) -> SampleStrategy:
         """Return the strategy of a rule. Raises SettingsError if it has no such settings."""
-        kind = _kind(rule.strategy)
+        name, known = rule.strategy, names_within_n()
+        kind = find_strategy(name) if name in known or ":" in name else None
+        if not (kind and issubclass(kind, SampleStrategy) and kind.answers_within_n):
+            raise unknown_name("strategy in the table", name, known)
         names = [field.name for field in fields(kind)]
         for name in rule.settings:
             if name not in names:
@@ -180,22 +208,59 @@ class ComputeOptimal(BeamSettings):
         )
 
 
-def _kind(name: str) -> type[SampleStrategy]:
-    """Return a strategy that a table may choose. Raises SettingsError."""
-    if name in (names := names_within_n()) or ":" in name:
-        kind = find_strategy(name)
-        if issubclass(kind, SampleStrategy) and kind.answers_within_n:
-            return kind
-    raise unknown_name("strategy in the table", name, names)
-
-
-def pass_rates(path: str) -> dict[str, float]:
-    """Return pass@1 of each problem in a samples file of lm-eval. Raises SettingsError."""
-    try:
-        with Path(path).expanduser().open(encoding="utf-8") as lines:
-            rows = map(json.loads, lines)
-            return {problem_of(r["doc"]): float(r.get("pass@1", r["exact_match"])) for r in rows}
-    except (OSError, *MALFORMED) as error:
+def load_table(path: str | None) -> tuple[TableRule, ...]:
+    """Return the rules of a file, or of a published table by its name. Raises SettingsError."""
+    published = _read(DEFAULT_TABLE)
+    key = "rules" if path is None else path
+    rules = published[key] if key in published else _read(Path(key).expanduser()).get("rules")
+    if not isinstance(rules, list) or not rules:
         raise SettingsError(
-            f"oracle_file={path!r} is not a samples file of our tasks: {error!r}"
-        ) from error
+            f"table={path!r}: it must have a list `rules`, see {DEFAULT_TABLE.name}"
+        )
+    return tuple(_rule(rule, f"table={path!r}, rule {i}") for i, rule in enumerate(rules, 1))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"table={str(file)!r} cannot be read: {reason}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _rule(given: Any, where: str) -> TableRule:
+    if not isinstance(given, dict) or "strategy" not in given:
+        raise SettingsError(f"{where}: it must name a strategy")
+    conditions = {name: given[name] for name in CONDITIONS if name in given}
+    bins = conditions.get("difficulty", list(BINS))
+    conditions["difficulty"] = tuple(bins if isinstance(bins, list) else [bins])
+    for name in conditions["difficulty"]:
+        if name not in BINS:
+            raise unknown_name(f"difficulty in {where}", str(name), BINS)
+    for name in ("policy_below", "min_n"):
+        if not isinstance(conditions.get(name, 1), (int, float)):
+            raise SettingsError(f"{where}: {name}={conditions[name]!r}: allowed is a number")
+    settings = {k: v for k, v in given.items() if k not in (*CONDITIONS, "strategy")}
+    return TableRule(str(given["strategy"]), settings=settings, **conditions)
+
+
+def bin_of(rate: float) -> str:
+    """Return the bin of a pass@1, or of an estimate of it in [0, 1]."""
+    return next((name for name, least in BINS.items() if rate >= least), "hard")
+
+
+def agreement(classes: Sequence[int | None]) -> float:
+    """Return the share of the other samples that agree with the most frequent answer, in [0, 1]. 1
+    if all samples have one answer, 0 if no two have, which a share of all samples could not be.
+    Says how sure the policy is, not whether it is right: no reference is needed."""
+    if len(classes) < 2:
+        raise ValueError("agreement takes at least two samples")
+    counts = Counter(number for number in classes if number is not None)
+    return (max(counts.values(), default=1) - 1) / (len(classes) - 1)
+
+
+def mean_reward(rewards: Sequence[float | None]) -> float:
+    """Return the mean of the rewards that are known, neither None nor NaN; 0 without any."""
+    known = [reward for reward in rewards if reward is not None and not math.isnan(reward)]
+    return math.fsum(known) / len(known) if known else 0.0

@@ -8,24 +8,56 @@ side by side, so there is nothing left to save when they agree. Confidences coun
 those that are equal at that precision are all in or all out, and ties are drawn by the seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lm_eval_tts.core.fields import Accepted, at_least, setting
-from lm_eval_tts.core.program import Program, gather
+from lm_eval_tts.core.program import Program, TokenLogprob, gather
 from lm_eval_tts.core.reward_model import PRECISION
 from lm_eval_tts.core.trace import Candidate, Request, Trace
-from lm_eval_tts.core.voting import pick_voted
+from lm_eval_tts.core.voting import aggregate, pick_voted
 from lm_eval_tts.errors import SettingsError
 from lm_eval_tts.strategies.base import LogprobKind
+from lm_eval_tts.strategies.best_of_n import require_reported
 from lm_eval_tts.strategies.parts.candidates import SampleStrategy, chosen, classes_of, generator_of
-from lm_eval_tts.strategies.parts.confidence import CONFIDENCES, require_reported, token_confidences
 from lm_eval_tts.strategies.parts.writing import has_end, write_on
 
 PIECE = 64  # tokens that are written between two looks at the confidence
+
+
+def token_confidences(logprobs: Sequence[TokenLogprob]) -> list[float]:
+    """Return minus the mean log-probability of each place's likeliest tokens; more is surer."""
+    return [-aggregate(logprob.top, "mean") for logprob in logprobs]
+
+
+def group_confidences(confidences: Sequence[float], window: int) -> list[float]:
+    """Return the mean confidence of every `window` tokens in a row; of all if there are fewer.
+    window: >= 1; 2048 in the paper."""
+    if len(confidences) <= window:
+        return [aggregate(confidences, "mean")] if confidences else []
+    total = math.fsum(confidences[:window])
+    groups = [total / window]
+    for new, old in zip(confidences[window:], confidences, strict=False):
+        total += new - old
+        groups.append(total / window)
+    return groups
+
+
+def bottom_confidence(groups: Sequence[float]) -> float:
+    """Return the mean of the least confident groups, a tenth of them."""
+    return aggregate(sorted(groups)[: max(1, len(groups) // 10)], "mean")
+
+
+# How confident a response is, by its tokens' confidences and the length of a group; NaN of nothing.
+CONFIDENCES: dict[str, Callable[[Sequence[float], int], float]] = {
+    "mean": lambda confidences, window: aggregate(confidences, "mean"),
+    "bottom": lambda confidences, window: bottom_confidence(group_confidences(confidences, window)),
+    "lowest": lambda confidences, window: min(group_confidences(confidences, window), default=-1.0),
+    "tail": lambda confidences, window: aggregate(confidences[-window:], "mean"),
+}
 
 
 def confidence_threshold(lowest: Sequence[float], keep: float) -> float:
@@ -42,13 +74,6 @@ def percentile_threshold(lowest: Sequence[float], keep: float) -> float:
 
 
 THRESHOLDS = {"rank": confidence_threshold, "percentile": percentile_threshold}
-
-
-def most_confident(scores: Sequence[float], keep: float, threshold: str = "rank") -> list[bool]:
-    """Return whether each response is in the most confident `keep` share, at least one of them."""
-    known = [score for score in scores if not math.isnan(score)]
-    least = THRESHOLDS[threshold](known, keep) if known else math.inf
-    return [score >= least for score in scores]
 
 
 class Watched(NamedTuple):
@@ -105,23 +130,20 @@ class DeepConf(SampleStrategy):
         """Return one response of the answer with most confidence, with all as its candidates."""
         request = replace(request, logprobs=self.top_logprobs)
         watched = yield from gather(self._whole(request) for _ in range(self.warmup or self.n))
-        least = -math.inf
+        known = [value for value in self._judged(watched) if not math.isnan(value)]
+        least = THRESHOLDS[self.threshold](known, self.keep) if known else math.inf
         if self.warmup:
-            least = THRESHOLDS[self.threshold]([self._lowest(w) for w in watched], self.keep)
             rest = range(self.n - self.warmup)
             watched += yield from gather(self._watched(request, least) for _ in rest)
         return self._vote(request, watched, least)
 
     def _vote(self, request: Request, watched: Sequence[Watched], least: float) -> Trace:
         """Return the choice of those that are confident enough; of all that are whole, if none."""
-        scores = [self._measure(w, self.confidence) for w in watched]
+        scores = [self._measure(w.confidences, self.confidence) for w in watched]
         rated = zip(watched, scores, strict=True)
         candidates = [Candidate(w.trace, (("confidence", score),)) for w, score in rated]
-        if self.warmup:
-            votes = [not w.given_up and self._lowest(w) >= least for w in watched]
-        else:
-            votes = most_confident(scores, self.keep, self.threshold)
-        weights = [max(s, 0.0) if vote else 0.0 for s, vote in zip(scores, votes, strict=True)]
+        judged = zip(scores, self._judged(watched), strict=True)
+        weights = [max(score, 0.0) if value >= least else 0.0 for score, value in judged]
         if not any(weights):
             weights = [float(not w.given_up) for w in watched]
         classes = zip(classes_of(request, candidates), weights, strict=True)
@@ -144,16 +166,17 @@ class DeepConf(SampleStrategy):
             longer = yield from write_on(request, trace, size)
             confidences += token_confidences(longer.logprobs)
             trace = longer.without_logprobs()
-            if not trace.truncated("answer") or trace.num_tokens() >= limit:
-                return Watched(trace, confidences)
-            if has_end(request, trace):  # across two pieces, where no engine could see it
+            over = not trace.truncated("answer") or trace.num_tokens() >= limit
+            if over or has_end(request, trace):  # across two pieces, where no engine could see it
                 return Watched(trace, confidences)
             full = len(confidences) >= self.window
-            if full and self._lowest(Watched(trace, confidences)) < least:
+            if full and self._measure(confidences) < least:
                 return Watched(trace, confidences, given_up=True)
 
-    def _lowest(self, watched: Watched) -> float:
-        return self._measure(watched, "lowest")
+    def _judged(self, watched: Sequence[Watched]) -> list[float]:
+        """What the threshold is of; with `warmup`, what responses are given up by."""
+        how = "lowest" if self.warmup else self.confidence
+        return [self._measure(w.confidences, how) for w in watched]
 
-    def _measure(self, watched: Watched, how: str) -> float:
-        return round(CONFIDENCES[how](watched.confidences, self.window), PRECISION)
+    def _measure(self, confidences: Sequence[float], how: str = "lowest") -> float:
+        return round(CONFIDENCES[how](confidences, self.window), PRECISION)

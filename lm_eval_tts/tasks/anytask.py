@@ -18,9 +18,8 @@ from typing import Any
 
 from lm_eval.api.metrics import mean
 
-from lm_eval_tts.core.faults import failure_of, reason_of
 from lm_eval_tts.core.voting import Classes
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import RequestError, failure_of, reason_of
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import watched_state

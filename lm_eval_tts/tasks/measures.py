@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lm_eval_tts.core.expectations import best_at, maj_at, pass_at, sample_sizes, weighted_at
 from lm_eval_tts.core.texts import shared_length
-from lm_eval_tts.core.voting import Classes
+from lm_eval_tts.core.voting import Classes, best_at, maj_at, pass_at, sample_sizes, weighted_at
 from lm_eval_tts.grading import Verdict, answer_classes
 from lm_eval_tts.harness.response import USAGE_METRICS, Response, Usage, details_of
 

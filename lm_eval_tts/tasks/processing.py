@@ -17,7 +17,7 @@ from lm_eval.api.filter import Filter
 from lm_eval.api.registry import register_filter
 from tqdm import tqdm
 
-from lm_eval_tts.core.faults import failure_of
+from lm_eval_tts.errors import failure_of
 from lm_eval_tts.grading import Item, Verdict, answer_classes, format_adherence, grade_many
 from lm_eval_tts.harness.response import Doc, Response, details_of, item_of
 from lm_eval_tts.harness.run_state import watched_state

@@ -13,8 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from lm_eval_tts.core.faults import failure_of
-from lm_eval_tts.errors import looked_up
+from lm_eval_tts.errors import failure_of, looked_up
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.settings import setting_names
 from lm_eval_tts.tasks.processing import GradeFilter

@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
-from lm_eval_tts.core import digests
-from lm_eval_tts.core.digests import (
+from lm_eval_tts.core import identity
+from lm_eval_tts.core.identity import (
     config_digest,
     files_digest,
     files_of,
@@ -19,7 +19,7 @@ from lm_eval_tts.core.digests import (
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.int8])
 @pytest.mark.parametrize("size", [1, 7, 64, 1000])
 def test_any_one_value_changes_the_digest_of_weights(dtype, size, monkeypatch):
-    monkeypatch.setattr(digests, "BLOCK", 16)
+    monkeypatch.setattr(identity, "BLOCK", 16)
 
     def digest(tensor):
         module = torch.nn.Module()

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm_eval_tts.core import expectations
-from lm_eval_tts.core.expectations import best_at, maj_at, pass_at, weighted_at
-from lm_eval_tts.core.voting import most_voted
+from lm_eval_tts.core import voting
+from lm_eval_tts.core.voting import best_at, maj_at, most_voted, pass_at, weighted_at
 
 SAMPLES = st.lists(
     st.tuples(st.sampled_from([None, 0, 1, 2, 3]), st.sampled_from([0.1, 0.2, 0.7, nan])),
@@ -72,4 +71,4 @@ def test_draws_of_subsets_are_the_same_each_time_and_near_the_exact_value():
     drawn = weighted_at(correct, classes, [1.0] * 16, 8)
     assert drawn == weighted_at(correct, classes, [1.0] * 16, 8)
     assert drawn == pytest.approx(exact, abs=0.04)
-    assert expectations._subsets_of(16, 8).shape == (expectations.MAX_SUBSETS, 16)
+    assert voting._subsets_of(16, 8).shape == (voting.MAX_SUBSETS, 16)

@@ -23,7 +23,7 @@ from lm_eval_tts.core.trace import Delimiters, Request, Trace
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.prompts import load_prompts
-from lm_eval_tts.strategies import Budget
+from lm_eval_tts.strategies.budget import Budget
 
 THINK = load_prompts().preset("think")
 QWEN = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

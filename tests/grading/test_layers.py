@@ -6,11 +6,11 @@ import pytest
 from test_architecture import PACKAGE, imports_of
 
 LAYERS = [
-    {"lexicon", "tokens", "values"},
+    {"notation", "values"},
     {"formulas"},
     {"trees", "grammar"},
     {"equality"},
-    {"expressions", "parts", "claims", "extraction", "choices"},
+    {"parts", "claims", "extraction", "choices"},
     {"verdicts", "__init__"},
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}

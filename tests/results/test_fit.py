@@ -12,8 +12,7 @@ from lm_eval_tts.cli.commands import run_fit as fit_command
 from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.results import fit
 from lm_eval_tts.results.runs import load_runs
-from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.parts.table import load_table
+from lm_eval_tts.strategies.compute_optimal import ComputeOptimal, load_table
 
 CLASSES = {"easy": [0, 0, 0, 0], "medium": [0, 0, 1, 2], "hard": [0, 1, 2, None]}
 PROBLEMS = [(f"{name}{i}", name) for name in CLASSES for i in range(20)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from lm_eval_tts.core.expectations import pass_at
+from lm_eval_tts.core.voting import pass_at
 from lm_eval_tts.results import statistics
 
 

@@ -9,7 +9,10 @@ from lm_eval_tts.core.program import Generate, Join, Sampling, Spawn, Task
 from lm_eval_tts.core.trace import Delimiters, Trace
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.strategies import Budget, Progressive, Rejection, Single
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.progressive import Progressive
+from lm_eval_tts.strategies.rejection import Rejection
+from lm_eval_tts.strategies.single import Single
 
 
 def answer_of(trace: Trace) -> str:

@@ -11,8 +11,7 @@ from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.strategies import Abilities
-from lm_eval_tts.strategies.compute_optimal import ComputeOptimal
-from lm_eval_tts.strategies.parts.table import DEFAULT_TABLE
+from lm_eval_tts.strategies.compute_optimal import DEFAULT_TABLE, ComputeOptimal
 
 AGREE = {"": ["7", "7", "7", "8", "8", "8"]}
 DIFFER = {"": ["5", "6", "7", "8", "a\n", "b\n"], "a\n": ["1", "2"]}

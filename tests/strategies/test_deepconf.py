@@ -9,12 +9,8 @@ from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines import scripted
 from lm_eval_tts.engines.scripted import ScriptedEngine
 from lm_eval_tts.errors import SettingsError
-from lm_eval_tts.strategies.deepconf import (
-    DeepConf,
-    confidence_threshold,
-    most_confident,
-    percentile_threshold,
-)
+from lm_eval_tts.strategies import deepconf
+from lm_eval_tts.strategies.deepconf import THRESHOLDS, DeepConf
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +76,17 @@ def test_a_stop_string_across_two_pieces_ends_the_response():
 
 
 def test_the_threshold_is_what_the_kept_share_reaches():
-    assert confidence_threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.1) == 10
-    assert confidence_threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9) == 2
-    assert most_confident([1.0, float("nan"), 3.0], 0.5) == [False, False, True]
+    assert THRESHOLDS["rank"]([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.1) == 10
+    assert THRESHOLDS["rank"]([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.9) == 2
+
+
+def test_a_response_without_a_token_is_in_no_share(monkeypatch):
+    own = deepconf.token_confidences  # without that of the end of the turn
+    monkeypatch.setattr(deepconf, "token_confidences", lambda logprobs: own(logprobs)[:-1])
+    result = solve(DeepConf(n=3, keep=0.5, confidence="mean"), "a1", "", "A2").value
+    scores = [dict(candidate.scores)["confidence"] for candidate in result.candidates]
+    assert scores == pytest.approx([1.5, float("nan"), 3.0], nan_ok=True)
+    assert text_of(result.response_ids) == "A2"
 
 
 def test_responses_that_are_all_given_up_leave_the_warm_up_to_vote():
@@ -136,7 +140,7 @@ def test_wrong_settings_are_told(changes, message):
 def test_a_percentile_is_numpys(n, keep):
     values = [float((7 * i) % 11 + i / 100) for i in range(n)]
     want = float(np.percentile(values, 100 - 100 * keep))
-    found = percentile_threshold(values, keep)
+    found = THRESHOLDS["percentile"](values, keep)
     assert found == pytest.approx(want)
     assert sum(value >= found for value in values) == sum(value >= want for value in values)
 
@@ -145,6 +149,7 @@ def test_a_percentile_is_numpys(n, keep):
 def test_a_rank_lets_one_more_response_vote_than_a_percentile(n):
     values = [float(i) for i in range(n)]
     by_rank, by_percentile = (
-        sum(most_confident(values, 0.9, how)) for how in ("rank", "percentile")
+        sum(value >= THRESHOLDS[how](values, 0.9) for value in values)
+        for how in ("rank", "percentile")
     )
     assert by_rank == by_percentile + 1

@@ -12,7 +12,7 @@ from lm_eval_tts.core.trace import Delimiters
 from lm_eval_tts.engines.scripted import ScriptedEngine, babble, hash_text
 from lm_eval_tts.errors import RequestError, SettingsError
 from lm_eval_tts.reward_models.scripted import ScriptedRewardModel
-from lm_eval_tts.strategies.beam import Beam, spread
+from lm_eval_tts.strategies.beam import Beam
 from lm_eval_tts.strategies.dvts import DVTS
 from lm_eval_tts.strategies.particle import Particle, logit
 from lm_eval_tts.strategies.rebase import Rebase, apportion, softmax
@@ -270,10 +270,6 @@ def test_a_prompt_that_leaves_no_room_is_a_failure():
 def test_wrong_settings_are_told(make, message):
     with pytest.raises(SettingsError, match=message):
         make()
-
-
-def test_parents_are_spread_evenly():
-    assert spread(["a", "b", "c"], 8) == ["a", "b", "c", "a", "b", "c", "a", "b"]
 
 
 def test_shares_become_whole_numbers_with_the_right_sum():

@@ -4,7 +4,7 @@ from math import nan
 
 import pytest
 
-from lm_eval_tts.core.expectations import sample_sizes
+from lm_eval_tts.core.voting import sample_sizes
 from lm_eval_tts.harness.response import Details, Response, Usage
 from lm_eval_tts.tasks.measures import sample_metrics
 from lm_eval_tts.tasks.processing import GradeFilter, process_results

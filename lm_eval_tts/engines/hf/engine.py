@@ -13,7 +13,6 @@ from typing import Any
 from typing_extensions import Unpack
 
 from lm_eval_tts.core.engine import Engine
-from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.attention import Masks, runs_alone
 from lm_eval_tts.engines.hf.generate import GenerateEngine, probe_generate, probe_padding
 from lm_eval_tts.engines.hf.graphs import Recorder, StepGraphs, recorder_for
@@ -24,6 +23,7 @@ from lm_eval_tts.engines.hf.slot_model import SlotModel, is_exact, probe
 from lm_eval_tts.engines.hf.slots import SlotTable
 from lm_eval_tts.engines.requests import BatchRow, Limits
 from lm_eval_tts.engines.tokenizer import Tokenizer
+from lm_eval_tts.errors import reason_of
 
 logger = logging.getLogger(__name__)
 

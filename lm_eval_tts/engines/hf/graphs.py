@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from lm_eval_tts.core.faults import reason_of
 from lm_eval_tts.engines.hf.slot_model import Prepared, SlotModel, distance, is_exact
 from lm_eval_tts.engines.hf.transfer import Numbers
+from lm_eval_tts.errors import reason_of
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import aiohttp
 import tenacity
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.asynchronous import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
@@ -39,7 +38,7 @@ from lm_eval_tts.engines.server.wire import (
     read_event,
 )
 from lm_eval_tts.engines.stopping import find_stop
-from lm_eval_tts.errors import RequestError, SettingsError, unknown_name
+from lm_eval_tts.errors import MALFORMED, RequestError, SettingsError, unknown_name
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,9 @@ How exact a server is depends on the way it is asked:
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.packaged import read_yaml
+from lm_eval_tts.core.disk import read_yaml
 from lm_eval_tts.core.program import Sampling
 
 OFF = asdict(Sampling(temperature=1.0))  # what a setting is where it changes nothing
@@ -46,7 +45,7 @@ class Dialect(NamedTuple):
         return self.logprobs is not None
 
 
-_DIALECTS = read_yaml(Path(__file__).with_suffix(".yaml"))
+_DIALECTS = read_yaml("engines/server/dialects.yaml")
 TOKENS, IDS, TEXT, STRICT, CHAT, STRICT_CHAT = (
     Dialect(**way) for way in _DIALECTS["ways"].values()
 )

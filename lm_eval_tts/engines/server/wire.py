@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate, SampledCounts, Sampling, TokenIds, TokenLogprob
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
 from lm_eval_tts.engines.server.dialects import OFF, TOKENS, Dialect
 from lm_eval_tts.engines.tokenizer import Tokenizer
-from lm_eval_tts.errors import RequestError
+from lm_eval_tts.errors import MALFORMED, RequestError
 
 # OpenAI's own settings that some models do not have, as their refusals tell.
 LACKING = ("max_tokens", "temperature", "top_p", "seed")

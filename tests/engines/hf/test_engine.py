@@ -18,7 +18,8 @@ from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.requests import uniform
 from lm_eval_tts.engines.tokenizer import HFTokenizer
 from lm_eval_tts.errors import RequestError
-from lm_eval_tts.strategies import Budget, Progressive
+from lm_eval_tts.strategies.budget import Budget
+from lm_eval_tts.strategies.progressive import Progressive
 
 QUESTIONS = ["Question: what is 2+2?", "Wait", "First we add the two numbers, then?", "x"]
 

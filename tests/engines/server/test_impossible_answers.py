@@ -7,14 +7,13 @@ from random import Random
 import pytest
 from json_mutations import mutated
 
-from lm_eval_tts.core.faults import MALFORMED
 from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.scripted import ByteTokenizer
 from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
 from lm_eval_tts.engines.server.dialects import TOKENS
 from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens, read_event
-from lm_eval_tts.errors import SettingsError
+from lm_eval_tts.errors import MALFORMED, SettingsError
 
 ROW = BatchRow(Generate((1, 2, 3), 4, logprobs=1), 0, 4, [1, 2, 3])
 WIRE = Wire("m", ByteTokenizer(), frozenset([0]), vocabulary_size=10)

@@ -5,12 +5,11 @@ import math
 import pytest
 
 from lm_eval_tts.core.program import TokenLogprob
-from lm_eval_tts.strategies.parts.confidence import (
+from lm_eval_tts.strategies.best_of_n import mean_logprob, self_certainty
+from lm_eval_tts.strategies.deepconf import (
     CONFIDENCES,
     bottom_confidence,
     group_confidences,
-    mean_logprob,
-    self_certainty,
     token_confidences,
 )
 

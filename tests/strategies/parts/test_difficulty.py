@@ -2,7 +2,7 @@
 
 import pytest
 
-from lm_eval_tts.strategies.parts.table import agreement, bin_of
+from lm_eval_tts.strategies.compute_optimal import agreement, bin_of
 
 
 @pytest.mark.parametrize(
