@@ -7,7 +7,7 @@ from lm_eval_tts.core.identity import json_key
 from lm_eval_tts.core.journal import Journal
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.core.reward_model import LoadedRewardModel, Spent
-from lm_eval_tts.errors import LmEvalTTSError, RequestError
+from lm_eval_tts.errors import LmEvalTTSError, RequestError, failure_of
 
 logger = logging.getLogger(__name__)
 
