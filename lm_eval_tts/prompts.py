@@ -3,8 +3,6 @@
 The texts are data (`prompts.yaml`, and a user's own file of the same form). This module knows
 nothing of tokens, models or benchmarks."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -3,8 +3,6 @@
 lm-eval lays --gen_kwargs over a task's generation_kwargs; both lie over the model's own defaults
 (--model_args). Names are lm-eval's and transformers' where they have one."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 import math

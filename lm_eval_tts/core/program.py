@@ -8,8 +8,6 @@ A strategy's program is a generator. It yields an op, the scheduler sends back i
     completion = yield from generate(prompt, max_tokens=100, stop=("</think>",))
     traces = yield from gather([branch(prompt, i) for i in range(4)])"""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from math import nan
@@ -95,7 +93,7 @@ class Completion:
         whole = self.finish_reason == "stop" and self.sampled_ids[:size] == self.token_ids
         return self.sampled_ids[size:] if whole else ()
 
-    def within(self, max_tokens: int, ending: int) -> Completion:
+    def within(self, max_tokens: int, ending: int) -> "Completion":
         """Return what a limit of `max_tokens` leaves of it, ending not counted.
         ending: tokens that the ending may take after the limit, so that a closing tag which the
         model has begun is seen to its end and not left as half a tag. A limit within a limit is the
@@ -111,7 +109,7 @@ class Completion:
 class Spawn:
     """Start programs that run alongside this one; the result is a `Task` for each, in order."""
 
-    programs: tuple[Program[Any], ...]
+    programs: "tuple[Program[Any], ...]"
 
 
 @dataclass(frozen=True, slots=True)

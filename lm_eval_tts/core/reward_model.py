@@ -1,7 +1,5 @@
 """What every reward model does: read the steps of responses and say how good each one is."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -23,7 +21,7 @@ class Spent(NamedTuple):
     seconds: float = 0.0
     num_tokens: float = 0
 
-    def plus(self, *others: Spent) -> Spent:
+    def plus(self, *others: "Spent") -> "Spent":
         """Return the sum."""
         return Spent(*map(sum, zip(self, *others, strict=True)))
 

@@ -5,8 +5,6 @@ room, so a run of any size holds only the unfinished ones in memory. Scores are 
 over all programs, whenever the engine could take more work. Knows the ops and the protocols of
 engine and reward model; nothing of strategies, tokens or text."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -82,7 +80,7 @@ class _Frame:
     # The number of the first child since its last op, from which seeds are counted.
     siblings_from: int = 0
     # What it has spawned and is under way, by number.
-    children: dict[int, _Frame] = field(default_factory=dict)
+    children: "dict[int, _Frame]" = field(default_factory=dict)
     values: dict[int, Any] = field(default_factory=dict)  # of the children that ended
     joining: tuple[int, ...] | None = None  # the numbers that it waits for, if it does
 

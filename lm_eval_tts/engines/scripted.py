@@ -62,7 +62,6 @@ class ScriptedEngine(RowEngine):
         self._scripts: dict[BatchRow, list[int]] = {}  # what is left to write
 
     def _script(self, row: BatchRow) -> Sequence[int]:
-        """Return what follows the ids of a row."""
         seed = row.seed if row.op.sampling.temperature else None
         written = self._write(self.tokenizer.decode(row.ids), seed)
         return (*self.tokenizer.encode(written), *self._ends)

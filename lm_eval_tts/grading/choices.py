@@ -121,7 +121,6 @@ def stated_choice(text: str, options: Options) -> Found | None:
 
 
 def _head(line: str) -> re.Match[str] | None:
-    """The label that a line starts with."""
     plain = bare_text(line[: 2 * MAX_PIECE])
     return LABEL.match(plain, end_of(_LEAD, plain))
 

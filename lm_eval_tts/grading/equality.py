@@ -6,8 +6,6 @@ direction, reason and example. A rule gives other trees of the same answer; one 
 (a unit, a name) is tried on one side.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -198,7 +196,7 @@ class Tolerance(NamedTuple):
     units: bool = False
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any] | None) -> Tolerance | None:
+    def of(cls, settings: Mapping[str, Any] | None) -> "Tolerance | None":
         """Return the tolerance that a task or document names. Raises SettingsError."""
         try:
             return cls(**settings) if settings else None

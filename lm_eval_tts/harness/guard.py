@@ -221,7 +221,6 @@ def _is_the_users(error: Exception) -> bool:
 
 
 def _nearest_tasks(message: str) -> str:
-    """Return the nearest names to those that lm_eval has not found."""
     if not (missing := message.partition("Tasks not found: ")[2]):
         return ""
     known = importlib.import_module("lm_eval.tasks").TaskManager().all_tasks

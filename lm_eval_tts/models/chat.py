@@ -1,7 +1,5 @@
 """Chat histories on their way from lm_eval to a model that applies the template itself."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +23,7 @@ class ChatPrompt(str):
 
     def __new__(
         cls, text: str, messages: Sequence[Message] = (), failure: str | None = None
-    ) -> ChatPrompt:
+    ) -> "ChatPrompt":
         """Return the rendered text with its messages attached; pickle does so later."""
         prompt = super().__new__(cls, text)
         prompt.messages = [dict(message) for message in messages]

@@ -103,7 +103,6 @@ class TTSHF(StrategyLM, HFLM):
             torch.set_num_threads(threads)
 
     def _serve(self, names: dict[str, Any]) -> None:
-        """Hand what was loaded to the session."""
         stored = getattr(self._config.get_text_config(decoder=True), "dtype", None)
         if (stored, self.model.dtype) == (torch.bfloat16, torch.float16):
             logger.warning(

@@ -19,12 +19,8 @@ from lm_eval_tts.errors import DataError, SettingsError
 from lm_eval_tts.harness.response import USAGE_METRICS, Details, Response, Usage
 from lm_eval_tts.models.base import StrategyLM
 from lm_eval_tts.models.session import Session, keys_of
-from lm_eval_tts.results.files import (
-    Recording,
-    load_recordings,
-    point_texts,
-    recording_files,
-)
+from lm_eval_tts.results import files
+from lm_eval_tts.results.files import Recording
 from lm_eval_tts.settings import parse_settings
 
 logger = logging.getLogger(__name__)
@@ -100,8 +96,8 @@ class TTSReplay(StrategyLM):
     def _recordings_of(self, instance: Instance) -> Sequence[Recording]:
         if (task := instance.task_name) not in self._library:
             found: defaultdict[str, list[Recording]] = defaultdict(list)  # by what names a document
-            for path in recording_files(self._path, task):
-                for recording in load_recordings(path, self._response_column):
+            for path in files.recording_files(self._path, task):
+                for recording in files.load_recordings(path, self._response_column):
                     for key in recording_keys(recording.question, recording.doc_id):
                         found[key].append(recording)
             self._library[task] = found
@@ -128,7 +124,7 @@ class TTSReplay(StrategyLM):
 
 def points_of(recording: Recording, tags: tuple[str, str, str, str]) -> dict[str, Response]:
     """Return the intermediate answers that one of our samples files has for a response."""
-    row, texts = recording.metrics, point_texts(recording.answered, recording.response)
+    row, texts = recording.metrics, files.point_texts(recording.answered, recording.response)
     points = {}
     for label, text in texts.items():
         counts = {name: row.get(f"{name}_tokens@{label}", 0) for name in ("thinking", "sampled")}

@@ -12,13 +12,7 @@ from lm_eval_tts.results import statistics
 from lm_eval_tts.results.formats import figure_text, inline, json_text, markdown_table
 from lm_eval_tts.results.runs import Run, one_of_each_task
 from lm_eval_tts.results.samples import Outcomes, common_documents, paired, read_outcomes
-from lm_eval_tts.results.statistics import (
-    CONFIDENCE,
-    FEWEST_FLIPS,
-    Array,
-    ConfidenceInterval,
-    known_mean,
-)
+from lm_eval_tts.results.statistics import Array, ConfidenceInterval
 
 # Accuracy first, whatever metric it is of a run, then the costs.
 _ORDER = [METRIC[name] for name in dict.fromkeys(("accuracy", *COSTS, *METRIC))]
@@ -53,15 +47,15 @@ class Comparison:
     def verdict(self) -> str:
         """What the data say, in one or two plain sentences."""
         accuracy = self.figures[0]
-        if self.p_value < 1 - CONFIDENCE:
+        if self.p_value < 1 - statistics.CONFIDENCE:
             change = 100 * (accuracy.b - accuracy.a)
             word = "better" if change > 0 else "worse"
             return f"B is {word} by {abs(change):.1f} points (p = {self.p_value:.2g})."
-        need = 100 * FEWEST_FLIPS / self.num_docs
+        fewest, one = statistics.FEWEST_FLIPS, 100 / self.num_docs
         return (
             f"The data cannot tell A and B apart (p = {self.p_value:.2g}): of {self.num_docs} "
-            f"problems one is {100 / self.num_docs:.1f} points, and at least {FEWEST_FLIPS} must "
-            f"flip, all one way ({need:.1f} points), before any difference is significant."
+            f"problems one is {one:.1f} points, and at least {fewest} must flip, all one way "
+            f"({fewest * one:.1f} points), before any difference is significant."
         )
 
 
@@ -123,7 +117,7 @@ def _difference(metric: Metric, a: Array, b: Array) -> Difference:
     interval = ConfidenceInterval(0.0, 0.0)
     if metric.unit == "share" or np.any(a != b) or not len(a):
         interval = statistics.bootstrap_interval(b - a)
-    return Difference(metric, known_mean(a), known_mean(b), interval)
+    return Difference(metric, statistics.known_mean(a), statistics.known_mean(b), interval)
 
 
 def comparison_markdown(comparison: Comparison, num_listed: int = 20) -> str:

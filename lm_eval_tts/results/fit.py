@@ -145,7 +145,6 @@ def cross_validated(
 
 
 def _by_budget(runs: Runs) -> dict[int, Runs]:
-    """Return the runs within each budget of samples that was run, largest first."""
     budgets = sorted({run.n for run in runs}, reverse=True)
     return {budget: [run for run in runs if run.n <= budget] for budget in budgets}
 

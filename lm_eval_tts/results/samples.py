@@ -14,15 +14,8 @@ from numpy.typing import NDArray
 from lm_eval_tts.core import identity
 from lm_eval_tts.core.identity import mapping_in
 from lm_eval_tts.core.metrics import COSTS
-from lm_eval_tts.results.files import (
-    SampleRow,
-    UnreadFile,
-    finite,
-    point_texts,
-    read_samples,
-    records_of,
-    texts_in,
-)
+from lm_eval_tts.results import files
+from lm_eval_tts.results.files import SampleRow, UnreadFile
 from lm_eval_tts.results.runs import Run
 from lm_eval_tts.results.statistics import Array
 
@@ -33,7 +26,7 @@ _THOUGHT_ENDS = ("</think>", "</reasoning>", "<|im_start|>answer", "<|channel|>f
 
 def own_rows(run: Run, unread: list[UnreadFile]) -> Iterator[SampleRow]:
     """Yield the rows of a run's own filter. unread: receives what is wrong with the others."""
-    for row in read_samples(run.samples_path) if run.samples_path else ():
+    for row in files.read_samples(run.samples_path) if run.samples_path else ():
         if isinstance(row, UnreadFile):
             unread.append(row)
         elif row.get("filter", run.filter) == run.filter:
@@ -44,7 +37,7 @@ def _numbers(row: SampleRow) -> dict[str, float]:
     """Return the metrics of a row that are finite numbers; before 0.4.4 they are not listed."""
     listed = row.get("metrics")
     names = listed if isinstance(listed, list) else [n for n in row if n not in _NOT_METRICS]
-    values = {name: finite(row.get(name)) for name in names if isinstance(name, str)}
+    values = {name: files.finite(row.get(name)) for name in names if isinstance(name, str)}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -72,7 +65,7 @@ def read_outcomes(run: Run) -> tuple[Outcomes | None, list[UnreadFile]]:
     unread: list[UnreadFile] = []
     seen, rows = Counter[str](), []
     for row in own_rows(run, unread):
-        key, found, records = identity.document_key(row), _numbers(row), records_of(row)
+        key, found, records = identity.document_key(row), _numbers(row), files.records_of(row)
         seen[key] += 1
         unique = key if seen[key] == 1 else f"{key}#{seen[key]}"
         if record := mapping_in(row, "answered"):
@@ -168,7 +161,8 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
     prompt, kwargs, *_ = [*_items(requests[0] if requests else None), None, None]
     prompt = str(prompt or "")
     settings: Mapping[str, Any] = kwargs if isinstance(kwargs, dict) else {}
-    doc, texts, records = mapping_in(row, "doc"), texts_in(row.get("resps")), records_of(row)
+    doc, records = mapping_in(row, "doc"), files.records_of(row)
+    texts = files.texts_in(row.get("resps"))
     lines = [f"{k}) {v}" for k, v in mapping_in(doc, "options").items() if v is not None]
     end = str(settings.get("thinking_end") or "")
     first, text = records[0] if records else {}, texts[0] if texts else ""
@@ -180,9 +174,9 @@ def _sample(row: SampleRow, metric: str) -> SampleTexts:
         settings=settings,
         responses=[_split_thinking(text, end.strip()) for text in texts],
         pieces=list(map(_pieces, records)),
-        extracted=texts_in(row.get("filtered_resps")),
+        extracted=files.texts_in(row.get("filtered_resps")),
         reference=str(row.get("target", "")),
-        score=finite(row.get(metric)),
+        score=files.finite(row.get(metric)),
         figures={name: value for name, value in _numbers(row).items() if name != metric},
         points=list(_points(row, first, text, metric)),
         candidates=candidates,
@@ -206,21 +200,21 @@ def _split_thinking(text: str, thinking_end: str) -> tuple[str, str]:
 
 def _pieces(record: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Return what a response consists of: kinds and numbers of characters."""
-    pairs = (one for one in _items(record.get("pieces")) if len(texts_in(one)) == 2)
-    return [(str(kind), int(finite(number) or 0)) for kind, number in pairs]
+    pairs = (one for one in _items(record.get("pieces")) if len(files.texts_in(one)) == 2)
+    return [(str(kind), int(files.finite(number) or 0)) for kind, number in pairs]
 
 
 def _points(
     row: SampleRow, record: Mapping[str, Any], text: str, metric: str
 ) -> Iterator[dict[str, Any]]:
-    texts = point_texts(record, text)
+    texts = files.point_texts(record, text)
     for label, answer in mapping_in(record, "points").items():
-        counts = {name: finite(row.get(f"{name}@{label}")) for name in COSTS}
+        counts = {name: files.finite(row.get(f"{name}@{label}")) for name in COSTS}
         yield {
             "point": label,
             "response": texts.get(label),
             "answer": answer,
-            "score": finite(row.get(f"{metric}@{label}")),
+            "score": files.finite(row.get(f"{metric}@{label}")),
             **{name: count for name, count in counts.items() if count is not None},
         }
 
@@ -231,10 +225,10 @@ def _tree(found: Any, candidates: Sequence[Mapping[str, Any]], response: str) ->
     for one in _items(found):
         match one:
             case [int(parent), str(text), score] if -1 <= parent < len(steps):
-                steps.append((parent, text, finite(score)))
+                steps.append((parent, text, files.finite(score)))
             case _:
                 break
-    complete = {finite(candidate.get("last_step")) for candidate in candidates}
+    complete = {files.finite(candidate.get("last_step")) for candidate in candidates}
     place = next((c.get("last_step") for c in candidates if c.get("text") == response), None)
     chosen = set[int]()
     while isinstance(place, int) and 0 <= place < len(steps):

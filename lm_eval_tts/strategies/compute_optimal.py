@@ -179,7 +179,6 @@ class ComputeOptimal(BeamSettings):
         return (yield from strategy.rate(request, probe.trace))
 
     def _estimate(self, request: Request, probes: Sequence[Candidate]) -> float:
-        """Return what pass@1 may be."""
         values = []
         if self.difficulty_by != "reward":
             values.append(agreement(classes_of(request, probes)))
@@ -198,7 +197,6 @@ class ComputeOptimal(BeamSettings):
             self._strategy_for(size, difficulty)
 
     def _strategy_for(self, size: float, difficulty: str) -> SampleStrategy:
-        """Return the strategy of the first rule that fits."""
         for rule, strategy in self.rules:
             if rule.fits(size, difficulty, self.n):
                 return strategy

@@ -4,8 +4,6 @@ The filter `tts_grade` grades the responses of a task; lm_eval logs the extracte
 `filtered_resps`. `process_results` turns them into metrics. Works on the responses of any model:
 what a plain text cannot show (token counts, say) is left out."""
 
-from __future__ import annotations
-
 import logging
 import math
 import re

@@ -92,7 +92,6 @@ class HFEngine(HalvingEngine):
         )
 
     def _advance(self) -> None:
-        """Sample a token for every sequence that is ready."""
         self._regain_slots()
         self._table.admit(self.queue)
         self._catch_up()

@@ -34,7 +34,6 @@ class GenerateEngine(HalvingEngine):
         self._pad = next(iter(limits["eos_token_ids"]), 0)
 
     def _advance(self) -> None:
-        """Decode one batch to its end."""
         if not (batch := self.take(self.max_num_seqs)):
             return
         sampler, device = Sampler(), input_device(self._model)

@@ -5,8 +5,6 @@ keys does the same on the same memory each time. Rows and keys are rounded up to
 step of a bucket runs as usual, is captured, and is compared with its first replay; where that
 differs, or a model's code cannot be captured, all steps run as usual from then on."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from typing import Any

@@ -6,8 +6,6 @@ and values come back as a window over those slots. Padding goes to the place aft
 token, which no token of the forward sees and the next one overwrites. Knows no sequences, only
 slots and positions."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,7 +23,7 @@ GROWTH = 256  # capacity grows in steps of this many tokens, and at least by hal
 class SlotLayer(CacheLayerMixin):
     """One layer's buffers, allocated at the first forward from the shapes that it brings."""
 
-    def __init__(self, cache: SlotCache) -> None:
+    def __init__(self, cache: "SlotCache") -> None:
         super().__init__()
         self._cache = cache
         self.is_initialized = False  # transformers before 4.57 does not say so

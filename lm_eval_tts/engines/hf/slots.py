@@ -175,7 +175,6 @@ class SlotTable(Generic[_User]):
         slot.long, slot.last_used = self._is_long(len(row.ids)), self._clock
 
     def _longest_prefix(self, row: _User) -> Prefix:
-        """Find the slot that shares most with a row."""
         most, long = row.num_reusable, self._is_long(len(row.ids))
         best, longest = 0, 0
         for index, slot in enumerate(self.slots):

@@ -20,23 +20,9 @@ import tenacity
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.engines.asynchronous import Sessions
 from lm_eval_tts.engines.requests import BatchRow, SampledTokens
-from lm_eval_tts.engines.server.dialects import (
-    IDS,
-    SERVERS,
-    TOKENS,
-    Dialect,
-    as_openai,
-    server_of,
-)
-from lm_eval_tts.engines.server.wire import (
-    FINISHES,
-    WITHHELD,
-    Fault,
-    Wire,
-    cached_tokens,
-    counts_of,
-    read_event,
-)
+from lm_eval_tts.engines.server import dialects, wire
+from lm_eval_tts.engines.server.dialects import Dialect
+from lm_eval_tts.engines.server.wire import Fault, Wire
 from lm_eval_tts.engines.stopping import find_stop
 from lm_eval_tts.errors import MALFORMED, RequestError, SettingsError, unknown_name
 
@@ -105,7 +91,7 @@ class Server:
 
     async def _ids(self, row: BatchRow) -> SampledTokens:
         answer = await self.post(self.wire.payload(row), row.op.token_ids)
-        sampled, cached = self.wire.read(answer, row), cached_tokens(answer["usage"])
+        sampled, cached = self.wire.read(answer, row), wire.cached_tokens(answer["usage"])
         self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
         return sampled
 
@@ -133,7 +119,7 @@ class Server:
         """Return the answer to a call in OpenAI's form. Raises Fault or Refused."""
         answer = await self._json(self._call(body, token_ids))
         with _faults():
-            return as_openai(self.wire.dialect.read, answer)
+            return dialects.as_openai(self.wire.dialect.read, answer)
 
     async def _json(self, call: Any) -> Any:
         with _faults():
@@ -172,21 +158,21 @@ class Server:
         with _faults():
             async for event in self._events(row):
                 usage = event.get("usage") or usage
-                piece = read_event(event)
+                piece = wire.read_event(event)
                 reasoning, text = reasoning + piece.reasoning, text + piece.text
                 reason = piece.finish_reason or reason
                 if match := find_stop(text, row.op.stop):
                     text, reason, usage = text[: match.start + len(match.stop)], "stop", {}
                     break
-            cached, counts = cached_tokens(usage), counts_of(usage)
-            if reason in WITHHELD:
+            cached, counts = wire.cached_tokens(usage), wire.counts_of(usage)
+            if reason in wire.WITHHELD:
                 raise RequestError(f"the server ended its answer with {reason!r}")
-            if reason not in FINISHES:
+            if reason not in wire.FINISHES:
                 raise Fault(f"a stream that ended with {reason!r}")
         self.prompt_tokens.update(sent=len(row.op.token_ids), cached=cached)
         # Some say "stop" as well where a thought has used up everything.
         cut = not text and counts is not None and counts.total >= row.max_tokens
-        ended = FINISHES[reason] and match is None and not cut
+        ended = wire.FINISHES[reason] and match is None and not cut
         return self.wire.of_text(text, ended, reasoning, counts)
 
     async def _events(self, row: BatchRow) -> AsyncIterator[dict[str, Any]]:
@@ -197,14 +183,14 @@ class Server:
         async with self._call(body, row.op.token_ids) as response:
             await self._check(response)
             if response.content_type == "application/json":
-                yield as_openai(way.read, json.loads(await response.read()))
+                yield dialects.as_openai(way.read, json.loads(await response.read()))
                 return
             async for line in response.content:
                 data = line.decode(errors="replace").strip()
                 for name in ("data:", "error:"):
                     data = data.removeprefix(name).strip()
                 if data.startswith("{"):
-                    yield as_openai(way.read, json.loads(data))
+                    yield dialects.as_openai(way.read, json.loads(data))
 
 
 @contextmanager
@@ -242,7 +228,7 @@ async def find_model(server: Server, model: str | None) -> Served:
         raise unknown_name("model", model, entries)
     entry: dict[str, Any] = entries.get(model, {})
     base = entries.get(str(entry.get("parent")), {})  # of an adapter, which tells no length (vLLM)
-    return Served(model, _length(entry) or _length(base), server_of(entry))
+    return Served(model, _length(entry) or _length(base), dialects.server_of(entry))
 
 
 def _length(entry: dict[str, Any]) -> int | None:
@@ -264,25 +250,26 @@ async def find_dialect(
     """Return the best dialect in which the server accepts a request for one token.
     prompt: token ids to ask with, for each kind of prompt that may be used. kind: of server, a name
     in `SERVERS`. Raises SettingsError if there is none."""
-    refusals, wire = [], server.wire
-    for dialect in SERVERS[kind]:
+    refusals, asked = [], server.wire
+    for dialect in dialects.SERVERS[kind]:
         if (ids := prompt.get(dialect.prompt)) is None:
             continue
-        wire.dialect, wire.lacking = dialect, frozenset()
+        asked.dialect, asked.lacking = dialect, frozenset()
         while True:
-            heat = Sampling(temperature=1.0 if "temperature" in wire.lacking else 0.0)
+            heat = Sampling(temperature=1.0 if "temperature" in asked.lacking else 0.0)
             row = BatchRow(Generate(ids, 1, sampling=heat), seed=0, max_tokens=1, ids=list(ids))
             try:
-                answer = await server.retrying(server.post, wire.payload(row))
-                exact = dialect.path != TOKENS.path or answer["choices"][0].get("token_ids")
-                return wire.dialect if exact or not dialect.returns_ids else IDS
+                answer = await server.retrying(server.post, asked.payload(row))
+                has_ids = answer["choices"][0].get("token_ids")
+                exact = has_ids or dialect.path != dialects.TOKENS.path or not dialect.returns_ids
+                return asked.dialect if exact else dialects.IDS
             except (RequestError, *MALFORMED) as error:
                 _check_key(error)
                 # A refusal of what is not OpenAI's own is mended by the next way to ask.
-                if not dialect.switched_off and wire.learn(str(error)):
+                if not dialect.switched_off and asked.learn(str(error)):
                     continue
                 if "limit was reached" in str(error):  # of OpenAI's, by a thought of one token
-                    return wire.dialect
+                    return asked.dialect
                 refusals.append(f"{dialect.path} with {dialect.prompt}: {error}")
             break
     raise SettingsError(f"the server {server.url} serves no completions: {'; '.join(refusals)}")

@@ -101,7 +101,6 @@ def _of_sglang(answer: Any) -> Any:
 
 
 def _of_ollama(event: Any) -> Any:
-    """Read a line of Ollama's /api/generate."""
     choice = {"text": event.get("response"), "finish_reason": event.get("done_reason")}
     return _answer(choice, event.get("prompt_eval_count"), event.get("eval_count"), 0)
 

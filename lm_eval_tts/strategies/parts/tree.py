@@ -4,8 +4,6 @@ With `max_thinking_tokens` the steps are those of the thinking, and a path that 
 or its budget, answers at once. A path that reaches a limit is as complete as one that ends by
 itself: it is rated and competes."""
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
@@ -31,7 +29,7 @@ class Path:
     score: float = math.nan  # of all its steps; NaN before it is rated or if it cannot be
     step_scores: tuple[float, ...] = ()  # what the reward model said about each
     text: str = ""  # of the response
-    parent: Path | None = field(default=None, repr=False)  # the path that it extends by a step
+    parent: "Path | None" = field(default=None, repr=False)  # the path that it extends by a step
 
     @property
     def rank(self) -> float:
@@ -85,7 +83,7 @@ class SearchStrategy(SearchSettings):
     answers_within_n = True
 
     @abstractmethod
-    def search(self, growth: Growth) -> Program[list[Path]]:
+    def search(self, growth: "Growth") -> Program[list[Path]]:
         """Return the complete paths."""
 
     def propose(self, request: Request, num_known: int = 0) -> Program[list[Candidate]]:
@@ -141,7 +139,6 @@ class Growth:
         return self._think_step(path.trace, self.settings.max_thinking_tokens, last)
 
     def _write_step(self, trace: Trace, last: bool) -> Program[Path]:
-        """Write a step of a response that is one piece."""
         max_tokens, room = self.settings.max_gen_toks, self.request.max_tokens
         left = min(max_tokens, room) - trace.num_tokens()
         ends = writing.ends_of(self.request, trace)
