@@ -161,7 +161,7 @@ def config_digest(model: Any) -> str:
 
 
 def _code_of(model: Any) -> str:
-    """Return the code of a model that is not one of transformers' own (trust_remote_code)."""
+    """Return the code of a model that is not transformers' own: one that came with it, or ours."""
     kind = type(model.get_base_model() if hasattr(model, "get_base_model") else model)
     own = kind.__module__.startswith("transformers.models.")
     file = None if own else getattr(sys.modules[kind.__module__], "__file__", None)

@@ -65,7 +65,7 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
     ) -> None:
         """Ask the server what it can do. Raises SettingsError where it cannot be used."""
         calls = {"num_concurrent": num_concurrent, "max_retries": max_retries, "timeout": timeout}
-        check_loading(calls)
+        check_loading({k: "None" if v is None else v for k, v in calls.items()})
         headers = headers_of(base_url, header)
         self.session = Session(kwargs, "tts-openai", OPENAI_ARGUMENTS, strict=True)
         if kwargs.get("tokenizer"):

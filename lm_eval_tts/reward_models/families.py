@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lm_eval_tts.errors import SettingsError
@@ -112,7 +112,6 @@ class Qwen2Head(Head):
     """One of our classes for a plain Qwen2 decoder with a small head (`qwen2`)."""
 
     model_class: str
-    layer: str = field(repr=False)  # where the head is in it
     vllm_class: str | None = None
 
     def load(self, name: str, tokenizer: Any, **kwargs: Any) -> tuple[Any, Layer]:
@@ -124,9 +123,7 @@ class Qwen2Head(Head):
         kwargs.pop("trust_remote_code")
         config = Qwen2Config.from_pretrained(name, revision=kwargs.get("revision"))
         model = _load(getattr(qwen2, self.model_class), name, config=config, **kwargs)
-        layer = model.get_submodule(self.layer)
-        weight = next(layer.parameters())
-        return model, lambda hidden: layer(hidden.to(weight))
+        return model, model.logits
 
 
 def _load(kind: Any, name: str, **kwargs: Any) -> Any:
@@ -167,8 +164,8 @@ class Family:
 TOKEN_LABELS = ClassifierHead("AutoModelForTokenClassification", ("score", "classifier"))
 SEQUENCE_LABELS = ClassifierHead("AutoModelForSequenceClassification", ("score",))
 SEQUENCE_LOGIT = ClassifierHead("AutoModelForSequenceClassification", ("score",), raw=True)
-QWEN_CLASSES = Qwen2Head("QwenPRM", "score", vllm_class="Qwen2ForProcessRewardModel")
-SKYWORK_VALUE = Qwen2Head("SkyworkPRM", "v_head.summary")
+QWEN_CLASSES = Qwen2Head("QwenPRM", vllm_class="Qwen2ForProcessRewardModel")
+SKYWORK_VALUE = Qwen2Head("SkyworkPRM")
 FAMILIES: dict[str, Family] = {
     "math-shepherd": Family(inputs.write_math_shepherd, SignHead(), names=("math-shepherd",)),
     "rlhflow": Family(inputs.write_rlhflow, SignHead(), names=("llama3.1-8b-prm",)),

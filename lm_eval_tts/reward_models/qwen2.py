@@ -4,6 +4,7 @@ They are loaded without the code in their repositories, which does not run on tr
 
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 from transformers import Qwen2Model, Qwen2PreTrainedModel
 
@@ -21,6 +22,11 @@ class QwenPRM(Qwen2PreTrainedModel):
         self.score = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 2))
         self.post_init()
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the head's output for hidden states [n, size]: [n, 2]."""
+        logits: torch.Tensor = self.score(hidden)
+        return logits
+
 
 class SkyworkPRM(Qwen2PreTrainedModel):
     """Qwen2ForPrmModel: one value on each token, computed in float32. Names and shapes as in
@@ -34,3 +40,9 @@ class SkyworkPRM(Qwen2PreTrainedModel):
         self.model = Qwen2Model(config)
         self.v_head = nn.ModuleDict({"summary": nn.Linear(config.hidden_size, 1)})
         self.post_init()
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the head's output for hidden states [n, size]: [n, 1]."""
+        layer = self.v_head["summary"]
+        logits: torch.Tensor = layer(hidden.to(layer.weight))
+        return logits

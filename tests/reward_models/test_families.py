@@ -1,8 +1,10 @@
 """Each family on a tiny random checkpoint: scores are those computed one step at a time."""
 
+import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from reward_checkpoints import BUILDERS, Checkpoint, load_reward_model
 
 from lm_eval_tts.core.program import Score, StepScores
 from lm_eval_tts.errors import RequestError, SettingsError
-from lm_eval_tts.reward_models import hf
+from lm_eval_tts.reward_models import hf, qwen2
 from lm_eval_tts.reward_models.families import FAMILIES, detect_family
 from lm_eval_tts.reward_models.hf import PaddedReader
 
@@ -268,3 +270,9 @@ def test_code_in_a_checkpoint_is_not_run_unasked(checkpoints):
     path = checkpoints["qwen-prm"].path
     assert "auto_map" in json.loads((path / "config.json").read_text())
     load_reward_model(str(path))
+
+
+def test_the_code_of_our_classes_is_that_of_the_journals_there_are():
+    # It is in the digest of their weights: a run that an older version began goes on only with it.
+    code = Path(qwen2.__file__).read_bytes()
+    assert hashlib.sha256(code).hexdigest()[:16] == "9e913c9fcacf3a32"

@@ -181,7 +181,8 @@ def _fit_generate(model: Any, tokenizer: Tokenizer, reason: str, limits: Limits)
     how = "using generate, which is slower"
     if limits["max_num_seqs"] > 1:
         try:
-            difference = probe_padding(model, limits["max_length"])
+            pad = next(iter(limits["eos_token_ids"]), 0)
+            difference = probe_padding(model, pad, limits["max_length"])
             changed = f"padding changes its logits by {difference:.1%}"
         except Exception as error:  # as above
             difference, changed = math.inf, f"padded rows raise {type(error).__name__}"

@@ -73,13 +73,13 @@ def _own_generation_config(model: Any, pad: int) -> Iterator[None]:
         model.generation_config = saved
 
 
-def probe_padding(model: Any, max_length: int) -> float:
+def probe_padding(model: Any, pad: int, max_length: int) -> float:
     """Return how far the logits of `generate` are from lone rows if rows are padded on the left."""
     rows = probe_texts(model, max_length)
-    together = _generated(model, rows)
+    together = _generated(model, rows, pad)
     differences = []
     for row, ids in enumerate(rows):
-        (logits, tokens), (all_logits, all_tokens) = _generated(model, [ids]), together
+        (logits, tokens), (all_logits, all_tokens) = _generated(model, [ids], pad), together
         for step in range(NEW_TOKENS):
             differences.append(distance(all_logits[step][row], logits[step][0]))
             if all_tokens[row, step] != tokens[0, step]:
@@ -91,7 +91,7 @@ def probe_generate(model: Any, max_length: int) -> float:
     """Return how far the logits of `generate`, past all windows, are from a forward of the whole.
     Its cache keeps what the config's windows leave, also where the architecture ignores them."""
     longest = probe_texts(model, max_length)[-1]
-    logits, tokens = _generated(model, [longest])
+    logits, tokens = _generated(model, [longest], pad=0)
     ids = torch.cat([torch.tensor([longest], device=tokens.device), tokens], dim=1)
     with torch.inference_mode():
         whole = model(ids, use_cache=False, logits_to_keep=NEW_TOKENS + 1).logits[0]
@@ -105,10 +105,10 @@ def pad_left(prompts: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, 
     return ids, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
 
 
-def _generated(model: Any, rows: Sequence[Sequence[int]]) -> tuple[Any, torch.Tensor]:
+def _generated(model: Any, rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, torch.Tensor]:
     """Return the logits of each new token and the new tokens [rows, `NEW_TOKENS`]."""
-    ids, mask = pad_left(rows, pad=0)
-    ends = {"max_new_tokens": NEW_TOKENS, "pad_token_id": 0, "eos_token_id": []}
+    ids, mask = pad_left(rows, pad)
+    ends = {"max_new_tokens": NEW_TOKENS, "pad_token_id": pad, "eos_token_id": []}
     returned = {"output_logits": True, "return_dict_in_generate": True}
     config = GenerationConfig(do_sample=False, **ends, **returned)
     ids, mask = ids.to(input_device(model)), mask.to(input_device(model))

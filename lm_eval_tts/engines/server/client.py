@@ -119,6 +119,7 @@ class Server:
         """Return the answer to a call in OpenAI's form. Raises Fault or Refused."""
         answer = await self._json(self._call(body, token_ids))
         with _faults():
+            wire.check_error(answer)
             return dialects.as_openai(self.wire.dialect.read, answer)
 
     async def _json(self, call: Any) -> Any:
@@ -260,8 +261,8 @@ async def find_dialect(
             row = BatchRow(Generate(ids, 1, sampling=heat), seed=0, max_tokens=1, ids=list(ids))
             try:
                 answer = await server.retrying(server.post, asked.payload(row))
-                has_ids = answer["choices"][0].get("token_ids")
-                exact = has_ids or dialect.path != dialects.TOKENS.path or not dialect.returns_ids
+                exact = dialect.path != dialects.TOKENS.path or not dialect.returns_ids
+                exact = exact or answer["choices"][0].get("token_ids")
                 return asked.dialect if exact else dialects.IDS
             except (RequestError, *MALFORMED) as error:
                 _check_key(error)

@@ -6,17 +6,17 @@ import itertools
 import pytest
 import torch
 from hf_helpers import complete_all, generate_alone
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from lm_eval_tts.core.program import Generate, Sampling, TokenIds
 from lm_eval_tts.core.scheduler import Job, run
 from lm_eval_tts.core.trace import Delimiters, Request
 from lm_eval_tts.engines.hf import memory
-from lm_eval_tts.engines.hf.engine import HFEngine
-from lm_eval_tts.engines.hf.generate import GenerateEngine
+from lm_eval_tts.engines.hf.engine import HFEngine, fit_engine
+from lm_eval_tts.engines.hf.generate import GenerateEngine, probe_padding
 from lm_eval_tts.engines.hf.slot_cache import SlotCache
 from lm_eval_tts.engines.requests import uniform
-from lm_eval_tts.engines.tokenizer import HFTokenizer
+from lm_eval_tts.engines.tokenizer import ByteTokenizer, HFTokenizer
 from lm_eval_tts.errors import RequestError
 from lm_eval_tts.strategies.budget import Budget
 from lm_eval_tts.strategies.progressive import Progressive
@@ -348,3 +348,24 @@ def test_log_probabilities_are_those_of_a_lone_forward(engine, tiny_model, tiny_
             assert have.sampled == pytest.approx(float(row[token]), abs=1e-4)
             assert have.top == pytest.approx(row.topk(4).values.tolist(), abs=1e-4)
             assert have.mean == pytest.approx(float(row.mean()), abs=1e-4)
+
+
+class SeesNoPadding(LlamaForCausalLM):
+    """Makes its mask of the ids, as code on the Hub does: its config's pad_token_id is not seen."""
+
+    def forward(self, input_ids, attention_mask=None, **kwargs):
+        if input_ids.shape[1] > 1:
+            self.seen = (input_ids != self.config.pad_token_id).long()
+        else:
+            self.seen = torch.cat([self.seen, torch.ones_like(input_ids)], 1)
+        return super().forward(input_ids=input_ids, attention_mask=self.seen, **kwargs)
+
+
+def test_padding_is_probed_with_the_id_that_is_padded_with():
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 100}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "initializer_range": 0.4}
+    model = SeesNoPadding(LlamaConfig(**sizes, **heads, pad_token_id=0)).eval()
+    assert probe_padding(model, 0, 200) < 1e-3
+    assert probe_padding(model, 2, 200) > 1e-2
+    engine = fit_engine(model, ByteTokenizer(), eos_token_ids=[2], max_length=200, max_num_seqs=4)
+    assert engine.max_num_seqs == 1

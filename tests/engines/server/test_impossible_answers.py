@@ -11,7 +11,7 @@ from lm_eval_tts.core.program import Generate
 from lm_eval_tts.engines.requests import BatchRow
 from lm_eval_tts.engines.scripted import ByteTokenizer
 from lm_eval_tts.engines.server.client import Server, find_dialect, find_model
-from lm_eval_tts.engines.server.dialects import TOKENS
+from lm_eval_tts.engines.server.dialects import SERVERS, TOKENS
 from lm_eval_tts.engines.server.wire import Fault, Wire, cached_tokens, read_event
 from lm_eval_tts.errors import MALFORMED, SettingsError
 
@@ -102,6 +102,30 @@ def test_whatever_a_server_says_of_itself_is_taken_or_told_in_one_line(monkeypat
             said["answer"] = mutated(content, Random(seed))
             with contextlib.suppress(SettingsError):
                 asyncio.run(ask())
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_what_a_server_says_is_wrong_is_told_in_its_words_whatever_its_form(kind, monkeypatch):
+    async def loading(self, call):
+        return {"object": "error", "message": "model is still loading"}
+
+    monkeypatch.setattr(Server, "_json", loading)
+    monkeypatch.setattr(Server, "_call", lambda *unused: None)
+    for dialect in SERVERS[kind]:
+        server = Server("http://host/v1", Wire("m", ByteTokenizer(), frozenset([0]), dialect))
+        with pytest.raises(Fault, match="model is still loading"):
+            asyncio.run(server.post({}))
+
+
+def test_a_chat_server_without_a_choice_for_one_token_is_taken(monkeypatch):
+    async def retrying(self, work, *arguments):
+        return {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+
+    monkeypatch.setattr(Server, "retrying", retrying)
+    tokenizer = ByteTokenizer()
+    server = Server("http://host/v1", Wire("m", tokenizer, frozenset([0]), TOKENS))
+    prompt = {"messages": tokenizer.encode('[{"role": "user", "content": "hi"}]')}
+    assert asyncio.run(find_dialect(server, prompt)).path == "/chat/completions"
 
 
 def test_surrogate_pairs_that_a_stream_has_cut_are_joined_and_halves_are_marked():
