@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tqdm import tqdm
 from vllm import AsyncEngineArgs, PoolingParams, SamplingParams, TokensPrompt
 from vllm.outputs import CompletionOutput, PoolingRequestOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
@@ -103,7 +104,7 @@ class Replicas:
             params.output_kind = RequestOutputKind.FINAL_ONLY
             ids = prompt["prompt_token_ids"]
             futures.append(self.background.start(self._generate(ids, params, lora_request)))
-        return [future.result() for future in futures]
+        return [future.result() for future in tqdm(futures, "prompts", disable=not use_tqdm)]
 
 
 async def _last(outputs: AsyncIterator[Any]) -> Any:
