@@ -22,6 +22,7 @@ def of_next(*words: object) -> str:
     command = [sys.executable, *map(str, words)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert result.returncode == 0, result.stderr[-3000:]
+    assert "could not extend" not in result.stderr
     return result.stdout
 
 

@@ -11,8 +11,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from tqdm.auto import tqdm
-
 from lm_eval_tts.core.texts import has_loop
 from lm_eval_tts.grading.choices import find_choice
 from lm_eval_tts.grading.equality import Tolerance, answer_classes, equivalent, matches, within
@@ -92,11 +90,11 @@ def grade(
     return Verdict(bool(correct), answer, source, parts.state, loop, correct is None, solution)
 
 
-def grade_many(items: Iterable[Item], *, progress: bool = False) -> list[Verdict]:
+def grade_many(items: Iterable[Item]) -> list[Verdict]:
     """Grade responses, equal items once."""
     known: dict[Hashable, Verdict] = {}
     verdicts = []
-    for item in tqdm(items, desc="grading", disable=not progress):
+    for item in items:
         key = (*item[:3], repr(item[3:]))
         known[key] = known.get(key) or grade(*item)
         verdicts.append(known[key])

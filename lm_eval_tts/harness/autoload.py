@@ -26,9 +26,8 @@ _EXTENDED = {
     "lm_eval.evaluator": {
         "simple_evaluate": "check_first",
         "evaluate": "prepare_first",
-        "hash_string": "hash_any",
     },
-    "lm_eval.utils": {"make_table": "summarize"},
+    "lm_eval.utils": {"make_table": "summarize", "hash_string": "hash_any"},
     "lm_eval._cli.run": {
         "Run._execute": "guard_run",
         "MergeDictAction.__call__": "let_argparse_tell",

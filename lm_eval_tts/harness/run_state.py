@@ -71,7 +71,7 @@ class RunState:
     def count(self, failures: Iterable[str | None]) -> None:
         """Count requests, each by why it failed, if it did."""
         for failure in failures:
-            self.tally.update(asked=1, failed=failure is not None)
+            self.tally.update(asked=1, failed=int(failure is not None))
             self.first_failure = self.first_failure or failure or ""
 
     def forget_journal(self) -> None:

@@ -29,6 +29,7 @@ from lm_eval_tts.tasks.views import Metrics, Pending, samples_of
 from lm_eval_tts.tasks.votes import KeysOf, by_behaviour
 
 UP, DOWN = True, False
+UNSAID = (("max_gen_toks", 256), ("temperature", 0), ("do_sample", False))  # lm_eval's defaults
 # What lm_eval's filters return where they find nothing.
 NOTHING_FOUND = ("", "[invalid]", "None", "[]", "['invalid']", "['[invalid]']")
 Records = list[dict[str, Any]]
@@ -41,13 +42,14 @@ def attach(task: Any) -> None:
     grading = getattr(task.process_results, "__self__", None)
     if not isinstance(grading, AnyTask):
         grading = AnyTask(task)
-    settings = getattr(task.config, "generation_kwargs", None) or {}
+    given = getattr(task.config, "generation_kwargs", None) or {}
+    settings = {n: v for n, v in given.items() if (n, v) not in UNSAID and n != "until"}
     for instance in task._instances:
         instance.classify = grading.classes_of(instance)  # which answers to it are equal, for votes
         match instance.args:
             # The code of some tasks (swde, scrolls) says where to stop and leaves settings out.
-            case (context, {"until": until, **own}) if settings.keys() - {"until", *own}:
-                instance.arguments = (context, {**own, **settings, "until": until})
+            case (context, {"until": until, **own}) if own != (full := own | settings):
+                instance.arguments = (context, {**full, "until": until})
 
 
 class AnyTask:
@@ -70,8 +72,8 @@ class AnyTask:
         task.apply_filters = self.apply_filters
         task.process_results = self.process_results
         task.aggregation = lambda: {
-            **self._aggregations,
-            **{name: _safe(name, aggregate) for name, aggregate in self._aggregation().items()},
+            name: _safe(name, aggregate)
+            for name, aggregate in (self._aggregations | self._aggregation()).items()
         }
         task.higher_is_better = lambda: {**self._directions, **self._higher_is_better()}
 

@@ -377,6 +377,8 @@ def test_the_share_of_failures_is_over_all_requests():
     assert RunState(tally=tally(100, 11)).complaint()
     assert RunState(tally=tally(1, 1), max_failures=1).complaint() is None
     assert RunState(tally=tally(5, 1), max_failures=0).complaint()
+    (state := RunState()).count(["no room"])
+    assert state.complaint().startswith("1 of 1 requests failed")
 
 
 def test_an_environment_variable_shows_tracebacks(monkeypatch, capsys):

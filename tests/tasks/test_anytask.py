@@ -135,6 +135,10 @@ def test_a_task_that_makes_its_own_requests_has_the_settings_too(task, monkeypat
     results, samples = evaluate(lm, task(), **settings)
     assert samples[0]["resps"][0][0] == "<think>\nI try 9.\n\nNo.</think>\n\n4"
     assert results["exact_match,first"] == 0.5
+    # Where nothing is said, lm_eval's own defaults are not laid over what the task asks for.
+    _, samples = evaluate(lm, task(generation_kwargs=None))
+    _, asked = samples[0]["arguments"][0]
+    assert asked == {"until": ["\n\n"], "max_gen_toks": 8}
 
 
 def test_a_task_grades_samples_as_a_list_as_lm_eval_gives_them(task, tmp_path):
@@ -249,17 +253,20 @@ def test_a_metric_that_is_no_number_is_a_failure_and_costs_no_other_document(
     assert "the metric exact_match is " in samples[0]["answered"]["failure"]
 
 
-def test_an_aggregation_that_raises_is_a_figure_that_is_missing_and_is_told(task, tmp_path):
+@pytest.mark.parametrize("settings", [{}, TWO_POINTS])
+def test_an_aggregation_that_raises_is_a_figure_that_is_missing(task, tmp_path, settings):
     (tmp_path / "own.py").write_text("def share(items):\n    raise ZeroDivisionError('of none')\n")
     metrics = [{"metric": "exact_match", "aggregation": "SHARE"}]
     made = task(metric_list=metrics)
     path = tmp_path / "sums.yaml"
     path.write_text(path.read_text().replace('"SHARE"', "!function own.share"))
     with watched() as states:
-        results, samples = evaluate(ScriptedLM(writes("7")), made)
-    assert math.isnan(results["exact_match,first"])
+        results, samples = evaluate(ScriptedLM(writes("7")), made, **settings)
+    named = [name for name in results if name.startswith("exact_match") and "stderr" not in name]
+    assert all(math.isnan(results[name]) for name in named)
+    assert len(named) == (3 if settings else 1)
     assert [sample["exact_match"] for sample in samples] == [0, 1]
-    assert "exact_match cannot be aggregated (ZeroDivisionError: of none)" in states[0].complaint()
+    assert "cannot be aggregated (ZeroDivisionError: of none)" in states[0].complaint()
     with pytest.raises(ZeroDivisionError):
         evaluate(Stock("7"), made)
 
