@@ -5,12 +5,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from lm_eval_tts.errors import SettingsError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 MIN_FREE_BYTES = 64 * 2**20
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C, where PyYAML was built with it
@@ -56,8 +58,10 @@ def refuse_links(name: str, paths: Iterable[Path]) -> None:
             )
 
 
-def locked(name: str, path: Path) -> FileLock:
+def locked(name: str, path: Path) -> "FileLock":
     """Return a lock that this process holds. Raises SettingsError where another one holds it."""
+    from filelock import FileLock, Timeout  # slow to import, and only journals lock
+
     lock = FileLock(path, blocking=False)
     try:
         lock.acquire()

@@ -72,9 +72,9 @@ def guarded(execute: Callable[[Any], None], args: Any) -> None:
             again = "make room and give the same command again"
             rest = f"{again}: it takes everything from {journal=!s}"
         _leave(FAILED, f"{'; '.join(dict.fromkeys(unsaved))}: {rest}")
+    if complaint := next(filter(None, (state.complaint() for state in states)), None):
+        _leave(FAILED, complaint)
     for state in states:
-        if complaint := state.complaint():
-            _leave(FAILED, complaint)
         if lost := state.kept is not None and state.kept.lost:
             if not output_path.get():
                 _leave(FAILED, f"{lost}, and there is no --output_path: name one")

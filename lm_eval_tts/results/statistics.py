@@ -117,6 +117,8 @@ def ratio_interval(a: Array, b: Array, confidence: float = CONFIDENCE) -> Confid
     """Return the paired bootstrap interval of mean(b) / mean(a); whole documents are drawn."""
     if not a.any():
         return UNDEFINED
+    if np.array_equal(a, b):
+        return ConfidenceInterval(1.0, 1.0)
     return _bootstrap((a, b), lambda a, b, axis: b.mean(axis) / a.mean(axis), confidence)
 
 
@@ -137,6 +139,8 @@ def matched_interval(differences: Array, confidence: float = CONFIDENCE) -> Conf
     Agresti and Min (2005), "Simple improved confidence intervals for comparing matched
     proportions": half a document is added to each of the four outcomes (both right, both wrong,
     either one). So it has a width even where nothing flipped, unlike the bootstrap."""
+    if not len(differences):
+        return UNDEFINED
     from statsmodels.stats.weightstats import DescrStatsW
 
     pairs = np.concatenate([differences, [1.0, -1.0, 0.0, 0.0]])

@@ -19,7 +19,7 @@ from typing import Any
 from lm_eval.api.metrics import mean
 
 from lm_eval_tts.core.voting import Classes
-from lm_eval_tts.errors import RequestError, failure_of, reason_of
+from lm_eval_tts.errors import RequestError, reason_of
 from lm_eval_tts.grading import has_loop
 from lm_eval_tts.harness.response import Response, details_of
 from lm_eval_tts.harness.run_state import watched_state
@@ -127,8 +127,7 @@ class AnyTask:
         try:
             metrics = self._graded(doc, results, served, records) if served else {}
         except Exception as error:  # whatever a task's own filters and metrics raise
-            failure, served = str(failure_of("grading", error)), []
-            note_ungraded(failure)
+            failure, served = note_ungraded(error), []
             records = [{"answer": None, "failure": failure} for _ in records]
         metrics |= self._noted({"failed": 1 - len(served) / len(responses)}, DOWN)
         found = {"answered": measures.answered(records, responses[0])}

@@ -75,8 +75,7 @@ class GradeFilter(Filter):
         try:  # a document of a user's own task may be anything
             verdicts, failure = grade_many([self._item(text, doc) for text in texts]), None
         except Exception as error:
-            verdicts, failure = [UNGRADED] * len(texts), str(failure_of("grading", error))
-            note_ungraded(failure)
+            verdicts, failure = [UNGRADED] * len(texts), note_ungraded(error)
         graded = Graded(NO_ANSWER if verdicts[0].answer is None else verdicts[0].answer)
         graded.response, graded.verdict = response, verdicts[0]
         graded.points = dict(zip(details.points, verdicts[1:], strict=False))
@@ -85,11 +84,13 @@ class GradeFilter(Filter):
         return graded
 
 
-def note_ungraded(failure: str) -> None:
-    """Say that a document was answered and could not be graded, and count it."""
+def note_ungraded(error: Exception) -> str:
+    """Say that a document was answered and could not be graded, count it, and return why."""
+    failure = str(failure_of("grading", error))
     logger.warning("a document could not be graded: %s", failure)
     if state := watched_state():
         state.tally["failed"] += 1
+    return failure
 
 
 def _served(graded: Sequence[Graded]) -> list[Graded]:
@@ -106,9 +107,7 @@ def process_results(doc: Doc, results: Sequence[Any]) -> dict[str, Any]:
     try:
         return _document_metrics(doc, results[0] if isinstance(results[0], list) else results)
     except Exception as error:
-        failure = str(failure_of("grading", error))
-        note_ungraded(failure)
-        return {"failed": 1.0, "answered": {"answer": None, "failure": failure}}
+        return {"failed": 1.0, "answered": {"answer": None, "failure": note_ungraded(error)}}
 
 
 def _document_metrics(doc: Doc, graded: Sequence[Graded]) -> dict[str, Any]:

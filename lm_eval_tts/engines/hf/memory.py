@@ -116,12 +116,11 @@ class HalvingEngine(RowEngine):
             return self.pop_finished()
         except Exception as error:
             if not is_out_of_memory(error):
-                self._start_anew()  # a forward that broke has not written what the slots say
+                self._start_anew()  # a forward that broke may have written half of its states
                 raise
         # Not above, where the traceback still holds tensors; what was sampled so far is kept.
         waiting = set(self.queue)
-        rows = [row for rows in self._rows.values() for row in rows]
-        rows = [row for row in rows if not row.done and row not in waiting]
+        rows = [r for some in self._rows.values() for r in some if not (r.done or r in waiting)]
         if self.max_num_seqs > 1:
             self.queue.extendleft(reversed(rows))
             self.max_num_seqs //= 2
