@@ -80,7 +80,6 @@ def find_choice(parts: Parts, options: Options | None, is_cut: bool) -> Found | 
 
 
 def _last(text: str, options: Options) -> Found | None:
-    """The letter that the last line or sentence names."""
     text = _spoken(text)
     pieces = [piece[-MAX_PIECE:] for piece in sentences(text)]
     lines = [p for p in text.split("\n") if says_something(p) and not has("chatter", p)] or pieces

@@ -98,7 +98,6 @@ def is_denied(before: str) -> bool:
 
 
 def _clause(before: str) -> str:
-    """What follows the last comma or stop."""
     return before[max(before.rfind(mark) for mark in _ENDS) + 1 :]
 
 

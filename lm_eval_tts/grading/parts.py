@@ -94,7 +94,6 @@ def _pattern(tags: Tags) -> re.Pattern[str]:
 
 
 def _name(tag: re.Match[str]) -> str:
-    """Which of the four kinds of tags one is."""
     if tag.lastgroup in TAG_NAMES:
         return tag.lastgroup
     side = "end" if tag["end"] or tag["ending"] or tag["last"] else "start"

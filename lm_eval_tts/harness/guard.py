@@ -178,7 +178,6 @@ def _check(args: Any) -> None:
 
 
 def _tasks(args: Any) -> list[str]:
-    """Return what the command names as tasks: names, patterns, paths."""
     tasks = getattr(args, "tasks", None) or []
     return tasks.split(",") if isinstance(tasks, str) else list(tasks)
 
@@ -188,7 +187,6 @@ def _is_ours(args: Any) -> bool:
 
 
 def _check_documents(limit: float | None, samples: Any, num_fewshot: int | None) -> None:
-    """Raise SettingsError for what lm_eval stumbles over later."""
     if limit is not None and not limit > 0:
         raise SettingsError(
             f"--limit {limit:g}: allowed is a number of documents, or a share below 1 of them"

@@ -14,6 +14,7 @@ from typing import Any
 # Slurm, Kubernetes, a closed terminal, Ctrl-C.
 STOPPING = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGINT")
 POLL_SECONDS = 0.5  # between two looks at whether another rank was stopped
+_handled: list[int] = []  # signals that `stoppable` handles now
 GRACE_SECONDS = 2.0  # for all that ends in order; threads and other processes may take longer
 
 
@@ -31,21 +32,33 @@ def stoppable(last_words: Callable[[int], None]) -> Iterator[None]:
     known = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
     in_main = threading.current_thread() is threading.main_thread()
     ours = [number for number in known if in_main and signal.getsignal(number) in unhandled]
-    owner = os.getpid()
+    _handled[:] = ours
     with ExitStack() as afterwards:
 
         def stop(number: int, frame: Any) -> None:
             for each in ours:
                 signal.signal(each, signal.SIG_DFL)  # a second one ends the process
-            if os.getpid() != owner:  # a forked worker is to end as ever
-                os.kill(os.getpid(), number)
-                return
             afterwards.callback(_later(_end, number, last_words).cancel)
             raise Stopped(number)
 
         for each in ours:
             afterwards.callback(signal.signal, each, signal.signal(each, stop))
+        afterwards.callback(_handled.clear)
         yield
+
+
+def _end_as_ever() -> None:
+    for each in _handled:
+        signal.signal(each, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _handled)
+
+
+if hasattr(os, "register_at_fork"):  # a worker's signal is lost if it comes while it is forked
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _handled),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _handled),
+        after_in_child=_end_as_ever,
+    )
 
 
 def tell_ranks(path: Path | None, number: int) -> None:

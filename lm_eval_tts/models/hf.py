@@ -151,7 +151,6 @@ class TTSHF(StrategyLM, HFLM):
         return {"model": "tts-hf", **HFLM.get_model_info(self), **self.session.info()}
 
     def _make_engine(self) -> Engine:
-        """Return the engine; `--batch_size` is its number of sequences, `auto` what fits."""
         if self.backend != "causal":
             raise SettingsError(
                 "tts-hf strategies continue a response, so they need a decoder-only model; "

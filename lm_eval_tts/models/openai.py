@@ -108,7 +108,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self._serve(args, str(base_url).endswith("/chat/completions"))
 
     def _serve(self, chat_template_args: Mapping[str, Any], chat_only: bool) -> None:
-        """Learn what the server understands, and hand both to the session."""
         self.template, wire = TemplateChat(self.tokenizer, chat_template_args), self._server.wire
         try:
             generation_config = GenerationConfig.from_pretrained(self.tokenizer.name_or_path)
@@ -176,7 +175,6 @@ class TTSOpenAI(StrategyLM, LocalCompletionsAPI):
         self.session.defaults |= {"thinking_start": start, "thinking_end": end}
 
     def _make_engine(self) -> Engine:
-        """Return the engine; `num_concurrent` is its number of sequences."""
         return AsyncEngine(
             self._server.sample,
             self._background,

@@ -283,7 +283,6 @@ def _setup_of(content: Content, config: Content, num_fewshot: int | None) -> Set
 
 
 def _text(value: Any) -> str | None:
-    """Return a value as one line of text; None for what is not set."""
     return None if value in (None, "", False) else _plain(value)
 
 

@@ -154,7 +154,6 @@ class SlotReader:
         return bool(missing)
 
     def _read_active(self) -> None:
-        """Read what is new in the slots at work, and note the scores that are in it."""
         active = self._table.active
         rows = [slot.row for slot in active if slot.row is not None]
         for slot, row in zip(active, rows, strict=True):

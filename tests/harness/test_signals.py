@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -121,3 +122,19 @@ def test_what_an_earlier_run_has_said_stops_no_later_one(tmp_path, monkeypatch):
     assert told_by_ranks(told) == 15
     guard.guarded(lambda args: None, args)
     assert told_by_ranks(told) is None
+
+
+POOLS = """
+import multiprocessing
+from lm_eval_tts.harness.signals import stoppable
+
+with stoppable(lambda number: None):
+    for _ in range(60):
+        with multiprocessing.get_context("fork").Pool(4):
+            pass
+"""
+
+
+def test_a_pool_that_ends_while_its_workers_are_forked_waits_for_none_of_them():
+    # as that of lm_eval's bootstrap: a signal that came within the fork was lost
+    subprocess.run([sys.executable, "-c", POOLS], check=True, timeout=60)

@@ -99,7 +99,6 @@ class SlotCache(Cache):
         return length < self._most(num_slots)
 
     def _most(self, num_slots: int) -> int:
-        """Return the largest capacity of this many slots."""
         return max(1, min(self.max_capacity, self._max_tokens // num_slots))
 
     def bytes_per_token(self) -> Mapping[torch.device, float]:

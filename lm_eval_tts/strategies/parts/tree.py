@@ -156,7 +156,6 @@ class Growth:
         return Path(trace, done, closed)
 
     def _think_step(self, trace: Trace, budget: int, last: bool) -> Program[Path]:
-        """Write a step of the thinking, and the answer where the thinking is over with it."""
         start = writing.open_thinking(self.request)
         room = writing.share_room(self.request, start, self.settings.max_answer_tokens)
         left = min(budget, room.thinking) - trace.num_tokens("thinking")
@@ -167,7 +166,6 @@ class Growth:
         return Path((yield from writing.answer(self.request, trace, room.answer)), done=True)
 
     def _think(self, trace: Trace, left: int, last: bool) -> Program[Path]:
-        """Write a step of the thinking; it is done if the thinking is over."""
         if left < 1:
             return Path(trace, done=True)
         limit, end = self._limit(left, last), self.request.delimiters.ending
